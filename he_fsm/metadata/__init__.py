@@ -1,0 +1,1 @@
+"""The whiteboard's format: bytes to records and back. Opens no file."""

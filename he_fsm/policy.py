@@ -1,0 +1,212 @@
+"""The numbers that a host decides by, and the check that they fit each other."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import attrs
+
+from he_fsm.errors import PolicyError
+
+
+def _positive(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
+    if not value > 0:
+        msg = f"{attribute.name} must be above 0, got {value!r}"
+        raise PolicyError(msg, attribute.name)
+
+
+def _not_negative(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
+    if not value >= 0:
+        msg = f"{attribute.name} must be 0 or more, got {value!r}"
+        raise PolicyError(msg, attribute.name)
+
+
+@attrs.frozen(kw_only=True)
+class Policy:
+    """
+    Weights, thresholds and time-outs. The defaults are the policy `talk`.
+
+    Times are in seconds, memory in MiB, loads as fractions of capacity. Building one
+    raises `PolicyError` where the numbers are unsafe together (see `check_safety`).
+
+    Source: the oVirt talk on the hosted engine (score, threshold, time-outs), sanlock's
+    `timeouts.h` (io_timeout, watchdog), docs/design.md (the rest).
+    """
+
+    name: str = "talk"
+
+    # Score: what each monitor is worth. `base_score` None: the sum of the weights.
+    base_score: Optional[int] = attrs.field(default=None)
+    gateway_weight: int = attrs.field(default=1000, validator=_not_negative)
+    bridge_weight: int = attrs.field(default=800, validator=_not_negative)
+    memory_weight: int = attrs.field(default=400, validator=_not_negative)
+    cpu_load_weight: int = attrs.field(default=100, validator=_not_negative)
+    mem_load_weight: int = attrs.field(default=100, validator=_not_negative)
+    config_weight: int = attrs.field(default=0, validator=_not_negative)
+    # Below `low` a load costs nothing, from `high` on its whole weight, in proportion between.
+    cpu_load_low: float = attrs.field(default=0.8, validator=_not_negative)
+    cpu_load_high: float = attrs.field(default=0.8, validator=_not_negative)
+    mem_load_limit: float = attrs.field(default=0.8, validator=_not_negative)
+    failed_start_penalty: int = attrs.field(default=50, validator=_not_negative)
+    failed_starts_max: int = attrs.field(default=3, validator=_positive)
+    failed_starts_forget_s: float = attrs.field(default=600.0, validator=_positive)
+    reading_age_max_s: float = attrs.field(default=60.0, validator=_positive)
+
+    # Liveness.
+    dead_after_s: float = attrs.field(default=60.0, validator=_positive)
+
+    # Starting.
+    settle_loops: float = attrs.field(default=2.0, validator=_not_negative)
+    stagger_s: float = attrs.field(default=2.0, validator=_not_negative)
+    stagger_total_s: float = attrs.field(default=20.0, validator=_not_negative)
+    refused_retry_s: float = attrs.field(default=10.0, validator=_positive)
+    start_timeout_s: float = attrs.field(default=600.0, validator=_positive)
+
+    # Running here.
+    bad_health_s: float = attrs.field(default=300.0, validator=_positive)
+    paused_limit_s: float = attrs.field(default=60.0, validator=_positive)
+    stop_timeout_s: float = attrs.field(default=300.0, validator=_positive)
+    power_off_retry_s: float = attrs.field(default=30.0, validator=_positive)
+
+    # Moving.
+    migration_threshold: int = attrs.field(default=800, validator=_positive)
+    migration_hold_s: float = attrs.field(default=30.0, validator=_not_negative)
+    migration_timeout_s: float = attrs.field(default=300.0, validator=_positive)
+    migration_backoff_s: float = attrs.field(default=60.0, validator=_positive)
+    migration_backoff_max_s: float = attrs.field(default=3600.0, validator=_positive)
+    # A running engine is never given up for a hope, unless this asks for it.
+    move_by_restart: bool = False
+
+    # oVirt never writes slot 0 before somebody sets the flag; there an empty one means "none".
+    empty_global_is_none: bool = False
+
+    # The surroundings that the time-outs have to fit.
+    loop_s: float = attrs.field(default=10.0, validator=_positive)
+    io_timeout_s: float = attrs.field(default=10.0, validator=_positive)
+    watchdog_s: float = attrs.field(default=60.0, validator=_positive)
+    # sanlock's -g: from the polite kill of a VM whose lease can't be renewed to SIGKILL.
+    kill_grace_s: float = attrs.field(default=40.0, validator=_not_negative)
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse numbers that are unsafe together."""
+        check_safety(self)
+
+    @property
+    def score_max(self) -> int:
+        """The highest score that any host can have."""
+        if self.base_score is not None:
+            return self.base_score
+        return (
+            self.gateway_weight
+            + self.bridge_weight
+            + self.memory_weight
+            + self.cpu_load_weight
+            + self.mem_load_weight
+            + self.config_weight
+        )
+
+    @property
+    def lease_expiry_s(self) -> float:
+        """How long after its last renewal a silent host's leases can be taken (sanlock's host_dead_seconds)."""
+        return 8 * self.io_timeout_s + self.watchdog_s
+
+    @property
+    def lease_kill_s(self) -> float:
+        """How long after the last renewal sanlock kills the VM of a host that can't renew."""
+        return 8 * self.io_timeout_s
+
+    @property
+    def settle_s(self) -> float:
+        """How long an agent that knows nothing looks around before it starts an engine."""
+        return self.settle_loops * self.loop_s
+
+
+def check_safety(policy: Policy) -> None:
+    """
+    Check the inequalities without which the machine is unsafe or contradicts itself.
+
+    Raises:
+        PolicyError: names the inequality that fails, and by how much.
+    """
+    for rule in safety_rules(policy):
+        if not rule.holds:
+            msg = f"policy {policy.name}: {rule.says}: {rule.left:g} s is not below {rule.right:g} s (by {rule.excess_s:g} s)"
+            raise PolicyError(msg, rule.name, rule.excess_s)
+
+
+@attrs.frozen
+class Inequality:
+    """`left` must be below `right` (both in seconds); `says` is the reason, for people."""
+
+    name: str
+    says: str
+    left: float
+    right: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the inequality holds."""
+        return self.left < self.right
+
+    @property
+    def excess_s(self) -> float:
+        """By how many seconds it fails; negative: how much room is left."""
+        return self.left - self.right
+
+
+def safety_rules(policy: Policy) -> tuple[Inequality, ...]:
+    """Give the inequalities between the times of a policy, most important first."""
+    return (
+        Inequality(
+            "kill-before-takeover",
+            "the VM of a host that can't renew is killed (8 x io_timeout + kill grace) before its lease is free",
+            policy.lease_kill_s + policy.kill_grace_s,
+            policy.lease_expiry_s,
+        ),
+        Inequality(
+            "two-loops-before-dead",
+            "a host that misses one loop is not yet dead (2 x loop against dead_after)",
+            2 * policy.loop_s,
+            policy.dead_after_s,
+        ),
+        Inequality(
+            "readings-outlive-a-loop",
+            "a reading is still good when the next one is due (loop against reading_age_max)",
+            policy.loop_s,
+            policy.reading_age_max_s,
+        ),
+        Inequality(
+            "stagger-within-liveness",
+            "the last of equal hosts has its turn before the first is given up (stagger_total against dead_after)",
+            policy.stagger_total_s,
+            policy.dead_after_s,
+        ),
+        Inequality(
+            "backoff-grows",
+            "the first wait after a failed migration is no longer than the longest",
+            policy.migration_backoff_s,
+            policy.migration_backoff_max_s + 1e-9,
+        ),
+    )
+
+
+TALK = Policy()
+
+# Today's oVirt numbers (ovirt-hosted-engine-ha 2.5), so that a host can join a cluster of oVirt agents.
+OVIRT = Policy(
+    name="ovirt",
+    base_score=3400,
+    gateway_weight=1600,
+    bridge_weight=600,
+    memory_weight=400,
+    cpu_load_weight=1000,
+    mem_load_weight=0,
+    config_weight=1000,
+    cpu_load_low=0.4,
+    cpu_load_high=0.9,
+    failed_starts_max=4,
+    move_by_restart=True,
+    empty_global_is_none=True,
+)
+
+POLICIES = {policy.name: policy for policy in (TALK, OVIRT)}
