@@ -19,6 +19,14 @@ class RecordTooLongError(HeFsmError):
         self.field = field
 
 
+class RecordFieldError(HeFsmError):
+    """A record can't be written: *field* holds what no reader would take for what it is."""
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
 class PolicyError(HeFsmError):
     """
     A policy is unsafe or contradicts itself.

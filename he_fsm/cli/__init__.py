@@ -1,0 +1,1 @@
+"""The commands: arguments, calls and output; nothing else."""

@@ -1,0 +1,94 @@
+"""Who should run the engine: the same answer on every host that sees the same whiteboard."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Optional
+
+import attrs
+
+from he_fsm.metadata.record import HostRecord
+from he_fsm.policy import Policy
+
+# An engine status of this rank or above says that the VM is there (metadata.record.EngineStatus).
+_VM_IS_UP = 2
+
+
+@attrs.frozen
+class Placement:
+    """
+    Who should run the engine.
+
+    `engine_on`: the living host on which it runs already. Otherwise `hosts` should start it: all
+    that share the highest score, in the order of their turns. Empty `hosts`: nobody, because of
+    `waits_for` (hosts that could be better, of which it is not known whether they live), or
+    because nobody has a score above 0.
+    """
+
+    engine_on: Optional[int]
+    hosts: tuple[int, ...]
+    score: int
+    waits_for: tuple[int, ...]
+
+    @property
+    def reason(self) -> str:
+        """Why, in words."""
+        if self.engine_on is not None:
+            return f"the engine runs on host {self.engine_on}"
+        if self.waits_for:
+            names = ", ".join(map(str, self.waits_for))
+            return f"host {names} could be better and is not yet known to be alive or dead"
+        if not self.hosts:
+            return "no living host has a score above 0"
+        if len(self.hosts) == 1:
+            return f"host {self.hosts[0]} has the highest score, {self.score}"
+        names = ", ".join(map(str, self.hosts[:8])) + (", ..." if len(self.hosts) > 8 else "")
+        return f"hosts {names} share the highest score, {self.score}"
+
+
+def placement(
+    records: Mapping[int, HostRecord],
+    alive: Collection[int],
+    policy: Policy,
+    pending: Collection[int] = (),
+) -> Placement:
+    """
+    Decide who should run the engine, from shared facts alone.
+
+    Args:
+        records: the believed record of each host, the reader's own included.
+        alive: host ids that live; others are left out.
+        pending: host ids of which that is not yet known.
+    """
+    engine_on: Optional[int] = None
+    best_rank = _VM_IS_UP - 1
+    best_score = 0
+    hosts: list[int] = []
+    for host_id in alive:
+        record = records.get(host_id)
+        if record is None:
+            continue
+        if record.engine.vm == "up":
+            rank = record.engine.rank
+            if rank > best_rank or (rank == best_rank and host_id < (engine_on or host_id)):
+                engine_on, best_rank = host_id, rank
+        points = record.score
+        if points < best_score or not 0 < points <= policy.score_max:
+            continue
+        if points > best_score:
+            best_score = points
+            hosts.clear()
+        hosts.append(host_id)
+    if engine_on is not None:
+        return Placement(engine_on, (), best_score, ())
+    waits_for = tuple(
+        sorted(
+            host_id
+            for host_id in pending
+            if host_id in records and best_score < records[host_id].score <= policy.score_max
+        )
+    )
+    if waits_for:
+        return Placement(None, (), best_score, waits_for)
+    hosts.sort()
+    return Placement(None, tuple(hosts), best_score, ())

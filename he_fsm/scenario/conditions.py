@@ -1,0 +1,405 @@
+"""The conditions: how each is written, and which signals it asks about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+import attrs
+
+from he_fsm.metadata.record import ProblemWord
+from he_fsm.scenario.forms import (
+    HOST_SCHEMA,
+    Choice,
+    Compared,
+    Duration,
+    Flag,
+    Form,
+    HostReference,
+    HostReferences,
+    Number,
+    Schema,
+    Text,
+    keys_schema,
+    known_pairs,
+)
+from he_fsm.scenario.host_names import HostNames
+from he_fsm.scenario.matching import (
+    WORDS_OF_BAD,
+    Compares,
+    Condition,
+    Fields,
+    OneOf,
+    SignalKey,
+    Test,
+)
+from he_fsm.scenario.nodes import Node, Scalar, Sequence, describe, refusal
+from he_fsm.scenario.units import Comparison
+
+ENGINE_WORDS: Final = ("good", "bad", "paused", "starting", "migrating", "stopping", "down")
+VM_WORDS: Final = ("up", "down", "unknown")
+# The states of the table, as docs/design.md names them.
+STATE_NAMES: Final = (
+    "EngineDown",
+    "EngineStarting",
+    "EngineUp",
+    "EngineMigratingAway",
+    "EngineStopping",
+    "LocalMaintenance",
+    "ScoreBlocked",
+    "GlobalMaintenance",
+    "Unknown",
+)
+COUNTED: Final = (
+    "starts",
+    "refused_starts",
+    "failed_starts",
+    "migrations",
+    "failed_migrations",
+    "shutdowns",
+    "poweroffs",
+    "resets",
+    "notifications",
+)
+# Seconds without a good health page: no host's own deed, so `host` does not narrow them.
+TIMED: Final = ("downtime", "longest_outage")
+
+TOTAL_FORMS: Final[Mapping[str, Form]] = {
+    **dict.fromkeys(COUNTED, Compared(Number())),
+    **dict.fromkeys(TIMED, Compared(Duration())),
+}
+
+
+def _is_null(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.value is None
+
+
+@attrs.frozen
+class Alternatives:
+    """One value, or a list of which one has to be there; null where `or_null` says so."""
+
+    form: Form
+    or_null: bool = False
+
+    def read(self, node: Node, hosts: HostNames) -> tuple[Any, ...]:
+        """Give the values."""
+        nodes = node.items if isinstance(node, Sequence) else (node,)
+        if not nodes:
+            raise refusal(node, "expected at least one value")
+        return tuple(
+            None if self.or_null and _is_null(item) else self.form.read(item, hosts)
+            for item in nodes
+        )
+
+    def schema(self) -> Schema:
+        """Give one, or an array."""
+        one = self.form.schema()
+        if self.or_null:
+            one = {"anyOf": [one, {"type": "null"}]}
+        return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
+
+
+@attrs.frozen
+class FieldForm:
+    """A field of a record: a value, or `!=` and a value."""
+
+    form: Form
+
+    def read(self, node: Node, hosts: HostNames) -> OneOf:
+        """Give the test."""
+        if isinstance(node, Scalar) and node.text.startswith("!="):
+            rest = node.text[2:].strip()
+            plain = attrs.evolve(node, text=rest, value=rest)
+            return OneOf((self.form.read(plain, hosts),), is_negated=True)
+        return OneOf((self.form.read(node, hosts),))
+
+    def schema(self) -> Schema:
+        """Give the value or the comparison."""
+        return {"anyOf": [self.form.schema(), {"type": "string", "pattern": "^!="}]}
+
+
+@attrs.frozen
+class NumberForm:
+    """A number or a comparison, as a test."""
+
+    compared: Compared
+
+    def read(self, node: Node, hosts: HostNames) -> Compares:
+        """Give the test."""
+        return Compares(self.compared.read(node, hosts))
+
+    def schema(self) -> Schema:
+        """Give a number, or a string that begins with an operator."""
+        return self.compared.schema()
+
+
+RECORD_FORMS: Final[Mapping[str, Form]] = {
+    "score": NumberForm(Compared(Number())),
+    "vm": FieldForm(Choice.of(*VM_WORDS)),
+    "hostname": FieldForm(Text("a hostname")),
+    "maintenance": FieldForm(Flag()),
+    "stopped": FieldForm(Flag()),
+    "age": NumberForm(Compared(Duration())),
+}
+
+
+@attrs.frozen
+class FieldsForm:
+    """Fields of a record, or null: there is none."""
+
+    def read(self, node: Node, hosts: HostNames) -> Test:
+        """Give the test."""
+        if _is_null(node):
+            return OneOf((None,))
+        pairs = known_pairs(node, tuple(RECORD_FORMS), "fields of a record, or null")
+        if not pairs:
+            raise refusal(node, f"expected at least one of {', '.join(RECORD_FORMS)}")
+        return Fields(
+            tuple((key, RECORD_FORMS[key].read(pair.value, hosts)) for key, pair in pairs.items())
+        )
+
+    def schema(self) -> Schema:
+        """Give an object, or null."""
+        return {"anyOf": [{**keys_schema(RECORD_FORMS), "minProperties": 1}, {"type": "null"}]}
+
+
+class ConditionForm(Protocol):
+    """Reads the value of one condition's key."""
+
+    def conditions(self, node: Node, hosts: HostNames) -> tuple[Condition, ...]:
+        """Give what has to hold."""
+
+    def schema(self) -> Schema:
+        """Give the JSON Schema of the value."""
+
+
+@attrs.frozen
+class Plain:
+    """A condition on one signal of the whole cluster."""
+
+    name: str
+    form: Form
+
+    def conditions(self, node: Node, hosts: HostNames) -> tuple[Condition, ...]:
+        """Give the one condition."""
+        wanted = self.form.read(node, hosts)
+        return (Condition((self.name,), _test(wanted), self.name),)
+
+    def schema(self) -> Schema:
+        """Give the form's schema."""
+        return self.form.schema()
+
+
+def _test(wanted: Any) -> Test:
+    """Make a test of what a form gave: values (one has to be there), a comparison, or a test."""
+    if isinstance(wanted, tuple):
+        return OneOf(wanted)
+    if isinstance(wanted, Comparison):
+        return Compares(wanted)
+    test: Test = wanted
+    return test
+
+
+@attrs.frozen
+class EngineWordForm:
+    """A word about the engine; `bad` means a paused one too."""
+
+    form: Form = Alternatives(Choice.of(*ENGINE_WORDS))
+
+    def read(self, node: Node, hosts: HostNames) -> tuple[str, ...]:
+        """Give the words of which one has to be true."""
+        words: tuple[str, ...] = self.form.read(node, hosts)
+        return (*words, *WORDS_OF_BAD) if "bad" in words else words
+
+    def schema(self) -> Schema:
+        """Give a word or an array of words."""
+        return self.form.schema()
+
+
+_HOST_KEYS: Final[Schema] = {"type": "object", "minProperties": 1}
+
+
+@attrs.frozen
+class ByHost:
+    """A condition on each of some hosts; `label` has the place of the host's name in it."""
+
+    name: str
+    form: Form
+    label: str
+
+    def conditions(self, node: Node, hosts: HostNames) -> tuple[Condition, ...]:
+        """Give one condition a host."""
+        return tuple(
+            Condition(
+                (self.name, host),
+                _test(self.form.read(pair.value, hosts)),
+                self.label.format(host),
+            )
+            for host, pair in hosts.by_host(node).items()
+        )
+
+    def schema(self) -> Schema:
+        """Give an object by host id."""
+        return {**_HOST_KEYS, "additionalProperties": self.form.schema()}
+
+
+@attrs.frozen
+class SeesForm:
+    """What a viewer has of other hosts' records."""
+
+    def conditions(self, node: Node, hosts: HostNames) -> tuple[Condition, ...]:
+        """Give one condition for each viewer and host."""
+        return tuple(
+            Condition(
+                ("sees", viewer, host),
+                FieldsForm().read(pair.value, hosts),
+                f"what {viewer} sees of {host}",
+            )
+            for viewer, seen in hosts.by_host(node).items()
+            for host, pair in hosts.by_host(seen.value).items()
+        )
+
+    def schema(self) -> Schema:
+        """Give an object by viewer, then by host."""
+        inner = {**_HOST_KEYS, "additionalProperties": FieldsForm().schema()}
+        return {**_HOST_KEYS, "additionalProperties": inner}
+
+
+@attrs.frozen
+class ProblemForm:
+    """What a viewer says about slots that it can't believe."""
+
+    form: Form = Alternatives(Choice.of(*(word.value for word in ProblemWord)), or_null=True)
+
+    def conditions(self, node: Node, hosts: HostNames) -> tuple[Condition, ...]:
+        """Give one condition for each viewer and slot."""
+        return tuple(
+            Condition(
+                ("problem", viewer, slot),
+                OneOf(self.form.read(pair.value, hosts)),
+                f"the problem of {viewer} with slot {slot}",
+            )
+            for viewer, problems in hosts.by_host(node).items()
+            for slot, pair in hosts.by_slot(problems.value).items()
+        )
+
+    def schema(self) -> Schema:
+        """Give an object by viewer, then by slot."""
+        inner = {**_HOST_KEYS, "additionalProperties": self.form.schema()}
+        return {**_HOST_KEYS, "additionalProperties": inner}
+
+
+@attrs.frozen
+class HostIdsForm:
+    """A list of hosts, as the set of their ids."""
+
+    def read(self, node: Node, hosts: HostNames) -> OneOf:
+        """Give the test."""
+        ids = frozenset(hosts.id_of(name) for name in hosts.many(node))
+        return OneOf((ids,))
+
+    def schema(self) -> Schema:
+        """Give a host or an array of hosts."""
+        return HostReferences().schema()
+
+
+_HOST_OR_NONE: Final = Alternatives(HostReference(), or_null=True)
+
+
+@attrs.frozen
+class HostOrNoneForm:
+    """Hosts of which one is meant, as id, name, range, list of these, or null."""
+
+    def read(self, node: Node, hosts: HostNames) -> tuple[str | None, ...]:
+        """Give the names."""
+        nodes = node.items if isinstance(node, Sequence) else (node,)
+        if not nodes:
+            raise refusal(node, "expected at least one host id, or null")
+        names: list[str | None] = []
+        for item in nodes:
+            names.extend([None] if _is_null(item) else hosts.many(item))
+        return tuple(names)
+
+    def schema(self) -> Schema:
+        """Give a host, null or an array."""
+        return _HOST_OR_NONE.schema()
+
+
+CONDITIONS: Final[Mapping[str, ConditionForm]] = {
+    "engine_on": Plain("engine_on", HostOrNoneForm()),
+    "engine": Plain("engine", EngineWordForm()),
+    "running": Plain("running", Compared(Number())),
+    "score": ByHost("score", NumberForm(Compared(Number())), "the score of {}"),
+    "record": ByHost("record", FieldsForm(), "the record of {}"),
+    "sees": SeesForm(),
+    "state": ByHost("state", Alternatives(Choice.of(*STATE_NAMES)), "the state of {}"),
+    "alive": ByHost("alive", HostIdsForm(), "what {} takes for alive"),
+    "lease": Plain("lease", HostOrNoneForm()),
+    "problem": ProblemForm(),
+}
+
+
+def read_totals(node: Node, hosts: HostNames) -> dict[str, Comparison]:
+    """Read what stands after `total`."""
+    pairs = known_pairs(node, tuple(TOTAL_FORMS), "totals like {starts: 1}")
+    if not pairs:
+        raise refusal(node, f"expected at least one of {', '.join(TOTAL_FORMS)}")
+    return {key: TOTAL_FORMS[key].read(pair.value, hosts) for key, pair in pairs.items()}
+
+
+def totals_schema() -> Schema:
+    """Give the schema of what stands after `total`."""
+    return {**keys_schema(TOTAL_FORMS), "minProperties": 1}
+
+
+def host_of_total(name: str, host: str | None) -> str | None:
+    """Give the host that narrows a total, None where none does."""
+    return None if name in TIMED else host
+
+
+def total_condition(name: str, host: str | None, comparison: Comparison) -> Condition:
+    """Make the condition on a total up to a moment."""
+    narrowed = host_of_total(name, host)
+    key: SignalKey = ("total", name, narrowed)
+    label = f"total {name}" if narrowed is None else f"total {name} of host {narrowed}"
+    return Condition(key, Compares(comparison), label)
+
+
+@attrs.frozen
+class ConditionsForm:
+    """Conditions that hold together, as `since` has them; `total` counts up to then."""
+
+    def read(self, node: Node, hosts: HostNames) -> tuple[Condition, ...]:
+        """Give the conditions."""
+        pairs = known_pairs(
+            node, (*CONDITIONS, "total", "host"), "conditions like {engine: migrating}"
+        )
+        conditions: list[Condition] = []
+        for key, pair in pairs.items():
+            if key in CONDITIONS:
+                conditions.extend(CONDITIONS[key].conditions(pair.value, hosts))
+        if "host" in pairs and "total" not in pairs:
+            raise refusal(pairs["host"].key, "'host' goes with 'total'")
+        if "total" in pairs:
+            host = hosts.one(pairs["host"].value) if "host" in pairs else None
+            totals = read_totals(pairs["total"].value, hosts)
+            conditions.extend(total_condition(name, host, totals[name]) for name in totals)
+        if not conditions:
+            raise refusal(node, f"expected a condition, got {describe(node)} without one")
+        return tuple(conditions)
+
+    def schema(self) -> Schema:
+        """Give an object with at least one condition."""
+        properties = {
+            **{key: form.schema() for key, form in CONDITIONS.items()},
+            "total": totals_schema(),
+            "host": HOST_SCHEMA,
+        }
+        return {
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": False,
+            "minProperties": 1,
+            "dependentRequired": {"host": ["total"]},
+        }
+

@@ -1,0 +1,279 @@
+"""A YAML file as a tree in which every value knows its place and its path."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Final, Union
+
+import attrs
+import yaml
+from yaml.constructor import SafeConstructor
+
+from he_fsm.errors import ScenarioError
+
+_TAG: Final = "tag:yaml.org,2002:"
+_MERGE: Final = _TAG + "merge"
+_SCALAR_TAGS: Final = frozenset(
+    _TAG + kind for kind in ("str", "int", "float", "bool", "null", "timestamp", "value")
+)
+# Far above any real file; aliases of aliases would otherwise fill the memory.
+_NODES_MAX: Final = 1_000_000
+
+
+@attrs.frozen
+class Place:
+    """Where something was written; lines and columns count from 1, line 0: in no file (`--set`)."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        """Give `file:line`."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+    @property
+    def exact(self) -> str:
+        """`file:line:column`."""
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+@attrs.frozen
+class Scalar:
+    """One plain value: `text` as written (without quotes), `value` as YAML understands it."""
+
+    place: Place
+    path: str
+    text: str
+    value: Union[bool, int, float, str, None]
+
+    @property
+    def label(self) -> str:
+        """The value as the name of a key or of a host: the same for `2`, `"2"` and `0x2`."""
+        if isinstance(self.value, int) and not isinstance(self.value, bool):
+            return str(self.value)
+        return self.text
+
+
+@attrs.frozen
+class Sequence:
+    """A list of values."""
+
+    place: Place
+    path: str
+    items: tuple[Node, ...]
+
+
+@attrs.frozen
+class Pair:
+    """One key of a mapping and its value."""
+
+    key: Scalar
+    value: Node
+
+
+@attrs.frozen
+class Mapping:
+    """Keys and values, in the order of the file, by the label of the key."""
+
+    place: Place
+    path: str
+    pairs: dict[str, Pair]
+
+    def get(self, key: str) -> Node | None:
+        """Give the value of a key, or None where the key is not there."""
+        pair = self.pairs.get(key)
+        return None if pair is None else pair.value
+
+
+Node = Union[Scalar, Sequence, Mapping]
+
+
+def refusal(node: Node, message: str) -> ScenarioError:
+    """Make the error that names the place and the path of a value."""
+    path = f"{node.path}: " if node.path else ""
+    return ScenarioError(f"{node.place.exact}: {path}{message}")
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """End a message about an unknown word: the nearest known one, or all of them."""
+    names = [str(name) for name in known]
+    lower = {name.lower(): name for name in reversed(names)}
+    near = difflib.get_close_matches(word.lower(), lower, n=1)
+    if near:
+        return f", did you mean '{lower[near[0]]}'?"
+    return f"; known: {', '.join(names)}"
+
+
+def describe(node: Node) -> str:
+    """Say in a few words what stands there, for messages."""
+    if isinstance(node, Mapping):
+        return "a mapping"
+    if isinstance(node, Sequence):
+        return "a list"
+    if node.value is None:
+        return "nothing (null)"
+    return repr(node.text if len(node.text) <= 40 else node.text[:37] + "...")
+
+
+def as_mapping(node: Node, what: str) -> Mapping:
+    """Give the node as a mapping, or refuse it, naming *what* was expected."""
+    if not isinstance(node, Mapping):
+        raise refusal(node, f"expected {what}, got {describe(node)}")
+    return node
+
+
+def as_scalar(node: Node, what: str) -> Scalar:
+    """Give the node as a plain value other than null, or refuse it."""
+    if not isinstance(node, Scalar) or node.value is None:
+        raise refusal(node, f"expected {what}, got {describe(node)}")
+    return node
+
+
+def flow_text(node: Node) -> str:
+    """Write a value on one line, as YAML's flow style has it."""
+    if isinstance(node, Scalar):
+        return "null" if node.value is None else node.text
+    if isinstance(node, Sequence):
+        return f"[{', '.join(flow_text(item) for item in node.items)}]"
+    inside = (f"{pair.key.text}: {flow_text(pair.value)}" for pair in node.pairs.values())
+    return f"{{{', '.join(inside)}}}"
+
+
+def parse_tree(text: str, file_name: str) -> Node:
+    """
+    Read one YAML document.
+
+    Raises:
+        ScenarioError: it is no YAML, is empty, has a key twice, a tag, or more than one document.
+    """
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if root is None:
+            msg = f"{file_name}:1:1: the file is empty, expected a mapping with the key 'scenarios'"
+            raise ScenarioError(msg)
+        return _Tree(file_name).convert(root, "")
+    except yaml.MarkedYAMLError as e:
+        raise ScenarioError(_yaml_message(e, file_name)) from e
+    except yaml.reader.ReaderError as e:
+        before = text[: e.position]
+        column = len(before) - (before.rfind("\n") + 1) + 1
+        place = Place(file_name, before.count("\n") + 1, column)
+        msg = f"{place.exact}: not YAML: a character that is not allowed ({e.reason})"
+        raise ScenarioError(msg) from e
+    except RecursionError as e:
+        msg = f"{file_name}:1:1: the file is nested too deeply"
+        raise ScenarioError(msg) from e
+
+
+def parse_value(text: str, origin: str, path: str) -> Node:
+    """Read a value that was not in a file; errors name *origin* in place of a line."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, RecursionError) as e:
+        msg = f"{origin}: {path}: can't be read as YAML"
+        raise ScenarioError(msg) from e
+    if root is None:
+        return Scalar(Place(origin), path, "", None)
+    return _Tree(origin, has_lines=False).convert(root, path)
+
+
+def _yaml_message(error: yaml.MarkedYAMLError, file_name: str) -> str:
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    parts = [part for part in (error.context, error.problem) if part]
+    return f"{file_name}:{line}:{column}: not YAML: {', '.join(parts)}"
+
+
+@attrs.define
+class _Tree:
+    """Turns PyYAML's nodes into ours: aliases and merge keys resolved, each value with its path."""
+
+    file_name: str
+    has_lines: bool = True
+    open_nodes: list[int] = attrs.field(factory=list)
+    count: int = 0
+
+    def convert(self, node: yaml.Node, path: str) -> Node:
+        """Convert one node and all below it."""
+        place = self.place(node)
+        self.count += 1
+        if self.count > _NODES_MAX:
+            msg = f"{place.exact}: {path}: the file is too large when its aliases are written out"
+            raise ScenarioError(msg)
+        if isinstance(node, yaml.ScalarNode):
+            return self.scalar(node, place, path)
+        if id(node) in self.open_nodes:
+            msg = f"{place.exact}: {path}: an alias can't stand for something that it is part of"
+            raise ScenarioError(msg)
+        self.open_nodes.append(id(node))
+        result: Node
+        if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
+            items = tuple(
+                self.convert(item, f"{path}[{index}]") for index, item in enumerate(node.value)
+            )
+            result = Sequence(place, path, items)
+        elif isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
+            result = self.mapping(node, place, path)
+        else:
+            raise self.unknown_tag(node, place, path)
+        self.open_nodes.pop()
+        return result
+
+    def place(self, node: yaml.Node) -> Place:
+        if not self.has_lines:
+            return Place(self.file_name)
+        return Place(self.file_name, node.start_mark.line + 1, node.start_mark.column + 1)
+
+    def unknown_tag(self, node: yaml.Node, place: Place, path: str) -> ScenarioError:
+        where = f"{path}: " if path else ""
+        return ScenarioError(f"{place.exact}: {where}the YAML tag {node.tag} is not used here")
+
+    def scalar(self, node: yaml.ScalarNode, place: Place, path: str) -> Scalar:
+        if node.tag not in _SCALAR_TAGS:
+            raise self.unknown_tag(node, place, path)
+        construct = SafeConstructor()
+        value: Union[bool, int, float, str, None] = node.value
+        try:
+            if node.tag == _TAG + "null":
+                value = None
+            elif node.tag == _TAG + "bool":
+                value = construct.construct_yaml_bool(node)
+            elif node.tag == _TAG + "int":
+                value = construct.construct_yaml_int(node)
+            elif node.tag == _TAG + "float":
+                value = construct.construct_yaml_float(node)
+        except (ValueError, KeyError):
+            # An explicit tag on a value that does not fit it, or `0x_`: what was written counts.
+            value = node.value
+        return Scalar(place, path, node.value, value)
+
+    def mapping(self, node: yaml.MappingNode, place: Place, path: str) -> Mapping:
+        own: dict[str, Pair] = {}
+        merged: dict[str, Pair] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == _MERGE:
+                for pair in self.merge(value_node, path):
+                    merged.setdefault(pair.key.label, pair)
+                continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                msg = f"{self.place(key_node).exact}: {path}: a key has to be a plain value"
+                raise ScenarioError(msg)
+            key = self.scalar(key_node, self.place(key_node), "")
+            key = attrs.evolve(key, path=f"{path}.{key.label}" if path else key.label)
+            if key.label in own:
+                first = own[key.label].key.place.exact
+                raise refusal(key, f"this key stands here twice, first at {first}")
+            own[key.label] = Pair(key, self.convert(value_node, key.path))
+        for label, pair in merged.items():
+            own.setdefault(label, pair)
+        return Mapping(place, path, own)
+
+    def merge(self, node: yaml.Node, path: str) -> list[Pair]:
+        parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        pairs: list[Pair] = []
+        for part in parts:
+            source = self.convert(part, path)
+            pairs.extend(as_mapping(source, "a mapping after '<<'").pairs.values())
+        return pairs

@@ -1,0 +1,145 @@
+"""The policy of a scenario: a named one, with some of its numbers changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Optional, get_type_hints
+
+import attrs
+
+from he_fsm.errors import PolicyError
+from he_fsm.policy import POLICIES, TALK, Policy
+from he_fsm.scenario.forms import (
+    Choice,
+    Duration,
+    Flag,
+    Form,
+    Integer,
+    Number,
+    Schema,
+    Text,
+    keys_schema,
+    known_pairs,
+)
+from he_fsm.scenario.host_names import HostNames
+from he_fsm.scenario.model import World
+from he_fsm.scenario.nodes import Mapping as Tree
+from he_fsm.scenario.nodes import Node, Scalar, refusal
+
+# These fields say how the surroundings are, which is for `world` to say.
+FROM_WORLD: Final[Mapping[str, str]] = {"loop_s": "loop", "io_timeout_s": "io_timeout"}
+
+
+def _form_of(name: str, kind: Any) -> Form:
+    if name.endswith("_s"):
+        return Duration()
+    if kind is bool:
+        return Flag()
+    if kind is str:
+        return Text()
+    return Integer() if kind in (int, Optional[int]) else Number()
+
+
+_NAME: Final = Choice(POLICIES)
+_FIELDS: Final[Mapping[str, Form]] = {
+    name: _form_of(name, kind) for name, kind in get_type_hints(Policy).items()
+}
+_CHANGES: Final[Mapping[str, Form]] = {
+    name: form for name, form in _FIELDS.items() if name not in FROM_WORLD
+}
+
+
+@attrs.frozen
+class PolicyChoice:
+    """A named policy and what the scenario changes in it."""
+
+    base: Policy = TALK
+    changes: Mapping[str, Any] = attrs.field(factory=dict)
+
+    def made_for(self, world: World) -> Policy:
+        """
+        Build the policy for some surroundings.
+
+        Raises:
+            PolicyError: its numbers are unsafe together.
+        """
+        return attrs.evolve(
+            self.base, **self.changes, loop_s=world.loop_s, io_timeout_s=world.io_timeout_s
+        )
+
+
+@attrs.frozen
+class PolicyForm:
+    """A policy's name, or a mapping with `base` and the fields that differ."""
+
+    def read(self, node: Node, hosts: HostNames) -> PolicyChoice:
+        """Give the choice."""
+        if isinstance(node, Scalar):
+            return PolicyChoice(_NAME.read(node, hosts))
+        pairs = known_pairs(node, ("base", *_FIELDS), "a policy's name or a mapping")
+        for field, world_key in FROM_WORLD.items():
+            if field in pairs:
+                raise refusal(pairs[field].key, f"this is set as '{world_key}' of 'world'")
+        base = _NAME.read(pairs["base"].value, hosts) if "base" in pairs else TALK
+        changes = {
+            key: _CHANGES[key].read(pair.value, hosts)
+            for key, pair in pairs.items()
+            if key != "base"
+        }
+        return PolicyChoice(base, changes)
+
+    def schema(self) -> Schema:
+        """Give the names, or an object."""
+        return {"anyOf": [_NAME.schema(), keys_schema({"base": _NAME, **_CHANGES})]}
+
+
+def build_policy(choice: PolicyChoice, world: World, scenario: Tree) -> Policy:
+    """
+    Build the policy of a scenario.
+
+    Raises:
+        ScenarioError: it is unsafe; the place is the number that makes it so, as far as that
+            can be told.
+    """
+    try:
+        policy = choice.made_for(world)
+    except PolicyError as e:
+        raise refusal(_culprit(choice, world, scenario, e.rule), str(e)) from e
+    slowest = world.loop_s + world.jitter_s + world.storage_latency_s
+    if slowest >= policy.dead_after_s:
+        message = (
+            f"loop + jitter + storage_latency is {slowest:g} s, expected less than the policy's"
+            f" dead_after_s ({policy.dead_after_s:g} s): live hosts would look dead"
+        )
+        raise refusal(_largest_delay(world, scenario), message)
+    return policy
+
+
+def _culprit(choice: PolicyChoice, world: World, scenario: Tree, rule: str) -> Node:
+    policy_node = scenario.get("policy")
+    if isinstance(policy_node, Tree) and policy_node.get(rule) is not None:
+        return policy_node.pairs[rule].value
+    try:
+        PolicyChoice(choice.base).made_for(world)
+    except PolicyError:
+        return _world_node(("loop", "io_timeout"), scenario)
+    return policy_node or scenario
+
+
+def _largest_delay(world: World, scenario: Tree) -> Node:
+    delays = {
+        "loop": world.loop_s,
+        "jitter": world.jitter_s,
+        "storage_latency": world.storage_latency_s,
+    }
+    return _world_node(sorted(delays, key=lambda key: -delays[key]), scenario)
+
+
+def _world_node(keys: Any, scenario: Tree) -> Node:
+    """Give the first of some keys of `world` that is written, else the nearest node above."""
+    world = scenario.get("world")
+    if isinstance(world, Tree):
+        for key in keys:
+            if key in world.pairs:
+                return world.pairs[key].value
+    return world or scenario.get("policy") or scenario

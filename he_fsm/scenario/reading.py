@@ -1,0 +1,265 @@
+"""Reading scenario files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Optional, Union
+
+import attrs
+
+from he_fsm.errors import ScenarioError
+from he_fsm.metadata.layout import HOST_ID_MAX
+from he_fsm.scenario.expectations import ExpectationForm, check_within, latest_time
+from he_fsm.scenario.forms import (
+    Choice,
+    Duration,
+    Form,
+    Integer,
+    ListOf,
+    Record,
+    Schema,
+    Text,
+    known_pairs,
+)
+from he_fsm.scenario.host_names import ALL, GLOBAL_SLOT, RANGE, HostNames
+from he_fsm.scenario.model import Engine, Expectation, Host, Scenario, TimelineEntry, World
+from he_fsm.scenario.nodes import (
+    Mapping as Tree,
+)
+from he_fsm.scenario.nodes import (
+    Node,
+    Pair,
+    Place,
+    Scalar,
+    Sequence,
+    as_mapping,
+    as_scalar,
+    describe,
+    parse_tree,
+    parse_value,
+    refusal,
+    suggestion,
+)
+from he_fsm.scenario.policies import PolicyChoice, PolicyForm, build_policy
+from he_fsm.scenario.verbs import TimelineForm
+
+# How long a run goes on after the last time that the file mentions, where it does not say.
+AFTERWARDS_S: Final = 600.0
+# The keys of a scenario that `--set` can change, and those in which it changes one key.
+SETTABLE: Final = ("policy", "seed", "until", "maintenance")
+SETTABLE_INSIDE: Final = ("policy", "world", "engine")
+
+
+@attrs.frozen
+class HostsForm:
+    """A list of hosts, or a number of equal ones."""
+
+    def read(self, node: Node, hosts: HostNames) -> tuple[Host, ...]:
+        """Give the hosts, after a check that their names differ."""
+        if isinstance(node, Scalar):
+            count = Integer(1, HOST_ID_MAX).read(node, hosts)
+            return tuple(Host(id=host_id) for host_id in range(1, count + 1))
+        if not isinstance(node, Sequence) or not node.items:
+            raise refusal(node, f"expected a number or a list of hosts, got {describe(node)}")
+        form = _host_form()
+        made = tuple(form.read(item, hosts) for item in node.items)
+        names: dict[str, Host] = {}
+        for host, item in zip(made, node.items):
+            _check_host(host, as_mapping(item, form.what))
+            if host.name in names:
+                hint = (
+                    f": give 'name' where two hosts claim id {host.id}"
+                    if _same(names, host)
+                    else ""
+                )
+                raise refusal(item, f"another host is called {host.name!r} already{hint}")
+            names[host.name] = host
+        return made
+
+    def schema(self) -> Schema:
+        """Give a number, or an array of objects."""
+        listed = {"type": "array", "items": _host_form().schema(), "minItems": 1}
+        return {"anyOf": [*Integer(1, HOST_ID_MAX).schema()["anyOf"], listed]}
+
+
+def _host_form() -> Record:
+    return Record(Host, "a host like {id: 1}")
+
+
+def _same(names: Mapping[str, Host], host: Host) -> bool:
+    return names[host.name].id == host.id
+
+
+def _check_host(host: Host, node: Tree) -> None:
+    """Refuse what would make references or times ambiguous."""
+    name_node = node.get("name")
+    is_other_id = host.name.isdecimal() and host.name != str(host.id)
+    if name_node is not None and (
+        is_other_id or host.name in (ALL, str(GLOBAL_SLOT)) or RANGE.fullmatch(host.name)
+    ):
+        raise refusal(name_node, f"{host.name!r} can't be a name: it means other hosts")
+    failed = node.get("failed_starts")
+    if isinstance(failed, Tree) and host.failed_starts.last_s > 0:
+        raise refusal(failed.pairs["last"].value, "expected a time before 0, like -300s")
+
+
+_HOSTS: Final = HostsForm()
+SCENARIO_FORMS: Final[Mapping[str, Form]] = {
+    "name": Text("the scenario's name"),
+    "about": Text(),
+    "policy": PolicyForm(),
+    "world": Record(World, "a mapping like {loop: 10s}"),
+    "seed": Integer(minimum=0),
+    "hosts": _HOSTS,
+    "engine": Record(Engine, "a mapping like {running_on: 1}"),
+    "maintenance": Choice({"none": False, "global": True}),
+    "timeline": ListOf(TimelineForm(), "a list of entries"),
+    "until": Duration(positive=True),
+    "expect": ListOf(ExpectationForm(), "a list of entries"),
+}
+REQUIRED: Final = ("name", "hosts")
+
+
+def load_scenarios(
+    path: Union[str, Path], overrides: Optional[Mapping[str, str]] = None
+) -> tuple[Scenario, ...]:
+    """
+    Read a scenario file.
+
+    Args:
+        path: the file, in UTF-8; errors name it as it is given here.
+        overrides: see `parse_scenarios`.
+
+    Raises:
+        ScenarioError: the file can't be used; file:line:column, the path of the key, and what
+            was expected there.
+    """
+    file_name = str(path)
+    try:
+        data = Path(path).read_bytes()
+    except OSError as e:
+        msg = f"{file_name}: can't be read: {e.strerror or e}"
+        raise ScenarioError(msg) from e
+    except ValueError as e:
+        msg = f"{file_name!r}: no path of a file: {e}"
+        raise ScenarioError(msg) from e
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        before = data[: e.start]
+        column = e.start - (before.rfind(b"\n") + 1) + 1
+        msg = f"{file_name}:{before.count(10) + 1}:{column}: not UTF-8 (byte 0x{data[e.start]:02x})"
+        raise ScenarioError(msg) from e
+    return parse_scenarios(text, file_name, overrides)
+
+
+def parse_scenarios(
+    text: str, file_name: str, overrides: Optional[Mapping[str, str]] = None
+) -> tuple[Scenario, ...]:
+    """
+    Read scenarios from a text.
+
+    Args:
+        text: YAML.
+        file_name: what places and errors call it.
+        overrides: values that replace the file's in every scenario, by dotted key:
+            `policy.FIELD`, `policy`, `world.KEY`, `engine.KEY`, `seed`, `until`, `maintenance`.
+
+    Raises:
+        ScenarioError: as `load_scenarios`.
+    """
+    root = parse_tree(text, file_name)
+    pairs = known_pairs(root, ("scenarios",), "a mapping with the key 'scenarios'")
+    if "scenarios" not in pairs:
+        raise refusal(root, "the key 'scenarios' is missing")
+    listed = pairs["scenarios"].value
+    if not isinstance(listed, Sequence) or not listed.items:
+        raise refusal(listed, f"expected a list of scenarios, got {describe(listed)}")
+    scenarios: dict[str, Scenario] = {}
+    for item in listed.items:
+        tree = as_mapping(item, "a scenario, a mapping with 'name' and 'hosts'")
+        for key, value in (overrides or {}).items():
+            tree = _overridden(tree, key, value)
+        scenario = _read_scenario(tree)
+        if scenario.name in scenarios:
+            first = scenarios[scenario.name].place
+            raise refusal(tree.pairs["name"].value, f"this name is taken, see {first}")
+        scenarios[scenario.name] = scenario
+    return tuple(scenarios.values())
+
+
+def _read_scenario(tree: Tree) -> Scenario:
+    pairs = known_pairs(tree, tuple(SCENARIO_FORMS), "a scenario")
+    for key in REQUIRED:
+        if key not in pairs:
+            raise refusal(tree, f"the key '{key}' is missing")
+    hosts: tuple[Host, ...] = _HOSTS.read(pairs["hosts"].value, HostNames())
+    names = HostNames(tuple((host.id, host.name) for host in hosts))
+    values: dict[str, Any] = {
+        key: SCENARIO_FORMS[key].read(pair.value, names)
+        for key, pair in pairs.items()
+        if key not in ("hosts", "policy")
+    }
+    choice = (
+        PolicyForm().read(pairs["policy"].value, names) if "policy" in pairs else PolicyChoice()
+    )
+    values["policy"] = build_policy(choice, values.get("world", World()), tree)
+    values.setdefault("until", _default_until(values))
+    scenario = Scenario(hosts=hosts, place=tree.place, **values)
+    _check_engine(scenario, pairs)
+    if "expect" in pairs:
+        entries = pairs["expect"].value
+        for node, expectation in zip(getattr(entries, "items", ()), scenario.expect):
+            check_within(expectation, node, scenario.until)
+    return scenario
+
+
+def _default_until(values: Mapping[str, Any]) -> float:
+    timeline: tuple[TimelineEntry, ...] = values.get("timeline", ())
+    expect: tuple[Expectation, ...] = values.get("expect", ())
+    times = [entry.at + (entry.every or 0.0) * ((entry.times or 1) - 1) for entry in timeline]
+    times.extend(time for time in map(latest_time, expect) if time is not None)
+    return max(times, default=0.0) + AFTERWARDS_S
+
+
+def _check_engine(scenario: Scenario, pairs: Mapping[str, Pair]) -> None:
+    name = scenario.engine.running_on
+    if name is None or scenario.host(name).powered:
+        return
+    node = as_mapping(pairs["engine"].value, "a mapping").pairs["running_on"].value
+    raise refusal(node, f"host {name} has no power, so that nothing can run on it")
+
+
+def _overridden(tree: Tree, dotted: str, text: str) -> Tree:
+    """Give the scenario with one value replaced; the new value's place is the option itself."""
+    origin = f"--set {dotted}={text}"
+    key, _, inner = dotted.partition(".")
+    allowed = key in SETTABLE_INSIDE if inner else key in SETTABLE
+    if not allowed:
+        known = [*SETTABLE, *(f"{name}.KEY" for name in SETTABLE_INSIDE)]
+        msg = f"{origin}: unknown key '{dotted}'{suggestion(dotted, known)}"
+        raise ScenarioError(msg)
+    path = f"{tree.path}.{dotted}"
+    place = Place(origin)
+    value = parse_value(text, origin, path)
+    if inner:
+        label = Scalar(place, path, inner, inner)
+        value = _with_key(_opened(tree, key, place), label, value)
+    return _with_key(tree, Scalar(place, f"{tree.path}.{key}", key, key), value)
+
+
+def _opened(tree: Tree, key: str, place: Place) -> Tree:
+    """Give the mapping after a key: empty where there is none; a policy's name becomes its base."""
+    node = tree.get(key)
+    path = f"{tree.path}.{key}"
+    if node is None:
+        return Tree(place, path, {})
+    if key == "policy" and isinstance(node, Scalar):
+        base = as_scalar(node, "a policy's name")
+        return Tree(node.place, path, {"base": Pair(base, base)})
+    return as_mapping(node, "a mapping")
+
+
+def _with_key(tree: Tree, key: Scalar, value: Node) -> Tree:
+    return attrs.evolve(tree, pairs={**tree.pairs, key.label: Pair(key, value)})

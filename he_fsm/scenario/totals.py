@@ -1,0 +1,128 @@
+"""What was counted between two times, or in each stretch of some length between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Optional, Union
+
+import attrs
+
+from he_fsm.scenario.conditions import COUNTED, TIMED
+from he_fsm.scenario.history import Signals
+from he_fsm.scenario.model import Total
+from he_fsm.scenario.units import format_number, format_seconds
+
+
+def value_between(
+    signals: Signals, name: str, host: str | None, start: float, end: float
+) -> float:
+    """Give a total from *start* to *end*, both included: a count, or seconds."""
+    if name not in TIMED:
+        return signals.occurrences(name, host).between(start, end)
+    lengths = signals.outages.clipped(start, end)
+    return sum(lengths) if name == "downtime" else max(lengths, default=0.0)
+
+
+def totals_of_run(signals: Signals, until: float) -> dict[str, Union[int, float]]:
+    """Give every total of a run; seconds to the millisecond."""
+    counts = {name: signals.occurrences(name, None).at(until) for name in COUNTED}
+    times = {name: round(value_between(signals, name, None, 0.0, until), 3) for name in TIMED}
+    return {**counts, **times}
+
+
+@attrs.frozen
+class Violation:
+    """A stretch of the run in which a total was not as wanted, and what it was there."""
+
+    start: float
+    end: float
+    value: float
+
+    def words(self, total: Total) -> str:
+        """Say it."""
+        seen = format_seconds(self.value) if total.name in TIMED else format_number(self.value)
+        span = f"from {format_seconds(self.start)} to {format_seconds(self.end)}"
+        return f"{total.label} was {seen} {span}"
+
+
+def violation(
+    signals: Signals, total: Total, start: float, end: float, window: Optional[float]
+) -> Violation | None:
+    """
+    Find where a total is not as wanted.
+
+    Args:
+        signals: what was seen.
+        total: what is wanted.
+        start: where the stretch, or the first of them, begins, in seconds.
+        end: where it, or the last of them, ends.
+        window: the length of the stretches; None, or one longer than all the time there is:
+            one stretch, from *start* to *end*.
+    """
+    if window is None or window >= end - start:
+        value = value_between(signals, total.name, total.host, start, end)
+        return None if total.comparison.holds(value) else Violation(start, end, value)
+    stretches = _Stretches(signals, total, window)
+    borders = stretches.borders(start, end - window)
+    for begin, value in stretches.extremes(borders):
+        if not total.comparison.holds(value):
+            return Violation(begin, begin + window, value)
+    return None
+
+
+@attrs.frozen
+class _Stretches:
+    """A total as a function of where a stretch of fixed length begins."""
+
+    signals: Signals
+    total: Total
+    length: float
+
+    def value(self, begin: float) -> float:
+        return value_between(
+            self.signals, self.total.name, self.total.host, begin, begin + self.length
+        )
+
+    def borders(self, first: float, last: float) -> list[float]:
+        """Give the beginnings at which the function may jump or bend."""
+        if self.total.name in TIMED:
+            times = self.signals.outages.borders()
+        else:
+            times = self.signals.occurrences(self.total.name, self.total.host).times
+        bends = {time for time in times if first <= time <= last}
+        bends |= {time - self.length for time in times if first <= time - self.length <= last}
+        return sorted({first, last, *bends})
+
+    def extremes(self, borders: list[float]) -> Iterator[tuple[float, float]]:
+        """Give beginnings and values among which are all that can break a comparison."""
+        before: Optional[tuple[float, float]] = None
+        for begin in borders:
+            value = self.value(begin)
+            if before is not None:
+                yield from self._inside(before, (begin, value))
+            yield begin, value
+            before = begin, value
+
+    def _inside(
+        self, left: tuple[float, float], right: tuple[float, float]
+    ) -> Iterator[tuple[float, float]]:
+        """
+        Give what matters between two neighbouring borders.
+
+        A count is constant there. Seconds of outage run straight, and the longest outage is
+        the greatest of one that leaves the stretch (1 s a second), one that enters it, and one
+        inside: it has its least where lines of these slopes through both ends meet. A straight
+        line that crosses the number of `!=` is caught at the crossing.
+        """
+        (begin, value), (end, end_value) = left, right
+        middle = (begin + end) / 2
+        yield middle, self.value(middle)
+        if self.total.name not in TIMED:
+            return
+        lowest = begin + (value - end_value + (end - begin)) / 2
+        if begin < lowest < end:
+            yield lowest, self.value(lowest)
+        slope = (end_value - value) / (end - begin)
+        crossing = begin + (self.total.comparison.number - value) / slope if slope else begin
+        if begin < crossing < end:
+            yield crossing, self.value(crossing)

@@ -1,0 +1,7 @@
+"""A cluster in memory: time, storage, leases, an engine, faults; the agents run the product's own loop."""
+
+from __future__ import annotations
+
+from he_fsm.simulate.run import Outcome, simulate, simulate_all
+
+__all__ = ["Outcome", "simulate", "simulate_all"]

@@ -1,0 +1,350 @@
+"""A simulated agent: the shared loop of `he_fsm.tick`, with the world in place of I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Optional
+
+import attrs
+
+from he_fsm import tick as loop
+from he_fsm.effects import (
+    CancelMigration,
+    Effect,
+    MigrateVm,
+    Notify,
+    PowerOffVm,
+    ShutDownVm,
+    StartVm,
+    StopAgent,
+)
+from he_fsm.memory import Memory
+from he_fsm.metadata.record import HostRecord
+from he_fsm.scenario.judge import Seen
+from he_fsm.simulate.host import Agent, SimHost
+from he_fsm.snapshot import LeaseView, OwnerState
+from he_fsm.step import Step
+
+if TYPE_CHECKING:
+    from he_fsm.simulate.world import World
+
+# A chain of edges is followed at once; this many at one moment would be a circle.
+_CHAIN_MAX = 16
+# How much of a second rounding between two clocks may take.
+_ROUNDING_S = 1e-6
+
+
+def memory_of_new_agent(host: SimHost, now: float, *, after_boot: bool) -> Memory:
+    """Give what an agent knows when it starts: what its predecessor left on disk."""
+    if host.saved is None:
+        return Memory.beginning(now)
+    if after_boot:
+        return host.saved.after_boot(now, host.saved_at)
+    return host.saved.after_restart(now)
+
+
+def tick(world: World, host: SimHost, agent: Agent) -> None:
+    """Let an agent look once: publish, read, decide, act."""
+    agent.next_tick = -1.0
+    if not host.runs or agent.is_frozen:
+        agent.calm_ticks = 0
+        return
+    time = world.now
+    now = host.clock.monotonic(time)
+    if agent.asked_for is not None and now < agent.asked_for <= now + _ROUNDING_S:
+        now = agent.asked_for
+    while agent.loops.next <= now + _ROUNDING_S:
+        agent.loops.advance()
+    facts = _facts(world, host, agent, now)
+    own = _publish(world, host, agent, facts)
+    answers = host.storage_answers
+    whiteboard = world.storage.read(time, host.identity.version) if answers else None
+    before = agent.memory
+    try:
+        decision = loop.decide(before, facts, own, whiteboard, host.identity, world.policy)
+    except Exception as error:  # noqa: BLE001 - the rule `crash` is about any exception
+        world.rules.crashed(world, host, error)
+        world.kill_agent(host)
+        return
+    agent.memory = decision.memory
+    _note_decision(world, host, agent, decision, facts)
+    is_calm = decision.edge is None and _is_unchanged(before, decision.memory)
+    agent.calm_ticks = agent.calm_ticks + 1 if is_calm and answers else 0
+    agent.alive = decision.liveness.alive
+    agent.is_settled = not decision.liveness.pending
+    agent.idle_until = decision.idle_until
+    for effect in decision.effects:
+        _perform(world, host, agent, effect)
+    if host.agent is agent:
+        plan_next(world, host, agent, decision)
+
+
+def plan_next(world: World, host: SimHost, agent: Agent, decision: Optional[Step]) -> None:
+    """Say when the agent looks next."""
+    time = world.now
+    if agent.next_tick >= time:
+        # Something has happened already that it is to look at.
+        return
+    if agent.ticked_at == time:
+        agent.ticks_now += 1
+    else:
+        agent.ticked_at, agent.ticks_now = time, 0
+    wake = agent.loops.next
+    agent.asked_for = None
+    if decision is not None and agent.ticks_now < _CHAIN_MAX:
+        wake = loop.next_look(decision, wake)
+        agent.asked_for = wake
+    world.look_at(host, agent, max(time, host.clock.true_time(wake)))
+
+
+def _facts(world: World, host: SimHost, agent: Agent, now: float) -> loop.Facts:
+    vm = host.local_vm
+    if vm is None:
+        vm = host.local_vm = world.engine.as_seen_by(host)
+    results, agent.results = tuple(agent.results), []
+    return loop.Facts(
+        now=now,
+        wall_offset_s=host.clock.wall_offset_s,
+        readings=host.readings,
+        vm=vm,
+        leases=_leases(world, host) if host.storage_answers else None,
+        local_maintenance=host.local_maintenance,
+        results=results,
+    )
+
+
+def _leases(world: World, host: SimHost) -> LeaseView:
+    """Give the leases as this host's lease manager shows them."""
+    lockspace, member, time = world.lockspace, host.member, world.now
+    if not (member.is_joined and member.renews):
+        holder = lockspace.holders.get(host.host_id)
+        held = holder is not None and holder is not member and not holder.has_left
+        if held:
+            # A host that waits for its id tries again with every look.
+            world.join(host)
+        if not (member.is_joined and member.renews):
+            return LeaseView(joined=False, held_by_other=held)
+    dead_hosts = lockspace.dead_hosts(member, time)
+    owner = lockspace.seen_owner(time)
+    if owner is None or owner.has_left:
+        return LeaseView(dead_hosts=dead_hosts)
+    free_at = None
+    state = OwnerState.LIVE
+    if lockspace.is_failing(owner, time):
+        state = OwnerState.FAILING
+        free_at = host.clock.monotonic(lockspace.free_at(owner, time, host.clock))
+    return LeaseView(
+        owner=owner.host_id, owner_state=state, free_at=free_at, dead_hosts=dead_hosts
+    )
+
+
+def _publish(
+    world: World, host: SimHost, agent: Agent, facts: loop.Facts
+) -> Optional[HostRecord]:
+    """Write this host's record, where it may: only while it holds its host id."""
+    failed = agent.memory.failed
+    scored = (facts.readings, facts.vm, facts.local_maintenance, failed)
+    if agent.score is None or failed.count or scored != agent.scored:
+        agent.score = loop.rate_host(agent.memory, facts, host.identity, world.policy)
+        agent.scored = scored
+    score = agent.score
+    _note_score(world, host, agent, score.total, score.why)
+    if not (host.storage_answers and host.member.is_joined and host.member.renews):
+        return None
+    record = loop.make_record(facts, host.identity, score.total)
+    _write(world, host, agent, record, facts, score.why)
+    return record
+
+
+def _write(  # noqa: PLR0913 - one for each part of a block
+    world: World, host: SimHost, agent: Agent, record: HostRecord, facts: loop.Facts, why: str
+) -> None:
+    block = loop.make_block(record, agent.memory, facts, why, host.identity.version)
+    world.storage.write(record.host_id, block, world.now, host.slow_s)
+    agent.own = record
+    world.rules.check_score(world, host, record.score)
+    key = ("score", host.name)
+    wanted = world.judge.wanted
+    if key in wanted:
+        world.judge.observe(world.now, key, record.score)
+    key = ("record", host.name)
+    if key in wanted:
+        world.judge.observe(world.now, key, seen(record, world.now))
+
+
+def publish_stopped(world: World, host: SimHost, agent: Agent) -> None:
+    """Write the last record of an agent that stops cleanly."""
+    if not (host.storage_answers and host.member.is_joined and host.member.renews):
+        return
+    now = host.clock.monotonic(world.now)
+    facts = _facts(world, host, agent, now)
+    record = loop.make_record(facts, host.identity, 0, is_stopped=True)
+    _write(world, host, agent, record, facts, "0: the agent has stopped")
+
+
+def seen(record: HostRecord, since: float) -> Seen:
+    """Give a record as the scenario language speaks of it; its age counts from *since*."""
+    vm = record.engine.vm
+    return Seen(
+        score=record.score,
+        vm="down" if vm.startswith("down") else vm,
+        hostname=record.hostname,
+        maintenance=record.local_maintenance,
+        stopped=record.stopped,
+        since=since,
+    )
+
+
+def _is_unchanged(before: Memory, after: Memory) -> bool:
+    """Whether nothing but the others' heartbeats was learnt."""
+    return (
+        before.vm is after.vm
+        and before.failed is after.failed
+        and before.better_since == after.better_since
+        and before.named_since == after.named_since
+        and before.global_maintenance == after.global_maintenance
+        and before.global_problem == after.global_problem
+        and before.is_blind == after.is_blind
+    )
+
+
+def _note_score(world: World, host: SimHost, agent: Agent, total: int, why: str) -> None:
+    if total != agent.shown_score:
+        agent.shown_score = total
+        agent.calm_ticks = 0
+        world.note(host, "score", f"score {total}: {why}", score=total)
+
+
+def _note_decision(
+    world: World, host: SimHost, agent: Agent, decision: Step, facts: loop.Facts
+) -> None:
+    """Write down an edge, problems with slots, and what the scenario asks to see."""
+    edge = decision.edge
+    state = decision.memory.state
+    if edge is not None:
+        world.note(
+            host,
+            "state",
+            decision.reason,
+            edge=edge.name,
+            **{"from": edge.source.value, "to": edge.to.value},
+        )
+        if edge.counts_failed_start:
+            world.count("failed_starts", host)
+    if state is not agent.shown_state:
+        agent.shown_state = state
+        key = ("state", host.name)
+        if key in world.judge.wanted:
+            world.judge.observe(world.now, key, state.value)
+    _note_problems(world, host, agent, decision, facts)
+    for key in world.wanted_views.get(host.name, ()):
+        world.judge.observe(world.now, key, _view(host, agent, decision, key))
+    if world.trace is not None:
+        world.trace(_traced(world, host, agent, decision, facts))
+
+
+def _view(host: SimHost, agent: Agent, decision: Step, key: tuple[object, ...]) -> object:
+    """Give one signal of what this host sees."""
+    if key[0] == "alive":
+        return decision.liveness.alive
+    if key[0] == "problem":
+        return agent.problems.get(int(str(key[2])))
+    host_id = int(str(key[2]))
+    if host_id == host.host_id:
+        own = agent.own
+        return None if own is None else seen(own, host.clock.true_time(float(own.timestamp)))
+    sighting = decision.memory.sightings.get(host_id)
+    if sighting is None or sighting.record is None or host_id not in decision.liveness.alive:
+        return None
+    grew_at = sighting.since if sighting.grew_at is None else sighting.grew_at
+    return seen(sighting.record, host.clock.true_time(grew_at))
+
+
+def _note_problems(
+    world: World, host: SimHost, agent: Agent, decision: Step, facts: loop.Facts
+) -> None:
+    """Write down which slots this host can't believe, when that changes."""
+    memory = decision.memory
+    leases = facts.leases
+    problems = {
+        slot: sighting.problem.value
+        for slot, sighting in memory.sightings.items()
+        if sighting.problem is not None
+    }
+    if memory.global_problem is not None:
+        problems[0] = memory.global_problem.value
+    if leases is not None:
+        if leases.held_by_other:
+            problems[host.host_id] = "held"
+        owner = leases.owner
+        if (
+            owner is not None
+            and leases.owner_state is OwnerState.LIVE
+            and owner in memory.sightings
+            and owner not in decision.liveness.alive
+            and owner not in decision.liveness.pending
+        ):
+            problems.setdefault(owner, "silent")
+    if problems == agent.problems:
+        return
+    before, agent.problems = agent.problems, problems
+    for slot in sorted({*before, *problems}):
+        word = problems.get(slot)
+        if word != before.get(slot):
+            text = f"slot {slot} is believed again" if word is None else f"slot {slot}: {word}"
+            world.note(host, "problem", text, slot=slot, word=word)
+
+
+def _traced(
+    world: World, host: SimHost, agent: Agent, decision: Step, facts: loop.Facts
+) -> dict[str, object]:
+    """Give one look of an agent as a line of the trace."""
+    return {
+        "t": round(world.now, 3),
+        "host": host.name,
+        "now": round(facts.now, 3),
+        "state": decision.memory.state.value,
+        "edge": None if decision.edge is None else decision.edge.name,
+        "why": decision.reason,
+        "score": agent.shown_score,
+        "vm": facts.vm.state.value,
+        "health": facts.vm.health.value,
+        "alive": sorted(decision.liveness.alive),
+        "pending": sorted(decision.liveness.pending),
+        "placement": decision.placement.reason,
+        "effects": [_effect_text(effect) for effect in decision.effects],
+        "wake_in": None
+        if decision.wake_at == float("inf")
+        else round(decision.wake_at - facts.now, 3),
+    }
+
+
+def _effect_text(effect: Effect) -> str:
+    values = ", ".join(f"{name}={value}" for name, value in attrs.asdict(effect).items())
+    return f"{type(effect).__name__}({values})"
+
+
+def _perform(world: World, host: SimHost, agent: Agent, effect: Effect) -> None:
+    """Carry out one effect; a hypervisor that does not answer takes no orders."""
+    if isinstance(effect, Notify):
+        world.count("notifications", host)
+        world.note(host, "notification", effect.subject)
+        return
+    if isinstance(effect, StopAgent):
+        world.stop_agent(host)
+        return
+    world.rules.check_effect(world, host, agent, effect)
+    if host.hypervisor_is_lost:
+        return
+    engine = world.engine
+    if isinstance(effect, StartVm):
+        engine.start(host)
+    elif isinstance(effect, ShutDownVm):
+        world.count("shutdowns", host)
+        engine.shut_down(host)
+    elif isinstance(effect, PowerOffVm):
+        world.count("poweroffs", host)
+        engine.power_off(host)
+    elif isinstance(effect, MigrateVm):
+        engine.migrate(host, world.host_of(effect.target), ours=True)
+    elif isinstance(effect, CancelMigration):
+        engine.cancel_migration(host)

@@ -1,0 +1,280 @@
+"""What the verbs of a timeline do to the simulated world."""
+
+from __future__ import annotations
+
+import random
+import zlib
+from typing import TYPE_CHECKING, Any, Callable
+
+import attrs
+
+from he_fsm.memory import FailedStarts
+from he_fsm.metadata.codec import encode_slot
+from he_fsm.metadata.layout import RECORD_BYTES, SLOT_BYTES
+from he_fsm.metadata.record import HostRecord
+from he_fsm.metadata.text import human_text
+from he_fsm.scenario.model import TimelineEntry, Verb
+from he_fsm.simulate.host import SimHost, Trial
+
+if TYPE_CHECKING:
+    from he_fsm.simulate.world import World
+
+_GLOBAL_SLOT = "0"
+
+
+def apply(world: World, entry: TimelineEntry) -> None:
+    """Let one entry of the timeline act now."""
+    if entry.verb is Verb.SLOT:
+        for name in entry.hosts:
+            _slot(world, entry, name)
+        return
+    if entry.verb is Verb.ENGINE:
+        _engine(world, entry.value)
+        return
+    if entry.verb is Verb.MAINTENANCE and not entry.hosts:
+        is_set = entry.value == "global"
+        world.note(None, "fault", "global maintenance " + ("is set" if is_set else "is ended"))
+        world.storage.write_global(world.now, maintenance=is_set)
+        return
+    act = _ON_HOST[entry.verb]
+    for name in entry.hosts:
+        act(world, world.hosts[name], entry.value)
+
+
+def _set(world: World, host: SimHost, values: dict[str, float]) -> None:
+    text = ", ".join(f"{name} {value:g}" for name, value in values.items())
+    world.note(host, "fault", f"monitors read {text}")
+    host.set_monitors(values)
+
+
+def _power(world: World, host: SimHost, word: str) -> None:
+    act = {
+        "off": world.power_off,
+        "on": world.power_on,
+        "reset": world.reset,
+        "freeze": world.freeze,
+        "thaw": world.thaw,
+    }[word]
+    world.note(host, "fault", f"power {word}")
+    act(host)
+
+
+def _agent(world: World, host: SimHost, word: str) -> None:
+    world.note(host, "fault", f"agent: {word}")
+    agent = host.agent
+    if word == "start":
+        if agent is None and host.is_up:
+            world.start_agent(host)
+    elif agent is None:
+        return
+    elif word == "kill":
+        world.kill_agent(host)
+    elif word == "stop":
+        world.stop_agent(host)
+    elif word == "freeze":
+        agent.is_frozen = True
+    elif agent.is_frozen:
+        agent.is_frozen = False
+        world.wake(host)
+
+
+def _storage(world: World, host: SimHost, value: tuple[str, float]) -> None:
+    word, seconds = value
+    after = f": writes are seen {seconds:g} s later" if word == "slow" else ""
+    world.note(host, "fault", f"storage: {word}{after}")
+    answered = host.storage_answers
+    host.storage = "ok" if word == "restore" else word
+    host.slow_s = seconds if word == "slow" else 0.0
+    if answered and not host.storage_answers:
+        world.renewals_end(host)
+    elif host.storage_answers and not answered:
+        world.renewals_begin(host)
+
+
+def _hypervisor(world: World, host: SimHost, word: str) -> None:
+    world.note(host, "fault", f"hypervisor: {word}")
+    host.hypervisor_is_lost = word == "lost"
+    world.wake(host)
+
+
+def _trial(value: tuple[str, Any]) -> Trial:
+    word, count = value
+    return Trial(word, count or 0)
+
+
+def _starts(world: World, host: SimHost, value: tuple[str, Any]) -> None:
+    world.note(host, "fault", _trial_text("VM starts here", value))
+    host.starts = _trial(value)
+
+
+def _migrations(world: World, host: SimHost, value: tuple[str, Any]) -> None:
+    world.note(host, "fault", _trial_text("migrations from here", value))
+    host.migrations = _trial(value)
+
+
+def _trial_text(what: str, value: tuple[str, Any]) -> str:
+    word, count = value
+    if word == "fail":
+        return f"{what} fail" + (f" {count} times" if count else "")
+    return f"{what}: {word}"
+
+
+def _boots(world: World, host: SimHost, value: tuple[str, Any]) -> None:
+    word, seconds = value
+    text = {
+        "ok": "the engine boots here",
+        "never": "the engine never becomes healthy here",
+        "die": f"a started VM dies here after {seconds} s",
+    }[word]
+    world.note(host, "fault", text)
+    host.boots = (word, float(seconds or 0.0))
+
+
+def _failed_starts(world: World, host: SimHost, count: int) -> None:
+    world.note(host, "fault", f"the agent counts {count} failed starts")
+    now = host.clock.monotonic(world.now)
+    failed = FailedStarts(count=count, last_at=now)
+    if host.agent is not None:
+        host.agent.memory = attrs.evolve(host.agent.memory, failed=failed)
+        world.wake(host)
+    elif host.saved is not None:
+        host.saved = attrs.evolve(host.saved, failed=failed)
+
+
+def _version(world: World, host: SimHost, version: int) -> None:
+    world.note(host, "fault", f"the agent is restarted as a release of parse version {version}")
+    host.identity = attrs.evolve(host.identity, version=version)
+    if host.agent is not None:
+        world.kill_agent(host)
+    if host.is_up:
+        world.start_agent(host)
+
+
+def _maintenance(world: World, host: SimHost, word: str) -> None:
+    world.note(host, "fault", f"local maintenance {word}")
+    host.local_maintenance = word == "on"
+    world.wake(host)
+
+
+def _clock(world: World, host: SimHost, value: tuple[str, float]) -> None:
+    word, amount = value
+    if word == "jump":
+        world.note(host, "fault", f"the wall clock jumps by {amount:+g} s")
+        host.clock.jump(amount)
+        return
+    world.note(host, "fault", f"the clocks run at {amount:g} times the true rate")
+    host.clock.run_at(world.now, amount)
+    world.reschedule(host)
+
+
+_ON_HOST: dict[Verb, Callable[[Any, SimHost, Any], None]] = {
+    Verb.SET: _set,
+    Verb.POWER: _power,
+    Verb.AGENT: _agent,
+    Verb.STORAGE: _storage,
+    Verb.HYPERVISOR: _hypervisor,
+    Verb.STARTS: _starts,
+    Verb.BOOTS: _boots,
+    Verb.MIGRATIONS: _migrations,
+    Verb.FAILED_STARTS: _failed_starts,
+    Verb.VERSION: _version,
+    Verb.MAINTENANCE: _maintenance,
+    Verb.CLOCK: _clock,
+}
+
+
+def _engine(world: World, value: tuple[str, Any]) -> None:
+    word, target = value
+    engine = world.engine
+    vm = engine.main
+    where = f" to host {target}" if target is not None else ""
+    world.note(vm.host if vm else None, "fault", f"engine: {word}{where}")
+    if vm is None:
+        return
+    if word == "kill":
+        engine.end(vm, "its process was killed")
+    elif word == "shutdown":
+        engine.shut_down(vm.host)
+    elif word in ("hang", "heal"):
+        vm.is_sick = word == "hang"
+        world.touch(vm.host)
+    elif word == "pause":
+        engine.pause(vm)
+    elif word == "resume":
+        engine.resume(vm)
+    else:
+        engine.migrate(vm.host, world.hosts[target], ours=False)
+
+
+# Damage to a slot.
+
+
+def _slot(world: World, entry: TimelineEntry, name: str) -> None:
+    word, argument = entry.value
+    slot = 0 if name == _GLOBAL_SLOT else world.hosts[name].host_id
+    host = None if slot == 0 else world.hosts[name]
+    world.note(host, "fault", f"slot {slot}: {word}" + (f" {argument}" if argument else ""))
+    storage = world.storage
+    if word == "snapshot":
+        storage.keep_copy(slot)
+        return
+    if word == "torn":
+        storage.tear_next(slot, argument)
+        return
+    block = _damaged(world, slot, word, argument)
+    if entry.for_s is None:
+        storage.damage(slot, block, world.now)
+        return
+    storage.mask(slot, block)
+    world.at(world.now + entry.for_s, lambda: storage.unmask(slot))
+
+
+def _damaged(world: World, slot: int, word: str, argument: Any) -> bytes:
+    storage = world.storage
+    latest = storage.latest(slot)
+    if word == "zero":
+        return bytes(SLOT_BYTES)
+    if word == "corrupt" or (slot == 0 and word in ("bad-crc", "too-new", "too-old", "wrong-id")):
+        noise = random.Random(f"{world.seed}/noise/{slot}")  # noqa: S311 - no secret, a simulation
+        return b"\xfe" + bytes(noise.randrange(256) for _ in range(SLOT_BYTES - 1))
+    if word == "text":
+        return bytes(argument).ljust(SLOT_BYTES, b"\0")
+    if word == "stale":
+        return storage.oldest_copy(slot)
+    if word == "replay":
+        return storage.kept_copy(slot)
+    if word == "bad-text":
+        return latest[:RECORD_BYTES] + b"\xff" * (SLOT_BYTES - RECORD_BYTES)
+    return _other_record(world, slot, word, argument)
+
+
+def _other_record(world: World, slot: int, word: str, argument: Any) -> bytes:
+    """Make a block that is whole, but says what the slot's host would not."""
+    record = world.last_record(slot)
+    if word == "bad-crc":
+        block = bytearray(_block(record))
+        # One flipped digit of the score, after the checksum was computed.
+        at = block.index(b"|", block.index(f"|{record.host_id}|".encode(), 4) + 1) + 1
+        block[at] = ord("7") if block[at] != ord("7") else ord("8")
+        return bytes(block)
+    if word == "wrong-id":
+        return _block(attrs.evolve(record, host_id=record.host_id % 2000 + 1))
+    if word == "too-new":
+        newest = max(host.identity.version for host in world.hosts.values()) + 1
+        return _block(attrs.evolve(record, parse_version=newest, feature_version=newest), newest)
+    if word == "too-old":
+        return _block(attrs.evolve(record, parse_version=0, feature_version=0), 0)
+    return _with_score(_block(record), argument)
+
+
+def _with_score(block: bytes, score: int) -> bytes:
+    """Write any score into a whole block, one that no agent would write too; the checksum is right."""
+    fields = block[:RECORD_BYTES].rstrip(b"\0").split(b"|")
+    fields[4] = b"%d" % score
+    fields[9] = b"00000000"
+    fields[9] = b"%08x" % zlib.crc32(b"|".join(fields))
+    return b"|".join(fields).ljust(RECORD_BYTES, b"\0") + block[RECORD_BYTES:]
+
+
+def _block(record: HostRecord, version: int = 1) -> bytes:
+    return encode_slot(record, human_text(record, {}, 0.0), version=version)

@@ -1,0 +1,126 @@
+"""One simulated host: its parts, and what faults have done to them."""
+
+from __future__ import annotations
+
+from typing import Callable, Optional
+
+import attrs
+
+from he_fsm.memory import Memory
+from he_fsm.metadata.record import HostRecord
+from he_fsm.scenario.model import Host
+from he_fsm.score import Score
+from he_fsm.simulate.clock import HostClock
+from he_fsm.simulate.lockspace import Member
+from he_fsm.simulate.schedule import LoopTimes
+from he_fsm.snapshot import LocalVm, Readings, Result
+from he_fsm.states.names import State
+from he_fsm.tick import Identity
+
+
+@attrs.define(eq=False)
+class Trial:
+    """Whether a thing succeeds: always, never, or not the next `left` times."""
+
+    mode: str = "ok"
+    left: int = 0
+
+    def fails_now(self) -> bool:
+        """Use up one try."""
+        if self.mode != "fail":
+            return False
+        if self.left > 0:
+            self.left -= 1
+            if not self.left:
+                self.mode = "ok"
+        return True
+
+
+@attrs.define(eq=False)
+class Agent:
+    """A running agent process: what it remembers, and when it looks next."""
+
+    memory: Memory
+    loops: LoopTimes
+    results: list[Result] = attrs.field(factory=list)
+    is_frozen: bool = False
+    # The tick that counts; events for another time are left over from before.
+    next_tick: float = -1.0
+    # The monotonic time that the next tick was asked for, where it was: rounding must not miss it.
+    asked_for: Optional[float] = None
+    # Ticks at one moment: a chain of edges is followed at once, an endless one is not.
+    ticks_now: int = 0
+    ticked_at: float = -1.0
+    own: Optional[HostRecord] = None
+    score: Optional[Score] = None
+    # What the score was computed from.
+    scored: tuple[object, ...] = ()
+    calm_ticks: int = 0
+    alive: frozenset[int] = frozenset()
+    is_settled: bool = False
+    idle_until: float = 0.0
+    problems: dict[int, str] = attrs.field(factory=dict)
+    shown_state: Optional[State] = None
+    shown_score: Optional[int] = None
+
+
+@attrs.define(eq=False)
+class SimHost:
+    """One host: hardware, lockspace member, hypervisor's mood, agent."""
+
+    config: Host
+    identity: Identity
+    clock: HostClock
+    member: Member
+    readings: Readings
+    monitors: dict[str, float]
+    local_maintenance: bool
+    # Powered, booted, and its kernel runs unless it is frozen.
+    is_up: bool = True
+    is_booting: bool = False
+    is_frozen: bool = False
+    storage: str = "ok"
+    slow_s: float = 0.0
+    hypervisor_is_lost: bool = False
+    starts: Trial = attrs.field(factory=Trial)
+    migrations: Trial = attrs.field(factory=Trial)
+    boots: tuple[str, float] = ("ok", 0.0)
+    agent: Optional[Agent] = None
+    # What the last agent remembered, as it would be on disk.
+    saved: Optional[Memory] = None
+    saved_at: float = 0.0
+    # Counts boots: what was under way before one is over.
+    boot: int = 0
+    restarts: int = 0
+    # Counts lapses of the renewals: an expiry belongs to one of them.
+    lapse: int = 0
+    # The engine's lease could not be given back; done when the storage answers again.
+    owes_release: bool = False
+    # What was due while the host was frozen.
+    deferred: list[Callable[[], None]] = attrs.field(factory=list)
+    local_vm: Optional[LocalVm] = None
+
+    @property
+    def name(self) -> str:
+        """The host's name in the scenario; its id where it was given none."""
+        return self.config.name
+
+    @property
+    def host_id(self) -> int:
+        """sanlock's host id."""
+        return self.identity.host_id
+
+    @property
+    def runs(self) -> bool:
+        """Whether anything on it makes progress."""
+        return self.is_up and not self.is_frozen
+
+    @property
+    def storage_answers(self) -> bool:
+        """Whether this host's reads and writes come back."""
+        return self.storage in ("ok", "slow")
+
+    def set_monitors(self, values: dict[str, float]) -> None:
+        """Let the monitors read other values from now on."""
+        self.monitors = {**self.monitors, **values}
+        self.readings = Readings.of(**self.monitors)

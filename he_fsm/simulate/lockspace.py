@@ -1,0 +1,162 @@
+"""
+sanlock as it is: host-id leases that are renewed, run out and come back; the engine's lease.
+
+Source: sanlock's `timeouts.h` and `paxos_lease.c`, and measurements on the real daemon: a host renews every
+2 x io_timeout; after 8 x io_timeout without a renewal its own daemon kills the holders of its leases;
+after 8 x io_timeout + the watchdog's time others may take them. An owner that rejoins under the same
+name frees its old leases at once.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import attrs
+
+from he_fsm.policy import Policy
+from he_fsm.simulate.clock import HostClock
+
+FOREVER = float("inf")
+
+
+@attrs.define(eq=False)
+class Member:
+    """
+    One host's part in the lockspace.
+
+    `is_joined`: it holds its host id. `renews`: its daemon runs and can write. `renewed_at`: a
+    renewal's time; while it renews, one of a row with period `period_s`; else the last one.
+    """
+
+    host_id: int
+    name: str
+    clock: HostClock
+    period_s: float
+    is_joined: bool = True
+    renews: bool = True
+    renewed_at: float = 0.0
+    generation: int = 1
+    joined_at: float = -FOREVER
+    # It left cleanly: its id is free, as everybody sees at once.
+    has_left: bool = False
+
+    def last_renewal(self, time: float) -> float:
+        """Give the time of the last renewal at or before *time*."""
+        if not self.renews:
+            return self.renewed_at
+        rounds = (time - self.renewed_at) // self.period_s
+        return self.renewed_at + rounds * self.period_s
+
+    def stop_renewing(self, time: float) -> None:
+        """Renewals end, for whatever reason."""
+        self.renewed_at = self.last_renewal(time)
+        self.renews = False
+
+    def renew_again(self, time: float) -> None:
+        """Renewals begin again, with one at once."""
+        self.renewed_at = time
+        self.renews = True
+
+
+class Lockspace:
+    """All members, and who holds the engine's lease."""
+
+    def __init__(self, policy: Policy, latency_s: float) -> None:
+        """Begin with nobody."""
+        self.policy = policy
+        self._latency_s = latency_s
+        # Members that do not renew: the only ones whose leases can run out.
+        self.lapsed: dict[str, Member] = {}
+        self.holders: dict[int, Member] = {}
+        self.owner: Optional[Member] = None
+        self._owner_generation = 0
+        self._before: Optional[Member] = None
+        self._changed_at = -FOREVER
+
+    def free_at(self, owner: Member, time: float, clock: HostClock) -> float:
+        """Give the true time at which the leases of *owner* can be taken by a host with this *clock*."""
+        return owner.last_renewal(time) + self.policy.lease_expiry_s / clock.rate
+
+    def join(self, member: Member, time: float) -> bool:
+        """
+        Take the host id; False: another host holds it.
+
+        A new generation frees what the old one held.
+        """
+        holder = self.holders.get(member.host_id)
+        if holder is not None and holder is not member and not holder.has_left:
+            expired = not holder.renews and time >= self.free_at(holder, time, member.clock)
+            if not expired:
+                return False
+        if holder is not None and holder is not member:
+            holder.is_joined = False
+        self.holders[member.host_id] = member
+        member.generation += 1
+        member.is_joined = True
+        member.has_left = False
+        member.joined_at = time
+        member.renew_again(time)
+        self.lapsed.pop(member.name, None)
+        if self.owner is member:
+            self.set_owner(None, time)
+        return True
+
+    def lapse(self, member: Member, time: float) -> None:
+        """Note that a member no longer renews."""
+        member.stop_renewing(time)
+        self.lapsed[member.name] = member
+
+    def resume(self, member: Member, time: float) -> None:
+        """Note that a member renews again, in time."""
+        member.renew_again(time)
+        self.lapsed.pop(member.name, None)
+
+    def leave(self, member: Member, time: float) -> None:
+        """Give the host id back cleanly."""
+        member.stop_renewing(time)
+        member.is_joined = False
+        member.has_left = True
+        self.lapsed[member.name] = member
+
+    def set_owner(self, owner: Optional[Member], time: float) -> None:
+        """Note who holds the engine's lease from *time* on."""
+        self._before = self.owner
+        self._changed_at = time
+        self.owner = owner
+        self._owner_generation = owner.generation if owner is not None else 0
+
+    def owns(self, member: Member) -> bool:
+        """Whether the engine's lease is this member's, by its present generation."""
+        return self.owner is member and self._owner_generation == member.generation
+
+    def seen_owner(self, time: float) -> Optional[Member]:
+        """Give the owner as a reading that begins at *time* shows it."""
+        return self._before if time < self._changed_at + self._latency_s else self.owner
+
+    def can_take(self, member: Member, time: float) -> bool:
+        """Whether an acquire by *member* at *time* gets the engine's lease."""
+        if not (member.is_joined and member.renews):
+            return False
+        owner = self.owner
+        if owner is None or owner is member or owner.has_left:
+            return True
+        return not owner.renews and time >= self.free_at(owner, time, member.clock)
+
+    def is_failing(self, owner: Member, time: float) -> bool:
+        """Whether a renewal is overdue by more than one I/O timeout."""
+        overdue_s = owner.period_s + self.policy.io_timeout_s
+        return not owner.renews and time > owner.renewed_at + overdue_s
+
+    def dead_hosts(self, viewer: Member, time: float) -> frozenset[int]:
+        """Give the host ids that the viewer's lease manager reports dead or free."""
+        if not self.lapsed:
+            return frozenset()
+        expiry_s = self.policy.lease_expiry_s / viewer.clock.rate
+        return frozenset(
+            member.host_id
+            for member in self.lapsed.values()
+            if self.holders.get(member.host_id) is member
+            and (
+                member.has_left or time >= max(member.renewed_at, viewer.joined_at) + expiry_s
+            )
+        )

@@ -1,0 +1,162 @@
+"""Running scenarios, and what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Callable, Optional, Union
+
+import attrs
+
+from he_fsm.scenario.judge import Failure
+from he_fsm.scenario.model import Scenario
+from he_fsm.simulate.events import Event
+from he_fsm.simulate.world import World
+
+Trace = Callable[[dict[str, object]], None]
+
+
+@attrs.frozen(kw_only=True)
+class HostView:
+    """One host at a moment: what a status block shows. Text lines are the record's own."""
+
+    name: str
+    host_id: int
+    hostname: str
+    state: Optional[str]
+    score: Optional[int]
+    block: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """
+    What one run of one scenario showed.
+
+    `failures`: expectations and rules that did not hold; none: it passed. `totals`: by name, as
+    the scenario language lists them. `start`, `end`: the hosts at both ends of the run.
+    """
+
+    scenario: Scenario
+    seed: int
+    failures: tuple[Failure, ...]
+    totals: dict[str, Any]
+    events: tuple[Event, ...]
+    engine_on: Optional[str]
+    engine: str
+    start: tuple[HostView, ...]
+    end: tuple[HostView, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything held."""
+        return not self.failures
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the outcome as the plain object that `he-fsm simulate --json` prints."""
+        return {
+            "name": self.scenario.name,
+            "verdict": "passed" if self.passed else "failed",
+            "seed": self.seed,
+            "failures": [
+                {
+                    "place": str(failure.place),
+                    "line": failure.line,
+                    "expected": failure.expected,
+                    "seen": failure.seen,
+                    "at": None if failure.at is None else round(failure.at, 3),
+                }
+                for failure in self.failures
+            ],
+            "totals": self.totals,
+            "events": [
+                {
+                    "t": round(event.t, 3),
+                    "host": host_key(event.host),
+                    "kind": event.kind,
+                    **event.details,
+                }
+                for event in self.events
+            ],
+            "final": {
+                "engine_on": host_key(self.engine_on),
+                "engine": self.engine,
+                "hosts": {
+                    view.name: {"state": view.state, "score": view.score} for view in self.end
+                },
+            },
+        }
+
+
+def host_key(name: Optional[str]) -> Union[str, int, None]:
+    """Give a host as JSON shows it: its id where it has no other name."""
+    return int(name) if name is not None and name.isdecimal() else name
+
+
+def simulate(
+    scenario: Scenario,
+    *,
+    seed: Optional[int] = None,
+    trace: Optional[Trace] = None,
+    skips_idle_time: bool = True,
+) -> Outcome:
+    """
+    Run one scenario in memory.
+
+    Args:
+        seed: other loop and lease-renewal phases; the scenario's own where not given.
+        trace: called with every look of every agent, as a plain object.
+        skips_idle_time: False steps through quiet hours too; the events are the same.
+    """
+    world = World(
+        scenario,
+        scenario.seed if seed is None else seed,
+        skips_idle_time=skips_idle_time and trace is None,
+    )
+    world.trace = trace
+    start = _views(world)
+    world.run()
+    verdict = world.judge.finish(scenario.until)
+    rules = tuple(
+        Failure(
+            place=scenario.place,
+            expected=f"rule {broken.rule}",
+            seen=broken.seen,
+            at=broken.at,
+        )
+        for broken in world.rules.broken.values()
+    )
+    vm = world.engine.main
+    return Outcome(
+        scenario=scenario,
+        seed=world.seed,
+        failures=rules + verdict.failures,
+        totals=verdict.totals,
+        events=tuple(world.events),
+        engine_on=None if vm is None else vm.host.name,
+        engine="down" if vm is None else vm.word,
+        start=start,
+        end=_views(world),
+    )
+
+
+def simulate_all(scenarios: Iterable[Scenario], **options: Any) -> tuple[Outcome, ...]:
+    """Run several scenarios, one after the other."""
+    return tuple(simulate(scenario, **options) for scenario in scenarios)
+
+
+def _views(world: World) -> tuple[HostView, ...]:
+    views = []
+    for host in world.hosts.values():
+        agent = host.agent
+        block = world.storage.latest(host.host_id)
+        views.append(
+            HostView(
+                name=host.name,
+                host_id=host.host_id,
+                hostname=host.identity.hostname,
+                state=None if agent is None else agent.memory.state.value,
+                score=None if agent is None else agent.shown_score,
+                block=block,
+            )
+        )
+    return tuple(views)

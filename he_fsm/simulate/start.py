@@ -1,0 +1,272 @@
+"""Setting a simulated cluster up as it is at time 0."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Optional
+
+import attrs
+
+from he_fsm.memory import FailedStarts, Memory, Sighting, VmWatch
+from he_fsm.metadata.record import HostRecord
+from he_fsm.scenario.model import Host, Verb
+from he_fsm.simulate import agent as agents
+from he_fsm.simulate.clock import WALL_AT_ZERO_S, HostClock
+from he_fsm.simulate.host import Agent, SimHost
+from he_fsm.simulate.lockspace import Member
+from he_fsm.simulate.schedule import LoopTimes
+from he_fsm.snapshot import Readings, VmState
+from he_fsm.states.names import State
+from he_fsm.tick import Facts, Identity, make_block, make_record, rate_host
+
+if TYPE_CHECKING:
+    from he_fsm.simulate.world import World
+
+# "For a long time": how long warm agents have been in their state, and silent ones silent.
+_LONG_S = 3600.0
+# Hosts have been up for a day to a month, each for another time: their clocks never agree.
+_UPTIME_S = (86_400, 2_592_000)
+
+
+def set_up(world: World) -> None:
+    """Make the hosts, the leases, the engine and the agents of the scenario."""
+    scenario = world.scenario
+    world.damages_slots = any(entry.verb is Verb.SLOT for entry in scenario.timeline)
+    for host in scenario.hosts:
+        world.hosts[host.name] = _host(world, host)
+    world.by_id = {host.host_id: host for host in reversed(list(world.hosts.values()))}
+    _wanted_views(world)
+    world.storage.write_global(-_LONG_S, maintenance=scenario.maintenance)
+    for host in world.hosts.values():
+        _lockspace(world, host)
+    engine = scenario.engine
+    if engine.running_on is not None:
+        runs_on = world.hosts[engine.running_on]
+        is_sick = engine.health == "bad"
+        world.engine.place(runs_on, is_sick=is_sick, is_paused=engine.paused)
+        world.lockspace.set_owner(runs_on.member, -_LONG_S)
+    first_looks = {host.name: _first_look(world, host) for host in world.hosts.values()}
+    if not scenario.world.cold:
+        for host in world.hosts.values():
+            _write_before(world, host, first_looks[host.name])
+    for host in world.hosts.values():
+        if host.is_up and host.config.agent_running:
+            _start_agent(world, host, first_looks[host.name])
+
+
+def _host(world: World, config: Host) -> SimHost:
+    draws = random.Random(f"{world.seed}/{config.name}")  # noqa: S311 - a simulation
+    wall = config.wall_start_s
+    if wall is None:
+        wall = WALL_AT_ZERO_S + config.wall_offset_s
+    clock = HostClock(float(draws.randrange(*_UPTIME_S)), wall)
+    period_s = 2 * world.policy.io_timeout_s
+    monitors = {
+        "gateway": config.gateway,
+        "bridge": config.bridge,
+        "mem_free": config.mem_free,
+        "cpu_load": config.cpu_load,
+        "mem_load": config.mem_load,
+    }
+    return SimHost(
+        config=config,
+        identity=Identity(
+            host_id=config.id,
+            hostname=config.hostname,
+            memory_needed_mib=world.scenario.engine.memory,
+        ),
+        clock=clock,
+        member=Member(
+            config.id, config.name, clock, period_s, renewed_at=-draws.random() * period_s
+        ),
+        readings=Readings.of(**monitors),
+        monitors=monitors,
+        local_maintenance=config.maintenance,
+        is_up=config.powered,
+    )
+
+
+def _wanted_views(world: World) -> None:
+    """Sort what the scenario asks to see by the host that sees it."""
+    for key in world.judge.wanted:
+        if key[0] in ("alive", "problem", "sees"):
+            world.wanted_views.setdefault(key[1], []).append(key)
+    for keys in world.wanted_views.values():
+        keys.sort(key=repr)
+
+
+def _lockspace(world: World, host: SimHost) -> None:
+    lockspace, member = world.lockspace, host.member
+    held = lockspace.holders.get(host.host_id)
+    if not host.is_up:
+        # Off for a long time: its id ran out long ago.
+        member.stop_renewing(-_LONG_S)
+        member.renewed_at = -2 * _LONG_S - world.policy.lease_expiry_s
+        member.is_joined = False
+        if held is None:
+            lockspace.holders[host.host_id] = member
+            lockspace.lapsed[member.name] = member
+    elif held is None or not held.renews:
+        lockspace.holders[host.host_id] = member
+    else:
+        member.renews = member.is_joined = False
+
+
+def _first_look(world: World, host: SimHost) -> float:
+    """Give when an agent of time 0 looks first: soon after a cold start, anywhere in its loop else."""
+    draws = random.Random(f"{world.seed}/{host.name}/phase")  # noqa: S311 - a simulation
+    span = world.times.jitter_s if world.times.cold else world.times.loop_s
+    return draws.random() * span
+
+
+def _write_before(world: World, host: SimHost, first_look: float) -> None:
+    """Write the record that the host's last loop before time 0 left."""
+    if not host.member.is_joined and host.is_up:
+        return
+    was_running = host.is_up and host.config.agent_running
+    time = first_look - world.times.loop_s if was_running else -_LONG_S
+    facts = _facts_before(world, host, time)
+    memory = _memory_before(world, host)
+    score = rate_host(memory, facts, host.identity, world.policy)
+    is_stopped = host.is_up and not host.config.agent_running
+    record = make_record(facts, host.identity, score.total, is_stopped=is_stopped)
+    block = make_block(record, memory, facts, score.why)
+    world.storage.write(host.host_id, block, min(time, -world.times.storage_latency_s))
+    judge = world.judge
+    if ("score", host.name) in judge.wanted:
+        judge.observe(0.0, ("score", host.name), record.score)
+    if ("record", host.name) in judge.wanted:
+        judge.observe(0.0, ("record", host.name), agents.seen(record, time))
+
+
+def _facts_before(world: World, host: SimHost, time: float) -> Facts:
+    return Facts(
+        now=host.clock.monotonic(time),
+        wall_offset_s=host.clock.wall_offset_s,
+        readings=host.readings,
+        vm=world.engine.as_seen_by(host),
+        leases=None,
+        local_maintenance=host.local_maintenance,
+    )
+
+
+def _start_agent(world: World, host: SimHost, first_look: float) -> None:
+    loops = LoopTimes(
+        host.clock.monotonic(first_look),
+        world.times.loop_s,
+        world.times.jitter_s,
+        f"{world.seed}/{host.name}/0",
+    )
+    if world.times.cold:
+        memory = Memory.beginning(host.clock.monotonic(0.0))
+        memory = attrs.evolve(memory, failed=_failed_before(host))
+    else:
+        memory = _memory_before(world, host)
+        if host.member.is_joined:
+            sightings = _sightings(world, host, first_look - world.times.loop_s)
+            memory = attrs.evolve(memory, sightings=sightings)
+    agent = Agent(memory, loops)
+    host.agent = agent
+    if not world.times.cold:
+        facts = _facts_before(world, host, first_look - world.times.loop_s)
+        agent.shown_score = rate_host(memory, facts, host.identity, world.policy).total
+        agent.own = None
+        agent.shown_state = memory.state
+    judge = world.judge
+    if ("state", host.name) in judge.wanted:
+        judge.observe(0.0, ("state", host.name), memory.state.value)
+    alive = frozenset((host.host_id,))
+    if not world.times.cold and host.member.is_joined:
+        alive |= {
+            other.host_id for other in world.hosts.values() if _writes(other) and other is not host
+        }
+    agent.alive = alive
+    for key in world.wanted_views.get(host.name, ()):
+        judge.observe(0.0, key, _view_before(world, host, agent, key))
+    world.look_at(host, agent, first_look)
+
+
+def _view_before(
+    world: World, host: SimHost, agent: Agent, key: tuple[object, ...]
+) -> object:
+    """Give what a warm agent sees at time 0."""
+    if key[0] == "alive":
+        return agent.alive
+    if key[0] == "problem":
+        return None
+    host_id = int(str(key[2]))
+    if host_id not in agent.alive or world.times.cold:
+        return None
+    content = world.storage.read(0.0, 1).slots.get(host_id)
+    return agents.seen(content, 0.0) if isinstance(content, HostRecord) else None
+
+
+def _writes(host: SimHost) -> bool:
+    return host.is_up and host.config.agent_running and host.member.is_joined
+
+
+def _failed_before(host: SimHost) -> FailedStarts:
+    failed = host.config.failed_starts
+    return FailedStarts(count=failed.count, last_at=host.clock.monotonic(failed.last_s))
+
+
+def _memory_before(world: World, host: SimHost) -> Memory:
+    """Give what an agent remembers that has been running for a long time."""
+    now = host.clock.monotonic(0.0)
+    long_ago = now - _LONG_S
+    vm = _watch_before(world, host, now)
+    maintenance = world.scenario.maintenance
+    return Memory(
+        state=_state_before(world, host, vm),
+        since=long_ago,
+        began_at=long_ago,
+        read_at=now if host.member.is_joined else None,
+        global_maintenance=maintenance if host.member.is_joined else None,
+        failed=_failed_before(host),
+        vm=vm,
+    )
+
+
+def _watch_before(world: World, host: SimHost, now: float) -> Optional[VmWatch]:
+    local = world.engine.as_seen_by(host)
+    if local.state is VmState.ABSENT:
+        return None
+    engine = world.scenario.engine
+    return VmWatch(
+        since=now - _LONG_S,
+        started_here=True,
+        was_good=True,
+        bad_since=now if engine.health == "bad" and not engine.paused else None,
+        paused_since=now if engine.paused else None,
+    )
+
+
+def _state_before(world: World, host: SimHost, vm: Optional[VmWatch]) -> State:
+    if not host.member.is_joined:
+        return State.UNKNOWN
+    if world.scenario.maintenance:
+        return State.GLOBAL_MAINTENANCE
+    if vm is not None:
+        return State.ENGINE_UP
+    if host.local_maintenance:
+        return State.LOCAL_MAINTENANCE
+    failed, policy = host.config.failed_starts, world.policy
+    if failed.count >= policy.failed_starts_max and -failed.last_s < policy.failed_starts_forget_s:
+        return State.SCORE_BLOCKED
+    return State.ENGINE_DOWN
+
+
+def _sightings(world: World, host: SimHost, last_look: float) -> dict[int, Sighting]:
+    """Give what a warm agent has seen of the others."""
+    now = host.clock.monotonic(last_look)
+    long_ago = now - _LONG_S
+    sightings = {}
+    writers = {other.host_id for other in world.hosts.values() if _writes(other)}
+    for host_id, content in world.storage.read(0.0, 1).slots.items():
+        if host_id == host.host_id or not isinstance(content, HostRecord):
+            continue
+        grew_at = now if host_id in writers else long_ago
+        sightings[host_id] = Sighting(
+            content, content.timestamp, grew_at, long_ago, content, None
+        )
+    return sightings

@@ -1,0 +1,435 @@
+"""A cluster in one process: true time, hosts, storage, leases, one engine, and what befalls them."""
+
+from __future__ import annotations
+
+import heapq
+from typing import Any, Callable, Optional, Union
+
+from he_fsm.metadata.record import EngineStatus, HostRecord
+from he_fsm.scenario.judge import Judge
+from he_fsm.scenario.model import Scenario
+from he_fsm.simulate import agent as agents
+from he_fsm.simulate import faults, quiet, start
+from he_fsm.simulate.engine import Engine, Vm
+from he_fsm.simulate.events import Event
+from he_fsm.simulate.host import Agent, SimHost
+from he_fsm.simulate.lockspace import Lockspace
+from he_fsm.simulate.rules import Rules
+from he_fsm.simulate.schedule import LoopTimes
+from he_fsm.simulate.storage import Storage
+from he_fsm.snapshot import Result
+
+Action = Callable[[], None]
+# At one moment the file's entries act first, then what was under way ends, then agents look.
+FILE, PROCESS, LOOK = 0, 1, 2
+# A watchdog's last pet may be this share of its time old when the petting stops.
+_WATCHDOG_SHARE = 5 / 6
+# A daemon that wakes up finds that its leases have run out, and kills their holders (measured).
+_THAW_KILL_S = 0.1
+
+
+class World:
+    """
+    One scenario with one seed.
+
+    Deterministic: the same scenario and seed give the same events, on every machine. Times are
+    true time in seconds since the scenario began.
+    """
+
+    def __init__(self, scenario: Scenario, seed: int, *, skips_idle_time: bool = True) -> None:
+        """Set the cluster up as it is at time 0."""
+        self.scenario = scenario
+        self.seed = seed
+        self.now = 0.0
+        self.times = scenario.world
+        self.policy = scenario.policy
+        self.judge = Judge(scenario)
+        self.rules = Rules(scenario)
+        self.events: list[Event] = []
+        self.storage = Storage(scenario.world.storage_latency_s, scenario.policy.score_max)
+        self.lockspace = Lockspace(scenario.policy, scenario.world.storage_latency_s)
+        self.engine = Engine(self)
+        self.hosts: dict[str, SimHost] = {}
+        # Of two hosts that claim one id, the first.
+        self.by_id: dict[int, SimHost] = {}
+        # The signals that the scenario asks of each host's own view.
+        self.wanted_views: dict[str, list[tuple[Any, ...]]] = {}
+        self.damages_slots = False
+        self.trace: Optional[Callable[[dict[str, object]], None]] = None
+        self.skips_idle_time = skips_idle_time and not self.judge.watches_age
+        self._queue: list[tuple[float, int, int, Action]] = []
+        # Agents' ticks have a queue of their own: whatever is in the other one ends idle time.
+        self._ticks: list[tuple[float, int, SimHost, Agent]] = []
+        self._sequence = 0
+        self._truth_changed = True
+        self._shown_lease: Optional[str] = None
+        start.set_up(self)
+
+    # Time.
+
+    def at(self, time: float, action: Action, order: int = PROCESS) -> None:
+        """Let *action* happen at *time*."""
+        self._sequence += 1
+        heapq.heappush(self._queue, (time, order, self._sequence, action))
+
+    def after(self, vm: Vm, delay_s: float, action: Action) -> None:
+        """Let a VM's own process end after *delay_s*; it stands still while its host is frozen."""
+
+        def act() -> None:
+            if vm.is_gone:
+                return
+            if vm.host.is_frozen:
+                vm.host.deferred.append(act)
+            else:
+                action()
+
+        self.at(self.now + delay_s, act)
+
+    def run(self) -> None:
+        """Let everything happen until the scenario's end."""
+        until = self.scenario.until
+        for index, entry in enumerate(self.scenario.timeline):
+            if not entry.since:
+                self._plan(index, 0.0)
+        self._settle()
+        while True:
+            next_event = self._queue[0][0] if self._queue else quiet.NEVER
+            next_tick = self._ticks[0][0] if self._ticks else quiet.NEVER
+            time = min(next_event, next_tick)
+            check = self.judge.next_check(self.now)
+            if check is not None and check < time:
+                time = check
+            if time > until:
+                break
+            self.now = time
+            self._happen(time)
+            self._settle()
+            if self.skips_idle_time:
+                quiet.skip(self, self._ticks, self._queue[0][0] if self._queue else until)
+        self.now = until
+        self._settle()
+
+    def _happen(self, time: float) -> None:
+        """Let everything of one moment happen, agents last."""
+        queue, ticks = self._queue, self._ticks
+        while True:
+            if queue and queue[0][0] <= time:
+                heapq.heappop(queue)[3]()
+            elif ticks and ticks[0][0] <= time:
+                _, _, host, agent = heapq.heappop(ticks)
+                if host.agent is agent and agent.next_tick == time:
+                    agents.tick(self, host, agent)
+            else:
+                return
+
+    def _settle(self) -> None:
+        """Show the judge what is true now that this moment is over."""
+        while True:
+            if self._truth_changed:
+                self._truth_changed = False
+                self._show_truth()
+            for index in self.judge.settle(self.now):
+                self._plan(index, self.now)
+            if not (self._queue and self._queue[0][0] <= self.now):
+                return
+            self._happen(self.now)
+
+    def _plan(self, index: int, since: float) -> None:
+        entry = self.scenario.timeline[index]
+        for moment in entry.moments(since, self.scenario.until):
+            self.at(moment, lambda: faults.apply(self, entry), FILE)
+
+    def host_of(self, host_id: int) -> Optional[SimHost]:
+        """Give the host that holds an id, or claims it."""
+        member = self.lockspace.holders.get(host_id)
+        return self.by_id.get(host_id) if member is None else self.hosts[member.name]
+
+    # What people see.
+
+    def note(
+        self,
+        host: Optional[SimHost],
+        kind: str,
+        text: str,
+        **details: Union[str, int, float, bool, None],
+    ) -> None:
+        """Write down what happens."""
+        name = None if host is None else host.name
+        self.events.append(Event(self.now, name, kind, {"text": text, **details}))
+
+    def count(self, kind: str, host: SimHost) -> None:
+        """Count towards the totals."""
+        self.judge.count(self.now, kind, host.name)
+
+    def _show_truth(self) -> None:
+        """Report what is true, whatever hosts believe; judge the rules that always hold."""
+        judge, now = self.judge, self.now
+        vm = self.engine.main
+        vms = self.engine.vms.values()
+        running = [each for each in vms if each.executes]
+        owner = self.lockspace.owner
+        if owner is not None and now >= self.expiry(owner.name):
+            owner = None
+        lease = None if owner is None else owner.name
+        judge.observe(now, ("engine_on",), None if vm is None else vm.host.name)
+        judge.observe(now, ("engine",), "down" if vm is None else vm.word)
+        judge.observe(now, ("running",), len(running))
+        judge.observe(now, ("healthy",), any(each.page_is_good for each in vms))
+        judge.observe(now, ("lease",), lease)
+        if lease != self._shown_lease:
+            self._shown_lease = lease
+            text = "the engine's lease is free" if lease is None else f"host {lease} holds the lease"
+            self.events.append(Event(now, lease, "lease", {"text": text, "owner": lease}))
+        self.rules.check_engines(self, running, lease)
+
+    def expiry(self, name: str) -> float:
+        """Give the true time at which a host's leases run out, if it does not renew until then."""
+        member = self.hosts[name].member
+        if member.renews:
+            return quiet.NEVER
+        return member.renewed_at + self.policy.lease_expiry_s
+
+    def last_record(self, slot: int) -> HostRecord:
+        """Give the last record that was written to a slot; an empty one says that nothing runs."""
+        for host in self.hosts.values():
+            if host.host_id == slot and host.agent is not None and host.agent.own is not None:
+                return host.agent.own
+        content = self.storage.read(self.now, 1).slots.get(slot)
+        if isinstance(content, HostRecord):
+            return content
+        status = EngineStatus("down", "bad", "unknown", "vm not running on this host")
+        return HostRecord(host_id=slot, timestamp=1, score=0, engine=status, hostname=f"host{slot}")
+
+    # Agents.
+
+    def touch(self, host: SimHost) -> None:
+        """Something about the engine on *host* changed: its hypervisor tells its agent."""
+        self._truth_changed = True
+        host.local_vm = None
+        if not host.hypervisor_is_lost:
+            self.wake(host)
+
+    def tell(self, host: SimHost, result: Result) -> None:
+        """Tell a host's agent how an effect ended."""
+        if host.agent is not None:
+            host.agent.results.append(result)
+            self.wake(host)
+
+    def wake(self, host: SimHost) -> None:
+        """Let a host's agent look now."""
+        host.local_vm = None
+        agent = host.agent
+        if agent is not None and (agent.next_tick > self.now or agent.next_tick < 0):
+            self.look_at(host, agent, self.now)
+
+    def look_at(self, host: SimHost, agent: Agent, time: float) -> None:
+        """Let an agent look next at *time*."""
+        agent.next_tick = time
+        self._sequence += 1
+        heapq.heappush(self._ticks, (time, self._sequence, host, agent))
+
+    def start_agent(self, host: SimHost, *, after_boot: bool = False) -> None:
+        """Start a host's agent; failed starts and the like survived on its disk."""
+        host.restarts += 1
+        now = host.clock.monotonic(self.now)
+        memory = agents.memory_of_new_agent(host, now, after_boot=after_boot)
+        seed = f"{self.seed}/{host.name}/{host.restarts}"
+        loops = LoopTimes(now, self.times.loop_s, self.times.jitter_s, seed)
+        host.agent = Agent(memory, loops)
+        self.note(host, "agent", "the agent starts")
+        if not host.member.is_joined and host.member.has_left:
+            self._join_later(host)
+        self.wake(host)
+
+    def kill_agent(self, host: SimHost) -> None:
+        """End the agent's process; its VM runs on."""
+        if host.agent is not None:
+            host.saved, host.saved_at = host.agent.memory, host.clock.monotonic(self.now)
+            host.agent = None
+            key = ("state", host.name)
+            if key in self.judge.wanted:
+                self.judge.observe(self.now, key, None)
+
+    def stop_agent(self, host: SimHost) -> None:
+        """Stop the agent cleanly: the stopped flag, and the host id given back where no VM needs it."""
+        agent = host.agent
+        if agent is None:
+            return
+        agents.publish_stopped(self, host, agent)
+        self.note(host, "agent", "the agent has stopped cleanly")
+        self.kill_agent(host)
+        can_leave = host.member.is_joined and host.member.renews
+        if can_leave and self.engine.on(host) is None:
+            self.lockspace.leave(host.member, self.now)
+            self._truth_changed = True
+
+    def reschedule(self, host: SimHost) -> None:
+        """Ask again when a host looks, after its clocks changed."""
+        agent = host.agent
+        if agent is not None:
+            agents.plan_next(self, host, agent, None)
+
+    # Hardware, storage, lockspace.
+
+    def renewals_end(self, host: SimHost) -> None:
+        """The host can no longer renew: its VM is killed in time, its leases run out."""
+        member = host.member
+        host.lapse += 1
+        lapse = host.lapse
+        if not (member.is_joined and member.renews):
+            return
+        self.lockspace.lapse(member, self.now)
+        killed_at = member.renewed_at + self.policy.lease_kill_s / host.clock.rate
+        self.at(max(self.now, killed_at), lambda: self._lockspace_lost(host, lapse))
+        # Just after: "its time is up" begins at this moment.
+        self.at(member.renewed_at + self.policy.lease_expiry_s, self._mark_truth)
+
+    def _mark_truth(self) -> None:
+        self._truth_changed = True
+
+    def _lockspace_lost(self, host: SimHost, lapse: int) -> None:
+        """sanlock's recovery: what holds a lease of this host is killed."""
+        # A frozen host's daemon stands still too; what it does when it wakes up, `thaw` knows.
+        if host.lapse != lapse or host.member.renews or not host.runs:
+            return
+        host.member.is_joined = False
+        vm = self.engine.on(host)
+        if vm is not None:
+            self.engine.end(vm, "its lease could not be renewed, sanlock killed it")
+        self.wake(host)
+
+    def renewals_begin(self, host: SimHost) -> None:
+        """The storage answers again: renewals go on, or the host joins anew."""
+        host.lapse += 1
+        member = host.member
+        if not host.runs:
+            return
+        if member.is_joined and not member.renews:
+            self.lockspace.resume(member, self.now)
+            self._pay_release(host)
+            self._truth_changed = True
+            self.wake(host)
+        elif not member.is_joined and not member.has_left:
+            self._join_later(host)
+
+    def _pay_release(self, host: SimHost) -> None:
+        if host.owes_release and self.lockspace.owner is host.member:
+            self.lockspace.set_owner(None, self.now)
+        host.owes_release = False
+
+    def _join_later(self, host: SimHost) -> None:
+        """Joining a free id takes two renewal periods' worth of watching (sanlock: 2 x io_timeout + 1)."""
+        lapse = host.lapse
+        boot = host.boot
+
+        def join() -> None:
+            if host.boot == boot and host.lapse == lapse and host.runs and host.storage_answers:
+                self.join(host)
+
+        self.at(self.now + 2 * self.policy.io_timeout_s + 1.0, join)
+
+    def join(self, host: SimHost) -> None:
+        """Let a host try to take its host id."""
+        if self.lockspace.join(host.member, self.now):
+            host.owes_release = False
+            self._truth_changed = True
+            self.wake(host)
+
+    def power_off(self, host: SimHost) -> None:
+        """Cut the power: VM, agent and renewals end at once."""
+        host.boot += 1
+        host.is_booting = False
+        if not host.is_up:
+            return
+        self.kill_agent(host)
+        host.is_up = host.is_frozen = False
+        host.deferred.clear()
+        vm = self.engine.on(host)
+        if vm is not None:
+            self.engine.end(vm, "its host lost power")
+        host.owes_release = False
+        member = host.member
+        if member.renews and member.is_joined:
+            self.lockspace.lapse(member, self.now)
+            self.at(member.renewed_at + self.policy.lease_expiry_s, self._mark_truth)
+        host.lapse += 1
+        self._truth_changed = True
+
+    def power_on(self, host: SimHost) -> None:
+        """Boot a host that is off."""
+        if host.is_up or host.is_booting:
+            return
+        host.is_booting = True
+        boot = host.boot
+
+        def booted() -> None:
+            if host.boot == boot:
+                self._booted(host)
+
+        self.at(self.now + self.times.reboot_s, booted)
+
+    def _booted(self, host: SimHost) -> None:
+        host.is_booting = False
+        host.is_up = True
+        host.boot += 1
+        host.clock.boot(self.now)
+        self.note(host, "agent", "the host has booted")
+        if host.storage_answers:
+            self.join(host)
+        else:
+            host.member.is_joined = False
+        self.start_agent(host, after_boot=True)
+
+    def reset(self, host: SimHost) -> None:
+        """Power off and on again."""
+        self.power_off(host)
+        self.power_on(host)
+
+    def freeze(self, host: SimHost) -> None:
+        """Stop everything on a host; its watchdog, if it has one, resets it in time."""
+        if not host.runs:
+            return
+        vm = self.engine.on(host)
+        renewed_at = host.member.last_renewal(self.now)
+        host.is_frozen = True
+        if host.member.renews:
+            self.renewals_end(host)
+        self._truth_changed = True
+        if vm is not None:
+            self.note(host, "vm", "the VM stands still with its host", vm="paused")
+        if host.config.watchdog:
+            fires_at = renewed_at + self.policy.lease_kill_s
+            fires_at += self.policy.watchdog_s * _WATCHDOG_SHARE
+            boot = host.boot
+            self.at(max(self.now, fires_at), lambda: self._watchdog_fires(host, boot))
+
+    def _watchdog_fires(self, host: SimHost, boot: int) -> None:
+        if host.boot == boot and host.is_frozen and not host.member.renews:
+            self.count("resets", host)
+            self.note(host, "fault", "the watchdog resets the host", reset=True)
+            self.reset(host)
+
+    def thaw(self, host: SimHost) -> None:
+        """Let everything on a frozen host go on."""
+        if not host.is_frozen:
+            return
+        host.is_frozen = False
+        member = host.member
+        self._truth_changed = True
+        expired = self.now >= member.renewed_at + self.policy.lease_kill_s / host.clock.rate
+        deferred, host.deferred = host.deferred, []
+        if not member.is_joined:
+            pass
+        elif expired or not host.storage_answers:
+            lapse = host.lapse
+            killed_at = self.now + _THAW_KILL_S if expired else member.renewed_at + (
+                self.policy.lease_kill_s / host.clock.rate
+            )
+            self.at(killed_at, lambda: self._lockspace_lost(host, lapse))
+            if host.storage_answers:
+                self.at(killed_at, lambda: self._join_later(host))
+        else:
+            self.renewals_begin(host)
+        for action in deferred:
+            self.at(self.now, action)
+        self.wake(host)

@@ -1,0 +1,178 @@
+"""What one host can see at one moment."""
+
+from __future__ import annotations
+
+import enum
+import math
+from typing import Any, Optional
+
+import attrs
+
+from he_fsm.metadata.layout import HOST_ID_MAX
+from he_fsm.metadata.record import HostRecord
+from he_fsm.metadata.whiteboard import Whiteboard
+
+
+class VmState(enum.Enum):
+    """The engine VM on this host, as its hypervisor tells it."""
+
+    ABSENT = "absent"
+    # From the order to start until the VM runs or the order has failed.
+    STARTING = "starting"
+    UP = "up"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    # Source and destination of a live migration; only the source executes.
+    LEAVING = "leaving"
+    ARRIVING = "arriving"
+    # The hypervisor does not answer.
+    UNKNOWN = "unknown"
+
+
+class Health(enum.Enum):
+    """The engine's health page, as this host reads it."""
+
+    GOOD = "good"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+
+
+@attrs.frozen
+class LocalVm:
+    """The engine VM here, and its health page (bad or unknown where no VM runs)."""
+
+    state: VmState
+    health: Health = Health.UNKNOWN
+
+
+@attrs.frozen
+class Reading:
+    """
+    The last value of a monitor and its age.
+
+    `value` None: it has never had one. `age_s`: seconds since the value was read, or since the
+    monitor began to try.
+    """
+
+    value: Optional[float]
+    age_s: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
+class Readings:
+    """
+    What the monitors of one host say.
+
+    `gateway` is the fraction of pings answered, `bridge` 1.0 or 0.0, `mem_free` MiB and
+    `cpu_load`, `mem_load` fractions of capacity, all three without the engine VM.
+    """
+
+    gateway: Reading
+    bridge: Reading
+    mem_free: Reading
+    cpu_load: Reading
+    mem_load: Reading
+    # Whether the host's configuration is the one on shared storage (policy `ovirt` asks).
+    config_is_current: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        gateway: Optional[float] = 1.0,
+        bridge: Optional[float] = 1.0,
+        mem_free: Optional[float] = 12367.0,
+        cpu_load: Optional[float] = 0.05,
+        mem_load: Optional[float] = 0.10,
+        config_is_current: bool = True,
+    ) -> Readings:
+        """Give readings that were just taken, of a healthy host where nothing else is said."""
+        return cls(
+            gateway=Reading(gateway),
+            bridge=Reading(bridge),
+            mem_free=Reading(mem_free),
+            cpu_load=Reading(cpu_load),
+            mem_load=Reading(mem_load),
+            config_is_current=config_is_current,
+        )
+
+
+class OwnerState(enum.Enum):
+    """What the lease manager says of the host that holds the engine's lease."""
+
+    FREE = "free"
+    LIVE = "live"
+    # It has stopped renewing, and is not yet certainly dead.
+    FAILING = "failing"
+
+
+@attrs.frozen(kw_only=True)
+class LeaseView:
+    """
+    The leases as this host's lease manager shows them.
+
+    `owner`: host id that holds the engine's lease, None when anybody may take it. `free_at`: when
+    a failing owner's lease can be taken, on this host's monotonic clock (last renewal +
+    8 x io_timeout + watchdog). `dead_hosts`: host ids whose own lease has run out or was released.
+    `joined`: this host holds its host id. `held_by_other`: another living host holds it.
+    """
+
+    owner: Optional[int] = None
+    owner_state: OwnerState = OwnerState.FREE
+    free_at: Optional[float] = None
+    dead_hosts: frozenset[int] = frozenset()
+    joined: bool = True
+    held_by_other: bool = False
+
+
+class Outcome(enum.Enum):
+    """How an effect that takes time ended."""
+
+    # The lease is held by another host: no failed start.
+    START_REFUSED = "start refused"
+    START_FAILED = "start failed"
+    MIGRATION_FAILED = "migration failed"
+    MIGRATION_DONE = "migration done"
+
+
+@attrs.frozen
+class Result:
+    """The outcome of an earlier effect; `detail` is for people."""
+
+    outcome: Outcome
+    detail: str = ""
+
+
+def _finite(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
+    if not math.isfinite(value):
+        msg = f"{attribute.name} must be a finite number, got {value!r}"
+        raise ValueError(msg)
+
+
+@attrs.frozen(kw_only=True)
+class Snapshot:
+    """
+    All that one host can see at one moment.
+
+    `now` is in seconds of its own monotonic clock. `own` is its record as it last published it.
+    `whiteboard` None: the storage can't be read. `leases` None: the lease manager does not
+    answer. `results`: how effects ended since the last step, each told once.
+
+    Raises:
+        ValueError: `now` is no finite number, or the host id is not 1 to 2000.
+    """
+
+    now: float = attrs.field(validator=_finite)
+    host_id: int = attrs.field()
+    vm: LocalVm
+    own: Optional[HostRecord] = None
+    whiteboard: Optional[Whiteboard] = None
+    leases: Optional[LeaseView] = None
+    local_maintenance: bool = False
+    results: tuple[Result, ...] = ()
+
+    @host_id.validator
+    def _host_id_is_sanlocks(self, _: attrs.Attribute[int], value: int) -> None:
+        if not 1 <= value <= HOST_ID_MAX:
+            msg = f"host_id must be 1 to {HOST_ID_MAX}, got {value!r}"
+            raise ValueError(msg)

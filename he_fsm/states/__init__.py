@@ -1,0 +1,1 @@
+"""The machine's states: one module each, joined into the one table."""

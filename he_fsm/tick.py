@@ -1,0 +1,188 @@
+"""
+One pass of a host's loop, everything but the I/O.
+
+The daemon and the simulator both do: `make_record` → write `make_block` to the own slot → read the
+whiteboard → `decide` → carry out the effects; again at once after an edge, else at
+`next_look`. Neither has a decision of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import attrs
+
+from he_fsm.memory import Memory
+from he_fsm.metadata.codec import encode_slot
+from he_fsm.metadata.engine import engine_words
+from he_fsm.metadata.layout import PARSE_VERSION
+from he_fsm.metadata.record import EngineStatus, HostRecord
+from he_fsm.metadata.text import human_text
+from he_fsm.metadata.whiteboard import Whiteboard
+from he_fsm.policy import Policy
+from he_fsm.score import Score, score
+from he_fsm.snapshot import Health, LeaseView, LocalVm, Reading, Readings, Result, Snapshot, VmState
+from he_fsm.step import Step, step
+
+
+@attrs.frozen(kw_only=True)
+class Identity:
+    """What a host's configuration says: who it is, and what the engine VM needs (MiB)."""
+
+    host_id: int
+    hostname: str
+    memory_needed_mib: float = 4096.0
+    # The parse version that this release writes, and up to which it reads.
+    version: int = PARSE_VERSION
+
+
+@attrs.frozen(kw_only=True)
+class Facts:
+    """
+    What the adapters found out for one pass, the whiteboard apart.
+
+    `now` is the host's monotonic clock; `wall_offset_s` what has to be added to it to get
+    the wall clock, for display alone.
+    """
+
+    now: float
+    wall_offset_s: float
+    readings: Readings
+    vm: LocalVm
+    leases: Optional[LeaseView]
+    local_maintenance: bool = False
+    results: tuple[Result, ...] = ()
+
+
+def rate_host(memory: Memory, facts: Facts, identity: Identity, policy: Policy) -> Score:
+    """Score this host as it is now."""
+    failed = memory.failed
+    is_forgotten = facts.now >= failed.last_at + policy.failed_starts_forget_s
+    return score(
+        facts.readings,
+        policy,
+        memory_needed_mib=identity.memory_needed_mib,
+        vm_is_here=facts.vm.state not in (VmState.ABSENT, VmState.ARRIVING, VmState.UNKNOWN),
+        failed_starts=0 if is_forgotten else failed.count,
+        local_maintenance=facts.local_maintenance,
+        can_act=facts.vm.state is not VmState.UNKNOWN,
+    )
+
+
+def make_record(
+    facts: Facts, identity: Identity, total: int, *, is_stopped: bool = False
+) -> HostRecord:
+    """Make this host's record; a stopped agent's is its last, with score 0."""
+    return HostRecord(
+        host_id=identity.host_id,
+        timestamp=int(facts.now),
+        score=0 if is_stopped else total,
+        engine=engine_status(facts.vm),
+        hostname=identity.hostname,
+        local_maintenance=facts.local_maintenance,
+        stopped=is_stopped,
+        parse_version=identity.version,
+        feature_version=identity.version,
+    )
+
+
+def make_block(
+    record: HostRecord, memory: Memory, facts: Facts, why: str, version: int = PARSE_VERSION
+) -> bytes:
+    """
+    Make the 4096 bytes of this host's slot: the record, and text for people.
+
+    Raises:
+        RecordTooLongError: the record does not fit its 512 bytes.
+    """
+    readings = facts.readings
+    extra = {
+        "bridge": _flag(readings.bridge),
+        "cpu-load": _number(readings.cpu_load),
+        "engine-health": engine_words(record.engine),
+        "gateway": _flag(readings.gateway),
+        "maintenance": str(record.local_maintenance),
+        "mem-free": _number(readings.mem_free),
+        "mem-load": _number(readings.mem_load),
+        "score-why": why,
+        "state": memory.state.value,
+        "stopped": str(record.stopped),
+    }
+    text = human_text(record, extra, facts.wall_offset_s)
+    return encode_slot(record, text, version=version)
+
+
+def read_whiteboard(data: bytes, identity: Identity, policy: Policy) -> Whiteboard:
+    """Decode the whiteboard as this release and this policy believe it."""
+    return Whiteboard.parse(data, version=identity.version, score_max=policy.score_max)
+
+
+def decide(  # noqa: PLR0913 - the whole of what a decision is made from
+    memory: Memory,
+    facts: Facts,
+    own: Optional[HostRecord],
+    whiteboard: Optional[Whiteboard],
+    identity: Identity,
+    policy: Policy,
+) -> Step:
+    """Decide, from what was published and what was read."""
+    snapshot = Snapshot(
+        now=facts.now,
+        host_id=identity.host_id,
+        vm=facts.vm,
+        own=own,
+        whiteboard=whiteboard,
+        leases=facts.leases,
+        local_maintenance=facts.local_maintenance,
+        results=facts.results,
+    )
+    return step(memory, snapshot, policy)
+
+
+def next_look(decision: Step, next_loop: float) -> float:
+    """Give when to look again (own monotonic clock): at the next loop, or as soon as the answer may change."""
+    return min(next_loop, decision.wake_at)
+
+
+def engine_status(vm: LocalVm) -> EngineStatus:
+    """Give what the record says of the engine VM, in the words that oVirt's agents read."""
+    return _STATUS[vm.state, vm.health is Health.GOOD]
+
+
+def _statuses() -> dict[tuple[VmState, bool], EngineStatus]:
+    gone = "vm not running on this host"
+    bad, sick = "bad vm status", "failed liveliness check"
+    statuses = {}
+    for good in (False, True):
+        health, reason = ("good", None) if good else ("bad", sick)
+        statuses.update(
+            {
+                (VmState.ABSENT, good): EngineStatus("down", "bad", "unknown", gone),
+                (VmState.STARTING, good): EngineStatus("up", "bad", "Powering up", bad),
+                (VmState.UP, good): EngineStatus("up", health, "Up", reason),
+                (VmState.PAUSED, good): EngineStatus("up", "bad", "Paused", bad),
+                (VmState.STOPPING, good): EngineStatus("up", health, "Powering down", reason),
+                (VmState.LEAVING, good): EngineStatus("up", health, "Migration Source", reason),
+                (VmState.ARRIVING, good): EngineStatus("down", "bad", "Migration Destination", bad),
+                (VmState.UNKNOWN, good): EngineStatus(
+                    "unknown", "unknown", "unknown", "failed to getVmStats"
+                ),
+            }
+        )
+    return statuses
+
+
+_STATUS = _statuses()
+
+
+def _flag(reading: Reading) -> str:
+    value = reading.value
+    if value is None:
+        return "unknown"
+    if value >= 1.0:
+        return "True"
+    return "False" if value <= 0.0 else f"{value:g}"
+
+
+def _number(reading: Reading) -> str:
+    return "unknown" if reading.value is None else f"{reading.value:g}"
