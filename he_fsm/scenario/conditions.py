@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 import attrs
 
 from he_fsm.metadata.record import ProblemWord
+from he_fsm.scenario.counting import read_totals, total_condition, totals_schema
 from he_fsm.scenario.forms import (
     HOST_SCHEMA,
     Choice,
@@ -20,17 +21,15 @@ from he_fsm.scenario.forms import (
     Number,
     Schema,
     Text,
-    keys_schema,
-    known_pairs,
 )
 from he_fsm.scenario.host_names import HostNames
+from he_fsm.scenario.mappings import keys_schema, known_pairs
 from he_fsm.scenario.matching import (
     WORDS_OF_BAD,
     Compares,
     Condition,
     Fields,
     OneOf,
-    SignalKey,
     Test,
 )
 from he_fsm.scenario.nodes import Node, Scalar, Sequence, describe, refusal
@@ -50,24 +49,6 @@ STATE_NAMES: Final = (
     "GlobalMaintenance",
     "Unknown",
 )
-COUNTED: Final = (
-    "starts",
-    "refused_starts",
-    "failed_starts",
-    "migrations",
-    "failed_migrations",
-    "shutdowns",
-    "poweroffs",
-    "resets",
-    "notifications",
-)
-# Seconds without a good health page: no host's own deed, so `host` does not narrow them.
-TIMED: Final = ("downtime", "longest_outage")
-
-TOTAL_FORMS: Final[Mapping[str, Form]] = {
-    **dict.fromkeys(COUNTED, Compared(Number())),
-    **dict.fromkeys(TIMED, Compared(Duration())),
-}
 
 
 def _is_null(node: Node) -> bool:
@@ -339,32 +320,6 @@ CONDITIONS: Final[Mapping[str, ConditionForm]] = {
 }
 
 
-def read_totals(node: Node, hosts: HostNames) -> dict[str, Comparison]:
-    """Read what stands after `total`."""
-    pairs = known_pairs(node, tuple(TOTAL_FORMS), "totals like {starts: 1}")
-    if not pairs:
-        raise refusal(node, f"expected at least one of {', '.join(TOTAL_FORMS)}")
-    return {key: TOTAL_FORMS[key].read(pair.value, hosts) for key, pair in pairs.items()}
-
-
-def totals_schema() -> Schema:
-    """Give the schema of what stands after `total`."""
-    return {**keys_schema(TOTAL_FORMS), "minProperties": 1}
-
-
-def host_of_total(name: str, host: str | None) -> str | None:
-    """Give the host that narrows a total, None where none does."""
-    return None if name in TIMED else host
-
-
-def total_condition(name: str, host: str | None, comparison: Comparison) -> Condition:
-    """Make the condition on a total up to a moment."""
-    narrowed = host_of_total(name, host)
-    key: SignalKey = ("total", name, narrowed)
-    label = f"total {name}" if narrowed is None else f"total {name} of host {narrowed}"
-    return Condition(key, Compares(comparison), label)
-
-
 @attrs.frozen
 class ConditionsForm:
     """Conditions that hold together, as `since` has them; `total` counts up to then."""
@@ -402,4 +357,3 @@ class ConditionsForm:
             "minProperties": 1,
             "dependentRequired": {"host": ["total"]},
         }
-

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from typing import Any, Optional, Protocol
+from typing import Any, Final, Optional, Protocol
 
 import attrs
 
 from he_fsm.scenario.matching import Condition, Growing, Moment, SignalKey
 from he_fsm.scenario.units import TOLERANCE
+
+DOWNTIME: Final[SignalKey] = ("total", "downtime", None)
+LONGEST_OUTAGE: Final[SignalKey] = ("total", "longest_outage", None)
 
 
 class Signal(Protocol):
@@ -185,27 +188,23 @@ class LongestOutage:
 class Signals:
     """All that was observed and counted."""
 
-    histories: dict[SignalKey, Signal] = attrs.field(factory=dict)
+    histories: dict[SignalKey, History] = attrs.field(factory=dict)
+    counted: dict[SignalKey, Occurrences] = attrs.field(factory=dict)
     outages: Outages = attrs.field(factory=Outages)
 
     def observe(self, time: float, key: SignalKey, value: Any) -> bool:
         """Note a value; say whether it is another than before."""
-        history = self.histories.setdefault(key, History())
-        return isinstance(history, History) and history.observe(time, value)
+        return self.histories.setdefault(key, History()).observe(time, value)
 
     def occurrences(self, name: str, host: str | None) -> Occurrences:
         """Give the events of one kind, of one host or of all."""
-        found = self.histories.setdefault(("total", name, host), Occurrences())
-        if not isinstance(found, Occurrences):
-            msg = f"{name} is not counted"
-            raise TypeError(msg)
-        return found
+        return self.counted.setdefault(("total", name, host), Occurrences())
 
     def signal(self, key: SignalKey) -> Signal:
         """Give the signal of a key."""
-        if key == ("total", "downtime", None):
+        if key == DOWNTIME:
             return Downtime(self.outages)
-        if key == ("total", "longest_outage", None):
+        if key == LONGEST_OUTAGE:
             return LongestOutage(self.outages)
         if key[0] == "total":
             return self.occurrences(key[1], key[2])

@@ -19,10 +19,9 @@ from he_fsm.scenario.forms import (
     HostReference,
     Integer,
     Number,
-    Record,
     Text,
-    written_as,
 )
+from he_fsm.scenario.mappings import Record, written_as
 from he_fsm.scenario.matching import Condition
 from he_fsm.scenario.nodes import Place
 from he_fsm.scenario.units import TOLERANCE, Comparison
@@ -113,7 +112,7 @@ class Host:
 
 @attrs.frozen(kw_only=True)
 class Engine:
-    """The engine VM at time 0: a host's name or None, MiB that it needs, good or bad, paused or not."""
+    """The engine VM at time 0. `running_on`: a host's name or None. `memory`: in MiB."""
 
     running_on: Optional[str] = attrs.field(
         default=None, metadata=written_as("running_on", HostReference(or_null=True))

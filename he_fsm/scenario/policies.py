@@ -9,19 +9,9 @@ import attrs
 
 from he_fsm.errors import PolicyError
 from he_fsm.policy import POLICIES, TALK, Policy
-from he_fsm.scenario.forms import (
-    Choice,
-    Duration,
-    Flag,
-    Form,
-    Integer,
-    Number,
-    Schema,
-    Text,
-    keys_schema,
-    known_pairs,
-)
+from he_fsm.scenario.forms import Choice, Duration, Flag, Form, Integer, Number, Schema, Text
 from he_fsm.scenario.host_names import HostNames
+from he_fsm.scenario.mappings import keys_schema, known_pairs
 from he_fsm.scenario.model import World
 from he_fsm.scenario.nodes import Mapping as Tree
 from he_fsm.scenario.nodes import Node, Scalar, refusal

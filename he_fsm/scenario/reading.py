@@ -11,18 +11,9 @@ import attrs
 from he_fsm.errors import ScenarioError
 from he_fsm.metadata.layout import HOST_ID_MAX
 from he_fsm.scenario.expectations import ExpectationForm, check_within, latest_time
-from he_fsm.scenario.forms import (
-    Choice,
-    Duration,
-    Form,
-    Integer,
-    ListOf,
-    Record,
-    Schema,
-    Text,
-    known_pairs,
-)
+from he_fsm.scenario.forms import Choice, Duration, Form, Integer, ListOf, Schema, Text
 from he_fsm.scenario.host_names import ALL, GLOBAL_SLOT, RANGE, HostNames
+from he_fsm.scenario.mappings import Record, known_pairs
 from he_fsm.scenario.model import Engine, Expectation, Host, Scenario, TimelineEntry, World
 from he_fsm.scenario.nodes import (
     Mapping as Tree,

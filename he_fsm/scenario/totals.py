@@ -7,15 +7,13 @@ from typing import Optional, Union
 
 import attrs
 
-from he_fsm.scenario.conditions import COUNTED, TIMED
+from he_fsm.scenario.counting import COUNTED, TIMED
 from he_fsm.scenario.history import Signals
 from he_fsm.scenario.model import Total
 from he_fsm.scenario.units import format_number, format_seconds
 
 
-def value_between(
-    signals: Signals, name: str, host: str | None, start: float, end: float
-) -> float:
+def value_between(signals: Signals, name: str, host: str | None, start: float, end: float) -> float:
     """Give a total from *start* to *end*, both included: a count, or seconds."""
     if name not in TIMED:
         return signals.occurrences(name, host).between(start, end)
@@ -111,18 +109,16 @@ class _Stretches:
 
         A count is constant there. Seconds of outage run straight, and the longest outage is
         the greatest of one that leaves the stretch (1 s a second), one that enters it, and one
-        inside: it has its least where lines of these slopes through both ends meet. A straight
-        line that crosses the number of `!=` is caught at the crossing.
+        inside: it has its least where lines of these slopes through both ends meet. Nothing
+        is steeper than 1 s a second, which says where the number wanted may be met.
         """
         (begin, value), (end, end_value) = left, right
         middle = (begin + end) / 2
         yield middle, self.value(middle)
         if self.total.name not in TIMED:
             return
+        number = self.total.comparison.number
         lowest = begin + (value - end_value + (end - begin)) / 2
-        if begin < lowest < end:
-            yield lowest, self.value(lowest)
-        slope = (end_value - value) / (end - begin)
-        crossing = begin + (self.total.comparison.number - value) / slope if slope else begin
-        if begin < crossing < end:
-            yield crossing, self.value(crossing)
+        for time in (lowest, begin + abs(value - number), end - abs(end_value - number)):
+            if begin < time < end:
+                yield time, self.value(time)

@@ -114,12 +114,6 @@ class Comparison:
             return _OPERATORS[self.operator](int(just_above), 0)
         return _OPERATORS[self.operator](1 if difference > 0 else -1, 0)
 
-    def holds_throughout(self, low: float, high: float) -> bool:
-        """Say whether every value from *low* to *high* is as wanted."""
-        if self.operator == "!=" and low < self.number < high:
-            return False
-        return self.holds(low) and self.holds(high)
-
 
 def parse_comparison(text: str, parse: Callable[[str], float]) -> Comparison:
     """

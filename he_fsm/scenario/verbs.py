@@ -21,12 +21,10 @@ from he_fsm.scenario.forms import (
     Integer,
     Phrase,
     Schema,
-    keys_schema,
-    known_pairs,
-    read_keys,
     words_schema,
 )
 from he_fsm.scenario.host_names import GLOBAL_SLOT, HostNames
+from he_fsm.scenario.mappings import keys_schema, known_pairs, read_keys
 from he_fsm.scenario.model import NOT_NEGATIVE, TimelineEntry, Verb
 from he_fsm.scenario.nodes import (
     Node,

@@ -19,7 +19,7 @@ from he_fsm.effects import (
 )
 from he_fsm.memory import Memory
 from he_fsm.metadata.record import HostRecord
-from he_fsm.scenario.judge import Seen
+from he_fsm.scenario.matching import Seen
 from he_fsm.simulate.host import Agent, SimHost
 from he_fsm.snapshot import LeaseView, OwnerState
 from he_fsm.step import Step
@@ -211,7 +211,7 @@ def _note_score(world: World, host: SimHost, agent: Agent, total: int, why: str)
     if total != agent.shown_score:
         agent.shown_score = total
         agent.calm_ticks = 0
-        world.note(host, "score", f"score {total}: {why}", score=total)
+        world.note(host, "score", f"score {why}" if not total else f"score {total}: {why}", score=total)
 
 
 def _note_decision(

@@ -17,6 +17,8 @@ from he_fsm.policy import Policy
 from he_fsm.simulate.clock import HostClock
 
 FOREVER = float("inf")
+# A host waits for a time that it knows on its own clock; converting it must not make it late.
+_ROUNDING_S = 1e-6
 
 
 @attrs.define(eq=False)
@@ -140,7 +142,7 @@ class Lockspace:
         owner = self.owner
         if owner is None or owner is member or owner.has_left:
             return True
-        return not owner.renews and time >= self.free_at(owner, time, member.clock)
+        return not owner.renews and time >= self.free_at(owner, time, member.clock) - _ROUNDING_S
 
     def is_failing(self, owner: Member, time: float) -> bool:
         """Whether a renewal is overdue by more than one I/O timeout."""

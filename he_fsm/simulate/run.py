@@ -59,7 +59,7 @@ class Outcome:
             "seed": self.seed,
             "failures": [
                 {
-                    "place": str(failure.place),
+                    "place": failure.place,
                     "line": failure.line,
                     "expected": failure.expected,
                     "seen": failure.seen,
@@ -118,7 +118,8 @@ def simulate(
     verdict = world.judge.finish(scenario.until)
     rules = tuple(
         Failure(
-            place=scenario.place,
+            place=str(scenario.place),
+            line=scenario.place.line,
             expected=f"rule {broken.rule}",
             seen=broken.seen,
             at=broken.at,

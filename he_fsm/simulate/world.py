@@ -114,6 +114,7 @@ class World:
         queue, ticks = self._queue, self._ticks
         while True:
             if queue and queue[0][0] <= time:
+                self._disturb()
                 heapq.heappop(queue)[3]()
             elif ticks and ticks[0][0] <= time:
                 _, _, host, agent = heapq.heappop(ticks)
@@ -121,6 +122,12 @@ class World:
                     agents.tick(self, host, agent)
             else:
                 return
+
+    def _disturb(self) -> None:
+        """Something happens: the cluster is no longer idle."""
+        for host in self.hosts.values():
+            if host.agent is not None:
+                host.agent.calm_ticks = 0
 
     def _settle(self) -> None:
         """Show the judge what is true now that this moment is over."""

@@ -1,0 +1,292 @@
+"""
+Judging a run by its scenario's expectations, from what was observed.
+
+Whoever executes a scenario reports each change of the signals that the judge asks for (see
+`matching.py`), and each event that is counted; the judge tells it when the `since` of an
+entry of the timeline comes true, and in the end which expectations failed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Optional, Union
+
+import attrs
+
+from he_fsm.scenario.counting import COUNTED
+from he_fsm.scenario.history import DOWNTIME, LONGEST_OUTAGE, Signals
+from he_fsm.scenario.matching import Condition, Moment, Seen, SignalKey
+from he_fsm.scenario.model import Expectation, Kind, Scenario
+from he_fsm.scenario.nodes import Place
+from he_fsm.scenario.totals import totals_of_run, violation
+from he_fsm.scenario.units import TOLERANCE, format_seconds
+
+# What an executor needs; `Seen` is the value of the signals that are records.
+__all__ = ["COUNTED", "HEALTHY", "Failure", "Judge", "Seen", "Verdict"]
+
+HEALTHY: Final[SignalKey] = ("healthy",)
+# What a change of the health page changes besides.
+_OUTAGE_KEYS: Final = (DOWNTIME, LONGEST_OUTAGE)
+
+
+@attrs.frozen(kw_only=True)
+class Failure:
+    """
+    An expectation that did not hold.
+
+    `place`: of the entry, file:line as a string. `expected`: the entry, on one line. `seen`:
+    what was there instead, in words. `at`: when, in seconds, or None where no one moment is to
+    blame.
+    """
+
+    place: Place
+    expected: str
+    seen: str
+    at: Optional[float]
+
+    @property
+    def line(self) -> int:
+        """The line of the entry."""
+        return self.place.line
+
+
+@attrs.frozen(kw_only=True)
+class Verdict:
+    """The expectations that failed, in the order of the file, and all totals of the run."""
+
+    failures: tuple[Failure, ...]
+    totals: dict[str, Union[int, float]]
+
+
+@attrs.frozen
+class _Shortfall:
+    """Why an expectation fails: what was seen, and when."""
+
+    seen: str
+    at: Optional[float]
+
+
+@attrs.define
+class _Pending:
+    """
+    A `since` of the timeline that has not come true.
+
+    `watched`: the signal of a condition that fails; nothing else can make it come true.
+    `wakes`: when that condition may change its answer by an age that grows.
+    """
+
+    conditions: tuple[Condition, ...]
+    watched: Optional[SignalKey] = None
+    wakes: float = -math.inf
+
+
+@attrs.define
+class Judge:
+    """Watches one run of a scenario. All times are seconds of the run, and never go back."""
+
+    scenario: Scenario
+    wanted: frozenset[SignalKey] = attrs.field(init=False)
+    watches_age: bool = attrs.field(init=False)
+    _signals: Signals = attrs.field(init=False, factory=Signals)
+    _pending: dict[int, _Pending] = attrs.field(init=False)
+    _watchers: dict[SignalKey, set[int]] = attrs.field(init=False, factory=dict)
+    _due: set[int] = attrs.field(init=False, factory=set)
+    _wakes: float = attrs.field(init=False, default=math.inf)
+
+    def __attrs_post_init__(self) -> None:
+        """Find out what has to be observed."""
+        conditions = list(_conditions_of(self.scenario))
+        asked = {condition.key for condition in conditions if condition.key[0] != "total"}
+        self.wanted = frozenset({HEALTHY, *asked})
+        self.watches_age = any(condition.asks_age for condition in conditions)
+        self._pending = {
+            index: _Pending(entry.since)
+            for index, entry in enumerate(self.scenario.timeline)
+            if entry.since
+        }
+        self._due.update(self._pending)
+
+    def observe(self, time: float, key: SignalKey, value: Any) -> None:
+        """Note a signal's value from a time on; signals that are not `wanted` are passed over."""
+        if key not in self.wanted:
+            return
+        if not self._signals.observe(time, key, value):
+            return
+        self._due |= self._watchers.get(key, set())
+        if key == HEALTHY:
+            self._signals.outages.observe(time, is_healthy=bool(value))
+            for outage_key in _OUTAGE_KEYS:
+                self._due |= self._watchers.get(outage_key, set())
+
+    def count(self, time: float, kind: str, host: str | None) -> None:
+        """
+        Note an event that totals count.
+
+        Args:
+            time: when it happened.
+            kind: one of `COUNTED`.
+            host: name of the host whose deed it was, or None.
+        """
+        if kind not in COUNTED:
+            msg = f"{kind!r} is not counted; known: {', '.join(COUNTED)}"
+            raise ValueError(msg)
+        for counted_for in {None, host}:
+            self._signals.occurrences(kind, counted_for).times.append(time)
+            self._due |= self._watchers.get(("total", kind, counted_for), set())
+
+    def settle(self, time: float) -> tuple[int, ...]:
+        """
+        Say whose `since` has come true, after everything of a moment has been observed.
+
+        Returns:
+            Indices of entries of the timeline, each once in a run.
+        """
+        if not self._due and time < self._wakes:
+            return ()
+        due = self._due | {index for index, p in self._pending.items() if p.wakes <= time}
+        self._due = set()
+        came = tuple(index for index in sorted(due) if self._has_come(index, time))
+        self._wakes = min((p.wakes for p in self._pending.values()), default=math.inf)
+        return came
+
+    def _has_come(self, index: int, time: float) -> bool:
+        pending = self._pending[index]
+        # What has just met its number is above it from now on: ask about that instant as well.
+        result = self._signals.search(
+            pending.conditions, Moment(time), Moment(time, is_just_after=True)
+        )
+        if pending.watched is not None:
+            self._watchers[pending.watched].discard(index)
+        if result.failing is None:
+            del self._pending[index]
+            return True
+        pending.watched = result.failing.key
+        pending.wakes = result.turn.time if result.turn is not None else math.inf
+        self._watchers.setdefault(pending.watched, set()).add(index)
+        return False
+
+    def next_check(self, time: float) -> float | None:
+        """Give the earliest later time at which a `since` may come true by an age alone, or None."""
+        later = (p.wakes for p in self._pending.values() if p.wakes > time)
+        found = min(later, default=math.inf)
+        return found if math.isfinite(found) else None
+
+    def finish(self, until: float) -> Verdict:
+        """Judge the run, which ended at *until*."""
+        run = _Run(self._signals, until)
+        failures = []
+        for expectation in self.scenario.expect:
+            shortfall = run.judge(expectation)
+            if shortfall is not None:
+                failures.append(
+                    Failure(
+                        place=expectation.place,
+                        expected=expectation.text,
+                        seen=shortfall.seen,
+                        at=shortfall.at,
+                    )
+                )
+        return Verdict(failures=tuple(failures), totals=totals_of_run(self._signals, until))
+
+
+def _conditions_of(scenario: Scenario) -> Iterator[Condition]:
+    for entry in scenario.timeline:
+        yield from entry.since
+    yield from _conditions_of_all(scenario.expect)
+
+
+def _conditions_of_all(expectations: Iterable[Expectation]) -> Iterator[Condition]:
+    for expectation in expectations:
+        yield from expectation.since
+        yield from expectation.conditions
+        for together in expectation.alternatives:
+            yield from _conditions_of_all(together)
+
+
+@attrs.frozen
+class _Run:
+    """A run that has ended, and what can be said about it."""
+
+    signals: Signals
+    until: float
+
+    def judge(self, expectation: Expectation) -> _Shortfall | None:
+        """Say why an expectation fails, or None where it holds."""
+        if expectation.kind is Kind.ANY:
+            return self._any(expectation)
+        origin = 0.0
+        if expectation.since:
+            last = Moment(self.until)
+            result = self.signals.search(expectation.since, Moment(0.0), last)
+            if result.found is None:
+                seen = self._failing_words(expectation.since, last)
+                return _Shortfall(f"since never came: in the end {seen}", self.until)
+            origin = result.found.time
+        start = origin + expectation.start
+        if start > self.until + TOLERANCE:
+            return _Shortfall(f"the run ended before {format_seconds(start)}", self.until)
+        start = min(start, self.until)
+        end = self.until if expectation.end is None else origin + expectation.end
+        return self._within(expectation, Moment(start), Moment(min(end, self.until)))
+
+    def _any(self, expectation: Expectation) -> _Shortfall | None:
+        reasons: list[_Shortfall] = []
+        for together in expectation.alternatives:
+            shortfalls = (self.judge(entry) for entry in together)
+            first = next((found for found in shortfalls if found is not None), None)
+            if first is None:
+                return None
+            reasons.append(first)
+        times = {reason.at for reason in reasons}
+        at = times.pop() if len(times) == 1 else None
+        return _Shortfall("; ".join(_with_time(reason) for reason in reasons), at)
+
+    def _within(self, expectation: Expectation, start: Moment, end: Moment) -> _Shortfall | None:
+        conditions = expectation.conditions
+        if expectation.kind in (Kind.AT, Kind.BY):
+            if self.signals.search(conditions, start, end).found is not None:
+                return None
+            return _Shortfall(self._failing_words(conditions, end), end.time)
+        if expectation.never:
+            found = self.signals.search(conditions, start, end).found
+            if found is None:
+                return None
+            words = (self.signals.words(condition, found) for condition in conditions)
+            return _Shortfall(" and ".join(words), found.time)
+        return self._throughout(conditions, start, end) or self._totals(expectation, start, end)
+
+    def _throughout(
+        self, conditions: tuple[Condition, ...], start: Moment, end: Moment
+    ) -> _Shortfall | None:
+        breaks = [
+            (moment, condition)
+            for condition in conditions
+            for moment in [self.signals.first_break(condition, start, end)]
+            if moment is not None
+        ]
+        if not breaks:
+            return None
+        moment, condition = min(breaks, key=lambda found: found[0])
+        return _Shortfall(self.signals.words(condition, moment), moment.time)
+
+    def _totals(self, expectation: Expectation, start: Moment, end: Moment) -> _Shortfall | None:
+        found = [
+            (total, violation(self.signals, total, start.time, end.time, expectation.window))
+            for total in expectation.totals
+        ]
+        wrong = [(total, where) for total, where in found if where is not None]
+        if not wrong:
+            return None
+        words = " and ".join(where.words(total) for total, where in wrong)
+        return _Shortfall(words, wrong[0][1].end)
+
+    def _failing_words(self, conditions: tuple[Condition, ...], moment: Moment) -> str:
+        """Say what the signals of those conditions were that fail at a moment."""
+        failing = [c for c in conditions if not self.signals.holds(c, moment)]
+        return " and ".join(self.signals.words(condition, moment) for condition in failing)
+
+
+def _with_time(shortfall: _Shortfall) -> str:
+    at = "" if shortfall.at is None else f" at {format_seconds(shortfall.at)}"
+    return f"{shortfall.seen}{at}"
