@@ -32,7 +32,7 @@ from he_fsm.scenario.matching import (
     OneOf,
     Test,
 )
-from he_fsm.scenario.nodes import Node, Scalar, Sequence, describe, refusal
+from he_fsm.scenario.nodes import Node, Scalar, Sequence, describe, is_null, refusal
 from he_fsm.scenario.units import Comparison
 
 ENGINE_WORDS: Final = ("good", "bad", "paused", "starting", "migrating", "stopping", "down")
@@ -51,10 +51,6 @@ STATE_NAMES: Final = (
 )
 
 
-def _is_null(node: Node) -> bool:
-    return isinstance(node, Scalar) and node.value is None
-
-
 @attrs.frozen
 class Alternatives:
     """One value, or a list of which one has to be there; null where `or_null` says so."""
@@ -68,7 +64,7 @@ class Alternatives:
         if not nodes:
             raise refusal(node, "expected at least one value")
         return tuple(
-            None if self.or_null and _is_null(item) else self.form.read(item, hosts)
+            None if self.or_null and is_null(item) else self.form.read(item, hosts)
             for item in nodes
         )
 
@@ -130,7 +126,7 @@ class FieldsForm:
 
     def read(self, node: Node, hosts: HostNames) -> Test:
         """Give the test."""
-        if _is_null(node):
+        if is_null(node):
             return OneOf((None,))
         pairs = known_pairs(node, tuple(RECORD_FORMS), "fields of a record, or null")
         if not pairs:
@@ -298,7 +294,7 @@ class HostOrNoneForm:
             raise refusal(node, "expected at least one host id, or null")
         names: list[str | None] = []
         for item in nodes:
-            names.extend([None] if _is_null(item) else hosts.many(item))
+            names.extend([None] if is_null(item) else hosts.many(item))
         return tuple(names)
 
     def schema(self) -> Schema:

@@ -7,6 +7,7 @@ schema both ask it, so that they cannot disagree.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, Optional, Protocol
 
@@ -19,6 +20,7 @@ from he_fsm.scenario.nodes import (
     Sequence,
     as_scalar,
     describe,
+    is_null,
     refusal,
     suggestion,
 )
@@ -149,6 +151,8 @@ class Integer:
 
 
 def _whole(text: str) -> float:
+    if re.fullmatch("[+-]?[0-9]+", text):
+        return int(text)
     number = parse_number(text)
     if not number.is_integer():
         raise ValueError(text)
@@ -189,19 +193,24 @@ class Fraction:
 
 @attrs.frozen
 class Text:
-    """Any text that is not empty."""
+    """Any text, which may be empty or null only if `may_be_empty`."""
 
     what: str = "a text"
+    may_be_empty: bool = False
 
     def read(self, node: Node, _hosts: HostNames) -> str:
         """Give the text as it was written."""
+        if self.may_be_empty and isinstance(node, Scalar):
+            return "" if node.value is None else node.text
         scalar = as_scalar(node, self.what)
         if not scalar.text.strip():
             raise refusal(node, f"expected {self.what}, got an empty one")
         return scalar.text
 
     def schema(self) -> Schema:
-        """Give anything but null, a list or a mapping: YAML reads some texts as numbers."""
+        """Give any plain value: YAML reads some texts as numbers."""
+        if self.may_be_empty:
+            return {"type": ["string", "number", "boolean", "null"]}
         return {"type": ["string", "number", "boolean"], "minLength": 1}
 
 
@@ -317,20 +326,22 @@ class Phrase:
 
 @attrs.frozen
 class ListOf:
-    """A list of values of one form."""
+    """A list of values of one form; nothing at all (null) is an empty one."""
 
     form: Form
     what: str = "a list"
 
     def read(self, node: Node, hosts: HostNames) -> tuple[Any, ...]:
         """Give the values."""
+        if is_null(node):
+            return ()
         if not isinstance(node, Sequence):
             raise refusal(node, f"expected {self.what}, got {describe(node)}")
         return tuple(self.form.read(item, hosts) for item in node.items)
 
     def schema(self) -> Schema:
         """Give an array."""
-        return {"type": "array", "items": self.form.schema()}
+        return {"type": ["array", "null"], "items": self.form.schema()}
 
 
 @attrs.frozen
@@ -341,7 +352,7 @@ class HostReference:
 
     def read(self, node: Node, hosts: HostNames) -> str | None:
         """Give the host's name."""
-        if self.or_null and isinstance(node, Scalar) and node.value is None:
+        if self.or_null and is_null(node):
             return None
         return hosts.one(node)
 

@@ -25,7 +25,8 @@ from he_fsm.scenario.nodes import (
 ALL: Final = "all"
 # The slot of the whiteboard that belongs to the whole cluster.
 GLOBAL_SLOT: Final = 0
-RANGE: Final = re.compile(r"([0-9]+)\s*-\s*([0-9]+)")
+RANGE: Final = re.compile(r"([0-9]{1,9})\s*-\s*([0-9]{1,9})")
+_ID: Final = re.compile("[0-9]{1,9}")
 # What a key covers, the most particular first: it beats wider keys beside it.
 _SINGLE, _RANGE, _ALL = range(3)
 
@@ -53,7 +54,7 @@ class HostNames:
         label = scalar.label
         if label in self.names:
             return label
-        if not label.isdecimal():
+        if _ID.fullmatch(label) is None:
             raise refusal(scalar, f"no host is named {label!r}{suggestion(label, self.names)}")
         found = [name for host_id, name in self.hosts if host_id == int(label)]
         if len(found) == 1:
@@ -85,7 +86,7 @@ class HostNames:
     def slots(self, scalar: Scalar) -> tuple[int, tuple[int, ...]]:
         """Give how particular a key is, and the slots of the whiteboard that it means."""
         label = scalar.label
-        if label.isdecimal() and label not in self.names:
+        if _ID.fullmatch(label) is not None and label not in self.names:
             if int(label) > HOST_ID_MAX:
                 raise refusal(scalar, f"slots are numbered from 0 to {HOST_ID_MAX}")
             return _SINGLE, (int(label),)

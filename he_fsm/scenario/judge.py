@@ -167,7 +167,7 @@ class Judge:
         return False
 
     def next_check(self, time: float) -> float | None:
-        """Give the earliest later time at which a `since` may come true by an age alone, or None."""
+        """Give the earliest later time at which a `since` may come true by an age alone."""
         later = (p.wakes for p in self._pending.values() if p.wakes > time)
         found = min(later, default=math.inf)
         return found if math.isfinite(found) else None

@@ -9,7 +9,7 @@ import attrs
 
 from he_fsm.scenario.forms import Form, Schema
 from he_fsm.scenario.host_names import HostNames
-from he_fsm.scenario.nodes import Node, Pair, as_mapping, refusal, suggestion
+from he_fsm.scenario.nodes import Node, Pair, as_mapping, is_null, refusal, suggestion
 
 
 def read_keys(node: Node, forms: Mapping[str, Form], hosts: HostNames, what: str) -> dict[str, Any]:
@@ -68,7 +68,9 @@ class Record:
         return tuple(f for f in attrs.fields(self.made) if _KEY in f.metadata)
 
     def read(self, node: Node, hosts: HostNames) -> Any:
-        """Make the instance; keys that are missing keep the class's defaults."""
+        """Make the instance; keys that are missing keep the defaults, as all do for null."""
+        if is_null(node) and not self.required:
+            return self.made()
         values = read_keys(node, self.forms, hosts, self.what)
         for key in self.required:
             if key not in values:
@@ -78,4 +80,5 @@ class Record:
 
     def schema(self) -> Schema:
         """Give an object."""
-        return keys_schema(self.forms, self.required)
+        schema = keys_schema(self.forms, self.required)
+        return schema if self.required else {**schema, "type": ["object", "null"]}

@@ -124,9 +124,14 @@ def as_mapping(node: Node, what: str) -> Mapping:
     return node
 
 
+def is_null(node: Node) -> bool:
+    """Say whether nothing stands there."""
+    return isinstance(node, Scalar) and node.value is None
+
+
 def as_scalar(node: Node, what: str) -> Scalar:
     """Give the node as a plain value other than null, or refuse it."""
-    if not isinstance(node, Scalar) or node.value is None:
+    if not isinstance(node, Scalar) or is_null(node):
         raise refusal(node, f"expected {what}, got {describe(node)}")
     return node
 
@@ -162,6 +167,10 @@ def parse_tree(text: str, file_name: str) -> Node:
         place = Place(file_name, before.count("\n") + 1, column)
         msg = f"{place.exact}: not YAML: a character that is not allowed ({e.reason})"
         raise ScenarioError(msg) from e
+    except (ValueError, OverflowError) as e:
+        # PyYAML gives an escape like "\UFFFFFFFF" to chr() as it is, and does not say where.
+        msg = f"{file_name}:1:1: not YAML: an escape in quotes that stands for no character"
+        raise ScenarioError(msg) from e
     except RecursionError as e:
         msg = f"{file_name}:1:1: the file is nested too deeply"
         raise ScenarioError(msg) from e
@@ -171,7 +180,7 @@ def parse_value(text: str, origin: str, path: str) -> Node:
     """Read a value that was not in a file; errors name *origin* in place of a line."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError) as e:
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as e:
         msg = f"{origin}: {path}: can't be read as YAML"
         raise ScenarioError(msg) from e
     if root is None:
@@ -233,6 +242,10 @@ class _Tree:
     def scalar(self, node: yaml.ScalarNode, place: Place, path: str) -> Scalar:
         if node.tag not in _SCALAR_TAGS:
             raise self.unknown_tag(node, place, path)
+        if not node.value.isprintable() and any("\ud800" <= c <= "\udfff" for c in node.value):
+            where = f"{path}: " if path else ""
+            msg = f"{place.exact}: {where}half of a surrogate pair is no character"
+            raise ScenarioError(msg)
         construct = SafeConstructor()
         value: Union[bool, int, float, str, None] = node.value
         try:

@@ -27,6 +27,7 @@ from he_fsm.scenario.nodes import (
     as_mapping,
     as_scalar,
     describe,
+    is_null,
     parse_tree,
     parse_value,
     refusal,
@@ -98,7 +99,7 @@ def _check_host(host: Host, node: Tree) -> None:
 _HOSTS: Final = HostsForm()
 SCENARIO_FORMS: Final[Mapping[str, Form]] = {
     "name": Text("the scenario's name"),
-    "about": Text(),
+    "about": Text(may_be_empty=True),
     "policy": PolicyForm(),
     "world": Record(World, "a mapping like {loop: 10s}"),
     "seed": Integer(minimum=0),
@@ -244,7 +245,7 @@ def _opened(tree: Tree, key: str, place: Place) -> Tree:
     """Give the mapping after a key: empty where there is none; a policy's name becomes its base."""
     node = tree.get(key)
     path = f"{tree.path}.{key}"
-    if node is None:
+    if node is None or is_null(node):
         return Tree(place, path, {})
     if key == "policy" and isinstance(node, Scalar):
         base = as_scalar(node, "a policy's name")

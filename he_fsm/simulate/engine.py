@@ -151,7 +151,7 @@ class Engine:
             return
         vm.is_booted = vm.was_good = True
         self._world.note(vm.host, "vm", "the engine's health page is good", vm="good")
-        self._world.touch(vm.host)
+        self._world.page_changed(vm.host)
 
     def _dies(self, vm: Vm) -> None:
         if not vm.is_gone:

@@ -197,7 +197,7 @@ def _engine(world: World, value: tuple[str, Any]) -> None:
         engine.shut_down(vm.host)
     elif word in ("hang", "heal"):
         vm.is_sick = word == "hang"
-        world.touch(vm.host)
+        world.page_changed(vm.host)
     elif word == "pause":
         engine.pause(vm)
     elif word == "resume":

@@ -24,6 +24,8 @@ class HostView:
     hostname: str
     state: Optional[str]
     score: Optional[int]
+    # Whether its agent goes on writing.
+    writes: bool
     block: bytes = attrs.field(repr=False)
 
 
@@ -43,6 +45,8 @@ class Outcome:
     events: tuple[Event, ...]
     engine_on: Optional[str]
     engine: str
+    # The newest parse version that any host writes.
+    versions: int
     start: tuple[HostView, ...]
     end: tuple[HostView, ...]
 
@@ -135,6 +139,7 @@ def simulate(
         events=tuple(world.events),
         engine_on=None if vm is None else vm.host.name,
         engine="down" if vm is None else vm.word,
+        versions=max(host.identity.version for host in world.hosts.values()),
         start=start,
         end=_views(world),
     )
@@ -157,6 +162,7 @@ def _views(world: World) -> tuple[HostView, ...]:
                 hostname=host.identity.hostname,
                 state=None if agent is None else agent.memory.state.value,
                 score=None if agent is None else agent.shown_score,
+                writes=agent is not None and host.runs and not agent.is_frozen,
                 block=block,
             )
         )

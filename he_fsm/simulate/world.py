@@ -62,7 +62,7 @@ class World:
         self._ticks: list[tuple[float, int, SimHost, Agent]] = []
         self._sequence = 0
         self._truth_changed = True
-        self._shown_lease: Optional[str] = None
+        self._shown_lease = scenario.engine.running_on
         start.set_up(self)
 
     # Time.
@@ -215,6 +215,11 @@ class World:
         host.local_vm = None
         if not host.hypervisor_is_lost:
             self.wake(host)
+
+    def page_changed(self, host: SimHost) -> None:
+        """The health page on *host* changed: that is no event, the agent finds it at its next look."""
+        self._truth_changed = True
+        host.local_vm = None
 
     def tell(self, host: SimHost, result: Result) -> None:
         """Tell a host's agent how an effect ended."""

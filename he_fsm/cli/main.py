@@ -1,0 +1,67 @@
+"""`he-fsm`: the command line. Each command is loaded when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Optional
+
+import click
+
+from he_fsm import __version__
+from he_fsm.errors import HeFsmError
+
+# Name of each command, its module, and its line in the help.
+_COMMANDS = {
+    "simulate": ("he_fsm.cli.simulate", "Play scenario files in memory and judge what comes out."),
+    "explain": ("he_fsm.cli.explain", "List the declared edges out of a state, in words."),
+    "diagram": ("he_fsm.cli.diagram", "Draw the state machine from its table."),
+    "score": ("he_fsm.cli.score", "Score a host by its readings, part by part."),
+    "timing": ("he_fsm.cli.timing", "Compute the worst case of each recovery; refuse unsafe sets."),
+    "whiteboard": ("he_fsm.cli.whiteboard", "Decode a whiteboard, slot by slot."),
+}
+
+
+class _Commands(click.Group):
+    """The commands, imported one at a time: the help waits for none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
+        found = _COMMANDS.get(cmd_name)
+        if found is None:
+            return super().get_command(ctx, cmd_name)
+        command = getattr(importlib.import_module(found[0]), cmd_name)
+        if not isinstance(command, click.Command):
+            msg = f"{found[0]}.{cmd_name} is no command"
+            raise TypeError(msg)
+        return command
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        formatter: click.HelpFormatter,
+    ) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="he-fsm")
+def cli() -> None:
+    """Keep one virtual machine running on exactly one of several hosts, and see beforehand how."""
+
+
+def main() -> None:
+    """Run the command line; whatever can't be used ends with one sentence and exit status 2."""
+    try:
+        cli(prog_name="he-fsm")
+    except HeFsmError as error:
+        click.echo(f"he-fsm: {error}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        # Who reads has seen enough; nothing is left to say, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,67 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, TypeVar
+
+import click
+
+from he_fsm.errors import ScenarioError
+from he_fsm.policy import POLICIES, Policy
+from he_fsm.scenario.model import Scenario, World
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def policy_options(command: Command) -> Command:
+    """Add `--policy` and `--set`."""
+    command = click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Change one value, like policy.migration_threshold=400 or world.loop=5s; repeatable.",
+    )(command)
+    return click.option(
+        "--policy",
+        type=click.Choice(list(POLICIES)),
+        default="talk",
+        show_default=True,
+        help="The policy that --set starts from.",
+    )(command)
+
+
+def settings_of(settings: tuple[str, ...]) -> dict[str, str]:
+    """
+    Split the values of `--set`.
+
+    Raises:
+        ScenarioError: one is not KEY=VALUE.
+    """
+    found = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            msg = f"--set {setting}: expected KEY=VALUE, like policy.migration_threshold=400"
+            raise ScenarioError(msg)
+        found[key.strip()] = value.strip()
+    return found
+
+
+def surroundings_of(policy: str, settings: tuple[str, ...]) -> tuple[Policy, World]:
+    """Build a policy and the world around it, as a scenario file with these values would."""
+    scenario = _scenario_of(policy, settings)
+    return scenario.policy, scenario.world
+
+
+def policy_of(policy: str, settings: tuple[str, ...]) -> Policy:
+    """Build a policy, as a scenario file with these values would."""
+    return _scenario_of(policy, settings).policy
+
+
+def _scenario_of(policy: str, settings: tuple[str, ...]) -> Scenario:
+    from he_fsm.scenario import parse_scenarios  # noqa: PLC0415 - reads YAML: only when asked for
+
+    overrides = {"policy": policy, **settings_of(settings)}
+    text = "scenarios: [{name: options, hosts: 1}]"
+    return parse_scenarios(text, "options", overrides)[0]

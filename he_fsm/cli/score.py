@@ -1,0 +1,71 @@
+"""`he-fsm score`: one host's score, part by part."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from he_fsm.cli.options import policy_of, policy_options
+from he_fsm.score import Score
+from he_fsm.score import score as score_host
+from he_fsm.snapshot import Readings
+
+
+@click.command()
+@click.option("--gateway", type=click.FloatRange(0, 1), default=1.0, help="Fraction of pings answered.")
+@click.option("--bridge", type=click.FloatRange(0, 1), default=1.0, help="1: up, 0: down.")
+@click.option("--mem-free", type=click.FloatRange(0), default=12367.0, help="MiB, without the engine VM.")
+@click.option("--cpu-load", type=click.FloatRange(0), default=0.05, help="Fraction of capacity.")
+@click.option("--mem-load", type=click.FloatRange(0), default=0.10, help="Fraction of capacity.")
+@click.option("--memory", type=click.FloatRange(0), default=4096.0, help="MiB that the engine VM needs.")
+@click.option("--failed-starts", type=click.IntRange(0), default=0, help="Not yet forgotten.")
+@click.option("--maintenance", is_flag=True, help="Local maintenance is set.")
+@click.option("--vm-here", is_flag=True, help="The engine VM runs on this host.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@policy_options
+def score(  # noqa: PLR0913 - one for each option
+    gateway: float,
+    bridge: float,
+    mem_free: float,
+    cpu_load: float,
+    mem_load: float,
+    memory: float,
+    failed_starts: int,
+    maintenance: bool,
+    vm_here: bool,
+    as_json: bool,
+    policy: str,
+    settings: tuple[str, ...],
+) -> None:
+    """Score a host by its readings; what is not given is healthy."""
+    rules = policy_of(policy, settings)
+    readings = Readings.of(
+        gateway=gateway, bridge=bridge, mem_free=mem_free, cpu_load=cpu_load, mem_load=mem_load
+    )
+    found = score_host(
+        readings,
+        rules,
+        memory_needed_mib=memory,
+        vm_is_here=vm_here,
+        failed_starts=failed_starts,
+        local_maintenance=maintenance,
+    )
+    if as_json:
+        click.echo(json.dumps(_plain(found, rules.name, rules.score_max), indent=2))
+        return
+    for part in found.parts:
+        click.echo(f"{part.name:<14} {part.points:>6} of {part.weight:>5}   {part.why}")
+    if found.zero_because:
+        click.echo(f"{'':14} {'':6} score 0: {found.zero_because}")
+    click.secho(f"{'score':<14} {found.total:>6} of {rules.score_max:>5}", bold=True)
+
+
+def _plain(found: Score, policy: str, score_max: int) -> dict[str, object]:
+    return {
+        "policy": policy,
+        "score": found.total,
+        "of": score_max,
+        "zero_because": found.zero_because or None,
+        "parts": [part._asdict() for part in found.parts],
+    }

@@ -1,0 +1,147 @@
+"""`he-fsm simulate`: scenario files in memory."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Optional
+
+import click
+
+from he_fsm.cli.options import settings_of
+from he_fsm.errors import HeFsmError, ScenarioError
+from he_fsm.scenario import Scenario, json_schema, load_scenarios
+from he_fsm.simulate import Outcome
+from he_fsm.simulate import simulate as run
+
+_MANY_RUNS = 20
+
+
+@click.command()
+@click.argument("files", nargs=-1, type=click.Path(path_type=str), metavar="FILE...")
+@click.option("--only", multiple=True, metavar="NAME", help="Only this scenario; repeatable.")
+@click.option("--seed", type=click.IntRange(0), help="Other loop and lease-renewal phases.")
+@click.option("--seeds", type=click.IntRange(1), metavar="N", help="Run each with seeds 1 to N; all must hold.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Vary the run, like policy.migration_threshold=400 or world.loop=5s; repeatable.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--trace", type=click.Path(dir_okay=False), help="Write every look of every agent, a JSON object a line.")
+@click.option("--html", type=click.Path(dir_okay=False), help="Write a page with the timeline.")
+@click.option("--schema", is_flag=True, help="Print a JSON Schema of scenario files, for editors.")
+def simulate(  # noqa: PLR0913 - one for each option
+    files: tuple[str, ...],
+    only: tuple[str, ...],
+    seed: Optional[int],
+    seeds: Optional[int],
+    settings: tuple[str, ...],
+    as_json: bool,
+    trace: Optional[str],
+    html: Optional[str],
+    schema: bool,
+) -> None:
+    """
+    Play scenario files in memory and judge what comes out.
+
+    Exit status: 0 everything held; 1 an expectation or a rule failed; 2 a file can't be used.
+    """
+    if schema:
+        click.echo(json.dumps(json_schema(), indent=2))
+        return
+    if not files:
+        msg = "give at least one scenario file (see docs/tutorial.md)"
+        raise click.UsageError(msg)
+    if seed is not None and seeds is not None:
+        msg = "--seed and --seeds exclude each other"
+        raise click.UsageError(msg)
+    scenarios = _chosen(files, only, settings)
+    with _trace_to(trace) as write:
+        outcomes = [_outcome(each, seed, seeds, write) for each in _with_progress(scenarios, seeds)]
+    if html is not None:
+        from he_fsm.simulate.page import write_page  # noqa: PLC0415 - needs the extra `report`
+
+        write_page(outcomes, Path(html))
+    if as_json:
+        click.echo(json.dumps(_plain(outcomes, seeds), indent=2))
+    else:
+        from he_fsm.cli.timeline import print_outcomes  # noqa: PLC0415 - not needed for --json
+
+        print_outcomes(outcomes, seeds)
+    if not all(outcome.passed for outcome in outcomes):
+        sys.exit(1)
+
+
+def _chosen(
+    files: tuple[str, ...], only: tuple[str, ...], settings: tuple[str, ...]
+) -> list[Scenario]:
+    overrides = settings_of(settings)
+    scenarios = [each for path in files for each in load_scenarios(path, overrides)]
+    if not only:
+        return scenarios
+    names = [each.name for each in scenarios]
+    for name in only:
+        if name not in names:
+            msg = f"--only {name}: no such scenario; there are {', '.join(names)}"
+            raise ScenarioError(msg)
+    return [each for each in scenarios if each.name in only]
+
+
+def _with_progress(scenarios: list[Scenario], seeds: Optional[int]) -> Iterator[Scenario]:
+    """Show how far it is where that takes a while, to a person alone."""
+    if len(scenarios) * (seeds or 1) < _MANY_RUNS or not sys.stderr.isatty():
+        yield from scenarios
+        return
+    from rich.console import Console  # noqa: PLC0415 - only for a person who waits
+    from rich.progress import track  # noqa: PLC0415
+
+    yield from track(scenarios, "simulating", console=Console(stderr=True), transient=True)
+
+
+def _outcome(
+    scenario: Scenario, seed: Optional[int], seeds: Optional[int], write: Any
+) -> Outcome:
+    """Run a scenario; with several seeds give the first run that does not hold, else the last."""
+    for each in [seed] if seeds is None else range(1, seeds + 1):
+        outcome = run(scenario, seed=each, trace=write and _named(write, scenario, each))
+        if not outcome.passed:
+            break
+    return outcome
+
+
+def _named(write: Any, scenario: Scenario, seed: Optional[int]) -> Any:
+    used = scenario.seed if seed is None else seed
+    return lambda look: write({"scenario": scenario.name, "seed": used, **look})
+
+
+@contextmanager
+def _trace_to(path: Optional[str]) -> Iterator[Any]:
+    if path is None:
+        yield None
+        return
+    try:
+        with Path(path).open("w", encoding="utf-8") as file:
+            yield lambda look: _write_line(file, look)
+    except OSError as error:
+        msg = f"can't write {path}: {error.strerror}"
+        raise HeFsmError(msg) from error
+
+
+def _write_line(file: IO[str], look: dict[str, object]) -> None:
+    file.write(json.dumps(look) + "\n")
+
+
+def _plain(outcomes: list[Outcome], seeds: Optional[int]) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "passed": all(outcome.passed for outcome in outcomes),
+        "scenarios": [outcome.to_json() for outcome in outcomes],
+    }
+    if seeds is not None:
+        plain["seeds"] = seeds
+    return plain

@@ -1,0 +1,151 @@
+"""How long each recovery takes at worst, and the inequalities between the times that it is made of."""
+
+from __future__ import annotations
+
+import attrs
+
+from he_fsm.policy import Inequality, Policy, safety_rules
+
+
+@attrs.frozen(kw_only=True)
+class Surroundings:
+    """
+    What surrounds the machine, in seconds: how regular its loops are, how fast storage and VM.
+
+    `hosts`: how many there are; equal ones wait for their turn to start.
+    """
+
+    jitter_s: float = 1.0
+    storage_latency_s: float = 0.01
+    vm_start_s: float = 5.0
+    vm_boot_s: float = 55.0
+    vm_shutdown_s: float = 20.0
+    migration_s: float = 15.0
+    hosts: int = 3
+
+
+@attrs.frozen(kw_only=True)
+class Recovery:
+    """
+    The worst case of one recovery, in seconds after the fault.
+
+    `acts_s`: until the machine acts (a start or a migration is ordered); `good_s`: until the
+    health page is good again, or the move is done; `parts`: what `acts_s` is made of, in words;
+    `downtime_s`: how long the engine is away at worst.
+    """
+
+    name: str
+    acts_s: float
+    good_s: float
+    downtime_s: float
+    parts: str
+
+
+def recoveries(policy: Policy, around: Surroundings) -> tuple[Recovery, ...]:
+    """Compute the worst case of each recovery by the rules of the machine."""
+    look_s = policy.loop_s + around.jitter_s
+    seen_s = look_s + around.storage_latency_s
+    dead_s = seen_s + policy.dead_after_s
+    turn_s = last_turn_s(policy, around.hosts)
+    takeover_s = max(dead_s, policy.lease_expiry_s)
+    up_s = around.vm_start_s + around.vm_boot_s
+    stop_s = min(around.vm_shutdown_s, policy.stop_timeout_s)
+    expiry = (
+        f"the longer of lease expiry {policy.lease_expiry_s:g} (8 x io_timeout + watchdog) "
+        f"and silence {dead_s:g} (look + latency + dead_after)"
+    )
+
+    def restart(name: str, acts_s: float, parts: str) -> Recovery:
+        good_s = acts_s + up_s
+        return Recovery(name=name, acts_s=acts_s, good_s=good_s, downtime_s=good_s, parts=parts)
+
+    crash_s = seen_s + turn_s
+    hung_s = look_s + policy.bad_health_s + stop_s + crash_s
+    moved_s = look_s + policy.migration_hold_s
+    settle_s = around.jitter_s + policy.settle_s + around.storage_latency_s
+    return (
+        restart("host crash", takeover_s, expiry),
+        Recovery(
+            name="agent death",
+            acts_s=dead_s,
+            good_s=0.0,
+            downtime_s=0.0,
+            parts=f"the VM runs on; the others report it silent after {dead_s:g} (look + latency + dead_after)",
+        ),
+        restart(
+            "agent and VM death",
+            dead_s + turn_s,
+            f"silence {dead_s:g} (look + latency + dead_after) + turn {turn_s:g}",
+        ),
+        restart("VM crash", crash_s, f"look + latency {seen_s:g} + turn {turn_s:g}"),
+        restart(
+            "VM paused",
+            policy.paused_limit_s + crash_s,
+            f"paused_limit {policy.paused_limit_s:g} + look + latency {seen_s:g} + turn {turn_s:g}",
+        ),
+        restart(
+            "hung engine",
+            hung_s,
+            f"look {look_s:g} + bad_health {policy.bad_health_s:g} + shutdown {stop_s:g} "
+            f"+ look + latency {seen_s:g} + turn {turn_s:g}",
+        ),
+        restart("storage cut", takeover_s, f"{expiry}; the VM is killed by {policy.lease_kill_s:g}"),
+        Recovery(
+            name="gateway lost",
+            acts_s=moved_s,
+            good_s=moved_s + around.migration_s,
+            downtime_s=0.0,
+            parts=f"look {look_s:g} + migration_hold {policy.migration_hold_s:g}",
+        ),
+        restart(
+            "cold start",
+            settle_s,
+            f"first look {around.jitter_s:g} + settle {policy.settle_s:g} ({policy.settle_loops:g} loops) + latency",
+        ),
+    )
+
+
+def last_turn_s(policy: Policy, hosts: int) -> float:
+    """Give when the last of equal hosts has its turn to start, after the first."""
+    if hosts < 2:
+        return 0.0
+    return min(policy.stagger_s * (hosts - 1), policy.stagger_total_s)
+
+
+def inequalities(policy: Policy, around: Surroundings) -> tuple[Inequality, ...]:
+    """Give every inequality between the times; those of the policy alone first."""
+    seen_s = policy.loop_s + around.jitter_s + around.storage_latency_s
+    return (
+        *safety_rules(policy),
+        Inequality(
+            "heartbeat-within-liveness",
+            "a living host's record grows before it is given up (loop + jitter + latency against dead_after)",
+            seen_s,
+            policy.dead_after_s,
+        ),
+        Inequality(
+            "hold-outlasts-a-look",
+            "a fault that strikes everybody is seen by everybody before the engine moves "
+            "(loop + jitter + latency against migration_hold)",
+            seen_s,
+            policy.migration_hold_s,
+        ),
+        Inequality(
+            "boot-within-start-timeout",
+            "a healthy start is not taken for a failed one (vm_start + vm_boot + look against start_timeout)",
+            around.vm_start_s + around.vm_boot_s + policy.loop_s + around.jitter_s,
+            policy.start_timeout_s,
+        ),
+        Inequality(
+            "shutdown-within-stop-timeout",
+            "a guest that obeys is not powered off (vm_shutdown against stop_timeout)",
+            around.vm_shutdown_s,
+            policy.stop_timeout_s,
+        ),
+        Inequality(
+            "migration-within-its-timeout",
+            "a migration that goes well is not cancelled (migration against migration_timeout)",
+            around.migration_s,
+            policy.migration_timeout_s,
+        ),
+    )
