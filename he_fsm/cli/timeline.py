@@ -13,7 +13,6 @@ import click
 
 from he_fsm.cli.blocks import printable, status_block
 from he_fsm.metadata import HostRecord, decode_slot
-from he_fsm.scenario.conditions import TIMED
 from he_fsm.simulate.events import Event
 from he_fsm.simulate.run import HostView, Outcome
 
@@ -21,6 +20,8 @@ from he_fsm.simulate.run import HostView, Outcome
 _BLOCKS_MAX = 4
 # More hosts than this say the same thing within a loop as one line.
 _MERGED_FROM = 8
+# Totals that are times.
+_IN_SECONDS = ("downtime", "longest_outage")
 _HIDDEN = ("notification",)
 # Lines of a host's text: the talk's own, the state, and why the score is what it is.
 _TOLD = ("timestamp", "host-id", "score", "engine-health", "gateway", "state", "score-why")
@@ -215,7 +216,7 @@ def _print_verdict(outcome: Outcome, width: int, seeds: Optional[int]) -> None:
 
 
 def _number(name: str, value: float) -> str:
-    return f"{value:g} s" if name in TIMED else str(value)
+    return f"{value:g} s" if name in _IN_SECONDS else str(value)
 
 
 def _print_wrapped(text: str, width: int) -> None:

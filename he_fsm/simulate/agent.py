@@ -232,6 +232,7 @@ def _note_decision(
             world.count("failed_starts", host)
     if state is not agent.shown_state:
         agent.shown_state = state
+        world.truth.show(world.now, "state", host.name, state.value)
         key = ("state", host.name)
         if key in world.judge.wanted:
             world.judge.observe(world.now, key, state.value)

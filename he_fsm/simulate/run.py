@@ -10,6 +10,7 @@ import attrs
 from he_fsm.scenario.judge import Failure
 from he_fsm.scenario.model import Scenario
 from he_fsm.simulate.events import Event
+from he_fsm.simulate.truth import Change
 from he_fsm.simulate.world import World
 
 Trace = Callable[[dict[str, object]], None]
@@ -43,6 +44,8 @@ class Outcome:
     failures: tuple[Failure, ...]
     totals: dict[str, Any]
     events: tuple[Event, ...]
+    # What was true and when, for pictures: the engine, its VMs, the agents' states.
+    changes: tuple[Change, ...] = attrs.field(repr=False)
     engine_on: Optional[str]
     engine: str
     # The newest parse version that any host writes.
@@ -137,6 +140,7 @@ def simulate(
         failures=rules + verdict.failures,
         totals=verdict.totals,
         events=tuple(world.events),
+        changes=tuple(world.truth.changes),
         engine_on=None if vm is None else vm.host.name,
         engine="down" if vm is None else vm.word,
         versions=max(host.identity.version for host in world.hosts.values()),

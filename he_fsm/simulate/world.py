@@ -17,6 +17,7 @@ from he_fsm.simulate.lockspace import Lockspace
 from he_fsm.simulate.rules import Rules
 from he_fsm.simulate.schedule import LoopTimes
 from he_fsm.simulate.storage import Storage
+from he_fsm.simulate.truth import Truth
 from he_fsm.snapshot import Result
 
 Action = Callable[[], None]
@@ -46,6 +47,7 @@ class World:
         self.judge = Judge(scenario)
         self.rules = Rules(scenario)
         self.events: list[Event] = []
+        self.truth = Truth()
         self.storage = Storage(scenario.world.storage_latency_s, scenario.policy.score_max)
         self.lockspace = Lockspace(scenario.policy, scenario.world.storage_latency_s)
         self.engine = Engine(self)
@@ -183,6 +185,7 @@ class World:
         judge.observe(now, ("running",), len(running))
         judge.observe(now, ("healthy",), any(each.page_is_good for each in vms))
         judge.observe(now, ("lease",), lease)
+        self.truth.show_engine(now, vm, vms)
         if lease != self._shown_lease:
             self._shown_lease = lease
             text = "the engine's lease is free" if lease is None else f"host {lease} holds the lease"
@@ -248,6 +251,7 @@ class World:
         seed = f"{self.seed}/{host.name}/{host.restarts}"
         loops = LoopTimes(now, self.times.loop_s, self.times.jitter_s, seed)
         host.agent = Agent(memory, loops)
+        self.truth.show(self.now, "state", host.name, memory.state.value)
         self.note(host, "agent", "the agent starts")
         if not host.member.is_joined and host.member.has_left:
             self._join_later(host)
@@ -258,6 +262,7 @@ class World:
         if host.agent is not None:
             host.saved, host.saved_at = host.agent.memory, host.clock.monotonic(self.now)
             host.agent = None
+            self.truth.show(self.now, "state", host.name, None)
             key = ("state", host.name)
             if key in self.judge.wanted:
                 self.judge.observe(self.now, key, None)

@@ -1,0 +1,64 @@
+"""What was true in a simulated cluster, whatever its hosts believed: for pictures of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Optional
+
+import attrs
+
+from he_fsm.simulate.engine import Vm
+
+
+@attrs.frozen
+class Change:
+    """
+    From `t` on (seconds since the scenario began) something is so, until the next of its kind.
+
+    `kind` and `word`: `engine`: the truth about the engine in the scenario language's words, and
+    `host` is where it is; `health`: `good` or `bad`, the engine's page; `vm`: that word for the
+    VM process on this host, None without one; `state`: what this host's agent does, None while
+    no agent runs.
+    """
+
+    t: float
+    kind: str
+    host: Optional[str]
+    word: Optional[str]
+
+
+@attrs.define(eq=False)
+class Truth:
+    """Keeps the changes of one run, in the order in which they came."""
+
+    changes: list[Change] = attrs.field(factory=list)
+    _latest: dict[tuple[str, Optional[str]], Change] = attrs.field(factory=dict)
+
+    def show(self, t: float, kind: str, host: Optional[str], word: Optional[str]) -> None:
+        """Note what is so; what was so before is passed over."""
+        # The engine is one thing, wherever it is.
+        key = (kind, None if kind == "engine" else host)
+        latest = self._latest.get(key)
+        if latest is not None and (latest.host, latest.word) == (host, word):
+            return
+        self._latest[key] = change = Change(t, kind, host, word)
+        self.changes.append(change)
+
+    def show_engine(self, t: float, main: Optional[Vm], vms: Iterable[Vm]) -> None:
+        """Note where the engine is and how it does; *main*: the VM that people mean."""
+        words = {vm.host.name: vm.word for vm in vms}
+        is_good = any(vm.page_is_good for vm in vms)
+        self.show(t, "health", None, "good" if is_good else "bad")
+        if main is None:
+            self.show(t, "engine", None, "down")
+        else:
+            self.show(t, "engine", main.host.name, main.word)
+        gone = {
+            change.host
+            for (kind, _), change in self._latest.items()
+            if kind == "vm" and change.word is not None and change.host not in words
+        }
+        for host in sorted(name for name in gone if name is not None):
+            self.show(t, "vm", host, None)
+        for host, word in words.items():
+            self.show(t, "vm", host, word)
