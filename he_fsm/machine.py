@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
-from transitions import Machine
+from transitions import Machine, MachineError
 
+from he_fsm.states.names import State
 from he_fsm.states.row import Transition
 from he_fsm.states.table import INITIAL, ROWS, TABLE
 
@@ -49,4 +50,9 @@ def fire(machine: Machine, edge: Transition, model: Optional[Any] = None) -> Non
         transitions.MachineError: the table declares no such row for the present state.
     """
     target = machine if model is None else model
+    present = State(machine.get_model_state(target).name)
+    # The machine knows names alone, and some are declared for several states.
+    if edge not in TABLE[present]:
+        msg = f"{edge.label} is not declared for {present.value}"
+        raise MachineError(msg)
     target.trigger(edge.name)

@@ -20,15 +20,17 @@ class Placement:
     Who should run the engine.
 
     `engine_on`: the living host on which it runs already. Otherwise `hosts` should start it: all
-    that share the highest score, in the order of their turns. Empty `hosts`: nobody, because of
+    that share the highest score, ascending. Empty `hosts`: nobody, because of
     `waits_for` (hosts that could be better, of which it is not known whether they live), or
-    because nobody has a score above 0.
+    because nobody has a score above 0. `turns`: the order in which they try, with those that
+    are as good and of which it is not yet known: they may be about to try as well.
     """
 
     engine_on: Optional[int]
     hosts: tuple[int, ...]
     score: int
     waits_for: tuple[int, ...]
+    turns: tuple[int, ...] = ()
 
     @property
     def reason(self) -> str:
@@ -91,4 +93,10 @@ def placement(
     if waits_for:
         return Placement(None, (), best_score, waits_for)
     hosts.sort()
-    return Placement(None, tuple(hosts), best_score, ())
+    equal = [
+        host_id
+        for host_id in pending
+        if host_id in records and records[host_id].score == best_score and hosts
+    ]
+    turns = sorted([*hosts, *equal]) if equal else hosts
+    return Placement(None, tuple(hosts), best_score, (), tuple(turns))

@@ -32,6 +32,7 @@ _COLOURS = {
     "start": "yellow",
     "lease": "blue",
     "score": "bright_black",
+    "liveness": "bright_black",
     "problem": "yellow",
     "rule": "red",
 }

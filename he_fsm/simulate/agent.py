@@ -69,7 +69,7 @@ def tick(world: World, host: SimHost, agent: Agent) -> None:
     _note_decision(world, host, agent, decision, facts)
     is_calm = decision.edge is None and _is_unchanged(before, decision.memory)
     agent.calm_ticks = agent.calm_ticks + 1 if is_calm and answers else 0
-    agent.alive = decision.liveness.alive
+    _note_liveness(world, host, agent, decision)
     agent.is_settled = not decision.liveness.pending
     agent.idle_until = decision.idle_until
     for effect in decision.effects:
@@ -258,6 +258,17 @@ def _view(host: SimHost, agent: Agent, decision: Step, key: tuple[object, ...]) 
         return None
     grew_at = sighting.since if sighting.grew_at is None else sighting.grew_at
     return seen(sighting.record, host.clock.true_time(grew_at))
+
+
+def _note_liveness(world: World, host: SimHost, agent: Agent, decision: Step) -> None:
+    """Write down whom this host gives up, and whom it sees again."""
+    before, agent.alive = agent.alive, decision.liveness.alive
+    if before == agent.alive:
+        return
+    for host_id in sorted(before - agent.alive):
+        world.note(host, "liveness", f"host {host_id} is taken for dead", of=host_id, alive=False)
+    for host_id in sorted(agent.alive - before):
+        world.note(host, "liveness", f"host {host_id} is alive", of=host_id, alive=True)
 
 
 def _note_problems(

@@ -14,7 +14,7 @@ class Event:
 
     `t`: seconds since the scenario began. `host`: the host's name, None where it is about
     none. `kind`: fault, state, score, vm, lease, start, migration, problem, notification,
-    agent or rule; `details` depend on it and hold plain values only.
+    agent, liveness or rule; `details` depend on it and hold plain values only.
     """
 
     t: float

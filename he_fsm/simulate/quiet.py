@@ -53,7 +53,7 @@ def skip(
     if check is not None:
         target = min(target, check)
     target -= margin
-    if target - world.now < 2 * loop_s or not _see_each_other(agents):
+    if target - world.now < 2 * loop_s or world.storage.is_masked or not _see_each_other(agents):
         return
     shift = target - world.now
     ticks.clear()

@@ -66,7 +66,7 @@ class Outcome:
             "seed": self.seed,
             "failures": [
                 {
-                    "place": failure.place,
+                    "place": str(failure.place),
                     "line": failure.line,
                     "expected": failure.expected,
                     "seen": failure.seen,
@@ -125,8 +125,7 @@ def simulate(
     verdict = world.judge.finish(scenario.until)
     rules = tuple(
         Failure(
-            place=str(scenario.place),
-            line=scenario.place.line,
+            place=scenario.place,
             expected=f"rule {broken.rule}",
             seen=broken.seen,
             at=broken.at,

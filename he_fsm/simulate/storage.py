@@ -131,6 +131,11 @@ class Storage:
         self._masks[slot] = block
         self._mark(slot)
 
+    @property
+    def is_masked(self) -> bool:
+        """Whether readers are shown something else than what is written."""
+        return bool(self._masks)
+
     def unmask(self, slot: int) -> None:
         """Show what is there again."""
         self._masks.pop(slot, None)

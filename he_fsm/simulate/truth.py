@@ -9,6 +9,9 @@ import attrs
 
 from he_fsm.simulate.engine import Vm
 
+# The engine and its lease are one thing each, wherever they are.
+_ONE_FOR_ALL = ("engine", "lease")
+
 
 @attrs.frozen
 class Change:
@@ -16,9 +19,9 @@ class Change:
     From `t` on (seconds since the scenario began) something is so, until the next of its kind.
 
     `kind` and `word`: `engine`: the truth about the engine in the scenario language's words, and
-    `host` is where it is; `health`: `good` or `bad`, the engine's page; `vm`: that word for the
-    VM process on this host, None without one; `state`: what this host's agent does, None while
-    no agent runs.
+    `host` is where it is; `health`: `good` or `bad`, the engine's page; `lease`: `held` by
+    `host`, or None: free; `vm`: the engine's word for the VM process on this host, None without
+    one; `state`: what this host's agent does, None while no agent runs.
     """
 
     t: float
@@ -36,8 +39,7 @@ class Truth:
 
     def show(self, t: float, kind: str, host: Optional[str], word: Optional[str]) -> None:
         """Note what is so; what was so before is passed over."""
-        # The engine is one thing, wherever it is.
-        key = (kind, None if kind == "engine" else host)
+        key = (kind, None if kind in _ONE_FOR_ALL else host)
         latest = self._latest.get(key)
         if latest is not None and (latest.host, latest.word) == (host, word):
             return

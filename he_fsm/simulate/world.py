@@ -107,7 +107,8 @@ class World:
             self._happen(time)
             self._settle()
             if self.skips_idle_time:
-                quiet.skip(self, self._ticks, self._queue[0][0] if self._queue else until)
+                next_event = self._queue[0][0] if self._queue else until
+                quiet.skip(self, self._ticks, min(next_event, until))
         self.now = until
         self._settle()
 
@@ -186,6 +187,7 @@ class World:
         judge.observe(now, ("healthy",), any(each.page_is_good for each in vms))
         judge.observe(now, ("lease",), lease)
         self.truth.show_engine(now, vm, vms)
+        self.truth.show(now, "lease", lease, None if lease is None else "held")
         if lease != self._shown_lease:
             self._shown_lease = lease
             text = "the engine's lease is free" if lease is None else f"host {lease} holds the lease"
@@ -250,7 +252,7 @@ class World:
         memory = agents.memory_of_new_agent(host, now, after_boot=after_boot)
         seed = f"{self.seed}/{host.name}/{host.restarts}"
         loops = LoopTimes(now, self.times.loop_s, self.times.jitter_s, seed)
-        host.agent = Agent(memory, loops)
+        host.agent = Agent(memory, loops, alive=frozenset((host.host_id,)))
         self.truth.show(self.now, "state", host.name, memory.state.value)
         self.note(host, "agent", "the agent starts")
         if not host.member.is_joined and host.member.has_left:

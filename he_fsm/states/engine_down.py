@@ -28,11 +28,12 @@ def turn_at(view: View) -> float | None:
     if since is None or own_id not in hosts:
         return None
     policy = view.policy
-    others = len(hosts) - 1
+    turns = view.placement.turns
+    others = len(turns) - 1
     apart = policy.stagger_s
     if others:
         apart = min(apart, policy.stagger_total_s / others)
-    return since + apart * hosts.index(own_id)
+    return since + apart * turns.index(own_id)
 
 
 def this_host_should_start(view: View) -> bool:

@@ -63,7 +63,7 @@ def test_aliases_of_aliases_do_not_fill_the_memory() -> None:
 def test_an_unknown_key_is_named_with_its_place_and_path(refusal: Callable[..., str]) -> None:
     said = refusal("timeline:\n  - {at: 0, host: 1, power: off}\n  - {at: 0, host: 1, set: {gatway: 0}}")
     assert said == (
-        "f.yaml:5:33: scenarios[0].timeline[1].set.gatway: unknown key, did you mean 'gateway'?"
+        "f.yaml:5:32: scenarios[0].timeline[1].set.gatway: unknown key, did you mean 'gateway'?"
     )
 
 
@@ -99,9 +99,9 @@ def test_an_unknown_key_is_named_with_its_place_and_path(refusal: Callable[..., 
         ),
         ("engine: {running_on: 9}", "engine.running_on: there is no host 9"),
         (f"engine: {{running_on: {'9' * 5000}}}", "no host is named"),
-        ("engine: {health: paused}", "unknown word 'paused'"),
+        ("engine: {health: paused}", "unknown word 'paused'; known: good, bad"),
         ("engine: 1", "expected a mapping like {running_on: 1}"),
-        ("maintenance: local", "unknown word 'local'; known: none, global"),
+        ("maintenance: local", "unknown word 'local', did you mean 'global'?"),
         ("world: {lop: 3s}", "world.lop: unknown key, did you mean 'loop'?"),
         ("world: {loop: 0}", "world.loop: expected a time above 0"),
         ("world: {loop: soon}", "world.loop: expected a time, like 10s"),

@@ -1,0 +1,279 @@
+"""The page of `he-fsm simulate --html`: one file, with everything in it, that looks nothing up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from he_fsm.errors import HeFsmError, MissingExtraError
+from he_fsm.scenario.judge import Failure
+from he_fsm.scenario.units import format_number, format_seconds
+from he_fsm.simulate.events import Event
+from he_fsm.simulate.page_lanes import Lane, busy_hosts, clock_text, host_label, lanes
+from he_fsm.simulate.page_look import (
+    LEASE_COLOUR,
+    MARKS,
+    SCORE_COLOUR,
+    SCRIPT,
+    STATE_COLOURS,
+    STYLE,
+    WORD_COLOURS,
+)
+from he_fsm.simulate.run import Outcome
+
+_IN_SECONDS = ("downtime", "longest_outage")
+_HINT = "Point at anything to read more; drag to zoom, double-click to go back."
+# Nothing may be loaded, whatever the page holds.
+_NOTHING_ELSE = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+)
+
+
+def write_page(outcomes: Sequence[Outcome], path: Path) -> None:
+    """
+    Write the page of some runs to a file, which is replaced at once or not at all.
+
+    Raises:
+        MissingExtraError: plotly is not installed.
+        HeFsmError: the file can't be written; the old one, if there is one, is as it was.
+    """
+    content = page(outcomes).encode("utf-8", "replace")
+    if path.exists() and not path.is_file():
+        msg = f"can't write {path}: it is no regular file"
+        raise HeFsmError(msg)
+    # Behind a link is what people mean; and only within one folder a file is replaced at once.
+    target = path.resolve()
+    new = target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
+    try:
+        try:
+            with new.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                new.unlink()
+            raise
+    except OSError as error:
+        msg = f"can't write {path}: {error.strerror}"
+        raise HeFsmError(msg) from error
+
+
+def page(outcomes: Sequence[Outcome]) -> str:
+    """
+    Show some runs as one HTML page that needs nothing else; the same runs give the same text.
+
+    Raises:
+        MissingExtraError: plotly is not installed.
+    """
+    try:
+        from plotly.offline import get_plotlyjs  # noqa: PLC0415 - the extra `report`
+    except ImportError as error:
+        msg = "the HTML page needs plotly; install it with: pip install 'he-fsm[report]'"
+        raise MissingExtraError(msg) from error
+    failed = sum(not outcome.passed for outcome in outcomes)
+    count = f"{len(outcomes)} scenario" + ("" if len(outcomes) == 1 else "s")
+    verdict = f"{count}: {len(outcomes) - failed} passed, {failed} failed"
+    return "\n".join(
+        [
+            "<!DOCTYPE html>",
+            '<html lang="en">',
+            "<head>",
+            '<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_NOTHING_ELSE}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>he-fsm simulate: {escape(_title(outcomes, verdict))}</title>",
+            f"<style>{STYLE}</style>",
+            "</head>",
+            "<body>",
+            f'<header><h1>he-fsm simulate</h1><p class="soft">{verdict}</p></header>',
+            "<main>",
+            _index(outcomes) if len(outcomes) > 1 else "",
+            *(_section(number, outcome) for number, outcome in enumerate(outcomes, start=1)),
+            "</main>",
+            f"<script>{get_plotlyjs()}</script>",
+            f"<script>{SCRIPT}</script>",
+            "</body>",
+            "</html>",
+            "",
+        ]
+    )
+
+
+def _title(outcomes: Sequence[Outcome], verdict: str) -> str:
+    return outcomes[0].scenario.name if len(outcomes) == 1 else verdict
+
+
+def _verdict(outcome: Outcome) -> str:
+    word = "passed" if outcome.passed else "failed"
+    return f'<span class="verdict {word}">{word}</span>'
+
+
+def _index(outcomes: Sequence[Outcome]) -> str:
+    rows = "\n".join(
+        f'<tr><td><a href="#scenario-{number}">{escape(outcome.scenario.name)}</a></td>'
+        f"<td>{_verdict(outcome)}</td>"
+        f'<td class="number">{format_seconds(outcome.totals["downtime"])}</td></tr>'
+        for number, outcome in enumerate(outcomes, start=1)
+    )
+    return (
+        '<nav class="index"><table><thead><tr><th>scenario</th><th>verdict</th>'
+        f'<th class="number">downtime</th></tr></thead><tbody>\n{rows}\n</tbody></table></nav>'
+    )
+
+
+def _section(number: int, outcome: Outcome) -> str:
+    scenario = outcome.scenario
+    shown, left_out = lanes(outcome)
+    hosts = f"{len(scenario.hosts)} host" + ("" if len(scenario.hosts) == 1 else "s")
+    facts = (
+        f"{hosts}, {clock_text(scenario.until)} long, seed {outcome.seed}. "
+        f"At the end: engine {_where(outcome)}."
+    )
+    about = f"<p>{escape(scenario.about)}</p>" if scenario.about else ""
+    parts = [
+        f'<section id="scenario-{number}">',
+        f'<div class="title"><h2>{escape(scenario.name)}</h2>{_verdict(outcome)}</div>',
+        about,
+        f'<p class="soft">{facts}</p>',
+        _failures(outcome.failures),
+        _totals(outcome.totals),
+        _legend(shown),
+        _left_out(outcome, len(shown) - 1, left_out),
+        _figure(f"figure-{number}", shown, outcome),
+        _events(outcome),
+        "</section>",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _where(outcome: Outcome) -> str:
+    if outcome.engine_on is None:
+        return escape(outcome.engine)
+    return escape(f"{outcome.engine} on {host_label(outcome.engine_on)}")
+
+
+def _failures(failures: Iterable[Failure]) -> str:
+    items = []
+    for failure in failures:
+        rows = [
+            ("place", str(failure.place)),
+            ("expected", failure.expected),
+            ("seen", failure.seen),
+        ]
+        if failure.at is not None:
+            rows.append(("when", f"{clock_text(failure.at)} ({format_seconds(failure.at)})"))
+        cells = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in rows if text)
+        items.append(f"<li><dl>{cells}</dl></li>")
+    return f'<ul class="failures">{"".join(items)}</ul>' if items else ""
+
+
+def _totals(totals: dict[str, Any]) -> str:
+    cells = []
+    for name, value in totals.items():
+        text = format_seconds(value) if name in _IN_SECONDS else format_number(value)
+        zero = "" if value else ' class="zero"'
+        cells.append(f"<div{zero}><dt>{name.replace('_', ' ')}</dt><dd>{text}</dd></div>")
+    return f'<dl class="totals">{"".join(cells)}</dl>'
+
+
+def _legend(shown: Sequence[Lane]) -> str:
+    """Explain the colours and marks that this figure has."""
+    states = {bar.word for lane in shown[1:] for bar in lane.bars}
+    words = {bar.word for lane in shown for bar in lane.vm} | {bar.word for bar in shown[0].bars}
+    kinds = {mark.kind for lane in shown for mark in lane.marks}
+    rows = [
+        ("states", [_swatch(c, word, 12) for word, c in STATE_COLOURS.items() if word in states]),
+        ("engine", [_swatch(c, word, 7) for word, c in WORD_COLOURS.items() if word in words]),
+        ("lines", [_swatch(LEASE_COLOUR, "holds the lease", 5), _swatch(SCORE_COLOUR, "score", 2)]),
+        ("marks", [_symbol(kind) for kind in MARKS if kind in kinds]),
+    ]
+    return "\n".join(
+        f'<ul class="legend"><li class="group">{name}</li>{"".join(items)}</ul>'
+        for name, items in rows
+        if items
+    )
+
+
+def _swatch(colour: str, word: str, height: int) -> str:
+    look = f"background:{colour};height:{height}px"
+    return f'<li><span class="swatch" style="{look}"></span>{word}</li>'
+
+
+def _symbol(kind: str) -> str:
+    look = MARKS[kind]
+    return (
+        '<li><svg width="12" height="12" viewBox="0 0 12 12" aria-hidden="true">'
+        f'<path d="{look.path}" fill="{look.colour}"/></svg>{look.meaning}</li>'
+    )
+
+
+def _left_out(outcome: Outcome, shown: int, left_out: int) -> str:
+    if not left_out:
+        return ""
+    busy_left_out = max(0, len(busy_hosts(outcome)) - shown)
+    quiet = left_out - busy_left_out
+    parts = []
+    if busy_left_out:
+        parts.append(f"{busy_left_out} more hosts with events, all of which the list below has")
+    if quiet:
+        parts.append(f"{quiet} quiet hosts, with nothing but heartbeats")
+    return f'<p class="soft">Not drawn: {"; ".join(parts)}.</p>'
+
+
+def _figure(name: str, shown: Sequence[Lane], outcome: Outcome) -> str:
+    from he_fsm.simulate.page_figure import figure  # noqa: PLC0415 - the extra `report`
+
+    scenario = outcome.scenario
+    drawing = figure(shown, scenario.until, scenario.policy.score_max)
+    # Inside a script element only `<` could end it, or begin a comment.
+    data = str(drawing.to_json(engine="json")).replace("<", "\\u003c")
+    height = round(drawing.layout.height)
+    label = escape(f"Timeline of {scenario.name}; the events are listed below it")
+    return (
+        f'<div class="figure" id="{name}" role="img" aria-label="{label}" '
+        f'style="min-height:{height}px"></div>\n'
+        f'<p class="hint">{_HINT}</p>\n'
+        f'<script type="application/json" id="{name}-data">{data}</script>'
+    )
+
+
+def _events(outcome: Outcome) -> str:
+    """List every event, for those who read, search or can't see the figure."""
+    rows = "\n".join(
+        f'<tr><td class="number">{clock_text(event.t)}</td>'
+        f"<td>{escape(host_label(event.host))}{f' and {others} more' if others else ''}</td>"
+        f"<td>{escape(_kind(event.kind, event.details))}</td><td>{escape(event.text())}</td></tr>"
+        for event, others in _together(outcome)
+    )
+    return (
+        f"<details><summary>All {len(outcome.events)} events</summary>"
+        '<div class="wide"><table><thead><tr><th class="number">time</th><th>host</th>'
+        f"<th>what</th><th>why</th></tr></thead><tbody>\n{rows}\n</tbody></table></div></details>"
+    )
+
+
+def _together(outcome: Outcome) -> list[tuple[Event, int]]:
+    """Give each event, and how many more hosts said it too: they find a death one by one."""
+    world = outcome.scenario.world
+    rows: list[tuple[Event, int]] = []
+    latest: dict[str, int] = {}
+    for event in outcome.events:
+        row = latest.get(event.text()) if event.kind == "liveness" else None
+        if row is not None and event.t - rows[row][0].t <= world.loop_s + world.jitter_s:
+            rows[row] = (rows[row][0], rows[row][1] + 1)
+            continue
+        if event.kind == "liveness":
+            latest[event.text()] = len(rows)
+        rows.append((event, 0))
+    return rows
+
+
+def _kind(kind: str, details: dict[str, Any]) -> str:
+    return f"{details['from']} to {details['to']}" if kind == "state" else kind

@@ -1,0 +1,175 @@
+"""
+Plain situations that a test varies by one fact.
+
+The usual scene is a cluster of three healthy hosts under policy `talk`, seen from host 1:
+storage and leases are fine, host 2 runs the engine. Records of the others grow with every look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Optional, Union
+
+import attrs
+import pytest
+
+from he_fsm.effects import Effect, Notify
+from he_fsm.memory import FailedStarts, Memory, Moves, Sighting, VmWatch
+from he_fsm.metadata.codec import GlobalBlock
+from he_fsm.metadata.record import HostRecord, ProblemWord, SlotProblem
+from he_fsm.metadata.whiteboard import Whiteboard
+from he_fsm.policy import TALK, Policy
+from he_fsm.snapshot import Health, LeaseView, LocalVm, Outcome, Result, Snapshot, VmState
+from he_fsm.states.names import State
+from he_fsm.step import Step, step
+from he_fsm.tick import engine_status
+
+NOW = 10_000.0
+OWN = 1
+GOOD = engine_status(LocalVm(VmState.UP, Health.GOOD))
+NONE = engine_status(LocalVm(VmState.ABSENT))
+
+# How a time-out is tried: an eighth of a second before, at and after it.
+around = pytest.mark.parametrize(
+    ("late_s", "is_due"),
+    [(-0.125, False), (0.0, True), (0.125, True)],
+    ids=["just under", "at", "just over"],
+)
+
+
+def record(host_id: int, score: int = 2400, **more: object) -> HostRecord:
+    """Give the record of a healthy host without the VM, but for what is said."""
+    usual = HostRecord(
+        host_id=host_id,
+        timestamp=5000,
+        score=score,
+        engine=NONE,
+        hostname=f"host{host_id}.example.com",
+    )
+    return attrs.evolve(usual, **more)
+
+
+def newer_release(host_id: int, timestamp: int) -> SlotProblem:
+    """Give a slot that a newer release of the agent has written."""
+    return SlotProblem(
+        host_id=host_id,
+        word=ProblemWord.TOO_NEW,
+        detail="its parse version is 2, this release reads up to 1",
+        newer_timestamp=timestamp,
+    )
+
+
+def sighting(
+    content: Union[HostRecord, SlotProblem, None],
+    *,
+    grew_at: Optional[float] = NOW - 10,
+    since: float = NOW - 3600,
+    **more: object,
+) -> Sighting:
+    """Give a sighting of a slot that has held *content* for a while; growth was seen at *grew_at*."""
+    is_record = isinstance(content, HostRecord)
+    usual = Sighting(
+        content,
+        content.timestamp if isinstance(content, HostRecord) else None,
+        grew_at,
+        since,
+        content if is_record else None,
+        None,
+    )
+    return usual._replace(**more)
+
+
+@attrs.frozen(kw_only=True)
+class Scene:
+    """One moment of host 1, as plainly as a test can say it."""
+
+    state: State
+    policy: Policy = TALK
+    since: float = NOW - 1000
+    began_at: float = NOW - 3600
+    vm: VmState = VmState.ABSENT
+    health: Health = Health.UNKNOWN
+    watch: Optional[VmWatch] = None
+    own_score: int = 2400
+    # Scores of the other living hosts.
+    scores: Mapping[int, int] = attrs.field(factory=lambda: {2: 2400, 3: 2400})
+    engine_on: Optional[int] = None
+    leases: Optional[LeaseView] = attrs.field(factory=LeaseView)
+    can_read: bool = True
+    local_maintenance: bool = False
+    global_maintenance: Optional[bool] = False
+    remembered_global: Optional[bool] = False
+    is_superseded: bool = False
+    failed: FailedStarts = attrs.field(factory=FailedStarts)
+    moves: Moves = attrs.field(factory=Moves)
+    better_since: Optional[float] = None
+    named_since: Optional[float] = None
+    refused_at: Optional[float] = None
+    outcomes: tuple[Outcome, ...] = ()
+
+    def but(self, **changes: object) -> Scene:
+        """Give the same scene, but for *changes*."""
+        return attrs.evolve(self, **changes)
+
+    def memory(self) -> Memory:
+        """Give what host 1 remembers."""
+        newer = 5000 if self.is_superseded else None
+        sightings = {
+            host_id: sighting(record(host_id, score), newer_timestamp=newer)
+            for host_id, score in self.scores.items()
+        }
+        return Memory(
+            state=self.state,
+            since=self.since,
+            began_at=self.began_at,
+            sightings=sightings,
+            read_at=NOW - 10,
+            global_maintenance=self.remembered_global,
+            failed=self.failed,
+            vm=self.watch,
+            moves=self.moves,
+            better_since=self.better_since,
+            named_since=self.named_since,
+            refused_at=self.refused_at,
+        )
+
+    def snapshot(self, now: float = NOW) -> Snapshot:
+        """Give what host 1 sees at *now*."""
+        own = record(OWN, self.own_score, engine=engine_status(LocalVm(self.vm, self.health)))
+        slots: dict[int, Union[HostRecord, SlotProblem]] = {OWN: own}
+        for host_id, score in self.scores.items():
+            if self.is_superseded:
+                slots[host_id] = newer_release(host_id, timestamp=5001)
+                continue
+            engine = GOOD if host_id == self.engine_on else NONE
+            slots[host_id] = record(host_id, score, timestamp=5001, engine=engine)
+        board = Whiteboard(GlobalBlock(self.global_maintenance), slots)
+        return Snapshot(
+            now=now,
+            host_id=OWN,
+            vm=LocalVm(self.vm, self.health),
+            own=own,
+            whiteboard=board if self.can_read else None,
+            leases=self.leases,
+            local_maintenance=self.local_maintenance,
+            results=tuple(Result(outcome, "told by the test") for outcome in self.outcomes),
+        )
+
+    def step(self, now: float = NOW) -> Step:
+        """Decide at *now*."""
+        return step(self.memory(), self.snapshot(now), self.policy)
+
+    def edge(self, now: float = NOW) -> Optional[str]:
+        """Give the name of the edge that is taken at *now*; None: the state stays."""
+        taken = self.step(now).edge
+        return None if taken is None else taken.name
+
+
+def deeds_of(decision: Step) -> tuple[Effect, ...]:
+    """Give the effects but the notifications."""
+    return tuple(effect for effect in decision.effects if not isinstance(effect, Notify))
+
+
+def subjects_of(decision: Step) -> list[str]:
+    """Give what people are told."""
+    return [effect.subject for effect in decision.effects if isinstance(effect, Notify)]

@@ -1,0 +1,128 @@
+"""Policies: the numbers of the talk and of oVirt, and the sets that are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+
+from he_fsm import OVIRT, POLICIES, TALK, Policy, PolicyError
+from he_fsm.policy import safety_rules
+from tests.strategies import policies
+
+
+def test_the_two_named_policies_are_there() -> None:
+    assert {"talk": TALK, "ovirt": OVIRT} == POLICIES
+    assert Policy() == TALK
+
+
+def test_policy_talk_is_what_the_talk_says() -> None:
+    weights = (
+        TALK.gateway_weight,
+        TALK.bridge_weight,
+        TALK.memory_weight,
+        TALK.cpu_load_weight,
+        TALK.mem_load_weight,
+    )
+    assert weights == (1000, 800, 400, 100, 100)
+    assert TALK.score_max == 2400
+    assert (TALK.failed_start_penalty, TALK.failed_starts_max) == (50, 3)
+    assert TALK.failed_starts_forget_s == 600
+    assert TALK.dead_after_s == 60
+    assert (TALK.bad_health_s, TALK.start_timeout_s, TALK.stop_timeout_s) == (300, 600, 300)
+    assert TALK.migration_threshold == 800
+
+
+def test_the_highest_score_is_the_sum_of_the_weights_or_what_is_said() -> None:
+    assert attrs.evolve(TALK, config_weight=50).score_max == 2450
+    assert attrs.evolve(TALK, base_score=3400).score_max == 3400
+    assert OVIRT.score_max == 3400
+
+
+def test_the_leases_times_are_sanlocks() -> None:
+    assert (TALK.lease_kill_s, TALK.lease_expiry_s) == (80, 140)
+    fast = attrs.evolve(TALK, io_timeout_s=2.0, watchdog_s=10.0, kill_grace_s=5.0)
+    assert (fast.lease_kill_s, fast.lease_expiry_s) == (16, 26)
+
+
+def test_looking_around_takes_loops() -> None:
+    assert TALK.settle_s == 20
+    assert attrs.evolve(TALK, settle_loops=3.5, loop_s=4.0).settle_s == 14
+
+
+MAY_BE_0 = {
+    *("gateway_weight", "bridge_weight", "memory_weight", "cpu_load_weight", "mem_load_weight"),
+    *("config_weight", "cpu_load_low", "cpu_load_high", "mem_load_limit", "failed_start_penalty"),
+    *("settle_loops", "stagger_s", "stagger_total_s", "migration_hold_s", "kill_grace_s"),
+}
+NUMBERS = [
+    field.name
+    for field in attrs.fields(Policy)
+    if field.name not in {"name", "base_score", "move_by_restart", "empty_global_is_none"}
+]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", [-1, -0.001, float("nan")])
+def test_a_number_below_0_is_refused_with_its_name(name: str, value: float) -> None:
+    with pytest.raises(PolicyError, match=name) as caught:
+        attrs.evolve(TALK, **{name: value})
+    assert caught.value.rule == name
+    assert caught.value.excess_s == 0.0
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_0_is_refused_where_it_means_never_or_always(name: str) -> None:
+    if name in MAY_BE_0:
+        assert getattr(attrs.evolve(TALK, **{name: 0}), name) == 0
+    else:
+        with pytest.raises(PolicyError, match=f"{name} must be above 0, got 0"):
+            attrs.evolve(TALK, **{name: 0})
+
+
+# Each inequality: what breaks it by how much, and what just keeps it.
+@pytest.mark.parametrize(
+    ("rule", "refused", "excess_s", "accepted"),
+    [
+        ("kill-before-takeover", {"kill_grace_s": 60.0}, 0.0, {"kill_grace_s": 59.875}),
+        ("kill-before-takeover", {"watchdog_s": 10.0}, 30.0, {"watchdog_s": 40.125}),
+        ("two-loops-before-dead", {"dead_after_s": 20.0, "stagger_total_s": 0}, 0.0, {"dead_after_s": 20.125}),
+        ("two-loops-before-dead", {"loop_s": 32.0}, 4.0, {"loop_s": 29.875}),
+        ("readings-outlive-a-loop", {"reading_age_max_s": 9.0}, 1.0, {"reading_age_max_s": 10.125}),
+        ("stagger-within-liveness", {"stagger_total_s": 60.5}, 0.5, {"stagger_total_s": 59.875}),
+        ("backoff-grows", {"migration_backoff_max_s": 59.0}, 1.0, {"migration_backoff_max_s": 60.0}),
+    ],
+    ids=str,
+)
+def test_lesson_b42_times_that_do_not_fit_each_other_are_refused(
+    rule: str, refused: dict[str, Any], excess_s: float, accepted: dict[str, Any]
+) -> None:
+    with pytest.raises(PolicyError, match="policy talk") as caught:
+        attrs.evolve(TALK, **refused)
+    assert caught.value.rule == rule
+    assert caught.value.excess_s == pytest.approx(excess_s, abs=1e-6)
+    assert attrs.evolve(TALK, **accepted)
+
+
+def test_a_refusal_says_which_inequality_fails_and_by_how_much() -> None:
+    with pytest.raises(PolicyError) as caught:
+        Policy(name="mine", loop_s=40.0)
+    assert str(caught.value) == (
+        "policy mine: a host that misses one loop is not yet dead (2 x loop against dead_after): "
+        "80 s is not below 60 s (by 20 s)"
+    )
+
+
+def test_every_inequality_has_a_name_of_its_own_and_room_in_the_shipped_policies() -> None:
+    for policy in POLICIES.values():
+        rules = safety_rules(policy)
+        assert len({rule.name for rule in rules}) == len(rules)
+        assert all(rule.holds and rule.excess_s < 0 for rule in rules)
+
+
+@given(policy=policies())
+def test_a_policy_that_is_accepted_keeps_every_inequality(policy: Policy) -> None:
+    assert all(rule.holds for rule in safety_rules(policy))
+    assert policy.score_max >= 0
