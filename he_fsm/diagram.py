@@ -68,9 +68,7 @@ def _dot() -> str:
         f"  start -> {INITIAL.value};",
     ]
     for state in TABLE:
-        lines.append(
-            f'  {state.value} [fillcolor="{_COLOURS[state]}", tooltip="{state.meaning}"];'
-        )
+        lines.append(f'  {state.value} [fillcolor="{_COLOURS[state]}", tooltip="{state.meaning}"];')
     for rows in TABLE.values():
         for (source, to), edges in _merged(rows).items():
             label = "\\n".join(

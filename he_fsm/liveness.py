@@ -26,9 +26,7 @@ class Liveness(NamedTuple):
     changes_at: float
 
 
-def look(
-    sightings: Sightings, slots: Slots, own_id: int, now: float, *, first: bool
-) -> Sightings:
+def look(sightings: Sightings, slots: Slots, own_id: int, now: float, *, first: bool) -> Sightings:
     """
     Update what was seen of the others by one reading of the whiteboard.
 
@@ -111,7 +109,7 @@ def who_is_alive(
         dead_hosts: ids that the lease manager reports dead or free; that settles it at once.
     """
     alive = [own_id]
-    pending = []
+    pending: list[int] = []
     changes_at = NEVER
     for host_id, seen in sightings.items():
         record = seen.record

@@ -110,9 +110,7 @@ class Memory:
 
         Liveness and the value of slot 0 are learnt afresh: what others did meanwhile is unknown.
         """
-        return Memory(
-            since=now, began_at=now, failed=self.failed, vm=self.vm, moves=self.moves
-        )
+        return Memory(since=now, began_at=now, failed=self.failed, vm=self.vm, moves=self.moves)
 
     def after_boot(self, now: float, stopped_at: float) -> Memory:
         """

@@ -78,9 +78,7 @@ def _take(edge: Transition, view: View) -> Step:
     if edge.notifies:
         subject = f"{edge.source.value}-{edge.to.value}: {reason}"
         effects = (*effects, Notify(subject))
-    return Step(
-        memory, effects, edge, reason, view.now, view.now, view.liveness, view.placement
-    )
+    return Step(memory, effects, edge, reason, view.now, view.now, view.liveness, view.placement)
 
 
 def observe(memory: Memory, snapshot: Snapshot, policy: Policy) -> View:
@@ -93,9 +91,7 @@ def observe(memory: Memory, snapshot: Snapshot, policy: Policy) -> View:
     if whiteboard is not None:
         if memory.is_blind and read_at is not None:
             sightings = grow_no_older(sightings, max(0.0, now - read_at))
-        sightings = look(
-            sightings, whiteboard.slots, snapshot.host_id, now, first=read_at is None
-        )
+        sightings = look(sightings, whiteboard.slots, snapshot.host_id, now, first=read_at is None)
         read_at = now
         maintenance, problem = _read_global(memory, whiteboard, policy)
     dead_hosts = snapshot.leases.dead_hosts if snapshot.leases is not None else frozenset()
@@ -243,7 +239,9 @@ def _why_down(view: View) -> str:
         if leases.owner_state is OwnerState.FAILING and leases.free_at is not None:
             left = leases.free_at - view.now
             return f"the engine's lease is held by host {leases.owner}, free in {left:.0f} s"
-        return f"the engine's lease is held by host {leases.owner}, which is alive: its VM runs there"
+        return (
+            f"the engine's lease is held by host {leases.owner}, which is alive: its VM runs there"
+        )
     if view.snapshot.host_id not in plan.hosts:
         return plan.reason
     at = turn_at(view)

@@ -89,7 +89,9 @@ def recoveries(policy: Policy, around: Surroundings) -> tuple[Recovery, ...]:
             f"look {look_s:g} + bad_health {policy.bad_health_s:g} + shutdown {stop_s:g} "
             f"+ look + latency {seen_s:g} + turn {turn_s:g}",
         ),
-        restart("storage cut", takeover_s, f"{expiry}; the VM is killed by {policy.lease_kill_s:g}"),
+        restart(
+            "storage cut", takeover_s, f"{expiry}; the VM is killed by {policy.lease_kill_s:g}"
+        ),
         Recovery(
             name="gateway lost",
             acts_s=moved_s,

@@ -13,12 +13,18 @@ from he_fsm.snapshot import Readings
 
 
 @click.command()
-@click.option("--gateway", type=click.FloatRange(0, 1), default=1.0, help="Fraction of pings answered.")
+@click.option(
+    "--gateway", type=click.FloatRange(0, 1), default=1.0, help="Fraction of pings answered."
+)
 @click.option("--bridge", type=click.FloatRange(0, 1), default=1.0, help="1: up, 0: down.")
-@click.option("--mem-free", type=click.FloatRange(0), default=12367.0, help="MiB, without the engine VM.")
+@click.option(
+    "--mem-free", type=click.FloatRange(0), default=12367.0, help="MiB, without the engine VM."
+)
 @click.option("--cpu-load", type=click.FloatRange(0), default=0.05, help="Fraction of capacity.")
 @click.option("--mem-load", type=click.FloatRange(0), default=0.10, help="Fraction of capacity.")
-@click.option("--memory", type=click.FloatRange(0), default=4096.0, help="MiB that the engine VM needs.")
+@click.option(
+    "--memory", type=click.FloatRange(0), default=4096.0, help="MiB that the engine VM needs."
+)
 @click.option("--failed-starts", type=click.IntRange(0), default=0, help="Not yet forgotten.")
 @click.option("--maintenance", is_flag=True, help="Local maintenance is set.")
 @click.option("--vm-here", is_flag=True, help="The engine VM runs on this host.")

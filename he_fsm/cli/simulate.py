@@ -24,7 +24,12 @@ _MANY_RUNS = 20
 @click.argument("files", nargs=-1, type=click.Path(path_type=str), metavar="FILE...")
 @click.option("--only", multiple=True, metavar="NAME", help="Only this scenario; repeatable.")
 @click.option("--seed", type=click.IntRange(0), help="Other loop and lease-renewal phases.")
-@click.option("--seeds", type=click.IntRange(1), metavar="N", help="Run each with seeds 1 to N; all must hold.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Run each with seeds 1 to N; all must hold.",
+)
 @click.option(
     "--set",
     "settings",
@@ -33,7 +38,11 @@ _MANY_RUNS = 20
     help="Vary the run, like policy.migration_threshold=400 or world.loop=5s; repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--trace", type=click.Path(dir_okay=False), help="Write every look of every agent, a JSON object a line.")
+@click.option(
+    "--trace",
+    type=click.Path(dir_okay=False),
+    help="Write every look of every agent, a JSON object a line.",
+)
 @click.option("--html", type=click.Path(dir_okay=False), help="Write a page with the timeline.")
 @click.option("--schema", is_flag=True, help="Print a JSON Schema of scenario files, for editors.")
 def simulate(  # noqa: PLR0913 - one for each option
@@ -104,9 +113,7 @@ def _with_progress(scenarios: list[Scenario], seeds: Optional[int]) -> Iterator[
     yield from track(scenarios, "simulating", console=Console(stderr=True), transient=True)
 
 
-def _outcome(
-    scenario: Scenario, seed: Optional[int], seeds: Optional[int], write: Any
-) -> Outcome:
+def _outcome(scenario: Scenario, seed: Optional[int], seeds: Optional[int], write: Any) -> Outcome:
     """Run a scenario; with several seeds give the first run that does not hold, else the last."""
     for each in [seed] if seeds is None else range(1, seeds + 1):
         outcome = run(scenario, seed=each, trace=write and _named(write, scenario, each))

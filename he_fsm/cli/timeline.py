@@ -119,7 +119,11 @@ def _worth_showing(outcome: Outcome, views: Sequence[HostView]) -> list[HostView
 def _block(outcome: Outcome, view: HostView, *, at_end: bool) -> list[str]:
     content = decode_slot(view.host_id, view.block, version=outcome.versions)
     if not isinstance(content, HostRecord):
-        return [f"--== Host {view.host_id} status ==--", "", f"Hostname : {view.hostname}, nothing written"]
+        return [
+            f"--== Host {view.host_id} status ==--",
+            "",
+            f"Hostname : {view.hostname}, nothing written",
+        ]
     is_old = at_end and not view.writes
     lines = status_block(content, alive=False if is_old else None)
     return [line for line in lines if _is_told(line)]

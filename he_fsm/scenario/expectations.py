@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Optional
+from typing import Any, Final
 
 import attrs
 
@@ -15,7 +15,7 @@ from he_fsm.scenario.mappings import known_pairs
 from he_fsm.scenario.matching import Condition
 from he_fsm.scenario.model import Expectation, Kind, Total
 from he_fsm.scenario.nodes import Mapping as Tree
-from he_fsm.scenario.nodes import Node, Pair, Sequence, describe, flow_text, refusal
+from he_fsm.scenario.nodes import Node, Pair, Sequence, as_mapping, describe, flow_text, refusal
 
 _TIMES: Final[Mapping[str, Form]] = {
     "at": Duration(),
@@ -176,23 +176,21 @@ def _kind(times: Mapping[str, Any], conditions: list[Condition]) -> Kind:
     return Kind.INTERVAL if conditions else Kind.TOTAL
 
 
-def latest_time(expectation: Expectation) -> Optional[float]:
-    """Give the latest time that an expectation names, None where it names none."""
+def latest_time(expectation: Expectation) -> float:
+    """Give the latest time that an expectation names, 0 where it names none."""
     times = [latest_time(entry) for entries in expectation.alternatives for entry in entries]
-    named = [time for time in (*times, expectation.end, expectation.start) if time is not None]
-    return max(named) if named else None
+    return max(expectation.start, expectation.end or 0.0, *times)
 
 
 def check_within(expectation: Expectation, node: Node, until: float) -> None:
     """Refuse a time after the end of the run; one that counts from `since` can't be known yet."""
-    if not isinstance(node, Tree):
-        return
-    for entry_node, entry in _alternatives(expectation, node):
+    tree = as_mapping(node, "an entry")
+    for entry_node, entry in _alternatives(expectation, tree):
         check_within(entry, entry_node, until)
     if expectation.since or expectation.alternatives:
         return
     for key in ("at", "by", "after", "from", "to"):
-        value = node.get(key)
+        value = tree.get(key)
         if value is not None and Duration().read(value, HostNames()) > until:
             raise refusal(value, f"this is after the run ends (until: {until:g} s)")
 

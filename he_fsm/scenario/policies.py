@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Optional, get_type_hints
 
 import attrs
@@ -125,7 +125,7 @@ def _largest_delay(world: World, scenario: Tree) -> Node:
     return _world_node(sorted(delays, key=lambda key: -delays[key]), scenario)
 
 
-def _world_node(keys: Any, scenario: Tree) -> Node:
+def _world_node(keys: Iterable[str], scenario: Tree) -> Node:
     """Give the first of some keys of `world` that is written, else the nearest node above."""
     world = scenario.get("world")
     if isinstance(world, Tree):

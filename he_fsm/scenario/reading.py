@@ -211,7 +211,7 @@ def _default_until(values: Mapping[str, Any]) -> float:
     timeline: tuple[TimelineEntry, ...] = values.get("timeline", ())
     expect: tuple[Expectation, ...] = values.get("expect", ())
     times = [entry.at + (entry.every or 0.0) * ((entry.times or 1) - 1) for entry in timeline]
-    times.extend(time for time in map(latest_time, expect) if time is not None)
+    times.extend(map(latest_time, expect))
     return max(times, default=0.0) + AFTERWARDS_S
 
 

@@ -132,14 +132,10 @@ def _leases(world: World, host: SimHost) -> LeaseView:
     if lockspace.is_failing(owner, time):
         state = OwnerState.FAILING
         free_at = host.clock.monotonic(lockspace.free_at(owner, time, host.clock))
-    return LeaseView(
-        owner=owner.host_id, owner_state=state, free_at=free_at, dead_hosts=dead_hosts
-    )
+    return LeaseView(owner=owner.host_id, owner_state=state, free_at=free_at, dead_hosts=dead_hosts)
 
 
-def _publish(
-    world: World, host: SimHost, agent: Agent, facts: loop.Facts
-) -> Optional[HostRecord]:
+def _publish(world: World, host: SimHost, agent: Agent, facts: loop.Facts) -> Optional[HostRecord]:
     """Write this host's record, where it may: only while it holds its host id."""
     failed = agent.memory.failed
     scored = (facts.readings, facts.vm, facts.local_maintenance, failed)
@@ -211,7 +207,9 @@ def _note_score(world: World, host: SimHost, agent: Agent, total: int, why: str)
     if total != agent.shown_score:
         agent.shown_score = total
         agent.calm_ticks = 0
-        world.note(host, "score", f"score {why}" if not total else f"score {total}: {why}", score=total)
+        world.note(
+            host, "score", f"score {why}" if not total else f"score {total}: {why}", score=total
+        )
 
 
 def _note_decision(
@@ -261,14 +259,16 @@ def _view(host: SimHost, agent: Agent, decision: Step, key: tuple[object, ...]) 
 
 
 def _note_liveness(world: World, host: SimHost, agent: Agent, decision: Step) -> None:
-    """Write down whom this host gives up, and whom it sees again."""
+    """Write down whom this host gives up, and whom of those it sees again."""
     before, agent.alive = agent.alive, decision.liveness.alive
     if before == agent.alive:
         return
-    for host_id in sorted(before - agent.alive):
+    lost = before - agent.alive
+    for host_id in sorted(lost):
         world.note(host, "liveness", f"host {host_id} is taken for dead", of=host_id, alive=False)
-    for host_id in sorted(agent.alive - before):
-        world.note(host, "liveness", f"host {host_id} is alive", of=host_id, alive=True)
+    for host_id in sorted(agent.given_up & agent.alive):
+        world.note(host, "liveness", f"host {host_id} is alive again", of=host_id, alive=True)
+    agent.given_up = (agent.given_up | lost) - agent.alive
 
 
 def _note_problems(

@@ -114,7 +114,9 @@ class Engine:
             return
         if not lockspace.can_take(host.member, world.now):
             owner = lockspace.owner
-            holder = "nobody: the lockspace is not joined" if owner is None else f"host {owner.name}"
+            holder = (
+                "nobody: the lockspace is not joined" if owner is None else f"host {owner.name}"
+            )
             world.count("refused_starts", host)
             world.note(host, "start", f"start refused, the lease is held by {holder}", refused=True)
             world.tell(host, Result(Outcome.START_REFUSED, f"the lease is held by {holder}"))
@@ -192,7 +194,9 @@ class Engine:
         migration.fails = trial.fails_now()
         vm.migration = migration
         by = "" if ours else " by somebody outside"
-        world.note(host, "migration", f"live migration to host {target.name} begins{by}", to=target.name)
+        world.note(
+            host, "migration", f"live migration to host {target.name} begins{by}", to=target.name
+        )
         world.after(vm, world.times.migration_s, lambda: self._switch_over(vm, migration))
         world.touch(host)
         world.touch(target)
@@ -213,7 +217,9 @@ class Engine:
         vm.host = target
         self.vms[target.name] = vm
         world.count("migrations", source)
-        world.note(source, "migration", f"the VM runs on host {target.name} now", done=True, to=target.name)
+        world.note(
+            source, "migration", f"the VM runs on host {target.name} now", done=True, to=target.name
+        )
         if source.agent is not None:
             world.tell(source, Result(Outcome.MIGRATION_DONE, f"to host {target.name}"))
         world.touch(source)

@@ -13,7 +13,7 @@ from he_fsm.score import Score
 from he_fsm.simulate.clock import HostClock
 from he_fsm.simulate.lockspace import Member
 from he_fsm.simulate.schedule import LoopTimes
-from he_fsm.snapshot import LocalVm, Readings, Result
+from he_fsm.snapshot import LocalVm, Reading, Readings, Result
 from he_fsm.states.names import State
 from he_fsm.tick import Identity
 
@@ -57,6 +57,8 @@ class Agent:
     scored: tuple[object, ...] = ()
     calm_ticks: int = 0
     alive: frozenset[int] = frozenset()
+    # Who was alive in this agent's eyes, and is not.
+    given_up: frozenset[int] = frozenset()
     is_settled: bool = False
     idle_until: float = 0.0
     problems: dict[int, str] = attrs.field(factory=dict)
@@ -123,4 +125,15 @@ class SimHost:
     def set_monitors(self, values: dict[str, float]) -> None:
         """Let the monitors read other values from now on."""
         self.monitors = {**self.monitors, **values}
-        self.readings = Readings.of(**self.monitors)
+        self.readings = readings_of(self.monitors)
+
+
+def readings_of(monitors: dict[str, float]) -> Readings:
+    """Give what monitors read that are asked with every look."""
+    return Readings(
+        gateway=Reading(monitors["gateway"]),
+        bridge=Reading(monitors["bridge"]),
+        mem_free=Reading(monitors["mem_free"]),
+        cpu_load=Reading(monitors["cpu_load"]),
+        mem_load=Reading(monitors["mem_load"]),
+    )

@@ -158,7 +158,5 @@ class Lockspace:
             member.host_id
             for member in self.lapsed.values()
             if self.holders.get(member.host_id) is member
-            and (
-                member.has_left or time >= max(member.renewed_at, viewer.joined_at) + expiry_s
-            )
+            and (member.has_left or time >= max(member.renewed_at, viewer.joined_at) + expiry_s)
         )

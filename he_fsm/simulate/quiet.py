@@ -28,9 +28,7 @@ _LOOPS_AFTER = 3
 _LOOPS_FOR_COPIES = 10
 
 
-def skip(
-    world: World, ticks: list[tuple[float, int, SimHost, Agent]], next_event: float
-) -> None:
+def skip(world: World, ticks: list[tuple[float, int, SimHost, Agent]], next_event: float) -> None:
     """Skip to shortly before *next_event*, or the first moment at which an agent's answer may change."""
     times = world.times
     loops_after = _LOOPS_FOR_COPIES if world.damages_slots else _LOOPS_AFTER
@@ -87,11 +85,6 @@ def _see_each_other(agents: list[tuple[SimHost, Agent]]) -> bool:
 def _shifted(agent: Agent, seconds: float) -> Memory:
     """Give the agent's memory as if the others' heartbeats had gone on."""
     memory = agent.memory
-    living = {
-        host_id: seen
-        for host_id, seen in memory.sightings.items()
-        if host_id in agent.alive
-    }
+    living = {host_id: seen for host_id, seen in memory.sightings.items() if host_id in agent.alive}
     sightings = {**memory.sightings, **grow_no_older(living, seconds)}
     return attrs.evolve(memory, sightings=sightings)
-

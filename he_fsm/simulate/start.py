@@ -12,10 +12,10 @@ from he_fsm.metadata.record import HostRecord
 from he_fsm.scenario.model import Host, Verb
 from he_fsm.simulate import agent as agents
 from he_fsm.simulate.clock import WALL_AT_ZERO_S, HostClock
-from he_fsm.simulate.host import Agent, SimHost
+from he_fsm.simulate.host import Agent, SimHost, readings_of
 from he_fsm.simulate.lockspace import Member
 from he_fsm.simulate.schedule import LoopTimes
-from he_fsm.snapshot import Readings, VmState
+from he_fsm.snapshot import VmState
 from he_fsm.states.names import State
 from he_fsm.tick import Facts, Identity, make_block, make_record, rate_host
 
@@ -32,8 +32,8 @@ def set_up(world: World) -> None:
     """Make the hosts, the leases, the engine and the agents of the scenario."""
     scenario = world.scenario
     world.damages_slots = any(entry.verb is Verb.SLOT for entry in scenario.timeline)
-    for host in scenario.hosts:
-        world.hosts[host.name] = _host(world, host)
+    for config in scenario.hosts:
+        world.hosts[config.name] = _host(world, config)
     world.by_id = {host.host_id: host for host in reversed(list(world.hosts.values()))}
     _wanted_views(world)
     world.storage.write_global(-_LONG_S, maintenance=scenario.maintenance)
@@ -79,7 +79,7 @@ def _host(world: World, config: Host) -> SimHost:
         member=Member(
             config.id, config.name, clock, period_s, renewed_at=-draws.random() * period_s
         ),
-        readings=Readings.of(**monitors),
+        readings=readings_of(monitors),
         monitors=monitors,
         local_maintenance=config.maintenance,
         is_up=config.powered,
@@ -186,9 +186,7 @@ def _start_agent(world: World, host: SimHost, first_look: float) -> None:
     world.look_at(host, agent, first_look)
 
 
-def _view_before(
-    world: World, host: SimHost, agent: Agent, key: tuple[object, ...]
-) -> object:
+def _view_before(world: World, host: SimHost, agent: Agent, key: tuple[object, ...]) -> object:
     """Give what a warm agent sees at time 0."""
     if key[0] == "alive":
         return agent.alive
@@ -266,7 +264,5 @@ def _sightings(world: World, host: SimHost, last_look: float) -> dict[int, Sight
         if host_id == host.host_id or not isinstance(content, HostRecord):
             continue
         grew_at = now if host_id in writers else long_ago
-        sightings[host_id] = Sighting(
-            content, content.timestamp, grew_at, long_ago, content, None
-        )
+        sightings[host_id] = Sighting(content, content.timestamp, grew_at, long_ago, content, None)
     return sightings

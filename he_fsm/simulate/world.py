@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from typing import Any, Callable, Optional, Union
 
+from he_fsm.liveness import NEVER
 from he_fsm.metadata.record import EngineStatus, HostRecord
 from he_fsm.scenario.judge import Judge
 from he_fsm.scenario.model import Scenario
@@ -95,8 +96,8 @@ class World:
                 self._plan(index, 0.0)
         self._settle()
         while True:
-            next_event = self._queue[0][0] if self._queue else quiet.NEVER
-            next_tick = self._ticks[0][0] if self._ticks else quiet.NEVER
+            next_event = self._queue[0][0] if self._queue else NEVER
+            next_tick = self._ticks[0][0] if self._ticks else NEVER
             time = min(next_event, next_tick)
             check = self.judge.next_check(self.now)
             if check is not None and check < time:
@@ -190,7 +191,9 @@ class World:
         self.truth.show(now, "lease", lease, None if lease is None else "held")
         if lease != self._shown_lease:
             self._shown_lease = lease
-            text = "the engine's lease is free" if lease is None else f"host {lease} holds the lease"
+            text = (
+                "the engine's lease is free" if lease is None else f"host {lease} holds the lease"
+            )
             self.events.append(Event(now, lease, "lease", {"text": text, "owner": lease}))
         self.rules.check_engines(self, running, lease)
 
@@ -198,7 +201,7 @@ class World:
         """Give the true time at which a host's leases run out, if it does not renew until then."""
         member = self.hosts[name].member
         if member.renews:
-            return quiet.NEVER
+            return NEVER
         return member.renewed_at + self.policy.lease_expiry_s
 
     def last_record(self, slot: int) -> HostRecord:
@@ -441,8 +444,10 @@ class World:
             pass
         elif expired or not host.storage_answers:
             lapse = host.lapse
-            killed_at = self.now + _THAW_KILL_S if expired else member.renewed_at + (
-                self.policy.lease_kill_s / host.clock.rate
+            killed_at = (
+                self.now + _THAW_KILL_S
+                if expired
+                else member.renewed_at + (self.policy.lease_kill_s / host.clock.rate)
             )
             self.at(killed_at, lambda: self._lockspace_lost(host, lapse))
             if host.storage_answers:

@@ -253,5 +253,3 @@ def take_out(source: State) -> Transition:
         "local maintenance is set",
         notifies=True,
     )
-
-

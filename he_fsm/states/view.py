@@ -21,7 +21,17 @@ class View:
     so `wake_at` is known to be honest, whatever the guards are.
     """
 
-    __slots__ = ("leases", "liveness", "memory", "now", "placement", "policy", "snapshot", "vm", "wakes_at")
+    __slots__ = (
+        "leases",
+        "liveness",
+        "memory",
+        "now",
+        "placement",
+        "policy",
+        "snapshot",
+        "vm",
+        "wakes_at",
+    )
 
     def __init__(
         self,
@@ -140,5 +150,3 @@ def backoff_s(times: int, policy: Policy) -> float:
     # Past 2**20 the longest wait has long been reached.
     doubled = policy.migration_backoff_s * 2.0 ** min(times - 1, 20)
     return min(doubled, policy.migration_backoff_max_s)
-
-

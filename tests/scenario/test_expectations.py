@@ -70,7 +70,7 @@ def test_every_state_can_be_expected(read: Read, name: str) -> None:
 
 
 def test_ranges_and_all_spread_and_the_particular_beats_the_general(read: Read) -> None:
-    wanted = expectation_of(read, "at: 0, score: {all: 1, 2-3: 2, 3: 3}").conditions
+    wanted = expectation_of(read, "at: 0, score: {3: 3, all: 1, 2-3: 2}").conditions
     values = {condition.key[1]: condition.test for condition in wanted}
     assert {host: test.holds(int(host), Moment(0)) for host, test in values.items()} == {
         "1": True,

@@ -177,6 +177,28 @@ def test_ages_grow_between_observations(judge_of: JudgeOf, expected: str, holds:
     assert (failures(judge) == ()) is holds
 
 
+@pytest.mark.parametrize(
+    ("written", "value", "words"),
+    [
+        ("lease: 1", None, "lease was null"),
+        ("score: {1: 3}", 2400, "the score of 1 was 2400"),
+        ("alive: {1: [1]}", frozenset({3, 1}), "what 1 takes for alive was [1, 3]"),
+        ("record: {1: null}", record(0), "the record of 1 was a record with score 2400 and vm up"),
+        ("record: {1: {maintenance: on}}", record(0), "the record of 1 was {maintenance: false}"),
+        ("record: {1: {maintenance: on}}", None, "the record of 1 was null"),
+        ("sees: {1: {2: {vm: down}}}", record(0), "what 1 sees of 2 was {vm: up}"),
+        ("problem: {1: {0: null}}", "crc", "the problem of 1 with slot 0 was crc"),
+    ],
+)
+def test_every_kind_of_value_has_words(
+    judge_of: JudgeOf, written: str, value: Any, words: str
+) -> None:
+    judge = judge_of(f"{{at: 0, {written}}}")
+    (key,) = judge.wanted - {HEALTHY}
+    judge.observe(0.0, key, value)
+    assert [failure.seen for failure in failures(judge)] == [words]
+
+
 def test_an_age_is_said_in_seconds(judge_of: JudgeOf) -> None:
     judge = show(judge_of("{at: 12s, record: {1: {age: 5s, vm: up}}}"), (0.0, RECORD, record(0)))
     assert failures(judge)[0].seen == "the record of 1 was {age: 12, vm: up}"
@@ -305,9 +327,7 @@ def test_a_since_that_holds_at_once_comes_at_once(judge_of: JudgeOf) -> None:
 
 
 def test_a_since_comes_by_counting(judge_of: JudgeOf) -> None:
-    judge = judge_of(
-        timeline="{since: {host: 1, total: {failed_starts: 2}}, host: 1, starts: ok}"
-    )
+    judge = judge_of(timeline="{since: {host: 1, total: {failed_starts: 2}}, host: 1, starts: ok}")
     assert judge.settle(0.0) == ()
     judge.count(1.0, "failed_starts", "1")
     assert judge.settle(1.0) == ()
@@ -369,3 +389,17 @@ def test_many_sinces_come_in_the_order_of_the_file(read: Callable[..., Any]) -> 
     assert judge.settle(1.0) == (0, 2)
     judge.observe(2.0, ENGINE, "paused")
     assert judge.settle(2.0) == (3,)
+
+
+def test_the_least_longest_outage_lies_between_two_borders(judge_of: JudgeOf) -> None:
+    """While one outage leaves the stretch and another enters it, the longer is 20 s at least."""
+    judge = judge_of(
+        "{from: 300s, to: 390s, window: 60s, total: {longest_outage: '>= 20s'}}",
+        "{from: 300s, to: 390s, window: 60s, total: {longest_outage: '>= 24s'}}",
+    )
+    judge.observe(0.0, HEALTHY, True)
+    for time, value in ((300.0, False), (330.0, True), (350.0, False), (390.0, True)):
+        judge.observe(time, HEALTHY, value)
+    (failure,) = failures(judge)
+    assert failure.line == 6
+    assert failure.seen == "longest_outage was 20 s from 310 s to 370 s"

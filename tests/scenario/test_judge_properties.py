@@ -140,24 +140,26 @@ def test_the_timeline_s_since_comes_at_the_first_moment(
         assert first - 0.05 - 1e-9 <= came[0] <= first + 1e-9
 
 
-@given(
-    outages=st.lists(st.integers(0, END), unique=True, max_size=8).map(sorted),
-    span=st.tuples(tenths, tenths).map(sorted),
-    window=st.integers(1, END),
-    number=st.integers(0, 80),
-    operator=operators,
-    name=st.sampled_from(["downtime", "longest_outage", "starts"]),
-)
+@st.composite
+def stretches(draw: st.DrawFn) -> dict[str, Any]:
+    start, end = sorted((draw(tenths), draw(tenths)))
+    return {
+        "borders": sorted(draw(st.sets(tenths, max_size=8))),
+        "start": start,
+        "end": end,
+        "window": draw(st.integers(1, END)),
+        "number": draw(st.integers(0, 80)),
+        "operator": draw(operators),
+        "name": draw(st.sampled_from(["downtime", "longest_outage", "starts"])),
+    }
+
+
+@given(case=stretches())
 def test_a_window_is_each_stretch_of_its_length(
-    read: Callable[..., Scenario],
-    outages: list[int],
-    span: list[int],
-    window: int,
-    number: int,
-    operator: str,
-    name: str,
+    read: Callable[..., Scenario], case: dict[str, Any]
 ) -> None:
-    start, end = span
+    start, end, window, number = (case[key] for key in ("start", "end", "window", "number"))
+    outages, operator, name = (case[key] for key in ("borders", "operator", "name"))
     # Half tenths as well: two borders that approach each other meet between two tenths.
     wanted = f"{operator}{number // 10}" if name == "starts" else f"{operator}{number / 20}s"
     entry = (

@@ -20,8 +20,8 @@ scenarios:
             vm_boot: 1m, vm_shutdown: 21s, migration: 16s, reboot: 2m1s, cold: on}
     seed: 7
     hosts:
-      - {id: 1, hostname: ovirt.localdomain, gateway: 0.5, bridge: off, mem_free: 100, cpu_load: 0.9,
-         mem_load: 0.8, maintenance: yes, powered: true, agent: stopped, watchdog: no, clock: +5h,
+      - {id: 1, hostname: ovirt.localdomain, gateway: 0.5, bridge: off, mem_free: 100,
+         cpu_load: 0.9, mem_load: 0.8, maintenance: yes, powered: true, agent: stopped, watchdog: no, clock: +5h,
          failed_starts: {count: 2, last: -60s}}
       - id: 2
     engine: {running_on: 1, memory: 2048, health: bad, paused: true}
@@ -143,8 +143,8 @@ def test_the_world_sets_the_times_that_a_policy_has_to_fit(read: Read) -> None:
     policy = read("world: {loop: 5s, io_timeout: 20s}").policy
     assert (policy.loop_s, policy.io_timeout_s) == (5, 20)
     # Safe only because of the short loop: the two are looked at together.
-    quick = "policy: {dead_after_s: 15s, stagger_total_s: 10s, reading_age_max_s: 9s}\nworld: {loop: 5s}"
-    assert read(quick).policy.dead_after_s == 15
+    quick = "policy: {dead_after_s: 15s, stagger_total_s: 10s, reading_age_max_s: 9s}"
+    assert read(f"{quick}\nworld: {{loop: 5s}}").policy.dead_after_s == 15
 
 
 def test_two_hosts_may_claim_one_id_under_two_names(read: Read) -> None:

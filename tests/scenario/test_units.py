@@ -39,7 +39,8 @@ def test_a_time_is_read(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "s", "10x", "10 s s", "ten", "10S", "--5s", "5s3", "nan", "inf", "1e999", "+", "3m-"]
+    "text",
+    ["", "s", "10x", "10 s s", "ten", "10S", "--5s", "5s3", "nan", "inf", "1e999", "+", "3m-"],
 )
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
@@ -86,7 +87,8 @@ def test_what_is_no_comparison_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(180.0, "180 s"), (0.25, "0.25 s"), (1 / 3, "0.333 s"), (1e6, "1000000 s")]
+    ("seconds", "text"),
+    [(180.0, "180 s"), (0.25, "0.25 s"), (1 / 3, "0.333 s"), (1e6, "1000000 s")],
 )
 def test_seconds_are_written_without_needless_digits(seconds: float, text: str) -> None:
     assert format_seconds(seconds) == text

@@ -13,7 +13,9 @@ from he_fsm.scenario.model import Scenario
 from he_fsm.states.table import ROWS
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted([*(ROOT / "tests" / "scenarios").glob("*.yaml"), *(ROOT / "examples").glob("*.yaml")])
+FILES = sorted(
+    [*(ROOT / "tests" / "scenarios").glob("*.yaml"), *(ROOT / "examples").glob("*.yaml")]
+)
 STORIES = [
     pytest.param(scenario, id=f"{path.stem}-{scenario.name}")
     for path in FILES

@@ -1,0 +1,66 @@
+# The one way in, for people and for CI. Each target makes the environment that it needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
+PYTEST_WORKERS ?= 2
+# The other Pythons that the tests run on where they are there: the oldest and the newest.
+OTHER_PYTHONS = $(shell sh tools/other-pythons)
+
+.PHONY: help demo test lint types unit others bench deep diagram stories clean
+
+help: ## Say what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: $(VENV)/.demo ## Play the talk's simulation and what else befalls a hosted engine
+	$(BIN)/he-fsm simulate examples/talk.yaml
+
+test: lint types unit others ## Everything that has to pass
+
+lint: $(VENV)/.test ## Style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test ## Types
+	$(BIN)/mypy
+
+unit: $(VENV)/.test ## The tests, on this Python
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -q
+
+others: ## The tests on the oldest and the newest Python that are there
+	@for python in $(OTHER_PYTHONS); do $(MAKE) --no-print-directory other OTHER=$$python || exit 1; done
+
+other:
+	@echo "== $$($(OTHER) --version)"
+	@$(OTHER) -m venv $(VENV)-other
+	@$(VENV)-other/bin/python -m pip --disable-pip-version-check --quiet install -e '.[test,report]'
+	@HYPOTHESIS_PROFILE=dev $(VENV)-other/bin/python -m pytest -n $(PYTEST_WORKERS) -q -p no:cacheprovider
+	@rm -rf $(VENV)-other
+
+bench: $(VENV)/.demo ## Measure, and print a table
+	$(BIN)/python benchmarks/run.py
+
+deep: $(VENV)/.test ## The properties with very many examples (an hour or so)
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n $(PYTEST_WORKERS) -q tests/properties tests/simulate/test_random_faults.py
+
+diagram: $(VENV)/.demo ## Draw docs/state-diagram.dot and the docs' tables anew from the table
+	$(BIN)/python tools/generate-docs
+
+stories: $(VENV)/.test ## Write the stories' events anew; look at the diff
+	HE_FSM_REWRITE=1 $(BIN)/python -m pytest -q tests/simulate/test_scenarios.py
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9))' || \
+	  { echo "he_fsm needs Python 3.9 or later: make PYTHON=python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	$(PIP) install -e .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	$(PIP) install -e '.[test,lint,report,diagram]'
+	@touch $@ $(VENV)/.demo
+
+clean: ## Remove what these targets made
+	rm -rf $(VENV) $(VENV)-other build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
