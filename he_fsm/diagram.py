@@ -67,8 +67,10 @@ def _dot() -> str:
         '  start [shape=point, label=""];',
         f"  start -> {INITIAL.value};",
     ]
-    for state in TABLE:
-        lines.append(f'  {state.value} [fillcolor="{_COLOURS[state]}", tooltip="{state.meaning}"];')
+    lines.extend(
+        f'  {state.value} [fillcolor="{_COLOURS[state]}", tooltip="{state.meaning}"];'
+        for state in TABLE
+    )
     for rows in TABLE.values():
         for (source, to), edges in _merged(rows).items():
             label = "\\n".join(

@@ -43,7 +43,7 @@ class Notify:
 
 @attrs.frozen
 class StopAgent:
-    """End this agent cleanly: publish the stopped flag, leave the lockspace where no VM needs it."""
+    """End this agent cleanly: publish the stopped flag, give the host id back if no VM needs it."""
 
     reason: str
 

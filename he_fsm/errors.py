@@ -42,7 +42,7 @@ class PolicyError(HeFsmError):
 
 
 class ScenarioError(HeFsmError):
-    """A scenario file can't be used; the message names file:line:column, the key and what was expected."""
+    """A scenario file can't be used; the message names file:line:column, key and expectation."""
 
 
 class MissingExtraError(HeFsmError):

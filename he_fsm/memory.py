@@ -30,7 +30,7 @@ class Sighting(NamedTuple):
     # The last record that was believed.
     record: Optional[HostRecord]
     problem: Optional[ProblemWord]
-    # The timestamp of a whole record of a newer parse version, while such records follow each other.
+    # Timestamp of a whole record of a newer parse version, while such records follow each other.
     newer_timestamp: Optional[int] = None
     # A newer release's record has been seen to grow: this agent is superseded.
     is_newer: bool = False

@@ -107,7 +107,7 @@ class Policy:
 
     @property
     def lease_expiry_s(self) -> float:
-        """How long after its last renewal a silent host's leases can be taken (sanlock's host_dead_seconds)."""
+        """How long after its last renewal a silent host's leases can be taken (sanlock)."""
         return 8 * self.io_timeout_s + self.watchdog_s
 
     @property
@@ -130,7 +130,10 @@ def check_safety(policy: Policy) -> None:
     """
     for rule in safety_rules(policy):
         if not rule.holds:
-            msg = f"policy {policy.name}: {rule.says}: {rule.left:g} s is not below {rule.right:g} s (by {rule.excess_s:g} s)"
+            msg = (
+                f"policy {policy.name}: {rule.says}: {rule.left:g} s is not below "
+                f"{rule.right:g} s (by {rule.excess_s:g} s)"
+            )
             raise PolicyError(msg, rule.name, rule.excess_s)
 
 
@@ -159,7 +162,8 @@ def safety_rules(policy: Policy) -> tuple[Inequality, ...]:
     return (
         Inequality(
             "kill-before-takeover",
-            "the VM of a host that can't renew is killed (8 x io_timeout + kill grace) before its lease is free",
+            "the VM of a host that can't renew is killed before its lease is free "
+            "(8 x io_timeout + kill_grace against 8 x io_timeout + watchdog)",
             policy.lease_kill_s + policy.kill_grace_s,
             policy.lease_expiry_s,
         ),
@@ -177,7 +181,8 @@ def safety_rules(policy: Policy) -> tuple[Inequality, ...]:
         ),
         Inequality(
             "stagger-within-liveness",
-            "the last of equal hosts has its turn before the first is given up (stagger_total against dead_after)",
+            "the last of equal hosts has its turn before the first is given up "
+            "(stagger_total against dead_after)",
             policy.stagger_total_s,
             policy.dead_after_s,
         ),
@@ -192,7 +197,7 @@ def safety_rules(policy: Policy) -> tuple[Inequality, ...]:
 
 TALK = Policy()
 
-# Today's oVirt numbers (ovirt-hosted-engine-ha 2.5), so that a host can join a cluster of oVirt agents.
+# Today's oVirt numbers (ovirt-hosted-engine-ha 2.5), for a host among oVirt agents.
 OVIRT = Policy(
     name="ovirt",
     base_score=3400,

@@ -76,7 +76,7 @@ class Readings:
     config_is_current: bool = True
 
     @classmethod
-    def of(
+    def of(  # noqa: PLR0913 - one for each monitor
         cls,
         *,
         gateway: Optional[float] = 1.0,

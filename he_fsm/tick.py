@@ -140,7 +140,7 @@ def decide(  # noqa: PLR0913 - the whole of what a decision is made from
 
 
 def next_look(decision: Step, next_loop: float) -> float:
-    """Give when to look again (own monotonic clock): at the next loop, or as soon as the answer may change."""
+    """Give when to look again (own clock): at the next loop, or when the answer may change."""
     return min(next_loop, decision.wake_at)
 
 

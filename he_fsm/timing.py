@@ -1,4 +1,4 @@
-"""How long each recovery takes at worst, and the inequalities between the times that it is made of."""
+"""How long each recovery takes at worst, and the inequalities between its times."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ def recoveries(policy: Policy, around: Surroundings) -> tuple[Recovery, ...]:
             acts_s=dead_s,
             good_s=0.0,
             downtime_s=0.0,
-            parts=f"the VM runs on; the others report it silent after {dead_s:g} (look + latency + dead_after)",
+            parts=f"the VM runs on; the others report it silent after {dead_s:g} "
+            "(look + latency + dead_after)",
         ),
         restart(
             "agent and VM death",
@@ -102,7 +103,8 @@ def recoveries(policy: Policy, around: Surroundings) -> tuple[Recovery, ...]:
         restart(
             "cold start",
             settle_s,
-            f"first look {around.jitter_s:g} + settle {policy.settle_s:g} ({policy.settle_loops:g} loops) + latency",
+            f"first look {around.jitter_s:g} + settle {policy.settle_s:g} "
+            f"({policy.settle_loops:g} loops) + latency",
         ),
     )
 
@@ -121,7 +123,8 @@ def inequalities(policy: Policy, around: Surroundings) -> tuple[Inequality, ...]
         *safety_rules(policy),
         Inequality(
             "heartbeat-within-liveness",
-            "a living host's record grows before it is given up (loop + jitter + latency against dead_after)",
+            "a living host's record grows before it is given up "
+            "(loop + jitter + latency against dead_after)",
             seen_s,
             policy.dead_after_s,
         ),
@@ -134,7 +137,8 @@ def inequalities(policy: Policy, around: Surroundings) -> tuple[Inequality, ...]
         ),
         Inequality(
             "boot-within-start-timeout",
-            "a healthy start is not taken for a failed one (vm_start + vm_boot + look against start_timeout)",
+            "a healthy start is not taken for a failed one "
+            "(vm_start + vm_boot + look against start_timeout)",
             around.vm_start_s + around.vm_boot_s + policy.loop_s + around.jitter_s,
             policy.start_timeout_s,
         ),

@@ -2,7 +2,7 @@
 Plain situations that a test varies by one fact.
 
 The usual scene is a cluster of three healthy hosts under policy `talk`, seen from host 1:
-storage and leases are fine, host 2 runs the engine. Records of the others grow with every look.
+storage and leases are fine, the engine runs nowhere. Records of the others grow with every look.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from he_fsm.step import Step, step
 from he_fsm.tick import engine_status
 
 NOW = 10_000.0
-OWN = 1
 GOOD = engine_status(LocalVm(VmState.UP, Health.GOOD))
 NONE = engine_status(LocalVm(VmState.ABSENT))
 
@@ -81,9 +80,10 @@ def sighting(
 
 @attrs.frozen(kw_only=True)
 class Scene:
-    """One moment of host 1, as plainly as a test can say it."""
+    """One moment of one host, as plainly as a test can say it."""
 
     state: State
+    own_id: int = 1
     policy: Policy = TALK
     since: float = NOW - 1000
     began_at: float = NOW - 3600
@@ -112,7 +112,7 @@ class Scene:
         return attrs.evolve(self, **changes)
 
     def memory(self) -> Memory:
-        """Give what host 1 remembers."""
+        """Give what the host remembers."""
         newer = 5000 if self.is_superseded else None
         sightings = {
             host_id: sighting(record(host_id, score), newer_timestamp=newer)
@@ -134,9 +134,11 @@ class Scene:
         )
 
     def snapshot(self, now: float = NOW) -> Snapshot:
-        """Give what host 1 sees at *now*."""
-        own = record(OWN, self.own_score, engine=engine_status(LocalVm(self.vm, self.health)))
-        slots: dict[int, Union[HostRecord, SlotProblem]] = {OWN: own}
+        """Give what the host sees at *now*."""
+        own = record(
+            self.own_id, self.own_score, engine=engine_status(LocalVm(self.vm, self.health))
+        )
+        slots: dict[int, Union[HostRecord, SlotProblem]] = {self.own_id: own}
         for host_id, score in self.scores.items():
             if self.is_superseded:
                 slots[host_id] = newer_release(host_id, timestamp=5001)
@@ -146,7 +148,7 @@ class Scene:
         board = Whiteboard(GlobalBlock(self.global_maintenance), slots)
         return Snapshot(
             now=now,
-            host_id=OWN,
+            host_id=self.own_id,
             vm=LocalVm(self.vm, self.health),
             own=own,
             whiteboard=board if self.can_read else None,

@@ -29,13 +29,16 @@ def test_every_public_name_is_there(name: str) -> None:
     assert name in dir(he_fsm)
 
 
-@pytest.mark.parametrize("name", he_fsm.__all__)
+def is_documented(value: object) -> bool:
+    """Whether Python lets a value have words of its own: not one of a policy, a union, a table."""
+    return inspect.isclass(value) or inspect.isfunction(value)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in he_fsm.__all__ if is_documented(getattr(he_fsm, name))]
+)
 def test_every_public_class_and_function_says_what_it_is(name: str) -> None:
-    value = getattr(he_fsm, name)
-    if not (inspect.isclass(value) or inspect.isfunction(value)):
-        # A value, such as a policy: its class says it.
-        value = type(value)
-    text = inspect.getdoc(value)
+    text = inspect.getdoc(getattr(he_fsm, name))
     assert text
     # What a named tuple says when nobody has said anything.
     assert not text.startswith(f"{name}(")

@@ -130,7 +130,7 @@ def _block(outcome: Outcome, view: HostView, *, at_end: bool) -> list[str]:
 
 
 def _is_told(line: str) -> bool:
-    """Leave out of a block what the talk's has not, but for the state and the reason of the score."""
+    """Leave out of a block what the talk's has not, but for state and reason of the score."""
     return not line.startswith("    ") or line.strip().split("=")[0] in _TOLD
 
 

@@ -40,7 +40,7 @@ class EngineStatus:
 
     @property
     def rank(self) -> int:
-        """Order of engine states, 0 (unknown) to 4 (up and good); the engine runs where the highest is."""
+        """Order of engine states, 0 (unknown) to 4 (good); the engine runs where the highest is."""
         if self.vm == "up":
             if self.detail == "Paused":
                 return 2

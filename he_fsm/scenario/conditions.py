@@ -17,7 +17,6 @@ from he_fsm.scenario.forms import (
     Flag,
     Form,
     HostReference,
-    HostReferences,
     Number,
     Schema,
     Text,
@@ -277,7 +276,7 @@ class HostIdsForm:
 
     def schema(self) -> Schema:
         """Give a host or an array of hosts."""
-        return HostReferences().schema()
+        return {"anyOf": [HOST_SCHEMA, {"type": "array", "items": HOST_SCHEMA}]}
 
 
 _HOST_OR_NONE: Final = Alternatives(HostReference(), or_null=True)

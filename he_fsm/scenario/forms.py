@@ -47,11 +47,15 @@ FLAGS: Final[Mapping[str, bool]] = {
 HOST_SCHEMA: Final[Schema] = {"type": ["integer", "string"]}
 
 
-class Form(Protocol):
+class Reader(Protocol):
     """Reads one kind of value."""
 
     def read(self, node: Node, hosts: HostNames) -> Any:
         """Give the value, or raise `ScenarioError` at its place."""
+
+
+class Form(Reader, Protocol):
+    """Reads one kind of value, and can describe it."""
 
     def schema(self) -> Schema:
         """Give the JSON Schema of the value."""
@@ -286,7 +290,7 @@ class Compared:
 class Argument:
     """What may follow a word. `default` is used where nothing follows, if `is_optional`."""
 
-    form: Form
+    form: Reader
     is_optional: bool = False
     default: Any = None
 
@@ -318,10 +322,8 @@ class Phrase:
         """Give the bare words, and a pattern for those with an argument."""
         bare = [word for word, arg in self.words.items() if arg is None or arg.is_optional]
         longer = [word for word, arg in self.words.items() if arg is not None]
-        options: list[Schema] = [{"enum": bare}] if bare else []
-        if longer:
-            options.append({"type": "string", "pattern": f"^({'|'.join(longer)}) .+"})
-        return {"anyOf": options}
+        pattern = f"^({'|'.join(longer)}) .+"
+        return {"anyOf": [{"enum": bare}, {"type": "string", "pattern": pattern}]}
 
 
 @attrs.frozen
@@ -359,16 +361,3 @@ class HostReference:
     def schema(self) -> Schema:
         """Give a number or a text."""
         return {"type": [*HOST_SCHEMA["type"], *(["null"] if self.or_null else [])]}
-
-
-@attrs.frozen
-class HostReferences:
-    """Hosts by id, name, range, `all` or a list of these; gives their names."""
-
-    def read(self, node: Node, hosts: HostNames) -> tuple[str, ...]:
-        """Give the hosts' names."""
-        return hosts.many(node)
-
-    def schema(self) -> Schema:
-        """Give one or many."""
-        return {"anyOf": [HOST_SCHEMA, {"type": "array", "items": HOST_SCHEMA}]}

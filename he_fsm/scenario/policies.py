@@ -127,9 +127,6 @@ def _largest_delay(world: World, scenario: Tree) -> Node:
 
 def _world_node(keys: Iterable[str], scenario: Tree) -> Node:
     """Give the first of some keys of `world` that is written, else the nearest node above."""
-    world = scenario.get("world")
-    if isinstance(world, Tree):
-        for key in keys:
-            if key in world.pairs:
-                return world.pairs[key].value
-    return world or scenario.get("policy") or scenario
+    world = scenario.get("world") or scenario
+    pairs = world.pairs if isinstance(world, Tree) else {}
+    return next((pairs[key].value for key in keys if key in pairs), world)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Optional, Union
 
@@ -18,7 +19,7 @@ def value_between(signals: Signals, name: str, host: str | None, start: float, e
     if name not in TIMED:
         return signals.occurrences(name, host).between(start, end)
     lengths = signals.outages.clipped(start, end)
-    return sum(lengths) if name == "downtime" else max(lengths, default=0.0)
+    return math.fsum(lengths) if name == "downtime" else max(lengths, default=0.0)
 
 
 def totals_of_run(signals: Signals, until: float) -> dict[str, Union[int, float]]:

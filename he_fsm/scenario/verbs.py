@@ -11,13 +11,13 @@ import attrs
 from he_fsm.metadata.layout import SLOT_BYTES
 from he_fsm.scenario.conditions import ConditionsForm
 from he_fsm.scenario.forms import (
+    HOST_SCHEMA,
     Argument,
     Choice,
     Duration,
     Form,
     Fraction,
     HostReference,
-    HostReferences,
     Integer,
     Phrase,
     Schema,
@@ -101,9 +101,25 @@ class BytesForm:
             raise refusal(node, f"a slot has {SLOT_BYTES} bytes, got {len(data)}")
         return data
 
+
+@attrs.frozen
+class EntryHostsForm:
+    """Hosts by id, name, range, `all` or a list of these; 0 is the global slot."""
+
+    def read(self, node: Node, hosts: HostNames) -> tuple[str, ...]:
+        """Give the hosts' names."""
+        parts = node.items if isinstance(node, Sequence) else (node,)
+        if not parts:
+            raise refusal(node, "expected at least one host")
+        names: dict[str, None] = {}
+        for part in parts:
+            is_global = isinstance(part, Scalar) and part.label == str(GLOBAL_SLOT)
+            names.update(dict.fromkeys([str(GLOBAL_SLOT)] if is_global else hosts.many(part)))
+        return tuple(names)
+
     def schema(self) -> Schema:
-        """Give any text."""
-        return {"type": "string"}
+        """Give one or many."""
+        return {"anyOf": [HOST_SCHEMA, {"type": "array", "items": HOST_SCHEMA, "minItems": 1}]}
 
 
 @attrs.frozen
@@ -173,8 +189,8 @@ HOST_MAINTENANCE: Final = ("on", "off")
 
 _COMMON: Final[Mapping[str, Form]] = {
     "at": Duration(),
-    "host": HostReferences(),
-    "hosts": HostReferences(),
+    "host": EntryHostsForm(),
+    "hosts": EntryHostsForm(),
     "every": Duration(positive=True),
     "times": Integer(minimum=1),
     "since": ConditionsForm(),
@@ -196,7 +212,7 @@ class TimelineForm:
         common = {
             key: _COMMON[key].read(pair.value, hosts)
             for key, pair in pairs.items()
-            if key in _COMMON and key not in ("host", "hosts")
+            if key in _COMMON
         }
         if "at" not in common and "since" not in common:
             raise refusal(node, "the key 'at' is missing")
@@ -204,7 +220,7 @@ class TimelineForm:
             raise refusal(pairs["times"].key, "'times' needs 'every' beside it")
         value_node = pairs[verb.value].value
         value = VERBS[verb].form.read(value_node, hosts)
-        names = _hosts_of(pairs, verb, hosts)
+        names = _hosts_of(pairs, verb, common)
         _check_host_or_none(pairs, verb, value, names)
         if "for" in common and (verb is not Verb.SLOT or value[0] == "snapshot"):
             raise refusal(pairs["for"].key, "'for' goes with what overwrites a slot")
@@ -256,25 +272,17 @@ def _the_verb(node: Node, pairs: Mapping[str, Pair]) -> Verb:
     return Verb(found[0])
 
 
-def _hosts_of(pairs: Mapping[str, Pair], verb: Verb, hosts: HostNames) -> tuple[str, ...]:
-    if "host" in pairs and "hosts" in pairs:
+def _hosts_of(pairs: Mapping[str, Pair], verb: Verb, common: Mapping[str, Any]) -> tuple[str, ...]:
+    if "host" in common and "hosts" in common:
         raise refusal(pairs["hosts"].key, "give 'host' or 'hosts', not both")
-    pair = pairs.get("host") or pairs.get("hosts")
-    if pair is None:
-        return ()
-    node = pair.value
-    if isinstance(node, Sequence) and not node.items:
-        raise refusal(node, "expected at least one host")
-    parts = node.items if isinstance(node, Sequence) else (node,)
-    names: dict[str, None] = {}
-    for part in parts:
-        if isinstance(part, Scalar) and part.label == str(GLOBAL_SLOT):
-            if verb is not Verb.SLOT:
-                raise refusal(part, "host 0 is the global slot: only the verb 'slot' is about it")
-            names[part.label] = None
-        else:
-            names.update(dict.fromkeys(hosts.many(part)))
-    return tuple(names)
+    for key in ("host", "hosts"):
+        names: tuple[str, ...] = common.get(key, ())
+        if str(GLOBAL_SLOT) in names and verb is not Verb.SLOT:
+            message = "host 0 is the global slot: only the verb 'slot' is about it"
+            raise refusal(pairs[key].value, message)
+        if names:
+            return names
+    return ()
 
 
 def _check_host_or_none(

@@ -1,4 +1,4 @@
-"""A cluster in memory: time, storage, leases, an engine, faults; the agents run the product's own loop."""
+"""A cluster in memory: time, storage, leases, an engine, faults; agents run the product's loop."""
 
 from __future__ import annotations
 

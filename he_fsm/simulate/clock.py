@@ -1,4 +1,4 @@
-"""A host's clocks: a monotonic one that begins anew at each boot, and a wall clock that may be wrong."""
+"""A host's clocks: a monotonic one that begins anew at each boot, a wall clock that may err."""
 
 from __future__ import annotations
 

@@ -268,7 +268,7 @@ def _other_record(world: World, slot: int, word: str, argument: Any) -> bytes:
 
 
 def _with_score(block: bytes, score: int) -> bytes:
-    """Write any score into a whole block, one that no agent would write too; the checksum is right."""
+    """Write any score into a whole block, even one that no agent would write."""
     fields = block[:RECORD_BYTES].rstrip(b"\0").split(b"|")
     fields[4] = b"%d" % score
     fields[9] = b"00000000"

@@ -1,10 +1,10 @@
 """
 sanlock as it is: host-id leases that are renewed, run out and come back; the engine's lease.
 
-Source: sanlock's `timeouts.h` and `paxos_lease.c`, and measurements on the real daemon: a host renews every
-2 x io_timeout; after 8 x io_timeout without a renewal its own daemon kills the holders of its leases;
-after 8 x io_timeout + the watchdog's time others may take them. An owner that rejoins under the same
-name frees its old leases at once.
+Source: sanlock's `timeouts.h` and `paxos_lease.c`, and measurements on the real daemon: a host
+renews every 2 x io_timeout; after 8 x io_timeout without a renewal its own daemon kills the
+holders of its leases; after 8 x io_timeout + the watchdog's time others may take them. An owner
+that rejoins under the same name frees its old leases at once.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Lockspace:
         self._changed_at = -FOREVER
 
     def free_at(self, owner: Member, time: float, clock: HostClock) -> float:
-        """Give the true time at which the leases of *owner* can be taken by a host with this *clock*."""
+        """Give the true time at which a host with this *clock* can take the leases of *owner*."""
         return owner.last_renewal(time) + self.policy.lease_expiry_s / clock.rate
 
     def join(self, member: Member, time: float) -> bool:

@@ -29,7 +29,7 @@ _LOOPS_FOR_COPIES = 10
 
 
 def skip(world: World, ticks: list[tuple[float, int, SimHost, Agent]], next_event: float) -> None:
-    """Skip to shortly before *next_event*, or the first moment at which an agent's answer may change."""
+    """Skip to shortly before *next_event*, or before an agent's answer may change."""
     times = world.times
     loops_after = _LOOPS_FOR_COPIES if world.damages_slots else _LOOPS_AFTER
     loop_s = times.loop_s + times.jitter_s

@@ -18,7 +18,7 @@ class LoopTimes:
     `PERIOD` loops. Times are in seconds on the clock that the loop is measured by.
     """
 
-    __slots__ = ("_index", "_jitter", "_loop", "_period_s", "_sums", "_start")
+    __slots__ = ("_index", "_jitter", "_loop", "_period_s", "_start", "_sums")
 
     def __init__(self, start: float, loop: float, jitter: float, seed: str) -> None:
         """Draw the jitter by *seed*."""

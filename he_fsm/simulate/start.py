@@ -113,7 +113,7 @@ def _lockspace(world: World, host: SimHost) -> None:
 
 
 def _first_look(world: World, host: SimHost) -> float:
-    """Give when an agent of time 0 looks first: soon after a cold start, anywhere in its loop else."""
+    """Give when an agent of time 0 looks first: soon in a cold start, anywhere in its loop else."""
     draws = random.Random(f"{world.seed}/{host.name}/phase")  # noqa: S311 - a simulation
     span = world.times.jitter_s if world.times.cold else world.times.loop_s
     return draws.random() * span
@@ -182,11 +182,11 @@ def _start_agent(world: World, host: SimHost, first_look: float) -> None:
         }
     agent.alive = alive
     for key in world.wanted_views.get(host.name, ()):
-        judge.observe(0.0, key, _view_before(world, host, agent, key))
+        judge.observe(0.0, key, _view_before(world, agent, key))
     world.look_at(host, agent, first_look)
 
 
-def _view_before(world: World, host: SimHost, agent: Agent, key: tuple[object, ...]) -> object:
+def _view_before(world: World, agent: Agent, key: tuple[object, ...]) -> object:
     """Give what a warm agent sees at time 0."""
     if key[0] == "alive":
         return agent.alive

@@ -1,4 +1,4 @@
-"""A cluster in one process: true time, hosts, storage, leases, one engine, and what befalls them."""
+"""A cluster in one process: true time, hosts, storage, leases, an engine, what befalls them."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ class World:
         host: Optional[SimHost],
         kind: str,
         text: str,
-        **details: Union[str, int, float, bool, None],
+        **details: Union[str, float, bool, None],
     ) -> None:
         """Write down what happens."""
         name = None if host is None else host.name
@@ -225,7 +225,7 @@ class World:
             self.wake(host)
 
     def page_changed(self, host: SimHost) -> None:
-        """The health page on *host* changed: that is no event, the agent finds it at its next look."""
+        """The health page on *host* changed: no event, the agent finds it at its next look."""
         self._truth_changed = True
         host.local_vm = None
 
@@ -273,7 +273,7 @@ class World:
                 self.judge.observe(self.now, key, None)
 
     def stop_agent(self, host: SimHost) -> None:
-        """Stop the agent cleanly: the stopped flag, and the host id given back where no VM needs it."""
+        """Stop the agent cleanly: set the stopped flag, give the host id back if no VM needs it."""
         agent = host.agent
         if agent is None:
             return
@@ -340,7 +340,7 @@ class World:
         host.owes_release = False
 
     def _join_later(self, host: SimHost) -> None:
-        """Joining a free id takes two renewal periods' worth of watching (sanlock: 2 x io_timeout + 1)."""
+        """Join after the time that a free id is watched for (sanlock: 2 x io_timeout + 1 s)."""
         lapse = host.lapse
         boot = host.boot
 

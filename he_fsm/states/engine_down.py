@@ -54,7 +54,7 @@ def why_start(view: View) -> str:
     return f"{view.placement.reason}: start here"
 
 
-def begin_start(view: View, memory: Memory) -> Memory:
+def begin_start(_: View, memory: Memory) -> Memory:
     """Forget the turn: the next start is a new decision."""
     return attrs.evolve(memory, named_since=None, refused_at=None, vm=None)
 
@@ -81,7 +81,8 @@ ROWS = (
         "best_host",
         this_host_should_start,
         State.ENGINE_STARTING,
-        "the engine runs nowhere, this host has the highest score above 0, its turn has come, and the lease can be had",
+        "the engine runs nowhere, this host has the highest score above 0, its turn has come, "
+        "and the lease can be had",
         deeds(StartVm()),
         because=why_start,
         then=begin_start,

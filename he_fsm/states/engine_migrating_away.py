@@ -47,7 +47,7 @@ def why_failed(view: View) -> str:
 def remember_failure(view: View, memory: Memory) -> Memory:
     """Wait before the next try, twice as long each time."""
     moves = memory.moves
-    # The wait follows failures in a row: a success, or peace for twice the longest wait, ends the row.
+    # The wait follows failures in a row: a success, or peace for long enough, ends the row.
     is_new = view.now >= moves.failed_at + 2 * view.policy.migration_backoff_max_s
     failures = 1 if is_new or not moves.failures else moves.failures + 1
     return attrs.evolve(

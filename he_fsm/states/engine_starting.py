@@ -64,7 +64,8 @@ def start_took_too_long(view: View) -> bool:
 
 def why_too_long(view: View) -> str:
     """Say how long."""
-    return f"not healthy {view.policy.start_timeout_s:g} s after the start: shut down; that is a failed start"
+    limit_s = view.policy.start_timeout_s
+    return f"not healthy {limit_s:g} s after the start: shut down; that is a failed start"
 
 
 def count_and_forget_vm(view: View, memory: Memory) -> Memory:

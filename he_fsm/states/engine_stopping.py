@@ -22,7 +22,7 @@ def gone_and_maintenance(view: View) -> bool:
 
 
 def deadline_has_passed(view: View) -> bool:
-    """The VM is still here when it should long be gone; powering off is tried again after a while."""
+    """The VM is still here when it should be gone; powering off is tried again after a while."""
     watch = view.memory.vm
     if watch is not None and watch.power_off_at is not None:
         return view.due(watch.power_off_at + view.policy.power_off_retry_s)

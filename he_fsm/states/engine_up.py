@@ -26,7 +26,7 @@ def why_bad(view: View) -> str:
 
 
 def better_host_holds(view: View) -> bool:
-    """Another living host's score has been better by the threshold for long enough, and no wait is on."""
+    """Another living host has been better by the threshold for long enough, and no wait is on."""
     since = view.memory.better_since
     if since is None or view.vm is not VmState.UP:
         return False

@@ -29,7 +29,7 @@ class State(enum.Enum):
 
 
 _MEANING = {
-    State.UNKNOWN: "the local VM or the storage can't be read, or the agent has just started; hands off",
+    State.UNKNOWN: "VM or storage can't be read, or the agent has just started; hands off",
     State.ENGINE_DOWN: "watching; the engine runs elsewhere or is about to be started",
     State.ENGINE_STARTING: "the VM was started, received or found here; waiting for good health",
     State.ENGINE_UP: "the engine runs here",

@@ -30,7 +30,7 @@ def deeds(*effects: Effect) -> Deeds:
 @attrs.frozen
 class Transition:
     """
-    One declared transition. Rows of a state are tried in order; the first whose guard holds is taken.
+    One declared transition. A state's rows are tried in order; the first that holds is taken.
 
     `name` is unique within the source state and is the trigger of the `transitions` machine.
     `says` is the condition in words, for people who read the table; `because` gives the reason at

@@ -114,7 +114,7 @@ class View:
         return leases.owner_state is OwnerState.FREE
 
     def best_other(self) -> Optional[tuple[int, int]]:
-        """Give the living other host with the highest score above 0 (lowest id of equals), and its score."""
+        """Give the living other host with the highest score above 0 (of equals the lowest id)."""
         best: Optional[tuple[int, int]] = None
         own_id = self.snapshot.host_id
         sightings = self.memory.sightings
@@ -129,7 +129,7 @@ class View:
         return best
 
     def wait_after_moves(self) -> float:
-        """Give the time from which the score may move the VM again; doubles with every move and failure."""
+        """Give the time from which the score may move the VM again."""
         moves = self.memory.moves
         policy = self.policy
         after_failure = self.wait_after_failure()
@@ -146,7 +146,7 @@ class View:
 
 
 def backoff_s(times: int, policy: Policy) -> float:
-    """Give how long to wait after the *times*-th try in a row: a minute, then twice as long each time."""
+    """Give how long to wait after so many tries in a row: twice as long each time."""
     # Past 2**20 the longest wait has long been reached.
     doubled = policy.migration_backoff_s * 2.0 ** min(times - 1, 20)
     return min(doubled, policy.migration_backoff_max_s)

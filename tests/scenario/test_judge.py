@@ -70,6 +70,7 @@ def moved(judge: Judge) -> Judge:
         "{by: 150s, total: {downtime: '>= 50s'}}",
         "{at: 150s, total: {downtime: 50s, longest_outage: 50s}}",
         "{to: 150s, never: true, total: {downtime: '> 50s'}}",
+        "{from: 200s, never: true, total: {downtime: '< 99s'}}",
     ],
 )
 def test_an_expectation_holds(judge_of: JudgeOf, expected: str) -> None:

@@ -21,7 +21,8 @@ scenarios:
     seed: 7
     hosts:
       - {id: 1, hostname: ovirt.localdomain, gateway: 0.5, bridge: off, mem_free: 100,
-         cpu_load: 0.9, mem_load: 0.8, maintenance: yes, powered: true, agent: stopped, watchdog: no, clock: +5h,
+         cpu_load: 0.9, mem_load: 0.8, maintenance: yes,
+         powered: true, agent: stopped, watchdog: no, clock: +5h,
          failed_starts: {count: 2, last: -60s}}
       - id: 2
     engine: {running_on: 1, memory: 2048, health: bad, paused: true}
@@ -69,8 +70,8 @@ def test_every_key_of_a_scenario_is_read() -> None:
     assert first.maintenance
     assert first.until == 600
     assert str(first.place) == "f.yaml:2"
-    assert str(first.expect[0].place) == "f.yaml:19"
-    assert str(first.timeline[0].place) == "f.yaml:16"
+    assert str(first.expect[0].place) == "f.yaml:20"
+    assert str(first.timeline[0].place) == "f.yaml:17"
     assert [h.name for h in second.hosts] == [str(n) for n in range(1, 251)]
 
 
@@ -93,6 +94,12 @@ def test_the_run_ends_ten_minutes_after_the_last_time_mentioned(read: Read) -> N
     repeated = "timeline: [{at: 1h, host: 1, power: off, every: 10s, times: 4}]"
     assert read(repeated).until == 4230
     assert read("expect: [{any: [[{by: 20m, running: 1}], {by: 5m, running: 0}]}]").until == 1800
+
+
+def test_a_whole_number_may_be_written_in_any_way(read: Read) -> None:
+    seeds = [read(f"seed: {text}").seed for text in ("4", "4.0", "'4'", "0x10", "1_000")]
+    assert seeds == [4, 4, 4, 16, 1000]
+    assert read("seed: 12345678901234567890").seed == 12345678901234567890
 
 
 def test_sections_that_hold_nothing_are_empty(read: Read) -> None:

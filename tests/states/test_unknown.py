@@ -1,0 +1,167 @@
+"""`Unknown`: hands off until storage, leases and hypervisor answer; then the facts decide."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import attrs
+import pytest
+
+from he_fsm import TABLE, Health, LeaseView, State, VmState
+from he_fsm.memory import FailedStarts, VmWatch
+from he_fsm.snapshot import OwnerState
+from he_fsm.states.unknown import facts_are_known
+from he_fsm.step import observe
+from tests.scenes import NOW, Scene, around
+
+HERE = State.UNKNOWN
+UNKNOWN = Scene(state=HERE)
+GOOD_BEFORE = VmWatch(since=NOW - 900, was_good=True)
+BLOCKED = FailedStarts(count=3, last_at=NOW - 599)
+NOT_READABLE: list[dict[str, Any]] = [
+    {"can_read": False},
+    {"leases": None},
+    {"leases": LeaseView(joined=False)},
+    {"leases": LeaseView(joined=False, held_by_other=True)},
+    {"vm": VmState.UNKNOWN},
+]
+
+
+def test_the_rows_are_tried_in_this_order() -> None:
+    assert [(row.name, row.to) for row in TABLE[HERE]] == [
+        ("global_maintenance", State.GLOBAL_MAINTENANCE),
+        ("vm_leaving", State.ENGINE_MIGRATING_AWAY),
+        ("vm_stopping", State.ENGINE_STOPPING),
+        ("vm_up", State.ENGINE_UP),
+        ("vm_found_here", State.ENGINE_STARTING),
+        ("maintenance_set", State.LOCAL_MAINTENANCE),
+        ("starts_blocked", State.SCORE_BLOCKED),
+        ("vm_absent", State.ENGINE_DOWN),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("facts", "name"),
+    [
+        ({"global_maintenance": True}, "global_maintenance"),
+        ({"global_maintenance": None, "remembered_global": None}, "global_maintenance"),
+        ({"global_maintenance": None, "remembered_global": True}, "global_maintenance"),
+        ({"global_maintenance": None, "remembered_global": False}, "vm_absent"),
+        ({"vm": VmState.LEAVING}, "vm_leaving"),
+        ({"vm": VmState.STOPPING}, "vm_stopping"),
+        ({"vm": VmState.UP, "health": Health.GOOD}, "vm_up"),
+        ({"vm": VmState.UP, "health": Health.BAD, "watch": GOOD_BEFORE}, "vm_up"),
+        ({"vm": VmState.PAUSED, "watch": GOOD_BEFORE}, "vm_up"),
+        ({"vm": VmState.UP, "health": Health.BAD}, "vm_found_here"),
+        ({"vm": VmState.UP, "health": Health.UNKNOWN}, "vm_found_here"),
+        ({"vm": VmState.STARTING}, "vm_found_here"),
+        ({"vm": VmState.PAUSED}, "vm_found_here"),
+        ({"local_maintenance": True}, "maintenance_set"),
+        ({"failed": BLOCKED}, "starts_blocked"),
+        ({}, "vm_absent"),
+        ({"vm": VmState.ARRIVING}, "vm_absent"),
+        ({"watch": GOOD_BEFORE}, "vm_absent"),
+    ],
+    ids=str,
+)
+def test_the_facts_say_which_state_it_is(facts: dict[str, Any], name: str) -> None:
+    decision = UNKNOWN.but(**facts).step()
+    assert decision.edge is not None
+    assert decision.edge.name == name
+    assert decision.effects == ()
+    assert decision.memory.since == NOW
+
+
+@pytest.mark.parametrize(
+    ("facts", "winner"),
+    [
+        ({"global_maintenance": True, "vm": VmState.LEAVING}, "global_maintenance"),
+        ({"vm": VmState.LEAVING, "health": Health.GOOD, "watch": GOOD_BEFORE}, "vm_leaving"),
+        ({"vm": VmState.STOPPING, "watch": GOOD_BEFORE}, "vm_stopping"),
+        ({"vm": VmState.UP, "watch": GOOD_BEFORE, "local_maintenance": True}, "vm_up"),
+        ({"vm": VmState.STARTING, "local_maintenance": True, "failed": BLOCKED}, "vm_found_here"),
+        ({"local_maintenance": True, "failed": BLOCKED}, "maintenance_set"),
+    ],
+    ids=str,
+)
+def test_of_two_reasons_the_earlier_row_wins(facts: dict[str, Any], winner: str) -> None:
+    assert UNKNOWN.but(**facts).edge() == winner
+
+
+@pytest.mark.parametrize("missing", NOT_READABLE, ids=str)
+@pytest.mark.parametrize("row", TABLE[HERE], ids=lambda row: row.name)
+def test_nothing_is_done_while_something_cannot_be_read(missing: dict[str, Any], row: Any) -> None:
+    for_the_row = {
+        "global_maintenance": {"global_maintenance": True},
+        "vm_leaving": {"vm": VmState.LEAVING},
+        "vm_stopping": {"vm": VmState.STOPPING},
+        "vm_up": {"vm": VmState.UP, "health": Health.GOOD},
+        "vm_found_here": {"vm": VmState.STARTING},
+        "maintenance_set": {"local_maintenance": True},
+        "starts_blocked": {"failed": BLOCKED},
+        "vm_absent": {},
+    }[row.name]
+    scene = UNKNOWN.but(**{**for_the_row, **missing})
+    decision = scene.step()
+    assert (decision.edge, decision.effects) == (None, ())
+    assert decision.memory.state is HERE
+
+
+@pytest.mark.parametrize(
+    ("missing", "why"),
+    [
+        ({"vm": VmState.UNKNOWN, "can_read": False}, "the hypervisor does not answer"),
+        ({"can_read": False}, "the storage can't be read"),
+        ({"leases": None}, "the lease manager does not answer"),
+        ({"leases": LeaseView(joined=False)}, "this host does not hold its host id"),
+        (
+            {"leases": LeaseView(joined=False, held_by_other=True)},
+            "host id 1 is held by another host",
+        ),
+    ],
+    ids=str,
+)
+def test_what_is_missing_is_said(missing: dict[str, Any], why: str) -> None:
+    assert UNKNOWN.but(**missing).step().reason == why
+
+
+@around
+def test_a_block_that_has_expired_is_none(late_s: float, is_due: bool) -> None:
+    failed = FailedStarts(count=3, last_at=NOW - 600 - late_s)
+    assert UNKNOWN.but(failed=failed).edge() == ("vm_absent" if is_due else "starts_blocked")
+
+
+def test_fewer_failed_starts_than_the_limit_do_not_block() -> None:
+    assert UNKNOWN.but(failed=FailedStarts(count=2, last_at=NOW)).edge() == "vm_absent"
+
+
+@pytest.mark.parametrize("vm", [VmState.UP, VmState.PAUSED, VmState.STARTING])
+def test_lesson_b21_an_agent_that_restarts_beside_a_vm_in_trouble_keeps_its_deadline(
+    vm: VmState,
+) -> None:
+    watch = VmWatch(since=NOW - 900, was_good=True, bad_since=NOW - 200, paused_since=NOW - 30)
+    saved = attrs.evolve(UNKNOWN.memory(), state=State.ENGINE_UP, vm=watch)
+    after = saved.after_restart(NOW)
+    scene = UNKNOWN.but(vm=vm, health=Health.BAD, watch=after.vm)
+    found = scene.step().memory.vm
+    assert found is not None
+    assert found.bad_since == NOW - 200
+    assert found.paused_since == (NOW - 30 if vm is VmState.PAUSED else None)
+
+
+def test_a_vm_that_is_first_seen_in_this_state_was_not_started_here() -> None:
+    found = UNKNOWN.but(vm=VmState.STARTING).step().memory.vm
+    assert found == VmWatch(since=NOW, started_here=False)
+
+
+@pytest.mark.parametrize("owner", [None, 1, 2])
+def test_who_holds_the_engines_lease_does_not_matter_here(owner: Optional[int]) -> None:
+    leases = LeaseView(owner=owner, owner_state=OwnerState.LIVE)
+    assert UNKNOWN.but(leases=leases).edge() == "vm_absent"
+
+
+@pytest.mark.parametrize(("missing"), [{}, *NOT_READABLE], ids=str)
+def test_the_facts_are_known_only_if_all_of_them_are(missing: dict[str, Any]) -> None:
+    scene = UNKNOWN.but(**missing)
+    view = observe(scene.memory(), scene.snapshot(), scene.policy)
+    assert facts_are_known(view) is (missing == {})
