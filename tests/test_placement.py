@@ -122,6 +122,14 @@ def test_a_host_that_could_not_be_better_is_not_waited_for(score: int) -> None:
     assert (plan.hosts, plan.waits_for) == ((1,), ())
 
 
+def test_a_pending_host_that_is_as_good_has_its_turn_among_the_others() -> None:
+    plan = place(record(1), record(2), record(3), record(4, 2399), pending=(2, 4))
+    assert (plan.hosts, plan.turns) == ((1, 3), (1, 2, 3))
+    assert place(record(1), record(2)).turns == (1, 2)
+    assert place(record(1, 0), record(2, 0), pending=(2,)).turns == ()
+    assert place(record(1, 1000), record(2), pending=(2,)).turns == ()
+
+
 def test_an_engine_that_runs_is_more_than_a_host_that_could_be_better() -> None:
     plan = place(record(1, 1000, engine=GOOD), record(2, 2400), pending=(2,))
     assert (plan.engine_on, plan.waits_for) == (1, ())

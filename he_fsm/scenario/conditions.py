@@ -33,21 +33,11 @@ from he_fsm.scenario.matching import (
 )
 from he_fsm.scenario.nodes import Node, Scalar, Sequence, describe, is_null, refusal
 from he_fsm.scenario.units import Comparison
+from he_fsm.states.names import State
 
 ENGINE_WORDS: Final = ("good", "bad", "paused", "starting", "migrating", "stopping", "down")
 VM_WORDS: Final = ("up", "down", "unknown")
-# The states of the table, as docs/design.md names them.
-STATE_NAMES: Final = (
-    "EngineDown",
-    "EngineStarting",
-    "EngineUp",
-    "EngineMigratingAway",
-    "EngineStopping",
-    "LocalMaintenance",
-    "ScoreBlocked",
-    "GlobalMaintenance",
-    "Unknown",
-)
+STATE_NAMES: Final = tuple(state.value for state in State)
 
 
 @attrs.frozen

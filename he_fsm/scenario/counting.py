@@ -40,9 +40,10 @@ def read_totals(node: Node, hosts: HostNames) -> dict[str, Comparison]:
     return {key: TOTAL_FORMS[key].read(pair.value, hosts) for key, pair in pairs.items()}
 
 
-def totals_schema() -> Schema:
-    """Give the schema of what stands after `total`."""
-    return {**keys_schema(TOTAL_FORMS), "minProperties": 1}
+def totals_schema(narrowing: Mapping[str, Schema] | None = None) -> Schema:
+    """Give the schema of what stands after `total`: what is counted, and what narrows that."""
+    keys = keys_schema(TOTAL_FORMS)
+    return {**keys, "properties": {**keys["properties"], **(narrowing or {})}, "minProperties": 1}
 
 
 def host_of_total(name: str, host: str | None) -> str | None:

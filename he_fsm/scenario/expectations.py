@@ -30,6 +30,8 @@ _TIMES: Final[Mapping[str, Form]] = {
 _KEYS: Final = (*_TIMES, "total", "host", "any", *CONDITIONS)
 # The keys that can't stand beside each other, and those that need another.
 _APART: Final = (("at", "by"), ("at", "from"), ("at", "to"), ("by", "from"), ("by", "to"))
+# What narrows a total stands beside it, or in it.
+_NARROWING: Final = ("from", "to", "window", "host")
 _NEEDS: Final = {"after": "by", "host": "total", "window": "total"}
 
 
@@ -46,7 +48,7 @@ class ExpectationForm:
 
     def read(self, node: Node, hosts: HostNames) -> Expectation:
         """Give the expectation."""
-        pairs = known_pairs(node, _KEYS, "an entry like {by: 3m, engine_on: 2}")
+        pairs = _beside_total(known_pairs(node, _KEYS, "an entry like {by: 3m, engine_on: 2}"))
         times = {
             key: _TIMES[key].read(pair.value, hosts) for key, pair in pairs.items() if key in _TIMES
         }
@@ -111,10 +113,12 @@ class ExpectationForm:
         """Give an object; `#/$defs/expectation` is this schema, as `any` needs it."""
         entry = {"$ref": "#/$defs/expectation"}
         together = {"type": "array", "items": entry, "minItems": 1}
+        narrowing = {key: form.schema() for key, form in _TIMES.items() if key in _NARROWING}
+        narrowing["host"] = HOST_SCHEMA
         properties: dict[str, Any] = {
             **{key: form.schema() for key, form in _TIMES.items()},
             **{key: form.schema() for key, form in CONDITIONS.items()},
-            "total": totals_schema(),
+            "total": totals_schema(narrowing),
             "host": HOST_SCHEMA,
             "any": {"type": "array", "items": {"anyOf": [entry, together]}, "minItems": 1},
         }
@@ -132,6 +136,23 @@ class ExpectationForm:
             "additionalProperties": False,
             "anyOf": [any_alone, plain],
         }
+
+
+def _beside_total(pairs: Mapping[str, Pair]) -> dict[str, Pair]:
+    """Take what narrows a total out of it: it means the same beside it."""
+    found = dict(pairs)
+    total = found.get("total")
+    inside = total.value.pairs if total is not None and isinstance(total.value, Tree) else {}
+    if total is None or not any(key in inside for key in _NARROWING):
+        return found
+    for key in _NARROWING:
+        if key in inside:
+            if key in found:
+                raise refusal(inside[key].key, f"'{key}' stands beside 'total' as well")
+            found[key] = inside[key]
+    plain = {key: pair for key, pair in inside.items() if key not in _NARROWING}
+    found["total"] = Pair(total.key, Tree(total.value.place, total.value.path, plain))
+    return found
 
 
 def _check_keys(node: Node, pairs: Mapping[str, Pair], times: Mapping[str, Any]) -> None:
@@ -183,13 +204,13 @@ def latest_time(expectation: Expectation) -> float:
 
 
 def check_within(expectation: Expectation, node: Node, until: float) -> None:
-    """Refuse a time after the end of the run; one that counts from `since` can't be known yet."""
+    """Refuse what would begin after the end of the run; from `since` on that can't be known yet."""
     tree = as_mapping(node, "an entry")
     for entry_node, entry in _alternatives(expectation, tree):
         check_within(entry, entry_node, until)
     if expectation.since or expectation.alternatives:
         return
-    for key in ("at", "by", "after", "from", "to"):
+    for key in ("at", "after", "from"):
         value = tree.get(key)
         if value is not None and Duration().read(value, HostNames()) > until:
             raise refusal(value, f"this is after the run ends (until: {until:g} s)")

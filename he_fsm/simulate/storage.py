@@ -50,7 +50,7 @@ class Storage:
         self._masks: dict[int, bytes] = {}
 
     def write(self, slot: int, block: bytes, time: float, delay_s: float = 0.0) -> None:
-        """Write a whole slot; seen after the latency and *delay_s*, never before an earlier write."""
+        """Write a whole slot; it is seen after latency and delay, never before an earlier write."""
         at = max(time + self._latency_s + delay_s, self._last_visible_at.get(slot, 0.0))
         self._last_visible_at[slot] = at
         torn = self._torn.pop(slot, None) if self._torn else None

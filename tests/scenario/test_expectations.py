@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
+import attrs
 import pytest
 
 from he_fsm.scenario import Expectation, Kind, Scenario, Seen
@@ -120,6 +121,21 @@ def test_totals_stand_over_a_time_or_up_to_a_moment(read: Read) -> None:
     assert not up_to.totals
 
 
+def test_what_narrows_a_total_may_stand_in_it(read: Read) -> None:
+    inside = expectation_of(read, "total: {starts: 1, from: 1m, to: 2m, host: 1, window: 30s}")
+    beside = expectation_of(read, "from: 1m, to: 2m, host: 1, window: 30s, total: {starts: 1}")
+    assert attrs.evolve(inside, text="") == attrs.evolve(beside, text="")
+
+
+def test_what_narrows_a_total_stands_in_one_place(refusal: Callable[..., str]) -> None:
+    said = refusal("expect:\n  - {from: 1m, total: {starts: 1, from: 2m}}")
+    assert "'from' stands beside 'total' as well" in said
+
+
+def test_an_end_after_the_run_is_the_end_of_the_run(read: Read) -> None:
+    assert expectation_of(read, "by: 2h, running: 1").end == 7200
+
+
 def test_since_may_count_up_to_then(read: Read) -> None:
     made = expectation_of(
         read, "since: {host: 1, total: {failed_starts: 3}}, by: 15s, score: {1: 0}"
@@ -156,7 +172,7 @@ def test_any_takes_entries_and_lists_of_them(read: Read) -> None:
         ("by: 5s, window: 3s, total: {starts: 1}", "'window' goes with a total over"),
         ("from: 5s, window: 3s, running: 1", "'window' goes with 'total'"),
         ("at: 61m, running: 1", "after the run ends"),
-        ("any: [{at: 1, running: 1}, [{to: 2h, running: 1}]]", "after the run ends"),
+        ("any: [{at: 1, running: 1}, [{from: 2h, running: 1}]]", "after the run ends"),
         ("by: 5s, engin: good", "unknown key, did you mean 'engine'?"),
         ("by: 5s, engine: god", "unknown word 'god', did you mean 'good'?"),
         ("by: 5s, engine: []", "at least one value"),

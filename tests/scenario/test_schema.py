@@ -127,4 +127,5 @@ def test_every_verb_condition_and_total_is_in_the_schema() -> None:
     expectation = json_schema()["$defs"]["expectation"]["properties"]
     assert {verb.value for verb in VERBS} <= set(entry)
     assert set(CONDITIONS) <= set(expectation)
-    assert set(expectation["total"]["properties"]) == set(TOTAL_FORMS)
+    narrowing = {"from", "to", "window", "host"}
+    assert set(expectation["total"]["properties"]) == {*TOTAL_FORMS, *narrowing}
