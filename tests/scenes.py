@@ -24,6 +24,7 @@ from he_fsm.states.names import State
 from he_fsm.step import Step, step
 from he_fsm.tick import engine_status
 
+# The present moment of every scene and situation: long enough after the clock began.
 NOW = 10_000.0
 GOOD = engine_status(LocalVm(VmState.UP, Health.GOOD))
 NONE = engine_status(LocalVm(VmState.ABSENT))

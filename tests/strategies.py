@@ -35,14 +35,13 @@ from he_fsm.snapshot import (
 )
 from he_fsm.states.names import State
 from he_fsm.tick import engine_status
+from tests.scenes import NOW
 
 T = TypeVar("T")
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 Content = Union[HostRecord, SlotProblem, None]
 
 GRID_S = 0.25
-# The present moment of every situation: long enough after the clock began.
-NOW = 4096.0
 # Equal hosts start a part of this apart: it can be divided by 1, 2 and 3 without leaving the grid.
 STAGGER_UNIT_S = 6 * GRID_S
 

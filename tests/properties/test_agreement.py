@@ -28,8 +28,8 @@ from he_fsm import (
 from he_fsm.effects import StartVm
 from he_fsm.memory import Sighting
 from he_fsm.metadata.codec import GlobalBlock
-from tests.scenes import NONE
-from tests.strategies import NOW, Cluster, clusters
+from tests.scenes import NONE, NOW
+from tests.strategies import Cluster, clusters
 
 # Long enough for every host to have looked around, and for every turn to have come.
 PATIENCE_S = 1000.0

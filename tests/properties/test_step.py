@@ -1,0 +1,507 @@
+"""`step` is pure and total, follows the table, tells truly when to look again, and is safe."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Callable
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from transitions import MachineError
+
+from he_fsm import (
+    TABLE,
+    Health,
+    HostRecord,
+    LeaseView,
+    LocalVm,
+    Memory,
+    OwnerState,
+    Snapshot,
+    State,
+    Step,
+    VmState,
+    build_machine,
+    fire,
+    step,
+)
+from he_fsm.effects import (
+    CancelMigration,
+    Effect,
+    MigrateVm,
+    Notify,
+    PowerOffVm,
+    ShutDownVm,
+    StartVm,
+    StopAgent,
+)
+from he_fsm.memory import FailedStarts, VmWatch
+from he_fsm.states import guards
+from he_fsm.states.table import ROWS
+from he_fsm.step import observe
+from tests.scenes import NOW, Scene
+from tests.strategies import (
+    FREE_LEASE,
+    GRID_S,
+    NO_MAINTENANCE,
+    Situation,
+    policies,
+    situations,
+)
+
+# More edges than this at one moment would be a circle.
+CHAIN_MAX = 12
+HORIZON_S = 64.0
+
+anything = situations()
+# Policies with times of seconds: everything that is to happen does so within the horizon.
+quick = situations(policies_of=policies())
+starting = situations(states_of=st.just(State.ENGINE_DOWN))
+moving = situations(states_of=st.just(State.ENGINE_UP))
+
+
+def decide(situation: Situation) -> Step:
+    return step(situation.memory, situation.snapshot, situation.policy)
+
+
+# Pure and total.
+
+
+@given(situation=anything)
+def test_step_gives_the_same_for_the_same_and_leaves_its_arguments_alone(
+    situation: Situation,
+) -> None:
+    before = copy.deepcopy(situation)
+    first = decide(situation)
+    assert situation == before
+    assert decide(situation) == first
+    assert decide(before) == first
+
+
+_times = st.floats(allow_nan=True) | st.integers(-10, 10).map(float)
+_times_or_none = st.none() | _times
+_finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(situation=anything, now=_finite, data=st.data())
+def test_no_snapshot_and_no_memory_makes_step_raise(
+    situation: Situation, now: float, data: st.DataObject
+) -> None:
+    """Times of any kind: of another boot, of the future, none at all."""
+    memory, leases = situation.memory, situation.snapshot.leases
+    draw = data.draw
+    vm = memory.vm or VmWatch(since=0.0)
+    wild = attrs.evolve(
+        memory,
+        since=draw(_times),
+        began_at=draw(_times),
+        read_at=draw(_times_or_none),
+        failed=attrs.evolve(memory.failed, last_at=draw(_times)),
+        vm=attrs.evolve(
+            vm,
+            since=draw(_times),
+            bad_since=draw(_times_or_none),
+            paused_since=draw(_times_or_none),
+            power_off_at=draw(_times_or_none),
+        ),
+        moves=attrs.evolve(memory.moves, failed_at=draw(_times), moved_at=draw(_times)),
+        better_since=draw(_times_or_none),
+        named_since=draw(_times_or_none),
+        refused_at=draw(_times_or_none),
+    )
+    snapshot = attrs.evolve(
+        situation.snapshot,
+        now=now,
+        leases=None if leases is None else attrs.evolve(leases, free_at=draw(_times_or_none)),
+    )
+    decision = step(wild, snapshot, situation.policy)
+    assert isinstance(decision, Step)
+    assert decision.reason
+
+
+# The table.
+
+
+@given(situation=anything)
+def test_only_declared_edges_are_taken_and_the_first_that_holds(situation: Situation) -> None:
+    decision = decide(situation)
+    rows = TABLE[situation.memory.state]
+    view = observe(situation.memory, situation.snapshot, situation.policy)
+    holding = [row for row in rows if row.when(view)]
+    assert decision.edge == (holding[0] if holding else None)
+    if decision.edge is None:
+        assert decision.memory.state is situation.memory.state
+        assert decision.memory.since == situation.memory.since
+    else:
+        assert decision.memory.state is decision.edge.to
+        assert decision.memory.since == NOW
+
+
+@given(situation=anything)
+def test_the_machine_accepts_every_decision_and_arrives_where_step_does(
+    situation: Situation,
+) -> None:
+    decision = decide(situation)
+    machine = build_machine()
+    machine.set_state(situation.memory.state.value)
+    if decision.edge is not None:
+        fire(machine, decision.edge)
+    assert machine.state == decision.memory.state.value
+    for row in ROWS:
+        if row.source is not decision.memory.state:
+            with pytest.raises(MachineError):
+                fire(machine, row)
+
+
+@given(situation=anything)
+def test_effects_come_with_edges_alone_and_people_are_told_what_the_table_says(
+    situation: Situation,
+) -> None:
+    decision = decide(situation)
+    told = [effect for effect in decision.effects if isinstance(effect, Notify)]
+    edge = decision.edge
+    if edge is None:
+        assert decision.effects == ()
+        return
+    if edge.notifies:
+        assert told == [Notify(f"{edge.source.value}-{edge.to.value}: {decision.reason}")]
+    else:
+        assert told == []
+    assert bool(edge.does) is (len(decision.effects) > len(told))
+
+
+# When to look again.
+
+Next = Callable[[float, Step], float]
+Event = tuple[float, str, tuple[Effect, ...]]
+
+
+def vm_after(vm: LocalVm, effects: tuple[Effect, ...]) -> LocalVm:
+    """Let the VM follow its orders at once, and stay as it is where there are none."""
+    states = {
+        StartVm: VmState.STARTING,
+        ShutDownVm: VmState.STOPPING,
+        PowerOffVm: VmState.ABSENT,
+        MigrateVm: VmState.LEAVING,
+        CancelMigration: VmState.UP,
+    }
+    for effect in effects:
+        state = states.get(type(effect))
+        vm = vm if state is None else attrs.evolve(vm, state=state)
+    return vm
+
+
+def grown(snapshot: Snapshot, now: float) -> Snapshot:
+    """Let every other host's record have grown, as it does where the hosts live."""
+    board = snapshot.whiteboard
+    if board is None:
+        return snapshot
+    slots = {
+        host_id: attrs.evolve(content, timestamp=10 + int(now / GRID_S))
+        if isinstance(content, HostRecord)
+        else content
+        for host_id, content in board.slots.items()
+    }
+    return attrs.evolve(snapshot, whiteboard=attrs.evolve(board, slots=slots))
+
+
+def run(
+    situation: Situation,
+    next_look: Next,
+    *,
+    horizon_s: float = HORIZON_S,
+    others_live: bool = False,
+    follow: Callable[[LocalVm, tuple[Effect, ...]], LocalVm] = vm_after,
+) -> list[Event]:
+    """
+    Let a host look again and again while nothing changes but the time and what it orders itself.
+
+    Gives each edge with its time and effects. After an edge it looks again at once; results are
+    told once; an agent that stopped looks no more.
+    """
+    memory, snapshot, now = situation.memory, situation.snapshot, NOW
+    events: list[Event] = []
+    at_once = 0
+    while now <= NOW + horizon_s:
+        seen = attrs.evolve(snapshot, now=now)
+        decision = step(memory, grown(seen, now) if others_live else seen, situation.policy)
+        memory = decision.memory
+        snapshot = attrs.evolve(snapshot, vm=follow(snapshot.vm, decision.effects), results=())
+        if decision.edge is not None:
+            events.append((now, decision.edge.label, decision.effects))
+            at_once += 1
+            assert at_once <= CHAIN_MAX, events
+            if any(isinstance(effect, StopAgent) for effect in decision.effects):
+                break
+            continue
+        at_once = 0
+        later = next_look(now, decision)
+        assert later > now
+        now = later
+    return events
+
+
+def often(now: float, _: Step) -> float:
+    return now + GRID_S
+
+
+def when_told(_: float, decision: Step) -> float:
+    return decision.wake_at
+
+
+def when_idle(_: float, decision: Step) -> float:
+    return decision.idle_until
+
+
+@given(situation=anything)
+def test_when_to_look_again_is_later_than_now_and_after_an_edge_at_once(
+    situation: Situation,
+) -> None:
+    decision = decide(situation)
+    if decision.edge is None:
+        assert NOW < decision.wake_at <= decision.idle_until
+        assert decision.wake_at == min(decision.idle_until, decision.liveness.changes_at)
+    else:
+        assert decision.wake_at == decision.idle_until == NOW
+
+
+@given(situation=quick)
+def test_looking_only_when_told_shows_the_same_as_looking_all_the_time(
+    situation: Situation,
+) -> None:
+    assert run(situation, when_told) == run(situation, often)
+
+
+@given(situation=quick)
+def test_while_the_others_live_idle_times_can_be_skipped(situation: Situation) -> None:
+    told = run(situation, when_idle, others_live=True)
+    assert told == run(situation, often, others_live=True)
+
+
+FAILING = LeaseView(owner=3, owner_state=OwnerState.FAILING, free_at=NOW + 101.5)
+LONG_SCENES = [
+    Scene(state=State.UNKNOWN),
+    Scene(state=State.ENGINE_DOWN, began_at=NOW - 3, own_id=7),
+    Scene(state=State.ENGINE_DOWN, leases=FAILING),
+    Scene(state=State.ENGINE_UP, vm=VmState.UP, health=Health.BAD),
+    Scene(state=State.ENGINE_UP, vm=VmState.PAUSED),
+    Scene(state=State.ENGINE_UP, vm=VmState.UP, own_score=100),
+    Scene(state=State.ENGINE_UP, vm=VmState.UP, local_maintenance=True),
+    Scene(state=State.ENGINE_STOPPING, vm=VmState.STOPPING),
+    Scene(state=State.SCORE_BLOCKED, failed=FailedStarts(count=3, last_at=NOW - 7)),
+]
+
+
+@pytest.mark.parametrize("scene", LONG_SCENES, ids=lambda scene: scene.state.value)
+@pytest.mark.parametrize("others_live", [True, False])
+def test_policy_talk_shows_the_same_whether_it_looks_often_or_when_told(
+    scene: Scene, others_live: bool
+) -> None:
+    """As above, for the times of policy `talk`: 700 s, looked at every quarter of a second."""
+    situation = Situation(
+        memory=scene.but(since=NOW - 5).memory(), snapshot=scene.snapshot(), policy=scene.policy
+    )
+    next_look = when_idle if others_live else when_told
+    events = run(situation, next_look, horizon_s=700.0, others_live=others_live)
+    assert events
+    assert events == run(situation, often, horizon_s=700.0, others_live=others_live)
+
+
+# Safety.
+
+
+@given(situation=starting | anything)
+def test_an_engine_is_started_only_where_and_when_it_may_be(situation: Situation) -> None:
+    decision = decide(situation)
+    if StartVm() not in decision.effects:
+        return
+    snapshot, policy = situation.snapshot, situation.policy
+    assert snapshot.own is not None
+    assert 0 < snapshot.own.score <= policy.score_max
+    assert snapshot.vm.state is VmState.ABSENT
+    assert snapshot.whiteboard is not None
+    assert snapshot.leases is not None
+    assert snapshot.leases.joined
+    assert not snapshot.local_maintenance
+    assert decision.memory.global_maintenance is False
+    assert decision.memory.failed.count < policy.failed_starts_max
+    assert NOW >= situation.memory.began_at + policy.settle_s
+    leases = snapshot.leases
+    if leases.owner not in {None, snapshot.host_id}:
+        assert leases.owner_state is not OwnerState.LIVE
+        if leases.owner_state is OwnerState.FAILING:
+            assert leases.free_at is not None
+            assert leases.free_at <= NOW
+    plan = decision.placement
+    assert snapshot.host_id in plan.hosts
+    assert plan.engine_on is None
+    assert not plan.waits_for
+
+
+# Take one condition of a start away: nothing is started.
+FORBIDDEN: dict[str, Callable[[Snapshot], dict[str, Any]]] = {
+    "storage": lambda _: {"whiteboard": None},
+    "lease manager": lambda _: {"leases": None},
+    "host id": lambda _: {"leases": attrs.evolve(FREE_LEASE, joined=False)},
+    "lease": lambda seen: {
+        "leases": attrs.evolve(
+            FREE_LEASE, owner=seen.host_id % 2000 + 1, owner_state=OwnerState.LIVE
+        )
+    },
+    "VM": lambda _: {"vm": LocalVm(VmState.UP)},
+    "arriving": lambda _: {"vm": LocalVm(VmState.ARRIVING)},
+    "hypervisor": lambda _: {"vm": LocalVm(VmState.UNKNOWN)},
+    "local maintenance": lambda _: {"local_maintenance": True},
+    "score": lambda seen: {"own": attrs.evolve(seen.own, score=0)},  # type: ignore[type-var]
+    "record": lambda _: {"own": None},
+    "global maintenance": lambda seen: {
+        "whiteboard": attrs.evolve(
+            seen.whiteboard,  # type: ignore[type-var]
+            global_block=attrs.evolve(NO_MAINTENANCE, maintenance=True),
+        )
+    },
+}
+
+
+def made_ready(situation: Situation) -> Situation:
+    """Give the situation with everything as it has to be for a start of the best host."""
+    snapshot = situation.snapshot
+    scene = Scene(state=State.ENGINE_DOWN, own_id=snapshot.host_id, scores={}, policy=situation.policy)
+    ready = scene.but(own_score=max(1, situation.policy.score_max)).snapshot(NOW)
+    memory = attrs.evolve(
+        situation.memory,
+        state=State.ENGINE_DOWN,
+        began_at=NOW - 1000,
+        sightings={},
+        global_maintenance=False,
+        failed=scene.failed,
+        refused_at=None,
+    )
+    return attrs.evolve(situation, memory=memory, snapshot=ready)
+
+
+@given(situation=quick, name=st.sampled_from(sorted(FORBIDDEN)))
+def test_one_missing_condition_is_enough_to_start_nothing(
+    situation: Situation, name: str
+) -> None:
+    if situation.policy.score_max == 0:
+        return
+    ready = made_ready(situation)
+    assert StartVm() in decide(ready).effects
+    snapshot = attrs.evolve(ready.snapshot, **FORBIDDEN[name](ready.snapshot))
+    assert StartVm() not in decide(attrs.evolve(ready, snapshot=snapshot)).effects
+
+
+@given(situation=moving | anything)
+def test_the_vm_is_moved_to_a_living_host_with_a_score_and_only_while_it_is_up(
+    situation: Situation,
+) -> None:
+    decision = decide(situation)
+    for effect in decision.effects:
+        if isinstance(effect, MigrateVm):
+            record = decision.memory.sightings[effect.target].record
+            assert effect.target != situation.snapshot.host_id
+            assert effect.target in decision.liveness.alive
+            assert record is not None
+            assert 0 < record.score <= situation.policy.score_max
+            assert not record.stopped
+            assert situation.snapshot.vm.state is VmState.UP
+            assert decision.memory.moves.target == effect.target
+
+
+@given(situation=anything)
+def test_in_global_maintenance_nothing_at_all_is_done(situation: Situation) -> None:
+    """Nor where slot 0 was never readable; not even a notification."""
+    decision = decide(situation)
+    if decision.memory.global_maintenance is not False:
+        assert decision.effects == ()
+        assert decision.memory.state in {State.GLOBAL_MAINTENANCE, State.UNKNOWN}
+
+
+@given(situation=anything)
+def test_what_cannot_be_seen_is_not_touched(situation: Situation) -> None:
+    """Storage, leases or hypervisor silent: no order is given, whatever the state."""
+    view = observe(situation.memory, situation.snapshot, situation.policy)
+    if guards.facts_are_missing(view):
+        for effect in decide(situation).effects:
+            assert isinstance(effect, (Notify, StopAgent))
+
+
+@given(situation=anything)
+def test_a_vm_that_is_not_here_is_neither_stopped_nor_moved(situation: Situation) -> None:
+    vm = situation.snapshot.vm.state
+    orders = {type(effect) for effect in decide(situation).effects}
+    if vm in {VmState.ABSENT, VmState.ARRIVING, VmState.UNKNOWN}:
+        assert not orders & {ShutDownVm, PowerOffVm, MigrateVm, CancelMigration}
+    else:
+        assert not orders & {StartVm, StopAgent}
+
+
+@given(situation=anything)
+def test_only_rows_that_say_so_count_failed_starts(situation: Situation) -> None:
+    decision = decide(situation)
+    before = observe(situation.memory, situation.snapshot, situation.policy).memory.failed
+    if decision.edge is not None and decision.edge.counts_failed_start:
+        assert decision.memory.failed.count == before.count + 1
+        assert decision.memory.failed.last_at == NOW
+    else:
+        assert decision.memory.failed.count <= before.count
+
+
+# Liveness of the machine itself: it gets out of everything.
+
+
+@given(situation=quick)
+def test_lesson_b37_a_lone_healthy_host_ends_up_starting_the_engine_whatever_it_remembers(
+    situation: Situation,
+) -> None:
+    if situation.policy.score_max == 0:
+        return
+    ready = made_ready(situation).snapshot
+    memory = attrs.evolve(situation.memory, sightings={})
+    begun = attrs.evolve(situation, memory=memory, snapshot=ready)
+    effects = [effect for _, _, effects in run(begun, when_told) for effect in effects]
+    assert StartVm() in effects
+
+
+def hanging(vm: LocalVm, effects: tuple[Effect, ...]) -> LocalVm:
+    """Follow orders, but for a shutdown: the guest hangs."""
+    return vm_after(vm, tuple(effect for effect in effects if effect != ShutDownVm()))
+
+
+_vms_here = st.sampled_from(
+    [VmState.STARTING, VmState.UP, VmState.PAUSED, VmState.STOPPING, VmState.LEAVING]
+)
+
+
+@given(situation=quick, state=_vms_here)
+def test_lesson_b37_a_vm_that_never_gets_well_is_ended_whatever_the_host_remembers(
+    situation: Situation, state: VmState
+) -> None:
+    scene = Scene(
+        state=State.UNKNOWN,
+        own_id=situation.snapshot.host_id,
+        scores={},
+        vm=state,
+        health=Health.BAD,
+        policy=situation.policy,
+    )
+    memory = attrs.evolve(situation.memory, sightings={}, global_maintenance=False)
+    begun = attrs.evolve(situation, memory=memory, snapshot=scene.snapshot(NOW))
+    events = run(begun, when_told, follow=hanging, horizon_s=4 * HORIZON_S)
+    assert PowerOffVm() in [effect for _, _, effects in events for effect in effects]
+
+
+@given(situation=quick)
+def test_a_memory_of_another_boot_never_stops_a_host(situation: Situation) -> None:
+    """After a restart or a boot the machine begins in `Unknown` and finds its way."""
+    policy = situation.policy
+    restarted = situation.memory.after_restart(NOW)
+    booted = situation.memory.after_boot(NOW, stopped_at=NOW + 500)
+    for memory in (restarted, booted, Memory.beginning(NOW)):
+        assert memory.state is State.UNKNOWN
+        begun = attrs.evolve(situation, memory=memory)
+        assert step(memory, situation.snapshot, policy).memory.state in set(State)
+        run(begun, when_told)
