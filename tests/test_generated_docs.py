@@ -1,4 +1,4 @@
-"""The documentation that the code itself can say is what the code says: `make diagram` writes it."""
+"""Those parts of the documentation that the code can say are what it says: `make diagram`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def test_the_page_about_the_states_has_every_state_and_every_edge() -> None:
     for state, rows in TABLE.items():
         assert f"| `{state.value}` | {state.meaning} |" in page
         for row in rows:
-            assert f"| `{row.source.value}` | `{row.name}` | `{row.to.value}` | {row.says} |" in page
+            assert (
+                f"| `{row.source.value}` | `{row.name}` | `{row.to.value}` | {row.says} |" in page
+            )
 
 
 def test_what_the_small_diagram_leaves_out_is_reached_from_everywhere() -> None:

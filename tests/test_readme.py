@@ -1,4 +1,4 @@
-"""What README and docs show: programs and commands run and print what is written, links lead somewhere."""
+"""README and docs: programs and commands run and print what is written, links lead somewhere."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ PRINTED = re.compile(r"^ *print\(.*\)  # (.+)$", re.MULTILINE)
 STATUS = re.compile(r"# exit status (\d+)$")
 # What a reader's commands may need; they write beside these, not into the project.
 SHARED = ("docs", "examples", "tests")
+# A page that shows one scenario file and calls it so later.
+CALLED = {"scenario-language.md": "gateway.yaml"}
 
 
 class Block(NamedTuple):
@@ -44,14 +46,27 @@ def name_of(page: Path) -> str:
 
 @pytest.mark.parametrize("page", pages_with("python"), ids=name_of)
 def test_programs_run_and_print_what_their_comments_say(
-    page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(ROOT)
+    install(tmp_path)
+    monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for block in blocks(page):
+        save(page, block, tmp_path)
         if block.language == "python":
-            exec(compile(block.text, str(page), "exec"), names)  # noqa: S102 - our own page
+            exec(compile(block.text, f"<{page.name}>", "exec"), names)  # noqa: S102 - our own page
             assert capsys.readouterr().out.splitlines() == PRINTED.findall(block.text)
+
+
+def save(page: Path, block: Block, folder: Path) -> None:
+    """Do what a page asks for: save a scenario file under the name in the line before it."""
+    named = re.search(r"`([\w-]+\.yaml)`", block.before)
+    name = named[1] if named else CALLED.get(page.name)
+    if block.language == "yaml" and name:
+        (folder / name).write_text(block.text, encoding="utf-8")
 
 
 def commands(text: str) -> list[str]:
@@ -99,10 +114,8 @@ def test_commands_run_and_print_what_is_shown(page: Path, tmp_path: Path) -> Non
     install(tmp_path)
     output = ""
     for block in blocks(page):
-        file_name = re.search(r"`([\w-]+\.yaml)`", block.before)
-        if block.language == "yaml" and file_name:
-            (tmp_path / file_name[1]).write_text(block.text, encoding="utf-8")
-        elif block.language == "sh":
+        save(page, block, tmp_path)
+        if block.language == "sh":
             ours = [line for line in commands(block.text) if is_runnable(line)]
             output = "".join(run(line, tmp_path) for line in ours)
         elif block.language == "text":

@@ -157,6 +157,7 @@ def _write(  # noqa: PLR0913 - one for each part of a block
     block = loop.make_block(record, agent.memory, facts, why, host.identity.version)
     world.storage.write(record.host_id, block, world.now, host.slow_s)
     agent.own = record
+    host.written_score = record.score
     world.rules.check_score(world, host, record.score)
     key = ("score", host.name)
     wanted = world.judge.wanted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 import attrs
 
@@ -34,6 +34,8 @@ class Vm:
     is_sick: bool = False
     is_paused: bool = False
     is_gone: bool = False
+    # What its guest was about to do when it was paused.
+    waiting: list[Callable[[], None]] = attrs.field(factory=list)
     migration: Optional[Migration] = None
 
     @property
@@ -131,8 +133,6 @@ class Engine:
         world.touch(host)
 
     def _started(self, vm: Vm, *, fails: bool) -> None:
-        if vm.is_gone:
-            return
         if fails:
             self._world.tell(vm.host, Result(Outcome.START_FAILED, "the VM did not come up"))
             self.end(vm, "the VM did not come up")
@@ -142,22 +142,34 @@ class Engine:
         self._world.note(host, "vm", "the VM runs, its engine boots", vm="running")
         mode, seconds = host.boots
         if mode == "die":
-            self._world.after(vm, seconds, lambda: self._dies(vm))
+            self._world.after(vm, seconds, lambda: self.end(vm, "the VM died"))
         if mode != "never":
-            self._world.after(vm, self._world.times.vm_boot_s, lambda: self._booted(vm))
+            self._guest(vm, self._world.times.vm_boot_s, lambda: self._booted(vm))
         self._world.touch(host)
 
-    def _booted(self, vm: Vm) -> None:
-        # A VM that has moved meanwhile boots on where it is.
-        if vm.is_gone or vm.phase != "running":
-            return
-        vm.is_booted = vm.was_good = True
-        self._world.note(vm.host, "vm", "the engine's health page is good", vm="good")
-        self._world.page_changed(vm.host)
+    def _guest(self, vm: Vm, delay_s: float, action: Callable[[], None]) -> None:
+        """Let the guest's own work end after *delay_s*, or when it is no longer paused."""
 
-    def _dies(self, vm: Vm) -> None:
-        if not vm.is_gone:
-            self.end(vm, "the VM died")
+        def act() -> None:
+            if vm.is_paused:
+                vm.waiting.append(act)
+            else:
+                action()
+
+        self._world.after(vm, delay_s, act)
+
+    def _booted(self, vm: Vm) -> None:
+        # A VM that has moved meanwhile boots on where it is; one that shuts down no longer does.
+        if vm.phase == "running":
+            vm.is_booted = True
+            self.page_changed(vm)
+
+    def page_changed(self, vm: Vm) -> None:
+        """Note what became of the health page, and the first moment at which it is good."""
+        if vm.page_is_good and not vm.was_good:
+            vm.was_good = True
+            self._world.note(vm.host, "vm", "the engine's health page is good", vm="good")
+        self._world.page_changed(vm.host)
 
     def shut_down(self, host: SimHost) -> None:
         """Ask the guest on *host* to shut down; a paused one can't."""
@@ -168,12 +180,9 @@ class Engine:
         if vm.is_paused:
             return
         vm.phase = "stopping"
-        self._world.after(vm, self._world.times.vm_shutdown_s, lambda: self._is_down(vm))
+        shutdown_s = self._world.times.vm_shutdown_s
+        self._guest(vm, shutdown_s, lambda: self.end(vm, "the guest has shut down"))
         self._world.touch(host)
-
-    def _is_down(self, vm: Vm) -> None:
-        if not vm.is_gone and not vm.is_paused:
-            self.end(vm, "the guest has shut down")
 
     def power_off(self, host: SimHost) -> None:
         """End the VM on *host* at once."""
@@ -204,7 +213,7 @@ class Engine:
     def _switch_over(self, vm: Vm, migration: Migration) -> None:
         world = self._world
         source, target = vm.host, migration.target
-        if vm.is_gone or vm.migration is not migration or migration.hangs:
+        if vm.migration is not migration or migration.hangs:
             return
         why = self._why_not(source, target, migration)
         if why:
@@ -288,6 +297,8 @@ class Engine:
             return
         vm.is_paused = False
         self._world.note(vm.host, "vm", "the VM runs again", vm="running")
-        if vm.phase == "stopping":
-            self._world.after(vm, self._world.times.vm_shutdown_s, lambda: self._is_down(vm))
+        waiting, vm.waiting = vm.waiting, []
+        for act in waiting:
+            self._world.after(vm, 0.0, act)
+        self.page_changed(vm)
         self._world.touch(vm.host)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from he_fsm.simulate.world import World
 
 _GLOBAL_SLOT = "0"
+# Damage to what only a host's record has; slot 0 has none, there it is noise.
+_OF_RECORDS = ("bad-crc", "too-new", "too-old", "wrong-id", "score")
 
 
 def apply(world: World, entry: TimelineEntry) -> None:
@@ -124,7 +126,7 @@ def _boots(world: World, host: SimHost, value: tuple[str, Any]) -> None:
     text = {
         "ok": "the engine boots here",
         "never": "the engine never becomes healthy here",
-        "die": f"a started VM dies here after {seconds} s",
+        "die": f"a started VM dies here after {seconds or 0:g} s",
     }[word]
     world.note(host, "fault", text)
     host.boots = (word, float(seconds or 0.0))
@@ -197,7 +199,7 @@ def _engine(world: World, value: tuple[str, Any]) -> None:
         engine.shut_down(vm.host)
     elif word in ("hang", "heal"):
         vm.is_sick = word == "hang"
-        world.page_changed(vm.host)
+        engine.page_changed(vm)
     elif word == "pause":
         engine.pause(vm)
     elif word == "resume":
@@ -213,20 +215,33 @@ def _slot(world: World, entry: TimelineEntry, name: str) -> None:
     word, argument = entry.value
     slot = 0 if name == _GLOBAL_SLOT else world.hosts[name].host_id
     host = None if slot == 0 else world.hosts[name]
-    world.note(host, "fault", f"slot {slot}: {word}" + (f" {argument}" if argument else ""))
+    world.note(host, "fault", f"slot {slot}: {word}{_argument_text(argument)}")
     storage = world.storage
     if word == "snapshot":
         storage.keep_copy(slot)
         return
+    until = None if entry.for_s is None else world.now + entry.for_s
     if word == "torn":
-        storage.tear_next(slot, argument)
-        return
-    block = _damaged(world, slot, word, argument)
-    if entry.for_s is None:
-        storage.damage(slot, block, world.now)
-        return
-    storage.mask(slot, block)
-    world.at(world.now + entry.for_s, lambda: storage.unmask(slot))
+        storage.tear_next(slot, argument, until)
+    elif until is None:
+        storage.damage(slot, _damaged(world, slot, word, argument), world.now)
+    else:
+        storage.mask(slot, _damaged(world, slot, word, argument), until)
+    if until is not None:
+        world.at(until, lambda: storage.unmask(slot, world.now))
+
+
+def _argument_text(argument: Any) -> str:
+    """Show a number, or bytes as the scenario language writes them."""
+    if argument is None:
+        return ""
+    if not isinstance(argument, bytes):
+        return f" {argument}"
+    try:
+        text = argument.decode()
+    except UnicodeDecodeError:
+        text = ""
+    return f" {text}" if text and text.isprintable() else f" 0x{argument.hex()}"
 
 
 def _damaged(world: World, slot: int, word: str, argument: Any) -> bytes:
@@ -234,7 +249,7 @@ def _damaged(world: World, slot: int, word: str, argument: Any) -> bytes:
     latest = storage.latest(slot)
     if word == "zero":
         return bytes(SLOT_BYTES)
-    if word == "corrupt" or (slot == 0 and word in ("bad-crc", "too-new", "too-old", "wrong-id")):
+    if word == "corrupt" or (slot == 0 and word in _OF_RECORDS):
         noise = random.Random(f"{world.seed}/noise/{slot}")  # noqa: S311 - no secret, a simulation
         return b"\xfe" + bytes(noise.randrange(256) for _ in range(SLOT_BYTES - 1))
     if word == "text":

@@ -88,6 +88,8 @@ class SimHost:
     migrations: Trial = attrs.field(factory=Trial)
     boots: tuple[str, float] = ("ok", 0.0)
     agent: Optional[Agent] = None
+    # What its agents wrote last, whoever holds the slot now; None: nothing yet.
+    written_score: Optional[int] = None
     # What the last agent remembered, as it would be on disk.
     saved: Optional[Memory] = None
     saved_at: float = 0.0

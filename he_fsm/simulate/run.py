@@ -18,7 +18,12 @@ Trace = Callable[[dict[str, object]], None]
 
 @attrs.frozen(kw_only=True)
 class HostView:
-    """One host at a moment: what a status block shows. Text lines are the record's own."""
+    """
+    One host at a moment: what a status block shows. Text lines are the record's own.
+
+    `state`: None while no agent runs. `score`: as last written to the whiteboard, also by an
+    agent that is gone; None: this host never wrote.
+    """
 
     name: str
     host_id: int
@@ -164,7 +169,7 @@ def _views(world: World) -> tuple[HostView, ...]:
                 host_id=host.host_id,
                 hostname=host.identity.hostname,
                 state=None if agent is None else agent.memory.state.value,
-                score=None if agent is None else agent.shown_score,
+                score=host.written_score,
                 writes=agent is not None and host.runs and not agent.is_frozen,
                 block=block,
             )

@@ -132,6 +132,7 @@ def _write_before(world: World, host: SimHost, first_look: float) -> None:
     record = make_record(facts, host.identity, score.total, is_stopped=is_stopped)
     block = make_block(record, memory, facts, score.why)
     world.storage.write(host.host_id, block, min(time, -world.times.storage_latency_s))
+    host.written_score = record.score
     judge = world.judge
     if ("score", host.name) in judge.wanted:
         judge.observe(0.0, ("score", host.name), record.score)

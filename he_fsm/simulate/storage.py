@@ -40,29 +40,33 @@ class Storage:
         self._latency_s = latency_s
         self._score_max = score_max
         self._visible: dict[int, bytes] = {}
-        self._pending: list[tuple[float, int, int, bytes]] = []
+        # Writes that are not seen yet; until when they hide later ones, if they do.
+        self._pending: list[tuple[float, int, int, bytes, Optional[float]]] = []
         self._last_visible_at: dict[int, float] = {}
         self._sequence = 0
         self._readers: dict[int, Reader] = {}
         self._written: dict[int, deque[bytes]] = {}
         self._copies: dict[int, bytes] = {}
-        self._torn: dict[int, int] = {}
-        self._masks: dict[int, bytes] = {}
+        # How many bytes of the next write arrive, and until when readers see what comes of it.
+        self._torn: dict[int, tuple[int, Optional[float]]] = {}
+        # What readers are shown in place of a slot, and until when.
+        self._masks: dict[int, tuple[bytes, float]] = {}
 
     def write(self, slot: int, block: bytes, time: float, delay_s: float = 0.0) -> None:
         """Write a whole slot; it is seen after latency and delay, never before an earlier write."""
         at = max(time + self._latency_s + delay_s, self._last_visible_at.get(slot, 0.0))
         self._last_visible_at[slot] = at
         torn = self._torn.pop(slot, None) if self._torn else None
+        until = None
         if torn is not None:
-            before = self.latest(slot)
-            block = block[:torn] + before[torn:]
+            arriving, until = torn
+            block = block[:arriving] + self.latest(slot)[arriving:]
         written = self._written.get(slot)
         if written is None:
             written = self._written[slot] = deque(maxlen=_KEPT)
         written.append(block)
         self._sequence += 1
-        heapq.heappush(self._pending, (at, self._sequence, slot, block))
+        heapq.heappush(self._pending, (at, self._sequence, slot, block, until))
 
     def write_global(self, time: float, *, maintenance: bool) -> None:
         """Write slot 0 as the maintenance command does."""
@@ -80,10 +84,8 @@ class Storage:
 
     def read(self, time: float, version: int) -> Whiteboard:
         """Read all slots at *time*, as a release of parse version *version* decodes them."""
-        pending = self._pending
-        while pending and pending[0][0] <= time:
-            _, _, slot, block = heapq.heappop(pending)
-            self._show(slot, block)
+        if self._pending and self._pending[0][0] <= time:
+            self._arrive(time)
         reader = self._readers.get(version)
         if reader is None:
             reader = self._readers[version] = Reader(version, {}, set(self._visible))
@@ -91,6 +93,15 @@ class Storage:
             self._decode(reader)
         assert reader.whiteboard is not None  # noqa: S101 - _decode made it
         return reader.whiteboard
+
+    def _arrive(self, time: float) -> None:
+        """Let what was written be seen, as far as it is time."""
+        pending = self._pending
+        while pending and pending[0][0] <= time:
+            _, _, slot, block, until = heapq.heappop(pending)
+            self._show(slot, block)
+            if until is not None and until > time:
+                self.mask(slot, block, until)
 
     def _show(self, slot: int, block: bytes) -> None:
         if self._visible.get(slot) != block:
@@ -103,7 +114,7 @@ class Storage:
         for slot in reader.stale:
             if slot == 0:
                 continue
-            block = self._masks.get(slot, self._visible.get(slot, EMPTY))
+            block = self._seen(slot)
             content = decode_slot(slot, block, version=reader.version, score_max=self._score_max)
             if content is None:
                 slots.pop(slot, None)
@@ -111,24 +122,25 @@ class Storage:
                 slots[slot] = content
         before = reader.whiteboard
         if before is None or 0 in reader.stale:
-            block = self._masks.get(0, self._visible.get(0, EMPTY))
-            global_block = decode_global(block)
+            global_block = decode_global(self._seen(0))
         else:
             global_block = before.global_block
         reader.slots = slots
         reader.stale = set()
         reader.whiteboard = Whiteboard(global_block, slots)
 
+    def _seen(self, slot: int) -> bytes:
+        mask = self._masks.get(slot)
+        return self._visible.get(slot, EMPTY) if mask is None else mask[0]
+
     def damage(self, slot: int, block: bytes, time: float) -> None:
         """Overwrite a slot at once, for every reader, until its owner writes again."""
-        while self._pending and self._pending[0][0] <= time:
-            _, _, number, pending = heapq.heappop(self._pending)
-            self._show(number, pending)
+        self._arrive(time)
         self._show(slot, block)
 
-    def mask(self, slot: int, block: bytes) -> None:
+    def mask(self, slot: int, block: bytes, until: float) -> None:
         """Show every reader *block* in place of the slot, whatever is written."""
-        self._masks[slot] = block
+        self._masks[slot] = block, until
         self._mark(slot)
 
     @property
@@ -136,18 +148,26 @@ class Storage:
         """Whether readers are shown something else than what is written."""
         return bool(self._masks)
 
-    def unmask(self, slot: int) -> None:
-        """Show what is there again."""
-        self._masks.pop(slot, None)
-        self._mark(slot)
+    def unmask(self, slot: int, time: float) -> None:
+        """Show what is there again, unless a later fault has hidden it for longer."""
+        torn = self._torn.get(slot)
+        if torn is not None and torn[1] is not None and torn[1] <= time:
+            del self._torn[slot]
+        if slot in self._masks and self._masks[slot][1] <= time:
+            del self._masks[slot]
+            self._mark(slot)
 
     def _mark(self, slot: int) -> None:
         for reader in self._readers.values():
             reader.stale.add(slot)
 
-    def tear_next(self, slot: int, arriving_bytes: int) -> None:
-        """Let only the first bytes of the slot's next write arrive."""
-        self._torn[slot] = arriving_bytes
+    def tear_next(self, slot: int, arriving_bytes: int, until: Optional[float] = None) -> None:
+        """
+        Let only the first bytes of the slot's next write arrive.
+
+        *until*: so long every reader sees what comes of it, whatever is written later.
+        """
+        self._torn[slot] = arriving_bytes, until
 
     def keep_copy(self, slot: int) -> None:
         """Keep a copy of the slot, to be replayed later."""

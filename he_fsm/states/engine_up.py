@@ -15,7 +15,8 @@ HERE = State.ENGINE_UP
 def health_bad_too_long(view: View) -> bool:
     """The health page has been bad for longer than the limit."""
     watch = view.memory.vm
-    if watch is None or watch.bad_since is None or view.vm is not VmState.UP:
+    # A guest that hangs while it boots again or goes down is ill too; a paused one has its own row.
+    if watch is None or watch.bad_since is None or view.vm is VmState.PAUSED:
         return False
     return view.due(watch.bad_since + view.policy.bad_health_s)
 

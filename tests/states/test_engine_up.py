@@ -136,6 +136,19 @@ def test_a_health_page_that_is_bad_too_long_ends_in_a_shutdown_and_a_failed_star
         assert decision.wake_at == NOW - late_s
 
 
+@pytest.mark.parametrize("vm", [VmState.STARTING, VmState.UP, VmState.STOPPING])
+def test_lesson_b37_a_guest_that_hangs_while_it_goes_down_or_boots_again_is_ill_too(
+    vm: VmState,
+) -> None:
+    assert WELL.but(vm=vm, **bad_for(299.875)).edge() is None
+    assert WELL.but(vm=vm, **bad_for(300)).edge() == "health_bad"
+
+
+def test_a_paused_vm_is_judged_by_its_pause_alone() -> None:
+    watch = attrs.evolve(WATCH, bad_since=NOW - 1000, paused_since=NOW - 59)
+    assert WELL.but(vm=VmState.PAUSED, watch=watch).edge() is None
+
+
 @pytest.mark.parametrize(
     ("health", "bad_since"),
     [(Health.GOOD, None), (Health.BAD, NOW - 299), (Health.UNKNOWN, NOW - 299)],
