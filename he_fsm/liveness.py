@@ -9,7 +9,8 @@ from he_fsm.memory import Sighting
 from he_fsm.metadata.record import HostRecord, ProblemWord, SlotProblem
 
 Sightings = Mapping[int, Sighting]
-Slots = Mapping[int, Union[HostRecord, SlotProblem]]
+Content = Union[HostRecord, SlotProblem]
+Slots = Mapping[int, Content]
 NEVER = float("inf")
 
 
@@ -37,7 +38,7 @@ def look(sightings: Sightings, slots: Slots, own_id: int, now: float, *, first: 
     changed = dict(sightings)
     for host_id, content in slots.items():
         before = sightings.get(host_id)
-        if before is not None and before.content is content:
+        if before is not None and _is_same(before.content, content):
             continue
         if host_id != own_id:
             changed[host_id] = _see(before, content, now, first=first)
@@ -47,9 +48,16 @@ def look(sightings: Sightings, slots: Slots, own_id: int, now: float, *, first: 
     return changed
 
 
-def _see(
-    before: Optional[Sighting], content: Union[HostRecord, SlotProblem], now: float, *, first: bool
-) -> Sighting:
+def _is_same(before: Union[HostRecord, SlotProblem, None], now: Content) -> bool:
+    """Whether a slot holds what it did, asked in the order that is quickest for many hosts."""
+    if before is now:
+        return True
+    if isinstance(before, HostRecord) and isinstance(now, HostRecord):
+        return before.timestamp == now.timestamp and before == now
+    return before == now
+
+
+def _see(before: Optional[Sighting], content: Content, now: float, *, first: bool) -> Sighting:
     if isinstance(content, SlotProblem):
         return _see_problem(before, content, now)
     timestamp = content.timestamp

@@ -8,7 +8,7 @@ from typing import Optional
 import attrs
 
 from he_fsm.effects import Effect, Notify
-from he_fsm.liveness import Liveness, grow_no_older, look, who_is_alive
+from he_fsm.liveness import NEVER, Liveness, grow_no_older, look, who_is_alive
 from he_fsm.memory import FailedStarts, Memory, VmWatch
 from he_fsm.metadata.record import HostRecord, ProblemWord
 from he_fsm.metadata.whiteboard import Whiteboard
@@ -95,7 +95,11 @@ def observe(memory: Memory, snapshot: Snapshot, policy: Policy) -> View:
         read_at = now
         maintenance, problem = _read_global(memory, whiteboard, policy)
     dead_hosts = snapshot.leases.dead_hosts if snapshot.leases is not None else frozenset()
-    liveness = who_is_alive(sightings, snapshot.host_id, now, policy.dead_after_s, dead_hosts)
+    # While this host can't read, nobody grows old: what it last saw stands still.
+    seen_at = now if whiteboard is not None or read_at is None else read_at
+    liveness = who_is_alive(sightings, snapshot.host_id, seen_at, policy.dead_after_s, dead_hosts)
+    if whiteboard is None:
+        liveness = liveness._replace(changes_at=NEVER)
     seen = Memory(
         state=memory.state,
         since=memory.since,

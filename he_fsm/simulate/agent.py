@@ -117,12 +117,12 @@ def _leases(world: World, host: SimHost) -> LeaseView:
     lockspace, member, time = world.lockspace, host.member, world.now
     if not (member.is_joined and member.renews):
         holder = lockspace.holders.get(host.host_id)
-        held = holder is not None and holder is not member and not holder.has_left
-        if held:
+        is_taken = holder is not None and holder is not member
+        if is_taken:
             # A host that waits for its id tries again with every look.
             world.join(host)
         if not (member.is_joined and member.renews):
-            return LeaseView(joined=False, held_by_other=held)
+            return LeaseView(joined=False, held_by_other=is_taken)
     dead_hosts = lockspace.dead_hosts(member, time)
     owner = lockspace.seen_owner(time)
     if owner is None or owner.has_left:
