@@ -109,23 +109,21 @@ def _zero_because(
     return ""
 
 
-def _unknown(name: str, reading: Reading, weight: int, policy: Policy) -> ScorePart | None:
+def _unknown(name: str, reading: Reading, weight: int, policy: Policy) -> ScorePart:
     """
-    Judge a reading that is missing or too old; None: there is a value to judge.
+    Judge a reading that is missing or too old.
 
     A monitor that has no value yet is unknown, not bad, until it has had its time.
     """
     if reading.age_s > policy.reading_age_max_s:
         return ScorePart(name, 0, weight, f"no reading for {reading.age_s:.0f} s")
-    if reading.value is None:
-        return ScorePart(name, weight, weight, "not yet known")
-    return None
+    return ScorePart(name, weight, weight, "not yet known")
 
 
 def _share(name: str, reading: Reading, weight: int, policy: Policy) -> ScorePart:
     value = reading.value
     if value is None or reading.age_s > policy.reading_age_max_s:
-        return _unknown(name, reading, weight, policy) or ScorePart(name, 0, weight, "")
+        return _unknown(name, reading, weight, policy)
     if value >= 1.0:
         return ScorePart(name, weight, weight, "up")
     if value <= 0.0:
@@ -142,8 +140,7 @@ def _memory_part(
         return ScorePart("free memory", weight, weight, "the engine VM is here")
     value = reading.value
     if value is None or reading.age_s > policy.reading_age_max_s:
-        unknown = _unknown("free memory", reading, weight, policy)
-        return unknown or ScorePart("free memory", 0, weight, "")
+        return _unknown("free memory", reading, weight, policy)
     points = weight if value >= needed_mib else 0
     return ScorePart(
         "free memory", points, weight, f"{value:g} MiB of the {needed_mib:g} MiB needed"
@@ -155,12 +152,12 @@ def _load_part(
 ) -> ScorePart:
     value = reading.value
     if value is None or reading.age_s > policy.reading_age_max_s:
-        return _unknown(name, reading, weight, policy) or ScorePart(name, 0, weight, "")
+        return _unknown(name, reading, weight, policy)
     low, high = limits
-    if value < low or (value == low and low < high):
+    if value < low:
         penalty = 0
     elif value >= high:
         penalty = weight
     else:
-        penalty = min(weight, max(0, int((value - low) / (high - low) * weight)))
+        penalty = int((value - low) / (high - low) * weight)
     return ScorePart(name, weight - penalty, weight, f"{value:.0%} of capacity")

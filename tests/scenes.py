@@ -8,7 +8,7 @@ storage and leases are fine, the engine runs nowhere. Records of the others grow
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import attrs
 import pytest
@@ -37,7 +37,7 @@ around = pytest.mark.parametrize(
 )
 
 
-def record(host_id: int, score: int = 2400, **more: object) -> HostRecord:
+def record(host_id: int, score: int = 2400, **more: Any) -> HostRecord:
     """Give the record of a healthy host without the VM, but for what is said."""
     usual = HostRecord(
         host_id=host_id,
@@ -64,18 +64,12 @@ def sighting(
     *,
     grew_at: Optional[float] = NOW - 10,
     since: float = NOW - 3600,
-    **more: object,
+    **more: Any,
 ) -> Sighting:
-    """Give a sighting of a slot that has held *content* for a while; growth was seen at *grew_at*."""
-    is_record = isinstance(content, HostRecord)
-    usual = Sighting(
-        content,
-        content.timestamp if isinstance(content, HostRecord) else None,
-        grew_at,
-        since,
-        content if is_record else None,
-        None,
-    )
+    """Give a sighting of a slot that holds *content*; growth was last seen at *grew_at*."""
+    record_there = content if isinstance(content, HostRecord) else None
+    timestamp = None if record_there is None else record_there.timestamp
+    usual = Sighting(content, timestamp, grew_at, since, record_there, None)
     return usual._replace(**more)
 
 
@@ -108,7 +102,7 @@ class Scene:
     refused_at: Optional[float] = None
     outcomes: tuple[Outcome, ...] = ()
 
-    def but(self, **changes: object) -> Scene:
+    def but(self, **changes: Any) -> Scene:
         """Give the same scene, but for *changes*."""
         return attrs.evolve(self, **changes)
 

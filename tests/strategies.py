@@ -4,11 +4,13 @@ What the properties are tried on: policies, records, whiteboards, memories, snap
 Every field of every class is named here and none is inferred: a new field breaks the tests until
 somebody has thought about its values (see `whole`). Times are multiples of `GRID_S`, a
 power of two, so that sums of them are exact. What depends on a policy is drawn as a
-plain number and read afterwards: strategies that are made anew for each example take most of the time.
+plain number and read afterwards: making strategies anew for each example takes most of the time.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional, TypeVar, Union
 
@@ -46,14 +48,16 @@ GRID_S = 0.25
 STAGGER_UNIT_S = 6 * GRID_S
 
 
-def whole(of: type[T], **values: Any) -> T:
+@functools.cache
+def _fields_of(of: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(of).parameters)
+
+
+def whole(of: Callable[..., T], **values: Any) -> T:
     """Build *of* from a value for each of its fields; none may be left out."""
-    if attrs.has(of):
-        known = {field.name for field in attrs.fields(of)}
-    else:
-        known = set(of._fields)  # type: ignore[attr-defined]
+    known = _fields_of(of)
     if known != set(values):
-        msg = f"{of.__name__}: not the fields that it has: {sorted(known ^ set(values))}"
+        msg = f"{of!r}: not the fields that it has: {sorted(known ^ set(values))}"
         raise TypeError(msg)
     return of(**values)
 
@@ -136,7 +140,7 @@ def limits_s(policy: Policy) -> list[float]:
 
 
 def age_s(number: int, limits: Sequence[float]) -> float:
-    """Read an age: half of them anything up to 30 s, half just under, at or over one of *limits*."""
+    """Read an age: half of them up to 30 s, half just under, at or over one of *limits*."""
     half = 120
     if number < half:
         return number * GRID_S
@@ -302,7 +306,7 @@ class _Past:
 def draw_sighting(
     draw: Draw, past: _Past, host_id: int, content: Content, policy: Policy
 ) -> Optional[Sighting]:
-    """Draw what was seen of a host whose slot now holds *content*: often the same, or one earlier."""
+    """Draw what was seen of a host whose slot now holds *content*: often that or one earlier."""
     kind = draw(_kinds_of_sighting)
     if kind == "none":
         return None
@@ -408,7 +412,7 @@ class Situation:
     policy: Policy
 
 
-# What departs from the usual in a situation, each on its own in some of the cases.
+# What departs from the usual in a situation, each on its own: once in so many cases and one.
 _TROUBLES = {
     "storage can't be read": 15,
     "was blind before": 7,
@@ -425,9 +429,9 @@ _TROUBLES = {
     "a VM is remembered": 5,
     "no VM is remembered": 5,
 }
-_troubles = st.tuples(
-    *[st.integers(0, times).map(lambda n, times=times: n == times) for times in _TROUBLES.values()]
-).map(lambda flags: {name for name, flag in zip(_TROUBLES, flags) if flag})
+_troubles = st.tuples(*[st.integers(0, usual) for usual in _TROUBLES.values()]).map(
+    lambda drawn: {name for name, n in zip(_TROUBLES, drawn) if n == _TROUBLES[name]}
+)
 _healths = st.sampled_from(Health)
 _cluster_hosts = st.one_of(
     st.lists(host_ids, min_size=2, max_size=4, unique=True),
@@ -495,7 +499,7 @@ def situations(
     return Situation(memory=memory, snapshot=snapshot, policy=policy)
 
 
-def _memory(  # noqa: PLR0913 - all that memories depend on
+def _memory(
     draw: Draw,
     past: _Past,
     hosts: Sequence[int],

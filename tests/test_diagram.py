@@ -58,9 +58,7 @@ def test_the_table_lists_every_row_in_order() -> None:
     lines = diagram("table").splitlines()
     assert lines[0] == "| from | edge | to | when | does |"
     cells = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines[2:]]
-    assert cells == [
-        [row.source.value, row.name, row.to.value, row.says, row.does] for row in ROWS
-    ]
+    assert cells == [[row.source.value, row.name, row.to.value, row.says, row.does] for row in ROWS]
 
 
 def test_an_unknown_form_is_refused_with_those_that_there_are() -> None:
@@ -72,13 +70,21 @@ def test_an_unknown_form_is_refused_with_those_that_there_are() -> None:
 def test_a_states_edges_are_explained_in_the_order_in_which_they_are_tried() -> None:
     assert explain(State.SCORE_BLOCKED) == (
         "1. facts_missing -> Unknown: storage, lease manager or hypervisor can't be read",
-        "2. global_maintenance -> GlobalMaintenance: "
-        "global maintenance is set, or slot 0 has never been readable",
-        "3. superseded -> Unknown: a whole record of a newer parse version keeps growing: "
-        "another release has taken over [stop the agent]",
-        "4. vm_found_here -> EngineStarting: "
-        "an engine VM is here: received by migration, or found running",
+        (
+            "2. global_maintenance -> GlobalMaintenance: "
+            "global maintenance is set, or slot 0 has never been readable"
+        ),
+        (
+            "3. superseded -> Unknown: a whole record of a newer parse version keeps growing: "
+            "another release has taken over [stop the agent]"
+        ),
+        (
+            "4. vm_found_here -> EngineStarting: "
+            "an engine VM is here: received by migration, or found running"
+        ),
         "5. maintenance_set -> LocalMaintenance: local maintenance is set",
-        "6. block_expired -> EngineDown: "
-        "the last failed start is long enough ago; nothing is given up for good",
+        (
+            "6. block_expired -> EngineDown: "
+            "the last failed start is long enough ago; nothing is given up for good"
+        ),
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from typing import Optional
+from typing import Any, Optional
 
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from he_fsm.liveness import NEVER, Sightings, grow_no_older, look, who_is_alive
+from he_fsm.liveness import NEVER, Sightings, Slots, grow_no_older, look, who_is_alive
 from he_fsm.memory import Sighting
 from he_fsm.metadata.record import HostRecord, ProblemWord, SlotProblem
 from tests.scenes import NOW, around, newer_release, record, sighting
@@ -27,14 +27,14 @@ def damaged(word: ProblemWord = ProblemWord.CRC, host_id: int = 2) -> SlotProble
     return SlotProblem(host_id=host_id, word=word, detail="damaged by this test")
 
 
-def watch(*contents: object, first: bool = False, then_s: float = 10.0) -> Sightings:
+def watch(*contents: Any, first: bool = False, then_s: float = 10.0) -> Sightings:
     """Look at what host 2's slot holds, one after another, ending at `NOW`; None: it is empty."""
     sightings: Sightings = {}
     for number, content in enumerate(contents):
         now = NOW - then_s * (len(contents) - 1 - number)
         slots = {} if content is None else {2: content}
         is_first = first and number == 0
-        sightings = look(sightings, slots, 1, now, first=is_first)  # type: ignore[arg-type]
+        sightings = look(sightings, slots, 1, now, first=is_first)
     return sightings
 
 
@@ -53,6 +53,13 @@ def test_a_record_that_was_there_at_the_first_look_proves_nothing() -> None:
     assert alive(watch(at(1), at(1), first=True)) == ([1], [2])
 
 
+def test_a_record_that_changes_within_its_second_is_believed_and_is_no_sign_of_life() -> None:
+    now_blocked = attrs.evolve(at(2), score=0)
+    sightings = watch(at(1), at(2), now_blocked, first=True)
+    assert sightings[2].record == sightings[2].content == now_blocked
+    assert sightings[2].grew_at == NOW - 10
+
+
 def test_a_slot_that_fills_while_this_host_looks_is_news() -> None:
     assert alive(watch(None, at(1))) == ([1, 2], [])
 
@@ -69,7 +76,7 @@ def test_this_host_is_alive_and_does_not_watch_its_own_slot() -> None:
 
 
 @around
-def test_a_host_is_dead_when_no_growth_was_seen_for_long_enough(late_s: float, is_due: bool) -> None:
+def test_a_host_is_dead_when_its_silence_was_long_enough(late_s: float, is_due: bool) -> None:
     sightings = {2: sighting(at(5), grew_at=NOW)}
     now = NOW + DEAD_AFTER_S + late_s
     assert alive(sightings, now) == ([1] if is_due else [1, 2], [])
@@ -124,6 +131,12 @@ def test_a_replayed_block_that_stays_is_not_believed_later() -> None:
     assert alive(sightings) == ([1], [2])
 
 
+def test_another_old_block_of_the_same_moment_is_not_believed_either() -> None:
+    sightings = watch(at(50), at(40), attrs.evolve(at(40), score=7), first=True)
+    assert sightings[2].record == at(50)
+    assert sightings[2].problem is ProblemWord.REPLAYED
+
+
 @pytest.mark.parametrize("word", list(ProblemWord))
 def test_a_damaged_slot_keeps_the_last_good_record_which_grows_old(word: ProblemWord) -> None:
     sightings = watch(at(1), at(2), damaged(word), first=True)
@@ -141,7 +154,7 @@ def test_damage_that_ends_with_the_same_record_is_forgotten_and_no_sign_of_life(
 
 
 def test_lesson_b10_one_bad_slot_never_hides_another() -> None:
-    slots = {2: at(5, 2), 3: damaged(host_id=3), 4: at(5, 4)}
+    slots: Slots = {2: at(5, 2), 3: damaged(host_id=3), 4: at(5, 4)}
     before = {2: sighting(at(4, 2)), 3: sighting(at(4, 3)), 4: sighting(at(4, 4))}
     after = look(before, slots, 1, NOW, first=False)
     assert [after[2].grew_at, after[3].grew_at, after[4].grew_at] == [NOW, NOW - 10, NOW]
@@ -169,7 +182,7 @@ def test_a_cleanly_stopped_agent_is_out_at_once() -> None:
     assert alive(watch(at(1), stopped, at(3), first=True)) == ([1, 2], [])
 
 
-def test_the_lease_managers_word_dead_settles_it_at_once_and_that_of_life_makes_nobody_alive() -> None:
+def test_the_lease_managers_word_dead_settles_it_and_its_word_of_life_does_not() -> None:
     growing = {2: sighting(at(5)), 3: sighting(at(5, 3), grew_at=None, since=NOW)}
     assert alive(growing) == ([1, 2], [3])
     assert alive(growing, dead_hosts=frozenset({2, 3})) == ([1], [])
@@ -193,6 +206,8 @@ def test_a_whole_record_of_a_newer_release_supersedes_only_when_it_grows() -> No
     assert not watch(at(1), newer_release(2, 10), first=True)[2].is_newer
     assert not watch(at(1), newer_release(2, 10), newer_release(2, 10))[2].is_newer
     assert not watch(at(1), newer_release(2, 10), newer_release(2, 9))[2].is_newer
+    reworded = attrs.evolve(newer_release(2, 10), detail="its parse version is 3")
+    assert not watch(at(1), newer_release(2, 10), reworded)[2].is_newer
     assert watch(at(1), newer_release(2, 10), newer_release(2, 11))[2].is_newer
     assert watch(newer_release(2, 10), newer_release(2, 11), first=True)[2].is_newer
 
@@ -207,18 +222,20 @@ def test_a_newer_release_that_was_seen_stays_one_until_an_older_record_grows() -
 @pytest.mark.parametrize(
     "between", [damaged(), at(1), at(0), at(2)], ids=["damage", "same", "backwards", "growth"]
 )
-def test_records_of_a_newer_release_must_follow_each_other(between: object) -> None:
+def test_records_of_a_newer_release_must_follow_each_other(between: Any) -> None:
     sightings = watch(at(1), newer_release(2, 10), between, newer_release(2, 11))
     assert not sightings[2].is_newer
 
 
-@pytest.mark.parametrize("content", [at(5), damaged(), newer_release(2, 10)], ids=lambda c: type(c).__name__)
-def test_the_same_content_read_again_changes_nothing(content: object) -> None:
+@pytest.mark.parametrize(
+    "content", [at(5), damaged(), newer_release(2, 10)], ids=["record", "damage", "newer"]
+)
+def test_the_same_content_read_again_changes_nothing(content: Any) -> None:
     once = watch(at(1), content, first=True)
     copied = copy.deepcopy(content)
     for again in (content, copied):
         slots = {2: again}
-        assert look(once, slots, 1, NOW + 10, first=False) == once  # type: ignore[arg-type]
+        assert look(once, slots, 1, NOW + 10, first=False) == once
 
 
 @given(situation=situations())
@@ -268,7 +285,7 @@ def test_lesson_b9_the_writers_clock_is_never_compared_with_ours(
         return
     own_id = situation.snapshot.host_id
 
-    def moved(content: object) -> object:
+    def moved(content: Any) -> Any:
         if not isinstance(content, HostRecord):
             return content
         return attrs.evolve(content, timestamp=content.timestamp + shift)
@@ -283,7 +300,7 @@ def test_lesson_b9_the_writers_clock_is_never_compared_with_ours(
     after = look(before, board.slots, own_id, NOW, first=False)
     shifted = look(
         {host_id: moved_sighting(seen) for host_id, seen in before.items()},
-        {host_id: moved(content) for host_id, content in board.slots.items()},  # type: ignore[misc]
+        {host_id: moved(content) for host_id, content in board.slots.items()},
         own_id,
         NOW,
         first=False,

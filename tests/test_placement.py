@@ -44,7 +44,8 @@ def test_lesson_b6_the_highest_of_many_is_chosen_not_the_lowest(count: int) -> N
 
 
 def test_many_equal_hosts_are_not_all_listed_in_the_reason() -> None:
-    assert place(*[record(i) for i in range(1, 9)]).reason.startswith("hosts 1, 2, 3, 4, 5, 6, 7, 8 share")
+    eight = place(*[record(i) for i in range(1, 9)])
+    assert eight.reason == "hosts 1, 2, 3, 4, 5, 6, 7, 8 share the highest score, 2400"
     plan = place(*[record(i) for i in range(1, 10)])
     assert plan.hosts == tuple(range(1, 10))
     assert plan.reason == "hosts 1, 2, 3, 4, 5, 6, 7, 8, ... share the highest score, 2400"
@@ -62,6 +63,10 @@ def test_nobody_with_a_score_of_0_starts_the_engine() -> None:
     plan = place(record(1, 0), record(2, 0))
     assert (plan.hosts, plan.score) == ((), 0)
     assert plan.reason == "no living host has a score above 0"
+
+
+def test_a_score_of_1_is_enough() -> None:
+    assert place(record(1, 1), record(2, 0)).hosts == (1,)
 
 
 def test_nobody_is_there() -> None:

@@ -52,7 +52,7 @@ def test_the_names_are_sorted_and_each_is_there_once() -> None:
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'he_fsm' has no attribute 'nothing'"):
-        he_fsm.nothing  # noqa: B018
+        he_fsm.nothing  # noqa: B018 - looking it up is the test
 
 
 def test_what_the_package_imports_for_type_checkers_is_what_it_loads() -> None:
@@ -82,7 +82,7 @@ def test_a_function_wins_over_the_module_of_the_same_name(name: str, imports: st
 
 
 def test_the_module_of_a_functions_name_is_still_reached_by_from() -> None:
-    assert run("from he_fsm.score import ScorePart, score; print(ScorePart.__name__)") == "ScorePart"
+    assert run("from he_fsm.score import ScorePart; print(ScorePart.__name__)") == "ScorePart"
 
 
 def test_importing_the_package_loads_neither_simulator_nor_scenarios() -> None:

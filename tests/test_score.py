@@ -21,7 +21,7 @@ VECTORS: list[dict[str, Any]] = GOLDEN["vectors"]
 
 # oVirt asks no memory of a host in these states.
 VM_IS_HERE = {"EngineUp", "EngineUpBadHealth", "GlobalMaintenance"}
-# States of oVirt's in which a host has nothing to say; with us such an agent can't act, or is stopped.
+# States of oVirt's in which a host has nothing to say; ours says that it can't act, or stops.
 SILENT = {"ReinitializeFSM", "AgentStopped"}
 # oVirt's penalty for a VM that died; see lesson B1.
 UNEXPECTED = "EngineUnexpectedlyDown"
@@ -51,7 +51,7 @@ def golden_score(vector: dict[str, Any]) -> Score:
     )
 
 
-def vectors(*, unexpected: bool) -> Any:
+def vectors(*, unexpected: bool) -> pytest.MarkDecorator:
     chosen = [vector for vector in VECTORS if (vector["state"] == UNEXPECTED) is unexpected]
     return pytest.mark.parametrize("vector", chosen, ids=range(len(chosen)))
 
@@ -134,6 +134,30 @@ def test_what_costs_the_host_points_is_said(facts: dict[str, Any], total: int, w
     assert (found.total, found.why) == (total, why)
 
 
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"gateway": 0.0}, "-1000 gateway (down)"),
+        ({"gateway": 0.4}, "-600 gateway (40% answered)"),
+        ({"bridge": 0.0, "cpu_load": 0.95}, "-800 bridge (down), -100 cpu load (95% of capacity)"),
+        ({"mem_free": 1000.0}, "-400 free memory (1000 MiB of the 4096 MiB needed)"),
+        ({"mem_load": 0.8}, "-100 memory load (80% of capacity)"),
+    ],
+    ids=str,
+)
+def test_lesson_b39_each_loss_is_listed_with_its_fact(change: dict[str, Any], why: str) -> None:
+    assert score(Readings.of(**change), TALK).why == why
+
+
+def test_a_share_that_is_whole_is_up_and_one_that_is_nothing_is_down() -> None:
+    def why(gateway: float) -> str:
+        return score(Readings.of(gateway=gateway), TALK).parts[0].why
+
+    assert [why(1.0), why(0.999), why(0.001), why(0.0)] == [
+        *("up", "100% answered", "0% answered", "down")
+    ]
+
+
 def test_lesson_0_the_talks_limit_is_the_third_failed_start_not_the_fourth() -> None:
     totals = [score(Readings.of(), TALK, failed_starts=count).total for count in range(5)]
     assert totals == [2400, 2350, 2300, 0, 0]
@@ -158,7 +182,8 @@ BAD = {"gateway": 0.0, "bridge": 0.0, "mem_free": 0.0, "cpu_load": 9.0, "mem_loa
 
 
 def with_reading(monitor: str, reading: Reading) -> Readings:
-    return attrs.evolve(Readings.of(), **{monitor: reading})
+    change: dict[str, Any] = {monitor: reading}
+    return attrs.evolve(Readings.of(), **change)
 
 
 @pytest.mark.parametrize("monitor", MONITORS)
@@ -256,7 +281,7 @@ def test_lesson_b39_the_parts_add_up_and_each_says_why(
         assert part.why
         assert part.points <= part.weight
         if part.name != "failed starts":
-            assert 0 <= part.points
+            assert part.points >= 0
         if part.points != part.weight and not result.zero_because:
             assert f"{part.name} ({part.why})" in result.why
 
@@ -284,12 +309,11 @@ def test_a_better_value_of_any_monitor_never_costs_points(
         return
     if monitor in {"gateway", "bridge"}:
         other %= 1.0
-    lower, higher = (
-        score(
-            attrs.evolve(found, **{monitor: attrs.evolve(reading, value=value)}), policy, **facts
-        ).total
-        for value in sorted([reading.value, other])
-    )
+    totals = []
+    for value in sorted([reading.value, other]):
+        change: dict[str, Any] = {monitor: attrs.evolve(reading, value=value)}
+        totals.append(score(attrs.evolve(found, **change), policy, **facts).total)
+    lower, higher = totals
     if monitor in {"cpu_load", "mem_load"}:
         assert lower >= higher
     else:
@@ -297,9 +321,7 @@ def test_a_better_value_of_any_monitor_never_costs_points(
 
 
 @given(rated=rated, facts=facts)
-def test_a_failed_start_never_helps(
-    rated: tuple[Policy, Readings], facts: dict[str, Any]
-) -> None:
+def test_a_failed_start_never_helps(rated: tuple[Policy, Readings], facts: dict[str, Any]) -> None:
     policy, found = rated
     more = {**facts, "failed_starts": facts["failed_starts"] + 1}
     assert score(found, policy, **more).total <= score(found, policy, **facts).total

@@ -83,6 +83,9 @@ def test_the_configuration_says_how_much_memory_the_vm_needs() -> None:
     found = facts(readings=Readings.of(mem_free=8000.0))
     big = attrs.evolve(IDENTITY, memory_needed_mib=16384.0)
     assert rate_host(Memory(), found, big, TALK).total == 2000
+    for free, total in ((4096.0, 2400), (4095.9, 2000)):
+        found = facts(readings=Readings.of(mem_free=free))
+        assert rate_host(Memory(), found, IDENTITY, TALK).total == total
 
 
 def test_the_local_maintenance_flag_makes_the_score_0_whatever_the_state() -> None:

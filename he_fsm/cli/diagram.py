@@ -33,7 +33,7 @@ def diagram(form: str, output: Optional[Path]) -> None:
     """Draw the state machine from its table."""
     data = _drawn(form) if form in _DRAWN else draw(form).encode()
     if output is None:
-        click.get_binary_stream("stdout").write(data)
+        click.echo(data, nl=False)
         return
     try:
         output.write_bytes(data)

@@ -61,7 +61,10 @@ def main() -> None:
     except HeFsmError as error:
         click.echo(f"he-fsm: {error}", err=True)
         sys.exit(2)
-    except BrokenPipeError:
-        # Who reads has seen enough; nothing is left to say, not even at exit.
+    except OSError as error:
+        # The commands name the files that they read and write: this is what was printed. (A reader
+        # that has seen enough and closes a pipe is no error; click sees to that.)
+        click.echo(f"he-fsm: can't write the output: {error.strerror}", err=True)
+        # What is left over must not fail once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        sys.exit(2)

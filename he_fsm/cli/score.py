@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from typing import Any, Optional
 
 import click
 
@@ -12,19 +14,26 @@ from he_fsm.score import score as score_host
 from he_fsm.snapshot import Readings
 
 
+class _Number(click.FloatRange):
+    """A number that a monitor can give: neither infinite nor none."""
+
+    def convert(
+        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
+    ) -> float:
+        """Turn what was given into a number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a number that a monitor gives.", param, ctx)
+        return number
+
+
 @click.command()
-@click.option(
-    "--gateway", type=click.FloatRange(0, 1), default=1.0, help="Fraction of pings answered."
-)
-@click.option("--bridge", type=click.FloatRange(0, 1), default=1.0, help="1: up, 0: down.")
-@click.option(
-    "--mem-free", type=click.FloatRange(0), default=12367.0, help="MiB, without the engine VM."
-)
-@click.option("--cpu-load", type=click.FloatRange(0), default=0.05, help="Fraction of capacity.")
-@click.option("--mem-load", type=click.FloatRange(0), default=0.10, help="Fraction of capacity.")
-@click.option(
-    "--memory", type=click.FloatRange(0), default=4096.0, help="MiB that the engine VM needs."
-)
+@click.option("--gateway", type=_Number(0, 1), default=1.0, help="Fraction of pings answered.")
+@click.option("--bridge", type=_Number(0, 1), default=1.0, help="1: up, 0: down.")
+@click.option("--mem-free", type=_Number(0), default=12367.0, help="MiB, without the engine VM.")
+@click.option("--cpu-load", type=_Number(0), default=0.05, help="Fraction of capacity.")
+@click.option("--mem-load", type=_Number(0), default=0.10, help="Fraction of capacity.")
+@click.option("--memory", type=_Number(0), default=4096.0, help="MiB that the engine VM needs.")
 @click.option("--failed-starts", type=click.IntRange(0), default=0, help="Not yet forgotten.")
 @click.option("--maintenance", is_flag=True, help="Local maintenance is set.")
 @click.option("--vm-here", is_flag=True, help="The engine VM runs on this host.")

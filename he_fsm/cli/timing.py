@@ -28,10 +28,10 @@ def timing(hosts: int, as_json: bool, policy: str, settings: tuple[str, ...]) ->
     try:
         rules, world = surroundings_of(policy, settings)
     except ScenarioError as error:
-        if isinstance(error.__cause__, PolicyError):
-            click.echo(f"unsafe: {error.__cause__} (inequality {error.__cause__.rule})")
-            sys.exit(1)
-        raise
+        if not isinstance(error.__cause__, PolicyError):
+            raise
+        _print_unsafe(error.__cause__, as_json=as_json)
+        sys.exit(1)
     around = _around(world, hosts)
     found, checked = recoveries(rules, around), inequalities(rules, around)
     if as_json:
@@ -52,6 +52,15 @@ def _around(world: World, hosts: int) -> Surroundings:
         migration_s=world.migration_s,
         hosts=hosts,
     )
+
+
+def _print_unsafe(error: PolicyError, *, as_json: bool) -> None:
+    """Say which inequality keeps these numbers from being a policy at all, and by how much."""
+    if as_json:
+        unsafe = {"inequality": error.rule, "excess_s": error.excess_s, "says": str(error)}
+        click.echo(json.dumps({"unsafe": unsafe}, indent=2))
+    else:
+        click.secho(f"unsafe: {error} (inequality {error.rule})", fg="red", bold=True)
 
 
 def _print(

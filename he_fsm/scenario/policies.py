@@ -101,7 +101,8 @@ def build_policy(choice: PolicyChoice, world: World, scenario: Tree) -> Policy:
             f"loop + jitter + storage_latency is {slowest:g} s, expected less than the policy's"
             f" dead_after_s ({policy.dead_after_s:g} s): live hosts would look dead"
         )
-        raise refusal(_largest_delay(world, scenario), message)
+        unsafe = PolicyError(message, "heartbeat-within-liveness", slowest - policy.dead_after_s)
+        raise refusal(_largest_delay(world, scenario), message) from unsafe
     return policy
 
 

@@ -66,7 +66,7 @@ class Rules:
         if isinstance(effect, MigrateVm):
             sighting = agent.memory.sightings.get(effect.target)
             record = None if sighting is None else sighting.record
-            if record is None or record.score == 0:
+            if record is not None and record.score == 0:
                 text = f"host {host.name} moves the engine to host {effect.target} with score 0"
                 self._break(world, host, "score-0", text)
 

@@ -60,11 +60,6 @@ class View:
         return False
 
     @property
-    def time_in_state(self) -> float:
-        """Seconds since the present state was entered."""
-        return self.now - self.memory.since
-
-    @property
     def can_read(self) -> bool:
         """Whether storage and lease manager answer, and this host holds its host id."""
         return (

@@ -111,9 +111,7 @@ def test_the_placement_is_the_same_seen_from_every_living_host(
 
 
 @given(cluster=running, order=orders)
-def test_who_is_alive_is_the_same_seen_from_every_living_host(
-    cluster: Cluster, order: int
-) -> None:
+def test_who_is_alive_is_the_same_seen_from_every_living_host(cluster: Cluster, order: int) -> None:
     for own_id in cluster.alive:
         liveness = decision_of(own_id, cluster, order=order).liveness
         assert (liveness.alive, liveness.pending) == (cluster.alive, cluster.pending)
@@ -126,9 +124,7 @@ def test_the_order_of_slots_and_of_hosts_does_not_matter(cluster: Cluster, order
         random.Random(order).shuffle(mixed)  # noqa: S311 - an order, no secret
         return mixed
 
-    def place(
-        records: Mapping[int, HostRecord], alive: list[int], pending: list[int]
-    ) -> Placement:
+    def place(records: Mapping[int, HostRecord], alive: list[int], pending: list[int]) -> Placement:
         return placement(records, alive, cluster.policy, pending)
 
     assert place(
@@ -142,9 +138,7 @@ def test_the_order_of_slots_and_of_hosts_does_not_matter(cluster: Cluster, order
 def test_the_hosts_that_start_are_the_ones_that_every_host_names(cluster: Cluster) -> None:
     named = placement(cluster.records, cluster.alive, cluster.policy, cluster.pending).hosts
     starters = {
-        own_id
-        for own_id in cluster.alive
-        if StartVm() in decision_of(own_id, cluster).effects
+        own_id for own_id in cluster.alive if StartVm() in decision_of(own_id, cluster).effects
     }
     assert starters == set(named)
 
@@ -187,9 +181,7 @@ def test_lesson_b5_whenever_a_living_host_can_run_the_engine_somebody_starts_it(
     }
     settled = attrs.evolve(cluster, records=records, pending=frozenset())
     starters = {
-        own_id
-        for own_id in settled.alive
-        if StartVm() in decision_of(own_id, settled).effects
+        own_id for own_id in settled.alive if StartVm() in decision_of(own_id, settled).effects
     }
     best = max((records[i].score for i in settled.alive), default=0)
     assert starters == {i for i in settled.alive if records[i].score == best > 0}

@@ -64,7 +64,7 @@ def _first(outcome: Outcome, **details: object) -> float:
 
 
 def _confirm(found: list[float], worst: float, slack_s: float) -> None:
-    """No run is slower than the figure, and the figure is no more than *slack_s* above the slowest."""
+    """No run is slower than the figure, which is no more than *slack_s* above the slowest."""
     assert max(found) <= worst + 0.05
     assert max(found) >= worst - slack_s
 

@@ -130,8 +130,10 @@ def test_a_start_forgets_the_turn_and_any_vm_of_before() -> None:
         ),
         (
             {"began_at": NOW - 19.875},
-            "host 1 has the highest score, 2400; "
-            "looking around until others have had time to show themselves",
+            (
+                "host 1 has the highest score, 2400; "
+                "looking around until others have had time to show themselves"
+            ),
         ),
         (
             {"refused_at": NOW - 9.875, "named_since": NOW - 100},

@@ -1,4 +1,4 @@
-"""`EngineStopping`: the guest has its time; then the power goes, again and again until it is gone."""
+"""`EngineStopping`: the guest has its time, then the power goes, as often as it takes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 from he_fsm import TABLE, Health, LeaseView, State, VmState
 from he_fsm.effects import PowerOffVm, StopAgent
 from he_fsm.memory import FailedStarts, VmWatch
+from he_fsm.states import guards
+from he_fsm.step import observe
 from tests.scenes import NOW, Scene, around, deeds_of
 
 HERE = State.ENGINE_STOPPING
 WATCH = VmWatch(since=NOW - 3000, was_good=True, bad_since=NOW - 350)
-STOPPING = Scene(
-    state=HERE, since=NOW - 50, vm=VmState.STOPPING, health=Health.BAD, watch=WATCH
-)
+STOPPING = Scene(state=HERE, since=NOW - 50, vm=VmState.STOPPING, health=Health.BAD, watch=WATCH)
 BLOCKED = FailedStarts(count=3, last_at=NOW - 599)
 GONE: dict[str, Any] = {"vm": VmState.ABSENT}
 
@@ -74,7 +74,11 @@ def test_each_row_is_taken_for_its_reason(facts: dict[str, Any], name: str) -> N
         ({**GONE, "failed": BLOCKED}, "starts_blocked"),
         ({"vm": VmState.ABSENT, "since": NOW - 5000}, "vm_gone"),
         (
-            {"vm": VmState.PAUSED, "since": NOW - 5000, "watch": attrs.evolve(WATCH, paused_since=0)},
+            {
+                "vm": VmState.PAUSED,
+                "since": NOW - 5000,
+                "watch": attrs.evolve(WATCH, paused_since=0),
+            },
             "paused",
         ),
     ],
@@ -131,6 +135,12 @@ def test_a_vm_of_which_nothing_is_remembered_is_powered_off_at_the_deadline() ->
     assert deeds_of(decision) == (PowerOffVm(),)
     assert decision.memory.vm is not None
     assert decision.memory.vm.power_off_at == NOW
+
+
+def test_where_no_vm_is_watched_there_is_nothing_to_remember_of_it() -> None:
+    gone = STOPPING.but(vm=VmState.UNKNOWN, watch=None)
+    view = observe(gone.memory(), gone.snapshot(), gone.policy)
+    assert guards.remember_power_off(view, view.memory) is view.memory
 
 
 def test_a_vm_that_is_gone_is_forgotten() -> None:

@@ -10,6 +10,9 @@ import pytest
 from he_fsm import TABLE, TALK, Health, LeaseView, State, VmState
 from he_fsm.effects import MigrateVm, PowerOffVm, ShutDownVm
 from he_fsm.memory import FailedStarts, Moves, VmWatch
+from he_fsm.states import guards
+from he_fsm.states.engine_up import why_move
+from he_fsm.step import observe
 from tests.scenes import NOW, Scene, around, deeds_of, subjects_of
 
 HERE = State.ENGINE_UP
@@ -297,6 +300,15 @@ def test_an_evacuation_waits_after_a_failed_migration_and_not_after_moves(
 @pytest.mark.parametrize("vm", [VmState.STARTING, VmState.STOPPING, VmState.PAUSED])
 def test_an_evacuation_waits_until_the_vm_is_up(vm: VmState) -> None:
     assert WELL.but(local_maintenance=True, vm=vm).edge() is None
+
+
+def test_where_there_is_no_other_host_there_is_no_target_to_name_or_remember() -> None:
+    alone = WELL.but(scores={})
+    view = observe(alone.memory(), alone.snapshot(), alone.policy)
+    assert guards.migrate_to_best(view) == ()
+    assert why_move(view) == "a better host"
+    assert guards.why_evacuate(view) == "local maintenance: the engine moves to nowhere first"
+    assert guards.remember_target(view, view.memory).moves.target is None
 
 
 def test_a_superseded_agent_shuts_its_vm_down_and_counts_no_failed_start() -> None:

@@ -116,9 +116,7 @@ def test_an_agent_that_never_read_slot_0_acts_as_in_maintenance_and_says_so(
     decision = with_slot_0(problem, None, TALK, HERE)
     assert (decision.edge, decision.effects) == (None, ())
     assert decision.memory.global_maintenance is None
-    assert decision.reason == (
-        f"slot 0 has never been readable ({word}): as in global maintenance"
-    )
+    assert decision.reason == (f"slot 0 has never been readable ({word}): as in global maintenance")
     from_down = with_slot_0(problem, None, TALK, State.ENGINE_DOWN)
     assert from_down.memory.state is HERE
     assert from_down.reason == decision.reason

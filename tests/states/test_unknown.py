@@ -91,7 +91,7 @@ def test_of_two_reasons_the_earlier_row_wins(facts: dict[str, Any], winner: str)
 @pytest.mark.parametrize("missing", NOT_READABLE, ids=str)
 @pytest.mark.parametrize("row", TABLE[HERE], ids=lambda row: row.name)
 def test_nothing_is_done_while_something_cannot_be_read(missing: dict[str, Any], row: Any) -> None:
-    for_the_row = {
+    for_the_row: dict[str, dict[str, Any]] = {
         "global_maintenance": {"global_maintenance": True},
         "vm_leaving": {"vm": VmState.LEAVING},
         "vm_stopping": {"vm": VmState.STOPPING},
@@ -100,8 +100,8 @@ def test_nothing_is_done_while_something_cannot_be_read(missing: dict[str, Any],
         "maintenance_set": {"local_maintenance": True},
         "starts_blocked": {"failed": BLOCKED},
         "vm_absent": {},
-    }[row.name]
-    scene = UNKNOWN.but(**{**for_the_row, **missing})
+    }
+    scene = UNKNOWN.but(**{**for_the_row[row.name], **missing})
     decision = scene.step()
     assert (decision.edge, decision.effects) == (None, ())
     assert decision.memory.state is HERE

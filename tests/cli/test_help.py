@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Callable
+
+import click
+import pytest
+
+from he_fsm import __version__
+from he_fsm.cli import main as commands
+from tests.cli.conftest import Ran, environment
+
+NAMES = ["simulate", "explain", "diagram", "score", "timing", "whiteboard"]
+# What the help must not wait for.
+HEAVY = ["yaml", "rich", "plotly", "graphviz", "transitions", "cattrs"]
+HEAVY += ["he_fsm.simulate", "he_fsm.scenario", "he_fsm.states", "he_fsm.metadata"]
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_the_help_lists_every_command_with_a_line(run: Callable[..., Ran], option: str) -> None:
+    ran = run(option)
+    assert ran.status == 0
+    listed = ran.out.partition("Commands:")[2].split("\n")
+    assert [line.split()[0] for line in listed if line.startswith("  ") and line[2] != " "] == NAMES
+    assert all(len(line.split()) > 3 for line in listed if line.startswith("  "))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_has_a_help(run: Callable[..., Ran], name: str) -> None:
+    ran = run(name, "--help")
+    assert ran.status == 0
+    assert ran.out.startswith(f"Usage: he-fsm {name} ")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_says_what_it_is(name: str) -> None:
+    group = commands.cli
+    command = group.get_command(click.Context(group), name)
+    assert command is not None
+    options = [each for each in command.params if isinstance(each, click.Option)]
+    assert [each.name for each in options if not each.help] in ([], ["hosts"])
+
+
+def test_the_version(run: Callable[..., Ran]) -> None:
+    assert run("--version").out == run("-V").out == f"he-fsm, version {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [("nonsense",), ("simulate", "--nonsense")])
+def test_what_is_no_command_ends_with_status_2(
+    run: Callable[..., Ran], arguments: tuple[str, ...]
+) -> None:
+    ran = run(*arguments)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith("Usage: he-fsm")
+
+
+def test_a_call_without_a_command_gets_the_help(run: Callable[..., Ran]) -> None:
+    # Its exit status differs between releases of click.
+    ran = run()
+    assert (ran.out + ran.err).strip() == run("--help").out.strip()
+
+
+def test_a_name_that_is_no_command_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(commands._COMMANDS, "broken", ("he_fsm.cli.main", "Not one."))
+    monkeypatch.setattr(commands, "broken", "text", raising=False)
+    with pytest.raises(TypeError, match=r"he_fsm\.cli\.main\.broken is no command"):
+        commands.cli.get_command(click.Context(commands.cli), "broken")
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_the_help_loads_nothing_that_it_does_not_need(option: str) -> None:
+    code = (
+        "import sys\n"
+        "from he_fsm.cli.main import cli\n"
+        "cli(sys.argv[1:], standalone_mode=False)\n"
+        "print(*sorted(sys.modules), file=sys.stderr)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, option],
+        env=environment({}),
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    loaded = ran.stderr.decode().split()
+    assert "click" in loaded
+    assert [name for name in HEAVY if name in loaded] == []
