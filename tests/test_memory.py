@@ -23,6 +23,28 @@ OLD = Memory(
 )
 
 
+def test_what_is_not_said_is_not_known() -> None:
+    assert (FailedStarts().count, FailedStarts().last_at) == (0, 0.0)
+    assert Moves() == Moves(target=None, failures=0, failed_at=0.0, moves=0, moved_at=0.0)
+    assert VmWatch(since=5.0) == VmWatch(
+        since=5.0,
+        started_here=False,
+        was_good=False,
+        bad_since=None,
+        paused_since=None,
+        power_off_at=None,
+    )
+    plain = Memory()
+    assert (plain.state, plain.since, plain.began_at) == (State.UNKNOWN, 0.0, 0.0)
+    assert (plain.is_blind, plain.failed, plain.vm, plain.moves) == (
+        False,
+        FailedStarts(),
+        None,
+        Moves(),
+    )
+    assert not sighting(record(2)).is_newer
+
+
 def test_a_new_agent_knows_nothing_and_has_just_begun_to_look() -> None:
     new = Memory.beginning(NOW)
     assert new == Memory(state=State.UNKNOWN, since=NOW, began_at=NOW)

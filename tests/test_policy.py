@@ -33,6 +33,37 @@ def test_policy_talk_is_what_the_talk_says() -> None:
     assert TALK.dead_after_s == 60
     assert (TALK.bad_health_s, TALK.start_timeout_s, TALK.stop_timeout_s) == (300, 600, 300)
     assert TALK.migration_threshold == 800
+    assert not TALK.move_by_restart
+
+
+def test_the_rest_of_policy_talk_is_what_the_design_says() -> None:
+    assert (TALK.cpu_load_low, TALK.cpu_load_high, TALK.mem_load_limit) == (0.8, 0.8, 0.8)
+    assert TALK.reading_age_max_s == 60
+    assert (TALK.stagger_s, TALK.stagger_total_s, TALK.refused_retry_s) == (2, 20, 10)
+    assert (TALK.paused_limit_s, TALK.power_off_retry_s) == (60, 30)
+    assert (TALK.migration_hold_s, TALK.migration_timeout_s) == (30, 300)
+    assert (TALK.migration_backoff_s, TALK.migration_backoff_max_s) == (60, 3600)
+    assert (TALK.loop_s, TALK.io_timeout_s, TALK.watchdog_s, TALK.kill_grace_s) == (10, 10, 60, 40)
+    assert not TALK.empty_global_is_none
+
+
+def test_policy_ovirt_differs_in_its_numbers_and_in_two_habits() -> None:
+    talk, ovirt = attrs.asdict(TALK), attrs.asdict(OVIRT)
+    assert {name: value for name, value in ovirt.items() if talk[name] != value} == {
+        "name": "ovirt",
+        "base_score": 3400,
+        "gateway_weight": 1600,
+        "bridge_weight": 600,
+        "cpu_load_weight": 1000,
+        "mem_load_weight": 0,
+        "config_weight": 1000,
+        "cpu_load_low": 0.4,
+        "cpu_load_high": 0.9,
+        "failed_starts_max": 4,
+        "move_by_restart": True,
+        "empty_global_is_none": True,
+    }
+    assert OVIRT.memory_weight == 400
 
 
 def test_the_highest_score_is_the_sum_of_the_weights_or_what_is_said() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from he_fsm import LocalVm, Readings, Snapshot, VmState
+from he_fsm import LeaseView, LocalVm, OwnerState, Readings, Snapshot, VmState
 
 
 def snapshot(now: float = 1.0, host_id: int = 1) -> Snapshot:
@@ -32,3 +32,24 @@ def test_readings_of_a_healthy_host_need_nothing_said() -> None:
     found = Readings.of(gateway=0.5, cpu_load=None)
     assert (found.gateway.value, found.cpu_load.value, found.bridge.value) == (0.5, None, 1.0)
     assert {found.gateway.age_s, found.mem_free.age_s} == {0.0}
+    usual = Readings.of()
+    assert (usual.gateway.value, usual.bridge.value, usual.mem_free.value) == (1.0, 1.0, 12367.0)
+    assert (usual.cpu_load.value, usual.mem_load.value) == (0.05, 0.10)
+    assert usual.config_is_current
+
+
+def test_a_lease_view_of_which_nothing_is_said_is_that_of_a_host_in_a_calm_cluster() -> None:
+    assert LeaseView() == LeaseView(
+        owner=None,
+        owner_state=OwnerState.FREE,
+        free_at=None,
+        dead_hosts=frozenset(),
+        joined=True,
+        held_by_other=False,
+    )
+
+
+def test_a_snapshot_of_which_nothing_is_said_has_seen_nothing() -> None:
+    found = snapshot()
+    assert (found.own, found.whiteboard, found.leases, found.results) == (None, None, None, ())
+    assert not found.local_maintenance

@@ -52,6 +52,24 @@ def test_each_row_says_its_condition_in_words(row: Transition) -> None:
     assert row.label == f"{row.source.value} --{row.name}--> {row.to.value}"
 
 
+def test_lesson_b14_people_are_told_what_concerns_the_engine_and_not_what_comes_and_goes() -> None:
+    silent = {(row.source, row.name) for row in ROWS if not row.notifies}
+    derived = {(State.UNKNOWN, row.name) for row in TABLE[State.UNKNOWN]}
+    hands_off = {
+        (row.source, row.name)
+        for row in ROWS
+        if row.name in {"facts_missing", "hypervisor_silent", "global_maintenance"}
+    }
+    assert silent == derived | hands_off | {
+        (State.GLOBAL_MAINTENANCE, "maintenance_over"),
+        # A start that another host was quicker with, and what others do with the VM.
+        (State.ENGINE_STARTING, "lease_held"),
+        (State.ENGINE_STARTING, "vm_gone"),
+        (State.ENGINE_STARTING, "vm_leaving"),
+        (State.ENGINE_UP, "vm_leaving"),
+    }
+
+
 def test_what_counts_as_a_failed_start_is_marked() -> None:
     marked = {(row.source, row.name) for row in ROWS if row.counts_failed_start}
     assert marked == {

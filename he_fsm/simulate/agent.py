@@ -35,8 +35,6 @@ _ROUNDING_S = 1e-6
 
 def memory_of_new_agent(host: SimHost, now: float, *, after_boot: bool) -> Memory:
     """Give what an agent knows when it starts: what its predecessor left on disk."""
-    if host.saved is None:
-        return Memory.beginning(now)
     if after_boot:
         return host.saved.after_boot(now, host.saved_at)
     return host.saved.after_restart(now)
@@ -343,7 +341,7 @@ def _perform(world: World, host: SimHost, agent: Agent, effect: Effect) -> None:
         world.note(host, "notification", effect.subject)
         return
     if isinstance(effect, StopAgent):
-        world.stop_agent(host)
+        world.stop_agent(host, agent)
         return
     world.rules.check_effect(world, host, agent, effect)
     if host.hypervisor_is_lost:

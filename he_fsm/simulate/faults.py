@@ -72,7 +72,7 @@ def _agent(world: World, host: SimHost, word: str) -> None:
     elif word == "kill":
         world.kill_agent(host)
     elif word == "stop":
-        world.stop_agent(host)
+        world.stop_agent(host, agent)
     elif word == "freeze":
         agent.is_frozen = True
     elif agent.is_frozen:
@@ -139,8 +139,8 @@ def _failed_starts(world: World, host: SimHost, count: int) -> None:
     if host.agent is not None:
         host.agent.memory = attrs.evolve(host.agent.memory, failed=failed)
         world.wake(host)
-    elif host.saved is not None:
-        host.saved = attrs.evolve(host.saved, failed=failed)
+    else:
+        host.saved, host.saved_at = attrs.evolve(host.saved, failed=failed), now
 
 
 def _version(world: World, host: SimHost, version: int) -> None:

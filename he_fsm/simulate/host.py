@@ -77,6 +77,9 @@ class SimHost:
     readings: Readings
     monitors: dict[str, float]
     local_maintenance: bool
+    # What the last agent remembered, as it would be on disk, and when that was (monotonic clock).
+    saved: Memory
+    saved_at: float
     # Powered, booted, and its kernel runs unless it is frozen.
     is_up: bool = True
     is_booting: bool = False
@@ -90,9 +93,6 @@ class SimHost:
     agent: Optional[Agent] = None
     # What its agents wrote last, whoever holds the slot now; None: nothing yet.
     written_score: Optional[int] = None
-    # What the last agent remembered, as it would be on disk.
-    saved: Optional[Memory] = None
-    saved_at: float = 0.0
     # Counts boots: what was under way before one is over.
     boot: int = 0
     restarts: int = 0

@@ -82,6 +82,8 @@ def _host(world: World, config: Host) -> SimHost:
         readings=readings_of(monitors),
         monitors=monitors,
         local_maintenance=config.maintenance,
+        saved=_saved_before(config, clock),
+        saved_at=clock.monotonic(0.0),
         is_up=config.powered,
     )
 
@@ -159,8 +161,7 @@ def _start_agent(world: World, host: SimHost, first_look: float) -> None:
         f"{world.seed}/{host.name}/0",
     )
     if world.times.cold:
-        memory = Memory.beginning(host.clock.monotonic(0.0))
-        memory = attrs.evolve(memory, failed=_failed_before(host))
+        memory = host.saved
     else:
         memory = _memory_before(world, host)
         if host.member.is_joined:
@@ -204,9 +205,13 @@ def _writes(host: SimHost) -> bool:
     return host.is_up and host.config.agent_running and host.member.is_joined
 
 
-def _failed_before(host: SimHost) -> FailedStarts:
-    failed = host.config.failed_starts
-    return FailedStarts(count=failed.count, last_at=host.clock.monotonic(failed.last_s))
+def _saved_before(config: Host, clock: HostClock) -> Memory:
+    """Give what an agent finds on the disk that starts at time 0."""
+    failed = config.failed_starts
+    return attrs.evolve(
+        Memory.beginning(clock.monotonic(0.0)),
+        failed=FailedStarts(count=failed.count, last_at=clock.monotonic(failed.last_s)),
+    )
 
 
 def _memory_before(world: World, host: SimHost) -> Memory:
@@ -221,7 +226,7 @@ def _memory_before(world: World, host: SimHost) -> Memory:
         began_at=long_ago,
         read_at=now if host.member.is_joined else None,
         global_maintenance=maintenance if host.member.is_joined else None,
-        failed=_failed_before(host),
+        failed=host.saved.failed,
         vm=vm,
     )
 

@@ -272,11 +272,8 @@ class World:
             if key in self.judge.wanted:
                 self.judge.observe(self.now, key, None)
 
-    def stop_agent(self, host: SimHost) -> None:
+    def stop_agent(self, host: SimHost, agent: Agent) -> None:
         """Stop the agent cleanly: set the stopped flag, give the host id back if no VM needs it."""
-        agent = host.agent
-        if agent is None:
-            return
         agents.publish_stopped(self, host, agent)
         self.note(host, "agent", "the agent has stopped cleanly")
         self.kill_agent(host)
@@ -420,10 +417,12 @@ class World:
         if vm is not None:
             self.note(host, "vm", "the VM stands still with its host", vm="paused")
         if host.config.watchdog:
-            fires_at = renewed_at + self.policy.lease_kill_s
+            # Without a lockspace there is no lease that its lease manager would wait for.
+            joined = host.member.is_joined
+            fires_at = renewed_at + self.policy.lease_kill_s if joined else self.now
             fires_at += self.policy.watchdog_s * _WATCHDOG_SHARE
             boot = host.boot
-            self.at(max(self.now, fires_at), lambda: self._watchdog_fires(host, boot))
+            self.at(fires_at, lambda: self._watchdog_fires(host, boot))
 
     def _watchdog_fires(self, host: SimHost, boot: int) -> None:
         if host.boot == boot and host.is_frozen and not host.member.renews:
@@ -440,9 +439,7 @@ class World:
         self._truth_changed = True
         expired = self.now >= member.renewed_at + self.policy.lease_kill_s / host.clock.rate
         deferred, host.deferred = host.deferred, []
-        if not member.is_joined:
-            pass
-        elif expired or not host.storage_answers:
+        if member.is_joined and (expired or not host.storage_answers):
             lapse = host.lapse
             killed_at = (
                 self.now + _THAW_KILL_S
@@ -452,7 +449,7 @@ class World:
             self.at(killed_at, lambda: self._lockspace_lost(host, lapse))
             if host.storage_answers:
                 self.at(killed_at, lambda: self._join_later(host))
-        else:
+        elif host.storage_answers:
             self.renewals_begin(host)
         for action in deferred:
             self.at(self.now, action)

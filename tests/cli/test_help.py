@@ -61,6 +61,10 @@ def test_a_call_without_a_command_gets_the_help(run: Callable[..., Ran]) -> None
     assert (ran.out + ran.err).strip() == run("--help").out.strip()
 
 
+def test_completion_knows_every_command() -> None:
+    assert commands.cli.list_commands(click.Context(commands.cli)) == NAMES
+
+
 def test_a_name_that_is_no_command_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(commands._COMMANDS, "broken", ("he_fsm.cli.main", "Not one."))
     monkeypatch.setattr(commands, "broken", "text", raising=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from he_fsm import simulate
-from tests.simulate.plays import play, scenario_of, texts
+from tests.simulate.plays import play, scenario_of, texts, times
 
 TWINS = "[{id: 1}, {id: 2}, {id: 2, name: other, hostname: other.localdomain}]"
 
@@ -226,6 +226,26 @@ def test_an_expectation_may_count_from_since() -> None:
         "{since: {engine: down, total: {migrations: 0}}, by: 141s, engine: starting}",
         "{since: {total: {starts: 1}}, at: 60s, engine: good}",
     )
+
+
+def test_a_since_may_wait_for_an_age_or_for_time_without_the_engine() -> None:
+    outcome = play(
+        "{at: 60s, host: 2, agent: kill}, "
+        "{since: {record: {2: {age: '>= 30s'}}}, host: 3, set: {gateway: 0}}, "
+        "{since: {record: {2: {age: '>= 30s'}}}, at: 5s, host: 2, agent: start}",
+        "{since: {record: {2: {age: '>= 30s'}}}, from: 0s, to: 4s, record: {2: {age: '>= 30s'}}}",
+    )
+    faults = [event for event in outcome.events if event.kind == "fault"]
+    assert faults[2].t - faults[1].t == pytest.approx(5.0)
+    # Quiet hours are skipped up to that moment and no further.
+    outcome = play(
+        "{at: 30s, maintenance: global}, {at: 60s, engine: kill}, "
+        "{since: {total: {downtime: '>= 1h'}}, maintenance: none}",
+        "{from: 60s, to: 3659s, engine: down}",
+        "{by: 3690s, engine: starting}",
+        until="90m",
+    )
+    assert times(outcome, "global maintenance is ended") == [3660.0]
 
 
 def test_a_since_that_never_comes_fails_the_expectation() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -61,15 +63,16 @@ def test_skipping_is_advancing_one_by_one(
     assert walked(skipped, 3) == walked(stepped, 3)
 
 
-@given(loop=loops_s, jitter=jitters_s, seed=seeds, index=st.integers(0, 3 * PERIOD))
-def test_skipping_to_a_loop_is_being_there(
-    loop: float, jitter: float, seed: str, index: int
+@given(start=starts_s, loop=loops_s, jitter=jitters_s, seed=seeds, index=st.integers(0, 3 * PERIOD))
+def test_a_hair_decides_to_which_loop_is_skipped(
+    start: float, loop: float, jitter: float, seed: str, index: int
 ) -> None:
     # The bisection meets rounding here: the time asked for is one that was computed.
-    time = walked(LoopTimes(0.0, loop, jitter, seed), index + 1)[-1]
-    times = LoopTimes(0.0, loop, jitter, seed)
-    times.skip_to(time)
-    assert times.next == time
+    here, following = walked(LoopTimes(start, loop, jitter, seed), index + 2)[-2:]
+    for time, there in ((here, here), (math.nextafter(here, math.inf), following)):
+        times = LoopTimes(start, loop, jitter, seed)
+        times.skip_to(time)
+        assert times.next == there
 
 
 def test_time_never_goes_back() -> None:

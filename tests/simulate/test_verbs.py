@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from typing import Any
 
+import attrs
 import pytest
 
-from he_fsm import simulate
+from he_fsm import simulate, tick
+from he_fsm.effects import StartVm
+from he_fsm.memory import Memory
 from he_fsm.metadata import HostRecord, decode_slot
+from he_fsm.step import Step
 from tests.simulate.plays import play, scenario_of, texts, times
 
 LONE = {"hosts": "1"}
@@ -181,6 +186,28 @@ def test_thaw_and_freeze_mean_nothing_to_a_host_that_runs_or_is_off() -> None:
     )
 
 
+def test_a_watchdog_resets_a_host_that_can_not_renew_and_one_without_a_lockspace() -> None:
+    play(
+        "{at: 60s, host: 2, storage: cut}, {at: 70s, host: 2, power: freeze}, "
+        "{at: 60s, host: 3, storage: cut}, {at: 5m, host: 3, power: freeze}",
+        "{from: 60s, to: 169s, total: {host: 2, resets: 0}}",
+        "{by: 191s, total: {host: 2, resets: 1}}",
+        # Its lease manager has given up long ago: only the kernel's own time counts.
+        "{from: 0s, to: 349s, total: {host: 3, resets: 0}}",
+        "{by: 351s, total: {host: 3, resets: 1}}",
+    )
+
+
+def test_a_host_without_a_lockspace_that_thaws_joins_when_it_can() -> None:
+    play(
+        "{at: 60s, host: 2, storage: cut}, {at: 150s, host: 2, power: freeze}, "
+        "{at: 160s, host: 2, storage: restore}, {at: 170s, host: 2, power: thaw}",
+        "{from: 170s, to: 171s, state: {2: Unknown}}",
+        "{at: 10m, state: {2: EngineDown}, alive: {1: [1, 2]}}",
+        hosts="[{id: 1}, {id: 2, watchdog: false}]",
+    )
+
+
 # agent
 
 
@@ -236,6 +263,23 @@ def test_a_stop_without_storage_can_tell_nobody() -> None:
         "{at: 60s, host: 2, storage: cut}, {at: 61s, host: 2, agent: stop}",
         "{from: 62s, record: {2: {stopped: false}}, score: {2: 2400}}",
         "{from: 140s, alive: {1: [1, 3]}}",
+    )
+
+
+def test_a_stopped_agents_host_joins_when_its_agent_is_back_and_not_with_the_storage() -> None:
+    play(
+        "{at: 60s, host: 2, agent: stop}, {at: 70s, host: 2, storage: cut}, "
+        "{at: 90s, host: 2, storage: restore}, {at: 5m, host: 2, agent: start}",
+        "{from: 90s, to: 320s, alive: {1: [1, 3]}, score: {2: 0}}",
+        "{by: 322s, state: {2: EngineDown}}",
+    )
+
+
+def test_power_that_fails_on_a_host_whose_agent_is_gone() -> None:
+    play(
+        "{at: 60s, host: 1, agent: kill}, {at: 2m, host: 1, power: off}",
+        "{from: 60s, to: 119s, engine: good}",
+        "{by: 261s, engine: starting, engine_on: [2, 3]}",
     )
 
 
@@ -302,6 +346,35 @@ def test_storage_that_returns_slow_renews_again() -> None:
     )
 
 
+def test_what_a_vm_left_behind_without_storage_is_given_back_when_that_returns() -> None:
+    play(
+        "{at: 60s, host: 1, storage: cut}, {at: 70s, engine: kill}, "
+        "{at: 71s, host: 1, set: {gateway: 0}}, {at: 110s, host: 1, storage: restore}",
+        "{from: 70s, to: 109s, lease: 1, engine: down}",
+        "{by: 135s, engine_on: [2, 3], engine: starting}",
+    )
+
+
+def test_storage_that_comes_and_goes_lets_nobody_join() -> None:
+    play(
+        "{at: 60s, host: 2, storage: cut}, {at: 4m, host: 2, storage: restore}, "
+        "{at: 250s, host: 2, storage: cut}, {at: 6m, host: 2, storage: restore}",
+        # A free id is watched for 21 s first.
+        "{from: 200s, to: 380s, state: {2: Unknown}}",
+        "{by: 382s, state: {2: EngineDown}}",
+    )
+
+
+def test_a_host_that_boots_without_storage_joins_when_that_returns() -> None:
+    play(
+        "{at: 60s, host: 2, power: reset}, {at: 70s, host: 2, storage: cut}, "
+        "{at: 5m, host: 2, storage: restore}",
+        "{from: 180s, to: 320s, state: {2: Unknown}, alive: {1: [1, 3]}}",
+        "{by: 322s, state: {2: EngineDown}}",
+        "{at: 6m, alive: {1: [1, 2, 3]}}",
+    )
+
+
 # hypervisor
 
 
@@ -321,6 +394,21 @@ def test_a_host_without_its_hypervisor_receives_no_migration() -> None:
         "{from: 0s, engine_on: 1}",
         "{total: {migrations: 0, failed_migrations: 1}}",
     )
+
+
+def test_orders_to_a_hypervisor_that_does_not_answer_are_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decide = tick.decide
+
+    def reckless(memory: Memory, facts: tick.Facts, *others: Any) -> Step:
+        return attrs.evolve(decide(memory, facts, *others), effects=(StartVm(),))
+
+    monkeypatch.setattr(tick, "decide", reckless)
+    outcome = simulate(
+        scenario_of("{at: 0s, hosts: all, hypervisor: lost}", engine="{running_on: null}")
+    )
+    assert (outcome.totals["starts"], outcome.totals["refused_starts"]) == (0, 0)
 
 
 # starts, boots
@@ -393,6 +481,25 @@ def test_a_vm_that_was_good_may_die_as_well() -> None:
     )
 
 
+def test_a_start_that_fails_while_nobody_watches_gives_the_lease_back() -> None:
+    play(
+        "{at: 0s, host: 1, starts: fail}, {at: 60s, engine: kill}, {at: 62s, host: 1, agent: kill}",
+        "{from: 60s, to: 64s, lease: 1, engine: starting}",
+        "{at: 65s, lease: null, engine: down}",
+        **LONE,
+        until="2m",
+    )
+
+
+def test_a_guest_that_is_shut_down_while_it_boots_never_becomes_healthy() -> None:
+    play(
+        "{at: 60s, engine: kill}, {at: 110s, engine: shutdown}",
+        "{from: 110s, to: 129s, engine: stopping}",
+        "{from: 60s, to: 140s, total: {downtime: 80s}}",
+        **LONE,
+    )
+
+
 # migrations
 
 
@@ -461,6 +568,18 @@ def test_a_host_that_can_not_reach_the_lease_takes_part_in_no_migration() -> Non
     )
 
 
+@pytest.mark.parametrize("mode", ["ok", "fail"])
+def test_a_migration_ends_without_the_agents_too(mode: str) -> None:
+    place = {"ok": 2, "fail": 1}[mode]
+    play(
+        f"{{at: 0s, host: 1, migrations: {mode}}}, {{at: 60s, engine: migrate 2}}, "
+        "{at: 61s, hosts: all, agent: kill}",
+        "{from: 60s, to: 74s, engine: migrating, engine_on: 1}",
+        f"{{from: 75s, engine: good, engine_on: {place}, lease: {place}}}",
+        **PAIR,
+    )
+
+
 # failed_starts, version
 
 
@@ -478,9 +597,23 @@ def test_failed_starts_count_from_now() -> None:
 def test_failed_starts_of_an_agent_that_is_gone_are_what_the_next_one_finds() -> None:
     play(
         "{at: 60s, host: 2, agent: kill}, {at: 70s, host: 2, failed_starts: 3}, "
-        "{at: 80s, host: 2, agent: start}, {at: 85s, host: 3, power: off}, "
-        "{at: 86s, host: 3, failed_starts: 3}",
-        "{from: 81s, to: 600s, score: {2: 0}, state: {2: ScoreBlocked}}",
+        "{at: 80s, host: 2, agent: start}, {at: 60s, host: 3, power: off}, "
+        "{at: 70s, host: 3, failed_starts: 3}, {at: 80s, host: 3, power: on}",
+        "{from: 81s, to: 669s, score: {2: 0}, state: {2: ScoreBlocked}}",
+        # While a host is off its clock stands still: 600 s from the boot at 200 s.
+        "{from: 201s, to: 799s, score: {3: 0}, state: {3: ScoreBlocked}}",
+        "{at: 815s, score: {2-3: 2400}}",
+        until="15m",
+    )
+
+
+def test_failed_starts_before_time_0_are_found_by_an_agent_that_starts_later() -> None:
+    play(
+        "{at: 60s, host: 2, agent: start}, {at: 60s, host: 3, power: on}",
+        "{from: 82s, to: 539s, score: {2: 0}, state: {2: ScoreBlocked}}",
+        "{from: 181s, score: {3: 2300}}",
+        hosts="[{id: 1}, {id: 2, agent: stopped, failed_starts: {count: 3, last: -1m}},"
+        " {id: 3, powered: false, failed_starts: {count: 2, last: -1m}}]",
     )
 
 

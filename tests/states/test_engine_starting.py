@@ -59,6 +59,7 @@ GOOD = VmWatch(since=NOW - 100, started_here=True, was_good=True)
         ({"vm": VmState.ABSENT, "failed": TWICE}, "last_start_failed"),
         ({"vm": VmState.ABSENT, "outcomes": FAILED, "failed": TWICE}, "last_start_failed"),
         ({"vm": VmState.ABSENT}, "start_failed"),
+        ({"vm": VmState.ABSENT, "failed": FailedStarts(count=1, last_at=NOW)}, "start_failed"),
         ({"vm": VmState.ABSENT, "outcomes": FAILED}, "start_failed"),
         ({"vm": VmState.ABSENT, "outcomes": FAILED, "watch": None}, "start_failed"),
         ({"vm": VmState.ABSENT, "watch": FOUND}, "vm_gone"),
