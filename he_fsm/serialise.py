@@ -37,7 +37,7 @@ def snapshot_from_plain(plain: dict[str, Any]) -> Snapshot:
     return _converter().structure(plain, Snapshot)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _converter() -> cattrs.Converter:
     converter = cattrs.Converter()
     content = Union[HostRecord, SlotProblem]

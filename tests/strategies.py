@@ -416,6 +416,7 @@ class Situation:
 _TROUBLES = {
     "storage can't be read": 15,
     "was blind before": 7,
+    "never read before": 7,
     "no lease manager": 15,
     "leases in any state": 3,
     "slot 0 in any state": 11,
@@ -518,6 +519,9 @@ def _memory(
     failed = _NO_FAILED_STARTS
     if ("failed starts" in troubles) is not (state is State.SCORE_BLOCKED):
         failed = whole(FailedStarts, count=draw(st.integers(0, 5)), last_at=past.moment())
+    read_at: Optional[float] = past.moment() if draw(booleans) else NOW - GRID_S
+    if "never read before" in troubles:
+        read_at = None
     remembers_vm = "a VM is remembered" in troubles or (
         state in _HAS_VM and "no VM is remembered" not in troubles
     )
@@ -527,7 +531,7 @@ def _memory(
         since=past.moment(),
         began_at=past.moment(),
         sightings=sightings,
-        read_at=past.moment() if draw(booleans) else NOW - GRID_S,
+        read_at=read_at,
         is_blind="was blind before" in troubles,
         global_maintenance=draw(_global_flags)
         if "another value of slot 0 remembered" in troubles

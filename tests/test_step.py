@@ -97,6 +97,14 @@ def test_the_own_record_is_the_published_one_not_what_the_slot_shows() -> None:
     assert unpublished.placement.hosts == (2,)
 
 
+@pytest.mark.parametrize(("other", "is_better"), [(799, False), (800, True)])
+def test_a_host_that_published_nothing_counts_as_0(other: int, is_better: bool) -> None:
+    scene = Scene(state=State.ENGINE_UP, vm=VmState.UP, scores={2: other})
+    snapshot = attrs.evolve(scene.snapshot(), own=None)
+    decision = step(scene.memory(), snapshot, TALK)
+    assert (decision.memory.better_since == NOW) is is_better
+
+
 def test_a_snapshot_without_leases_reports_nobody_dead() -> None:
     assert DOWN.but(leases=None).step().liveness.alive == {1, 2, 3}
     assert DOWN.leases is not None

@@ -63,6 +63,8 @@ def test_skipping_is_advancing_one_by_one(
     assert walked(skipped, 3) == walked(stepped, 3)
 
 
+# Here rounding leaves the estimate a loop too early.
+@example(start=1104314.0, loop=51.01015448356944, jitter=1.0, seed="d", index=1962)
 @given(start=starts_s, loop=loops_s, jitter=jitters_s, seed=seeds, index=st.integers(0, 3 * PERIOD))
 def test_a_hair_decides_to_which_loop_is_skipped(
     start: float, loop: float, jitter: float, seed: str, index: int

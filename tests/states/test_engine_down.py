@@ -18,6 +18,7 @@ HERE = State.ENGINE_DOWN
 WATCHING = Scene(state=HERE, engine_on=2)
 # It runs nowhere, and this host is the best alone.
 BEST = Scene(state=HERE, scores={2: 2000, 3: 1000})
+LIVE = LeaseView(owner=3, owner_state=OwnerState.LIVE)
 BLOCKED = FailedStarts(count=3, last_at=NOW - 599)
 # Three equal hosts, of which each lets the one before have its turn.
 EQUAL = Scene(state=HERE, policy=attrs.evolve(TALK, stagger_s=4.0))
@@ -117,7 +118,11 @@ def test_a_start_forgets_the_turn_and_any_vm_of_before() -> None:
         ({"own_score": 0, "scores": {2: 0}}, "no living host has a score above 0"),
         ({"engine_on": 3}, "the engine runs on host 3"),
         (
-            {"leases": LeaseView(owner=3, owner_state=OwnerState.LIVE)},
+            {"own_score": 0, "scores": {2: 0}, "leases": LIVE},
+            "no living host has a score above 0",
+        ),
+        (
+            {"leases": LIVE},
             "the engine's lease is held by host 3, which is alive: its VM runs there",
         ),
         (
@@ -219,7 +224,7 @@ def test_the_turn_is_told_while_it_is_waited_for() -> None:
 def test_the_wait_for_a_turn_begins_when_the_host_is_named_and_ends_when_it_is_not() -> None:
     begun = EQUAL.but(own_id=5).step()
     assert (begun.edge, begun.memory.named_since) == (None, NOW)
-    fresh = BEST.but(leases=LeaseView(owner=3, owner_state=OwnerState.LIVE), named_since=NOW - 5)
+    fresh = BEST.but(leases=LIVE, named_since=NOW - 5)
     assert fresh.step().memory.named_since is None
     assert WATCHING.but(named_since=NOW - 5).step().memory.named_since is None
     refused = BEST.but(refused_at=NOW - 1).step().memory

@@ -245,6 +245,11 @@ def test_the_policy_may_move_by_a_restart_instead() -> None:
     assert decision.memory.failed == FailedStarts()
 
 
+def test_a_policy_that_moves_by_a_restart_leaves_a_well_engine_alone() -> None:
+    assert WELL.but(policy=BY_RESTART).edge() is None
+    assert BETTER.but(policy=BY_RESTART, better_since=NOW - 29.875).edge() is None
+
+
 @around
 @pytest.mark.parametrize(
     ("count", "wait_s"), [(1, 60), (2, 120), (3, 240), (6, 1920), (7, 3600), (40, 3600)]
@@ -284,6 +289,12 @@ def test_local_maintenance_sends_the_engine_to_the_best_other_host_first() -> No
     assert decision.memory.state is State.ENGINE_MIGRATING_AWAY
     assert decision.memory.moves.target == 3
     assert decision.reason == "local maintenance: the engine moves to host 3, score 1000 first"
+
+
+def test_a_score_of_1_is_enough_to_go_there_and_0_is_not() -> None:
+    scene = WELL.but(own_score=0, local_maintenance=True)
+    assert deeds_of(scene.but(scores={2: 1, 3: 0}).step()) == (MigrateVm(2),)
+    assert scene.but(scores={2: 0, 3: 0}).edge() is None
 
 
 @around
