@@ -97,6 +97,7 @@ class Memory:
     better_since: Optional[float] = None
     # Since when this host is among those that should start the engine and the lease can be had.
     named_since: Optional[float] = None
+    # When a start was refused, or the VM was seen to have moved: the next start waits a little.
     refused_at: Optional[float] = None
 
     @classmethod

@@ -81,7 +81,7 @@ def test_an_agent_that_never_read_waits_for_its_first_look() -> None:
 
 
 def test_a_snapshots_clock_that_stands_still_or_goes_back_makes_nobody_younger() -> None:
-    blind = attrs.evolve(DOWN.memory(), is_blind=True, read_at=NOW + 100)
+    blind = attrs.evolve(DOWN.step().memory, is_blind=True, read_at=NOW + 100)
     decision = step(blind, DOWN.snapshot(), TALK)
     assert decision.memory.sightings[3].grew_at == NOW
 

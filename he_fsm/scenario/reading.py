@@ -36,6 +36,7 @@ from he_fsm.scenario.nodes import (
 from he_fsm.scenario.policies import PolicyChoice, PolicyForm, build_policy
 from he_fsm.scenario.verbs import TimelineForm
 
+HOSTNAME_BYTES: Final = 253
 # How long a run goes on after the last time that the file mentions, where it does not say.
 AFTERWARDS_S: Final = 600.0
 # The keys of a scenario that `--set` can change, and those in which it changes one key.
@@ -91,9 +92,20 @@ def _check_host(host: Host, node: Tree) -> None:
         is_other_id or host.name in (ALL, str(GLOBAL_SLOT)) or RANGE.fullmatch(host.name)
     ):
         raise refusal(name_node, f"{host.name!r} can't be a name: it means other hosts")
+    hostname_node = node.get("hostname")
+    if hostname_node is not None and not _is_hostname(host.hostname):
+        message = (
+            f"{host.hostname!a} can't be a hostname: expected at most 253 printable bytes, no '|'"
+        )
+        raise refusal(hostname_node, message)
     failed = node.get("failed_starts")
     if isinstance(failed, Tree) and host.failed_starts.last_s > 0:
         raise refusal(failed.pairs["last"].value, "expected a time before 0, like -300s")
+
+
+def _is_hostname(text: str) -> bool:
+    """Whether a record of the whiteboard can hold the name (RFC 1035 has the length)."""
+    return text.isprintable() and "|" not in text and len(text.encode()) <= HOSTNAME_BYTES
 
 
 _HOSTS: Final = HostsForm()

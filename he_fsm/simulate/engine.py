@@ -135,6 +135,9 @@ class Engine:
     def _started(self, vm: Vm, *, fails: bool) -> None:
         if fails:
             self._world.tell(vm.host, Result(Outcome.START_FAILED, "the VM did not come up"))
+            if vm.host.agent is None:
+                # With nobody there to count it, it failed all the same.
+                self._world.count("failed_starts", vm.host)
             self.end(vm, "the VM did not come up")
             return
         vm.phase = "running"

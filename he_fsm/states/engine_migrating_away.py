@@ -55,8 +55,9 @@ def remember_failure(view: View, memory: Memory) -> Memory:
     )
 
 
-def remember_success(_: View, memory: Memory) -> Memory:
+def remember_success(view: View, memory: Memory) -> Memory:
     """Forget failures: the way is open."""
+    memory = guards.remember_departure(view, memory)
     return attrs.evolve(memory, moves=attrs.evolve(memory.moves, target=None, failures=0))
 
 

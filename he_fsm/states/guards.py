@@ -6,7 +6,7 @@ import attrs
 
 from he_fsm.effects import MigrateVm, ShutDownVm, StopAgent
 from he_fsm.memory import FailedStarts, Memory
-from he_fsm.snapshot import VmState
+from he_fsm.snapshot import Outcome, VmState
 from he_fsm.states.names import State
 from he_fsm.states.row import Transition, deeds
 from he_fsm.states.view import View, backoff_s
@@ -148,6 +148,13 @@ def count_failed_start(view: View, memory: Memory) -> Memory:
     """Remember one more failed start, now."""
     failed = FailedStarts(count=memory.failed.count + 1, last_at=view.now)
     return attrs.evolve(memory, failed=failed)
+
+
+def remember_departure(view: View, memory: Memory) -> Memory:
+    """Leave a VM that has arrived elsewhere the time to be seen there: no start is the answer."""
+    if view.result(Outcome.MIGRATION_DONE) is None:
+        return memory
+    return attrs.evolve(memory, refused_at=view.now)
 
 
 def remember_power_off(view: View, memory: Memory) -> Memory:
