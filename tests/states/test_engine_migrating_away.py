@@ -125,6 +125,14 @@ def test_lesson_b15_a_migration_that_arrived_forgets_failures_and_keeps_the_coun
     assert gone.step().memory.vm is None
 
 
+@pytest.mark.parametrize(("outcomes", "refused_at"), [((Outcome.MIGRATION_DONE,), NOW), ((), None)])
+def test_a_vm_that_arrived_is_given_time_to_be_seen_there(
+    outcomes: tuple[Outcome, ...], refused_at: Optional[float]
+) -> None:
+    memory = LEAVING.but(vm=VmState.ABSENT, outcomes=outcomes).step().memory
+    assert memory.refused_at == refused_at
+
+
 @pytest.mark.parametrize(
     ("failures", "ago_s", "after"),
     [(0, 0, 1), (1, 100, 2), (5, 7199.875, 6), (5, 7200, 1), (5, 7200.125, 1)],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
 import attrs
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from he_fsm import TABLE, TALK, Health, LeaseView, State, VmState
 from he_fsm.effects import MigrateVm, PowerOffVm, ShutDownVm
 from he_fsm.memory import FailedStarts, Moves, VmWatch
+from he_fsm.snapshot import Outcome
 from he_fsm.states import guards
 from he_fsm.states.engine_up import why_move
 from he_fsm.step import observe
@@ -326,6 +327,15 @@ def test_a_superseded_agent_shuts_its_vm_down_and_counts_no_failed_start() -> No
     decision = WELL.but(is_superseded=True).step()
     assert deeds_of(decision) == (ShutDownVm(),)
     assert decision.memory.failed == FailedStarts()
+
+
+@pytest.mark.parametrize(("outcomes", "refused_at"), [((Outcome.MIGRATION_DONE,), NOW), ((), None)])
+def test_lesson_b15_a_vm_that_moved_away_is_given_time_to_be_seen_there(
+    outcomes: tuple[Outcome, ...], refused_at: Optional[float]
+) -> None:
+    """And one that died is started again at once."""
+    memory = WELL.but(vm=VmState.ABSENT, outcomes=outcomes).step().memory
+    assert (memory.state, memory.refused_at) == (State.ENGINE_DOWN, refused_at)
 
 
 def test_lesson_b16_a_migration_that_somebody_else_started_is_left_alone() -> None:
