@@ -41,9 +41,61 @@ class PolicyError(HeFsmError):
         self.excess_s = excess_s
 
 
+class DocumentError(HeFsmError):
+    """
+    A YAML document can't be used; the message names file:line:column, key and expectation.
+
+    Who reads a file raises it as the error of that kind of file (`refused_as`).
+    """
+
+
 class ScenarioError(HeFsmError):
     """A scenario file can't be used; the message names file:line:column, key and expectation."""
 
 
 class MissingExtraError(HeFsmError):
     """An optional package is needed for what was asked; the message says how to install it."""
+
+
+class ConfigError(HeFsmError):
+    """
+    A configuration can't be used.
+
+    The message names file:line:column, the key and what was expected.
+    """
+
+
+class StorageError(HeFsmError):
+    """The shared storage can't be read or written, or did not answer in time; it may next time."""
+
+
+class LockspaceError(HeFsmError):
+    """The lease manager refused or can't reach its storage; *errno* is its own number, if any."""
+
+    def __init__(self, message: str, errno: int | None = None) -> None:
+        super().__init__(message)
+        self.errno = errno
+
+
+class HostIdBusyError(LockspaceError):
+    """Another living host holds this host id; an operator must choose."""
+
+
+class HypervisorError(HeFsmError):
+    """The hypervisor does not answer, or refused; the next loop may succeed."""
+
+
+class BrokerError(HeFsmError):
+    """The broker does not answer, or refused; the agent goes on without it."""
+
+
+class MonitorError(HeFsmError):
+    """A fact about this host can't be measured now; the last value grows old meanwhile."""
+
+
+class NotifyError(HeFsmError):
+    """People could not be told; *can_retry* says whether a later try may succeed."""
+
+    def __init__(self, message: str, *, can_retry: bool = True) -> None:
+        super().__init__(message)
+        self.can_retry = can_retry

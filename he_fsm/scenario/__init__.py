@@ -1,5 +1,6 @@
 """The scenario language: clusters, what happens to them, and what must come out."""
 
+from he_fsm.document.nodes import Place
 from he_fsm.scenario.judge import Failure, Judge, Verdict
 from he_fsm.scenario.matching import Condition, Seen
 from he_fsm.scenario.model import (
@@ -14,7 +15,6 @@ from he_fsm.scenario.model import (
     Verb,
     World,
 )
-from he_fsm.scenario.nodes import Place
 from he_fsm.scenario.reading import load_scenarios, parse_scenarios
 from he_fsm.scenario.schema import json_schema
 

@@ -9,10 +9,10 @@ import attrs
 import yaml
 from yaml.constructor import SafeConstructor
 
-from he_fsm.scenario.forms import Schema
+from he_fsm.document.forms import Schema
+from he_fsm.document.nodes import Node, Scalar, as_scalar, describe, refusal
+from he_fsm.document.units import DURATION_PATTERN, parse_duration
 from he_fsm.scenario.host_names import HostNames
-from he_fsm.scenario.nodes import Node, Scalar, as_scalar, describe, refusal
-from he_fsm.scenario.units import DURATION_PATTERN, parse_duration
 
 
 @attrs.frozen

@@ -7,22 +7,14 @@ from typing import Any, Final, Protocol
 
 import attrs
 
+from he_fsm.document.forms import Choice, Duration, Flag, Form, Number, Schema, Text
+from he_fsm.document.mappings import keys_schema, known_pairs
+from he_fsm.document.nodes import Node, Scalar, Sequence, describe, is_null, refusal
+from he_fsm.document.units import Comparison
 from he_fsm.metadata.record import ProblemWord
 from he_fsm.scenario.counting import read_totals, total_condition, totals_schema
-from he_fsm.scenario.forms import (
-    HOST_SCHEMA,
-    Choice,
-    Compared,
-    Duration,
-    Flag,
-    Form,
-    HostReference,
-    Number,
-    Schema,
-    Text,
-)
+from he_fsm.scenario.forms import HOST_SCHEMA, Compared, HostReference
 from he_fsm.scenario.host_names import HostNames
-from he_fsm.scenario.mappings import keys_schema, known_pairs
 from he_fsm.scenario.matching import (
     WORDS_OF_BAD,
     Compares,
@@ -31,8 +23,6 @@ from he_fsm.scenario.matching import (
     OneOf,
     Test,
 )
-from he_fsm.scenario.nodes import Node, Scalar, Sequence, describe, is_null, refusal
-from he_fsm.scenario.units import Comparison
 from he_fsm.states.names import State
 
 ENGINE_WORDS: Final = ("good", "bad", "paused", "starting", "migrating", "stopping", "down")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from he_fsm.scenario.forms import Compared, Duration, Form, Number, Schema
+from he_fsm.document.forms import Duration, Form, Number, Schema
+from he_fsm.document.mappings import keys_schema, known_pairs
+from he_fsm.document.nodes import Node, refusal
+from he_fsm.document.units import Comparison
+from he_fsm.scenario.forms import Compared
 from he_fsm.scenario.host_names import HostNames
-from he_fsm.scenario.mappings import keys_schema, known_pairs
 from he_fsm.scenario.matching import Compares, Condition, SignalKey
-from he_fsm.scenario.nodes import Node, refusal
-from he_fsm.scenario.units import Comparison
 
 COUNTED: Final = (
     "starts",

@@ -7,15 +7,16 @@ from typing import Any, Final
 
 import attrs
 
+from he_fsm.document.forms import Duration, Flag, Form, Schema
+from he_fsm.document.mappings import known_pairs
+from he_fsm.document.nodes import Mapping as Tree
+from he_fsm.document.nodes import Node, Pair, Sequence, as_mapping, describe, flow_text, refusal
 from he_fsm.scenario.conditions import CONDITIONS, ConditionsForm
 from he_fsm.scenario.counting import host_of_total, read_totals, total_condition, totals_schema
-from he_fsm.scenario.forms import HOST_SCHEMA, Duration, Flag, Form, Schema
+from he_fsm.scenario.forms import HOST_SCHEMA
 from he_fsm.scenario.host_names import HostNames
-from he_fsm.scenario.mappings import known_pairs
 from he_fsm.scenario.matching import Condition
 from he_fsm.scenario.model import Expectation, Kind, Total
-from he_fsm.scenario.nodes import Mapping as Tree
-from he_fsm.scenario.nodes import Node, Pair, Sequence, as_mapping, describe, flow_text, refusal
 
 _TIMES: Final[Mapping[str, Form]] = {
     "at": Duration(),

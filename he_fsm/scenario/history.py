@@ -8,8 +8,8 @@ from typing import Any, Final, Optional, Protocol
 
 import attrs
 
+from he_fsm.document.units import TOLERANCE
 from he_fsm.scenario.matching import Condition, Growing, Moment, SignalKey
-from he_fsm.scenario.units import TOLERANCE
 
 DOWNTIME: Final[SignalKey] = ("total", "downtime", None)
 LONGEST_OUTAGE: Final[SignalKey] = ("total", "longest_outage", None)

@@ -8,8 +8,7 @@ from typing import Final, TypeVar
 
 import attrs
 
-from he_fsm.metadata.layout import HOST_ID_MAX
-from he_fsm.scenario.nodes import (
+from he_fsm.document.nodes import (
     Mapping,
     Node,
     Pair,
@@ -21,6 +20,7 @@ from he_fsm.scenario.nodes import (
     refusal,
     suggestion,
 )
+from he_fsm.metadata.layout import HOST_ID_MAX
 
 ALL: Final = "all"
 # The slot of the whiteboard that belongs to the whole cluster.

@@ -14,13 +14,13 @@ from typing import Any, Final, Optional, Union
 
 import attrs
 
+from he_fsm.document.nodes import Place
+from he_fsm.document.units import TOLERANCE, format_seconds
 from he_fsm.scenario.counting import COUNTED
 from he_fsm.scenario.history import DOWNTIME, LONGEST_OUTAGE, Signals
 from he_fsm.scenario.matching import Condition, Moment, Seen, SignalKey
 from he_fsm.scenario.model import Expectation, Kind, Scenario
-from he_fsm.scenario.nodes import Place
 from he_fsm.scenario.totals import totals_of_run, violation
-from he_fsm.scenario.units import TOLERANCE, format_seconds
 
 # What an executor needs; `Seen` is the value of the signals that are records.
 __all__ = ["COUNTED", "HEALTHY", "Failure", "Judge", "Seen", "Verdict"]

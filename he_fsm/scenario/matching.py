@@ -24,7 +24,7 @@ from typing import Any, Final, Optional, Protocol, Union
 
 import attrs
 
-from he_fsm.scenario.units import TOLERANCE, Comparison, format_number
+from he_fsm.document.units import TOLERANCE, Comparison, format_number
 
 SignalKey = tuple[Any, ...]
 

@@ -8,23 +8,15 @@ from typing import Any, Final, Optional
 
 import attrs
 
+from he_fsm.document.forms import Choice, Duration, Flag, Integer, Number, Text
+from he_fsm.document.mappings import Record, written_as
+from he_fsm.document.nodes import Place
+from he_fsm.document.units import TOLERANCE, Comparison
 from he_fsm.metadata.layout import HOST_ID_MAX
 from he_fsm.policy import TALK, Policy
 from he_fsm.scenario.clock import ClockForm, WallClock
-from he_fsm.scenario.forms import (
-    Choice,
-    Duration,
-    Flag,
-    Fraction,
-    HostReference,
-    Integer,
-    Number,
-    Text,
-)
-from he_fsm.scenario.mappings import Record, written_as
+from he_fsm.scenario.forms import Fraction, HostReference
 from he_fsm.scenario.matching import Condition
-from he_fsm.scenario.nodes import Place
-from he_fsm.scenario.units import TOLERANCE, Comparison
 
 NOT_NEGATIVE: Final = Number(minimum=0)
 # The place of what was built by a program.

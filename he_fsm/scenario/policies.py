@@ -3,40 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Optional, get_type_hints
+from typing import Any, Final
 
 import attrs
 
+from he_fsm.document.forms import Schema
+from he_fsm.document.mappings import VariationForm, forms_by_type
+from he_fsm.document.nodes import Mapping as Tree
+from he_fsm.document.nodes import Node, refusal
 from he_fsm.errors import PolicyError
 from he_fsm.policy import POLICIES, TALK, Policy
-from he_fsm.scenario.forms import Choice, Duration, Flag, Form, Integer, Number, Schema, Text
 from he_fsm.scenario.host_names import HostNames
-from he_fsm.scenario.mappings import keys_schema, known_pairs
 from he_fsm.scenario.model import World
-from he_fsm.scenario.nodes import Mapping as Tree
-from he_fsm.scenario.nodes import Node, Scalar, refusal
 
 # These fields say how the surroundings are, which is for `world` to say.
 FROM_WORLD: Final[Mapping[str, str]] = {"loop_s": "loop", "io_timeout_s": "io_timeout"}
 
 
-def _form_of(name: str, kind: Any) -> Form:
-    if name.endswith("_s"):
-        return Duration()
-    if kind is bool:
-        return Flag()
-    if kind is str:
-        return Text()
-    return Integer() if kind in (int, Optional[int]) else Number()
-
-
-_NAME: Final = Choice(POLICIES)
-_FIELDS: Final[Mapping[str, Form]] = {
-    name: _form_of(name, kind) for name, kind in get_type_hints(Policy).items()
-}
-_CHANGES: Final[Mapping[str, Form]] = {
-    name: form for name, form in _FIELDS.items() if name not in FROM_WORLD
-}
+_POLICY: Final = VariationForm(
+    POLICIES,
+    TALK,
+    {name: form for name, form in forms_by_type(Policy).items() if name not in FROM_WORLD},
+    "a policy's name or a mapping",
+)
 
 
 @attrs.frozen
@@ -64,23 +53,16 @@ class PolicyForm:
 
     def read(self, node: Node, hosts: HostNames) -> PolicyChoice:
         """Give the choice."""
-        if isinstance(node, Scalar):
-            return PolicyChoice(_NAME.read(node, hosts))
-        pairs = known_pairs(node, ("base", *_FIELDS), "a policy's name or a mapping")
+        pairs = node.pairs if isinstance(node, Tree) else {}
         for field, world_key in FROM_WORLD.items():
             if field in pairs:
                 raise refusal(pairs[field].key, f"this is set as '{world_key}' of 'world'")
-        base = _NAME.read(pairs["base"].value, hosts) if "base" in pairs else TALK
-        changes = {
-            key: _CHANGES[key].read(pair.value, hosts)
-            for key, pair in pairs.items()
-            if key != "base"
-        }
-        return PolicyChoice(base, changes)
+        variation = _POLICY.read(node, hosts)
+        return PolicyChoice(variation.base, variation.changes)
 
     def schema(self) -> Schema:
         """Give the names, or an object."""
-        return {"anyOf": [_NAME.schema(), keys_schema({"base": _NAME, **_CHANGES})]}
+        return _POLICY.schema()
 
 
 def build_policy(choice: PolicyChoice, world: World, scenario: Tree) -> Policy:

@@ -8,17 +8,13 @@ from typing import Any, Final, Optional, Union
 
 import attrs
 
-from he_fsm.errors import ScenarioError
-from he_fsm.metadata.layout import HOST_ID_MAX
-from he_fsm.scenario.expectations import ExpectationForm, check_within, latest_time
-from he_fsm.scenario.forms import Choice, Duration, Form, Integer, ListOf, Schema, Text
-from he_fsm.scenario.host_names import ALL, GLOBAL_SLOT, RANGE, HostNames
-from he_fsm.scenario.mappings import Record, known_pairs
-from he_fsm.scenario.model import Engine, Expectation, Host, Scenario, TimelineEntry, World
-from he_fsm.scenario.nodes import (
+from he_fsm.document.files import read_text
+from he_fsm.document.forms import Choice, Duration, Form, Integer, ListOf, Schema, Text
+from he_fsm.document.mappings import Record, known_pairs
+from he_fsm.document.nodes import (
     Mapping as Tree,
 )
-from he_fsm.scenario.nodes import (
+from he_fsm.document.nodes import (
     Node,
     Pair,
     Place,
@@ -31,8 +27,14 @@ from he_fsm.scenario.nodes import (
     parse_tree,
     parse_value,
     refusal,
+    refused_as,
     suggestion,
 )
+from he_fsm.errors import ScenarioError
+from he_fsm.metadata.layout import HOST_ID_MAX
+from he_fsm.scenario.expectations import ExpectationForm, check_within, latest_time
+from he_fsm.scenario.host_names import ALL, GLOBAL_SLOT, RANGE, HostNames
+from he_fsm.scenario.model import Engine, Expectation, Host, Scenario, TimelineEntry, World
 from he_fsm.scenario.policies import PolicyChoice, PolicyForm, build_policy
 from he_fsm.scenario.verbs import TimelineForm
 
@@ -123,6 +125,7 @@ SCENARIO_FORMS: Final[Mapping[str, Form]] = {
     "expect": ListOf(ExpectationForm(), "a list of entries"),
 }
 REQUIRED: Final = ("name", "hosts")
+_WHOLE_FILE: Final = "a mapping with the key 'scenarios'"
 
 
 def load_scenarios(
@@ -139,23 +142,9 @@ def load_scenarios(
         ScenarioError: the file can't be used; file:line:column, the path of the key, and what
             was expected there.
     """
-    file_name = str(path)
-    try:
-        data = Path(path).read_bytes()
-    except OSError as e:
-        msg = f"{file_name}: can't be read: {e.strerror or e}"
-        raise ScenarioError(msg) from e
-    except ValueError as e:
-        msg = f"{file_name!r}: no path of a file: {e}"
-        raise ScenarioError(msg) from e
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as e:
-        before = data[: e.start]
-        column = e.start - (before.rfind(b"\n") + 1) + 1
-        msg = f"{file_name}:{before.count(10) + 1}:{column}: not UTF-8 (byte 0x{data[e.start]:02x})"
-        raise ScenarioError(msg) from e
-    return parse_scenarios(text, file_name, overrides)
+    with refused_as(ScenarioError):
+        text = read_text(path)
+    return parse_scenarios(text, str(path), overrides)
 
 
 def parse_scenarios(
@@ -173,8 +162,12 @@ def parse_scenarios(
     Raises:
         ScenarioError: as `load_scenarios`.
     """
-    root = parse_tree(text, file_name)
-    pairs = known_pairs(root, ("scenarios",), "a mapping with the key 'scenarios'")
+    with refused_as(ScenarioError):
+        return _read_scenarios(parse_tree(text, file_name, _WHOLE_FILE), overrides or {})
+
+
+def _read_scenarios(root: Node, overrides: Mapping[str, str]) -> tuple[Scenario, ...]:
+    pairs = known_pairs(root, ("scenarios",), _WHOLE_FILE)
     if "scenarios" not in pairs:
         raise refusal(root, "the key 'scenarios' is missing")
     listed = pairs["scenarios"].value
@@ -183,7 +176,7 @@ def parse_scenarios(
     scenarios: dict[str, Scenario] = {}
     for item in listed.items:
         tree = as_mapping(item, "a scenario, a mapping with 'name' and 'hosts'")
-        for key, value in (overrides or {}).items():
+        for key, value in overrides.items():
             tree = _overridden(tree, key, value)
         scenario = _read_scenario(tree)
         if scenario.name in scenarios:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from he_fsm.document.forms import Schema
+from he_fsm.document.mappings import keys_schema
 from he_fsm.scenario.expectations import ExpectationForm
-from he_fsm.scenario.forms import Schema
-from he_fsm.scenario.mappings import keys_schema
 from he_fsm.scenario.reading import REQUIRED, SCENARIO_FORMS
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

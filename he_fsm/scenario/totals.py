@@ -8,10 +8,10 @@ from typing import Optional, Union
 
 import attrs
 
+from he_fsm.document.units import format_number, format_seconds
 from he_fsm.scenario.counting import COUNTED, TIMED
 from he_fsm.scenario.history import Signals
 from he_fsm.scenario.model import Total
-from he_fsm.scenario.units import format_number, format_seconds
 
 
 def value_between(signals: Signals, name: str, host: str | None, start: float, end: float) -> float:

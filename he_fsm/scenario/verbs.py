@@ -8,25 +8,9 @@ from typing import Any, Final, Optional
 
 import attrs
 
-from he_fsm.metadata.layout import SLOT_BYTES
-from he_fsm.scenario.conditions import ConditionsForm
-from he_fsm.scenario.forms import (
-    HOST_SCHEMA,
-    Argument,
-    Choice,
-    Duration,
-    Form,
-    Fraction,
-    HostReference,
-    Integer,
-    Phrase,
-    Schema,
-    words_schema,
-)
-from he_fsm.scenario.host_names import GLOBAL_SLOT, HostNames
-from he_fsm.scenario.mappings import keys_schema, known_pairs, read_keys
-from he_fsm.scenario.model import NOT_NEGATIVE, TimelineEntry, Verb
-from he_fsm.scenario.nodes import (
+from he_fsm.document.forms import Choice, Duration, Form, Integer, Schema, words_schema
+from he_fsm.document.mappings import keys_schema, known_pairs, read_keys
+from he_fsm.document.nodes import (
     Node,
     Pair,
     Scalar,
@@ -36,6 +20,11 @@ from he_fsm.scenario.nodes import (
     flow_text,
     refusal,
 )
+from he_fsm.metadata.layout import SLOT_BYTES
+from he_fsm.scenario.conditions import ConditionsForm
+from he_fsm.scenario.forms import HOST_SCHEMA, Argument, Fraction, HostReference, Phrase
+from he_fsm.scenario.host_names import GLOBAL_SLOT, HostNames
+from he_fsm.scenario.model import NOT_NEGATIVE, TimelineEntry, Verb
 
 # How much of a torn write arrives where the entry does not say.
 TORN_BYTES: Final = 300

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final, Union
 
 import attrs
 import yaml
 from yaml.constructor import SafeConstructor
 
-from he_fsm.errors import ScenarioError
+from he_fsm.errors import DocumentError, HeFsmError
 
 _TAG: Final = "tag:yaml.org,2002:"
 _MERGE: Final = _TAG + "merge"
@@ -90,10 +91,10 @@ class Mapping:
 Node = Union[Scalar, Sequence, Mapping]
 
 
-def refusal(node: Node, message: str) -> ScenarioError:
+def refusal(node: Node, message: str) -> DocumentError:
     """Make the error that names the place and the path of a value."""
     path = f"{node.path}: " if node.path else ""
-    return ScenarioError(f"{node.place.exact}: {path}{message}")
+    return DocumentError(f"{node.place.exact}: {path}{message}")
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -146,34 +147,43 @@ def flow_text(node: Node) -> str:
     return f"{{{', '.join(inside)}}}"
 
 
-def parse_tree(text: str, file_name: str) -> Node:
+@contextmanager
+def refused_as(kind: type[HeFsmError]) -> Iterator[None]:
+    """Let what is wrong with a document leave as an error of the *kind* that its readers expect."""
+    try:
+        yield
+    except DocumentError as e:
+        raise kind(str(e)) from e.__cause__
+
+
+def parse_tree(text: str, file_name: str, what: str) -> Node:
     """
-    Read one YAML document.
+    Read one YAML document; *what* is expected in it, for the message about an empty one.
 
     Raises:
-        ScenarioError: it is no YAML, is empty, has a key twice, a tag, or more than one document.
+        DocumentError: it is no YAML, is empty, has a key twice, a tag, or more than one document.
     """
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is None:
-            msg = f"{file_name}:1:1: the file is empty, expected a mapping with the key 'scenarios'"
-            raise ScenarioError(msg)
+            msg = f"{file_name}:1:1: the file is empty, expected {what}"
+            raise DocumentError(msg)
         return _Tree(file_name).convert(root, "")
     except yaml.MarkedYAMLError as e:
-        raise ScenarioError(_yaml_message(e, file_name)) from e
+        raise DocumentError(_yaml_message(e, file_name)) from e
     except yaml.reader.ReaderError as e:
         before = text[: e.position]
         column = len(before) - (before.rfind("\n") + 1) + 1
         place = Place(file_name, before.count("\n") + 1, column)
         msg = f"{place.exact}: not YAML: a character that is not allowed ({e.reason})"
-        raise ScenarioError(msg) from e
+        raise DocumentError(msg) from e
     except (ValueError, OverflowError) as e:
         # PyYAML gives an escape like "\UFFFFFFFF" to chr() as it is, and does not say where.
         msg = f"{file_name}:1:1: not YAML: an escape in quotes that stands for no character"
-        raise ScenarioError(msg) from e
+        raise DocumentError(msg) from e
     except RecursionError as e:
         msg = f"{file_name}:1:1: the file is nested too deeply"
-        raise ScenarioError(msg) from e
+        raise DocumentError(msg) from e
 
 
 def parse_value(text: str, origin: str, path: str) -> Node:
@@ -182,7 +192,7 @@ def parse_value(text: str, origin: str, path: str) -> Node:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as e:
         msg = f"{origin}: {path}: can't be read as YAML"
-        raise ScenarioError(msg) from e
+        raise DocumentError(msg) from e
     if root is None:
         return Scalar(Place(origin), path, "", None)
     return _Tree(origin, has_lines=False).convert(root, path)
@@ -210,12 +220,12 @@ class _Tree:
         self.count += 1
         if self.count > _NODES_MAX:
             msg = f"{place.exact}: {path}: the file is too large when its aliases are written out"
-            raise ScenarioError(msg)
+            raise DocumentError(msg)
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(node, place, path)
         if id(node) in self.open_nodes:
             msg = f"{place.exact}: {path}: an alias can't stand for something that it is part of"
-            raise ScenarioError(msg)
+            raise DocumentError(msg)
         self.open_nodes.append(id(node))
         result: Node
         if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
@@ -235,9 +245,9 @@ class _Tree:
             return Place(self.file_name)
         return Place(self.file_name, node.start_mark.line + 1, node.start_mark.column + 1)
 
-    def unknown_tag(self, node: yaml.Node, place: Place, path: str) -> ScenarioError:
+    def unknown_tag(self, node: yaml.Node, place: Place, path: str) -> DocumentError:
         where = f"{path}: " if path else ""
-        return ScenarioError(f"{place.exact}: {where}the YAML tag {node.tag} is not used here")
+        return DocumentError(f"{place.exact}: {where}the YAML tag {node.tag} is not used here")
 
     def scalar(self, node: yaml.ScalarNode, place: Place, path: str) -> Scalar:
         if node.tag not in _SCALAR_TAGS:
@@ -245,7 +255,7 @@ class _Tree:
         if not node.value.isprintable() and any("\ud800" <= c <= "\udfff" for c in node.value):
             where = f"{path}: " if path else ""
             msg = f"{place.exact}: {where}half of a surrogate pair is no character"
-            raise ScenarioError(msg)
+            raise DocumentError(msg)
         construct = SafeConstructor()
         value: Union[bool, int, float, str, None] = node.value
         try:
@@ -272,7 +282,7 @@ class _Tree:
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
                 msg = f"{self.place(key_node).exact}: {path}: a key has to be a plain value"
-                raise ScenarioError(msg)
+                raise DocumentError(msg)
             key = self.scalar(key_node, self.place(key_node), "")
             key = attrs.evolve(key, path=f"{path}.{key.label}" if path else key.label)
             if key.label in own:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from he_fsm.scenario.units import (
+from he_fsm.document.units import (
     Comparison,
     format_seconds,
     parse_comparison,

@@ -1,4 +1,4 @@
-"""Times with units, and comparisons, as people write them in a scenario."""
+"""Times with units, and comparisons, as people write them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""YAML documents in which every value knows its place, and the forms that values have."""

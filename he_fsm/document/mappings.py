@@ -1,0 +1,162 @@
+"""Mappings with known keys, and the attrs classes that some of them become."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Optional, get_type_hints
+
+import attrs
+
+from he_fsm.document.forms import (
+    Choice,
+    Duration,
+    Flag,
+    Form,
+    Integer,
+    Number,
+    OrNull,
+    Schema,
+    Text,
+)
+from he_fsm.document.nodes import Node, Pair, Scalar, as_mapping, is_null, refusal, suggestion
+
+
+def read_keys(node: Node, forms: Mapping[str, Form], context: Any, what: str) -> dict[str, Any]:
+    """Read a mapping with known keys: the values of those that are there."""
+    pairs = known_pairs(node, tuple(forms), what)
+    return {key: forms[key].read(pair.value, context) for key, pair in pairs.items()}
+
+
+def known_pairs(node: Node, keys: tuple[str, ...], what: str) -> dict[str, Pair]:
+    """Give the pairs of a mapping, after a check that all keys are known."""
+    mapping = as_mapping(node, what)
+    for label, pair in mapping.pairs.items():
+        if label not in keys:
+            raise refusal(pair.key, f"unknown key{suggestion(label, keys)}")
+    return mapping.pairs
+
+
+def keys_schema(forms: Mapping[str, Form], required: tuple[str, ...] = ()) -> Schema:
+    """Give the schema of a mapping with known keys."""
+    schema: Schema = {
+        "type": "object",
+        "properties": {key: form.schema() for key, form in forms.items()},
+        "additionalProperties": False,
+    }
+    return {**schema, "required": list(required)} if required else schema
+
+
+_WRITTEN: Final = "he_fsm.document.written"
+
+
+@attrs.frozen
+class Written:
+    """How an attrs field is written in a file; `about` says what it means, for people."""
+
+    key: str
+    form: Form
+    about: str = ""
+
+    @property
+    def schema(self) -> Schema:
+        """The JSON Schema of the value, with the meaning."""
+        schema = self.form.schema()
+        return {"description": self.about, **schema} if self.about else schema
+
+
+def written_as(key: str, form: Form, about: str = "") -> dict[str, Any]:
+    """Give the metadata of an attrs field: its key in a file, its form, and what it means."""
+    return {_WRITTEN: Written(key, form, about)}
+
+
+def written_fields(made: type[Any]) -> dict[str, Written]:
+    """Give the fields of an attrs class that are written in a file, by their names."""
+    fields = {f.name: f.metadata.get(_WRITTEN) for f in attrs.fields(made)}
+    return {name: written for name, written in fields.items() if written is not None}
+
+
+@attrs.frozen
+class Record:
+    """A mapping that becomes an instance of an attrs class, by the metadata of its fields."""
+
+    made: type[Any]
+    what: str
+
+    @property
+    def forms(self) -> dict[str, Form]:
+        """The form of each key."""
+        return {each.key: each.form for each in written_fields(self.made).values()}
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The keys that must be there."""
+        without_default = {f.name for f in attrs.fields(self.made) if f.default is attrs.NOTHING}
+        fields = written_fields(self.made).items()
+        return tuple(each.key for name, each in fields if name in without_default)
+
+    def read(self, node: Node, context: Any) -> Any:
+        """Make the instance; keys that are missing keep the defaults, as all do for null."""
+        if is_null(node) and not self.required:
+            return self.made()
+        values = read_keys(node, self.forms, context, self.what)
+        for key in self.required:
+            if key not in values:
+                raise refusal(node, f"the key '{key}' is missing")
+        names = {each.key: name for name, each in written_fields(self.made).items()}
+        return self.made(**{names[key]: value for key, value in values.items()})
+
+    def schema(self) -> Schema:
+        """Give an object."""
+        schema = keys_schema(self.forms, self.required)
+        for each in written_fields(self.made).values():
+            schema["properties"][each.key] = each.schema
+        return schema if self.required else {**schema, "type": ["object", "null"]}
+
+
+def forms_by_type(made: type[Any]) -> dict[str, Form]:
+    """Give a form for each field of a class: by its type, or a time where its name ends in `_s`."""
+    return {name: _form_of(name, kind) for name, kind in get_type_hints(made).items()}
+
+
+def _form_of(name: str, kind: Any) -> Form:
+    if name.endswith("_s"):
+        return Duration()
+    if kind == Optional[int]:
+        return OrNull(Integer())
+    simple: Mapping[Any, Form] = {bool: Flag(), str: Text(), int: Integer()}
+    return simple.get(kind, Number())
+
+
+@attrs.frozen
+class Variation:
+    """One of some named values, with some of its fields changed."""
+
+    base: Any
+    changes: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class VariationForm:
+    """
+    A name, or a mapping with `base` (a name) and the fields that differ.
+
+    `usual` is the value that fields differ from where no base is named.
+    """
+
+    known: Mapping[str, Any]
+    usual: Any
+    fields: Mapping[str, Form]
+    what: str
+
+    def read(self, node: Node, context: Any) -> Variation:
+        """Give the named value, and what is to be changed in it."""
+        name = Choice(self.known)
+        if isinstance(node, Scalar):
+            return Variation(name.read(node, context))
+        values = read_keys(node, {"base": name, **self.fields}, context, self.what)
+        return Variation(values.pop("base", self.usual), values)
+
+    def schema(self) -> Schema:
+        """Give the names, or an object."""
+        name = Choice(self.known)
+        return {"anyOf": [name.schema(), keys_schema({"base": name, **self.fields})]}
