@@ -16,12 +16,22 @@ from he_fsm.memory import Memory
 from he_fsm.metadata.codec import encode_slot
 from he_fsm.metadata.engine import engine_words
 from he_fsm.metadata.layout import PARSE_VERSION
-from he_fsm.metadata.record import EngineStatus, HostRecord
+from he_fsm.metadata.record import EngineStatus, HostRecord, ProblemWord
 from he_fsm.metadata.text import human_text
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.policy import Policy
 from he_fsm.score import Score, score
-from he_fsm.snapshot import Health, LeaseView, LocalVm, Reading, Readings, Result, Snapshot, VmState
+from he_fsm.snapshot import (
+    Health,
+    LeaseView,
+    LocalVm,
+    OwnerState,
+    Reading,
+    Readings,
+    Result,
+    Snapshot,
+    VmState,
+)
 from he_fsm.step import Step, step
 
 
@@ -137,6 +147,37 @@ def decide(  # noqa: PLR0913 - the whole of what a decision is made from
         results=facts.results,
     )
     return step(memory, snapshot, policy)
+
+
+def problems_of(
+    decision: Step, leases: Optional[LeaseView], host_id: int
+) -> dict[int, ProblemWord]:
+    """
+    Say which slots this host can't believe, by slot, as of its last reading.
+
+    `silent`: a host's record grows no more, yet it renews the engine's lease: its VM runs there.
+    `held`: this host's own id is held by another.
+    """
+    memory = decision.memory
+    problems = {
+        slot: seen.problem for slot, seen in memory.sightings.items() if seen.problem is not None
+    }
+    if memory.global_problem is not None:
+        problems[0] = memory.global_problem
+    if leases is None:
+        return problems
+    if leases.held_by_other:
+        problems[host_id] = ProblemWord.HELD
+    owner = leases.owner
+    if (
+        owner is not None
+        and leases.owner_state is OwnerState.LIVE
+        and owner in memory.sightings
+        and owner not in decision.liveness.alive
+        and owner not in decision.liveness.pending
+    ):
+        problems.setdefault(owner, ProblemWord.SILENT)
+    return problems
 
 
 def next_look(decision: Step, next_loop: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from he_fsm.simulate.run import Outcome, simulate, simulate_all
+from he_fsm.report.outcome import Outcome
+from he_fsm.simulate.run import simulate, simulate_all
 
 __all__ = ["Outcome", "simulate", "simulate_all"]

@@ -274,27 +274,8 @@ def _note_problems(
     world: World, host: SimHost, agent: Agent, decision: Step, facts: loop.Facts
 ) -> None:
     """Write down which slots this host can't believe, when that changes."""
-    memory = decision.memory
-    leases = facts.leases
-    problems = {
-        slot: sighting.problem.value
-        for slot, sighting in memory.sightings.items()
-        if sighting.problem is not None
-    }
-    if memory.global_problem is not None:
-        problems[0] = memory.global_problem.value
-    if leases is not None:
-        if leases.held_by_other:
-            problems[host.host_id] = "held"
-        owner = leases.owner
-        if (
-            owner is not None
-            and leases.owner_state is OwnerState.LIVE
-            and owner in memory.sightings
-            and owner not in decision.liveness.alive
-            and owner not in decision.liveness.pending
-        ):
-            problems.setdefault(owner, "silent")
+    found = loop.problems_of(decision, facts.leases, host.host_id)
+    problems = {slot: word.value for slot, word in found.items()}
     if problems == agent.problems:
         return
     before, agent.problems = agent.problems, problems

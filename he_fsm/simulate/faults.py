@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import random
-import zlib
 from typing import TYPE_CHECKING, Any, Callable
 
 import attrs
 
 from he_fsm.memory import FailedStarts
-from he_fsm.metadata.codec import encode_slot
-from he_fsm.metadata.layout import RECORD_BYTES, SLOT_BYTES
-from he_fsm.metadata.record import HostRecord
-from he_fsm.metadata.text import human_text
+from he_fsm.scenario.damage import Slot, damaged
 from he_fsm.scenario.model import TimelineEntry, Verb
 from he_fsm.simulate.host import SimHost, Trial
 
@@ -20,8 +15,6 @@ if TYPE_CHECKING:
     from he_fsm.simulate.world import World
 
 _GLOBAL_SLOT = "0"
-# Damage to what only a host's record has; slot 0 has none, there it is noise.
-_OF_RECORDS = ("bad-crc", "too-new", "too-old", "wrong-id", "score")
 
 
 def apply(world: World, entry: TimelineEntry) -> None:
@@ -246,50 +239,12 @@ def _argument_text(argument: Any) -> str:
 
 def _damaged(world: World, slot: int, word: str, argument: Any) -> bytes:
     storage = world.storage
-    latest = storage.latest(slot)
-    if word == "zero":
-        return bytes(SLOT_BYTES)
-    if word == "corrupt" or (slot == 0 and word in _OF_RECORDS):
-        noise = random.Random(f"{world.seed}/noise/{slot}")  # noqa: S311 - no secret, a simulation
-        return b"\xfe" + bytes(noise.randrange(256) for _ in range(SLOT_BYTES - 1))
-    if word == "text":
-        return bytes(argument).ljust(SLOT_BYTES, b"\0")
-    if word == "stale":
-        return storage.oldest_copy(slot)
-    if word == "replay":
-        return storage.kept_copy(slot)
-    if word == "bad-text":
-        return latest[:RECORD_BYTES] + b"\xff" * (SLOT_BYTES - RECORD_BYTES)
-    return _other_record(world, slot, word, argument)
-
-
-def _other_record(world: World, slot: int, word: str, argument: Any) -> bytes:
-    """Make a block that is whole, but says what the slot's host would not."""
-    record = world.last_record(slot)
-    if word == "bad-crc":
-        block = bytearray(_block(record))
-        # One flipped digit of the score, after the checksum was computed.
-        at = block.index(b"|", block.index(f"|{record.host_id}|".encode(), 4) + 1) + 1
-        block[at] = ord("7") if block[at] != ord("7") else ord("8")
-        return bytes(block)
-    if word == "wrong-id":
-        return _block(attrs.evolve(record, host_id=record.host_id % 2000 + 1))
-    if word == "too-new":
-        newest = max(host.identity.version for host in world.hosts.values()) + 1
-        return _block(attrs.evolve(record, parse_version=newest, feature_version=newest), newest)
-    if word == "too-old":
-        return _block(attrs.evolve(record, parse_version=0, feature_version=0), 0)
-    return _with_score(_block(record), argument)
-
-
-def _with_score(block: bytes, score: int) -> bytes:
-    """Write any score into a whole block, even one that no agent would write."""
-    fields = block[:RECORD_BYTES].rstrip(b"\0").split(b"|")
-    fields[4] = b"%d" % score
-    fields[9] = b"00000000"
-    fields[9] = b"%08x" % zlib.crc32(b"|".join(fields))
-    return b"|".join(fields).ljust(RECORD_BYTES, b"\0") + block[RECORD_BYTES:]
-
-
-def _block(record: HostRecord, version: int = 1) -> bytes:
-    return encode_slot(record, human_text(record, {}, 0.0), version=version)
+    found = Slot(
+        number=slot,
+        latest=storage.latest(slot),
+        record=world.last_record(slot) if slot else None,
+        oldest=storage.oldest_copy(slot),
+        copy=storage.kept_copy(slot),
+        newest=max(host.identity.version for host in world.hosts.values()),
+    )
+    return damaged(found, word, argument, world.seed)

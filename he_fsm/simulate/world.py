@@ -7,18 +7,18 @@ from typing import Any, Callable, Optional, Union
 
 from he_fsm.liveness import NEVER
 from he_fsm.metadata.record import EngineStatus, HostRecord
+from he_fsm.report.events import Event
+from he_fsm.report.truth import Truth
 from he_fsm.scenario.judge import Judge
 from he_fsm.scenario.model import Scenario
 from he_fsm.simulate import agent as agents
 from he_fsm.simulate import faults, quiet, start
 from he_fsm.simulate.engine import Engine, Vm
-from he_fsm.simulate.events import Event
 from he_fsm.simulate.host import Agent, SimHost
 from he_fsm.simulate.lockspace import Lockspace
 from he_fsm.simulate.rules import Rules
 from he_fsm.simulate.schedule import LoopTimes
 from he_fsm.simulate.storage import Storage
-from he_fsm.simulate.truth import Truth
 from he_fsm.snapshot import Result
 
 Action = Callable[[], None]
@@ -187,7 +187,9 @@ class World:
         judge.observe(now, ("running",), len(running))
         judge.observe(now, ("healthy",), any(each.page_is_good for each in vms))
         judge.observe(now, ("lease",), lease)
-        self.truth.show_engine(now, vm, vms)
+        words = {each.host.name: each.word for each in vms}
+        main = None if vm is None else vm.host.name
+        self.truth.show_engine(now, main, words, is_good=any(each.page_is_good for each in vms))
         self.truth.show(now, "lease", lease, None if lease is None else "held")
         if lease != self._shown_lease:
             self._shown_lease = lease

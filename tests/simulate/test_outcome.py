@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from he_fsm import Outcome, simulate
+from he_fsm.report.outcome import host_key
 from he_fsm.simulate import simulate_all
-from he_fsm.simulate.run import host_key
 from tests.simulate.plays import scenario_of
 
 NAMED = '[{id: 1, name: "left"}, {id: 2, name: "right"}]'

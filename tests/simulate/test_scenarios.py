@@ -13,8 +13,11 @@ from he_fsm.scenario.model import Scenario
 from he_fsm.states.table import ROWS
 
 ROOT = Path(__file__).parents[2]
+# The only example that is no scenario.
+CONFIGURATION = ROOT / "examples" / "he-fsm.yaml"
 FILES = sorted(
-    [*(ROOT / "tests" / "scenarios").glob("*.yaml"), *(ROOT / "examples").glob("*.yaml")]
+    {*(ROOT / "tests" / "scenarios").glob("*.yaml"), *(ROOT / "examples").glob("*.yaml")}
+    - {CONFIGURATION}
 )
 STORIES = [
     pytest.param(scenario, id=f"{path.stem}-{scenario.name}")

@@ -7,10 +7,10 @@ from typing import Optional
 
 import attrs
 
-from he_fsm.scenario.units import format_seconds
-from he_fsm.simulate.events import Event
-from he_fsm.simulate.run import Outcome
-from he_fsm.simulate.truth import Change
+from he_fsm.document.units import format_seconds
+from he_fsm.report.events import Event
+from he_fsm.report.outcome import Outcome
+from he_fsm.report.truth import Change
 
 # Hosts in the order of the file while they are few; of more, those to which something happened.
 ALL_HOSTS_UP_TO = 12

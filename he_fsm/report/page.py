@@ -10,12 +10,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from he_fsm.document.units import format_number, format_seconds
 from he_fsm.errors import HeFsmError, MissingExtraError
-from he_fsm.scenario.judge import Failure
-from he_fsm.scenario.units import format_number, format_seconds
-from he_fsm.simulate.events import Event
-from he_fsm.simulate.page_lanes import Lane, busy_hosts, clock_text, host_label, lanes
-from he_fsm.simulate.page_look import (
+from he_fsm.report.events import Event
+from he_fsm.report.outcome import Outcome
+from he_fsm.report.page_lanes import Lane, busy_hosts, clock_text, host_label, lanes
+from he_fsm.report.page_look import (
     LEASE_COLOUR,
     MARKS,
     SCORE_COLOUR,
@@ -24,7 +24,7 @@ from he_fsm.simulate.page_look import (
     STYLE,
     WORD_COLOURS,
 )
-from he_fsm.simulate.run import Outcome
+from he_fsm.scenario.judge import Failure
 
 _IN_SECONDS = ("downtime", "longest_outage")
 _HINT = "Point at anything to read more; drag to zoom, double-click to go back."
@@ -228,7 +228,7 @@ def _left_out(outcome: Outcome, shown: int, left_out: int) -> str:
 
 
 def _figure(name: str, shown: Sequence[Lane], outcome: Outcome) -> str:
-    from he_fsm.simulate.page_figure import figure  # noqa: PLC0415 - the extra `report`
+    from he_fsm.report.page_figure import figure  # noqa: PLC0415 - the extra `report`
 
     scenario = outcome.scenario
     drawing = figure(shown, scenario.until, scenario.policy.score_max)

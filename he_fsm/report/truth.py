@@ -1,13 +1,11 @@
-"""What was true in a simulated cluster, whatever its hosts believed: for pictures of a run."""
+"""What was true in a cluster, whatever its hosts believed: for pictures of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Optional
 
 import attrs
-
-from he_fsm.simulate.engine import Vm
 
 # The engine and its lease are one thing each, wherever they are.
 _ONE_FOR_ALL = ("engine", "lease")
@@ -46,15 +44,18 @@ class Truth:
         self._latest[key] = change = Change(t, kind, host, word)
         self.changes.append(change)
 
-    def show_engine(self, t: float, main: Optional[Vm], vms: Iterable[Vm]) -> None:
-        """Note where the engine is and how it does; *main*: the VM that people mean."""
-        words = {vm.host.name: vm.word for vm in vms}
-        is_good = any(vm.page_is_good for vm in vms)
+    def show_engine(
+        self, t: float, main: Optional[str], words: Mapping[str, str], *, is_good: bool
+    ) -> None:
+        """
+        Note where the engine is and how it does.
+
+        Args:
+            main: host of the VM that people mean; None: there is none.
+            words: the word for each VM, by host.
+        """
         self.show(t, "health", None, "good" if is_good else "bad")
-        if main is None:
-            self.show(t, "engine", None, "down")
-        else:
-            self.show(t, "engine", main.host.name, main.word)
+        self.show(t, "engine", main, "down" if main is None else words[main])
         gone = {
             change.host
             for (kind, _), change in self._latest.items()

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from he_fsm.errors import HeFsmError, MissingExtraError
+from he_fsm.report.page import page, write_page
+from he_fsm.report.page_lanes import clock_text, lanes
 from he_fsm.scenario import parse_scenarios
 from he_fsm.simulate import Outcome, simulate
-from he_fsm.simulate.page import page, write_page
-from he_fsm.simulate.page_lanes import clock_text, lanes
 
 pytest.importorskip("plotly")
 

@@ -10,8 +10,8 @@ from typing import Any, Optional
 import attrs
 import plotly.graph_objects as go
 
-from he_fsm.simulate.page_lanes import BEFALLEN, DEEDS, NO_AGENT, Bar, Lane, Mark, Point, clock_text
-from he_fsm.simulate.page_look import (
+from he_fsm.report.page_lanes import BEFALLEN, DEEDS, NO_AGENT, Bar, Lane, Mark, Point, clock_text
+from he_fsm.report.page_look import (
     LEASE_COLOUR,
     MARKS,
     SCORE_COLOUR,

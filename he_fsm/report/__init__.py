@@ -1,0 +1,1 @@
+"""What runs showed: outcomes, events, pages to look at."""
