@@ -1,0 +1,57 @@
+"""`he-fsm config`: what a host is told, and where that stands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from he_fsm.runtime.config import DEFAULT_PATH, annotated_yaml, json_schema, load_config
+
+_path_option = click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_PATH,
+    show_default=True,
+    metavar="FILE",
+    help="The configuration.",
+)
+
+
+@click.group()
+def config() -> None:
+    """Show and check the configuration of the daemons."""
+
+
+@config.command()
+@_path_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: values and origins.")
+@click.option("--schema", is_flag=True, help="Print a JSON Schema of the file, for editors.")
+def show(path: Path, as_json: bool, schema: bool) -> None:
+    """
+    Print all values, defaults too, and where each came from.
+
+    What is printed is itself a configuration. Exit status 2: the file can't be used.
+    """
+    if schema:
+        click.echo(json.dumps(json_schema(), indent=2))
+        return
+    found = load_config(path)
+    if as_json:
+        click.echo(json.dumps({"values": found.to_plain(), "origins": found.origins}, indent=2))
+    else:
+        click.echo(annotated_yaml(found), nl=False)
+
+
+@config.command()
+@_path_option
+def check(path: Path) -> None:
+    """
+    Say whether the configuration can be used.
+
+    Exit status 2: it can't, and the first thing that is wrong.
+    """
+    found = load_config(path)
+    click.echo(f"{path}: host {found.host.id}, policy {found.policy.name}: can be used")

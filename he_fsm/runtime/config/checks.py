@@ -1,0 +1,81 @@
+"""What the values of a configuration have to be together."""
+
+from __future__ import annotations
+
+from he_fsm.document.nodes import Mapping as Tree
+from he_fsm.document.nodes import Node, is_null, refusal
+from he_fsm.runtime.config.settings import Config, NetworkMonitorConfig
+
+# What each test of the network can't do without.
+_NEEDED = {"ping": ("address",), "tcp": ("address", "port"), "file": ("path",)}
+
+
+def check(config: Config, tree: Tree) -> None:
+    """
+    Check what one value says about another.
+
+    Raises:
+        DocumentError: at the value that is to be changed, or the nearest one above it.
+    """
+    _check_network(config.monitors.network, tree)
+    _check_login(config, tree)
+    _check_times(config, tree)
+
+
+def _check_network(network: NetworkMonitorConfig, tree: Tree) -> None:
+    for key in _NEEDED.get(network.test, ()):
+        if getattr(network, key) is None:
+            message = f"the test {network.test} needs the key '{key}'"
+            raise refusal(_nearest(tree, "monitors", "network", key), message)
+
+
+def _check_login(config: Config, tree: Tree) -> None:
+    smtp = config.notify.smtp
+    if smtp is None:
+        return
+    if (smtp.user is None) != (smtp.password_file is None):
+        there, missing = "user", "password_file"
+        if smtp.user is None:
+            there, missing = missing, there
+        message = f"'{there}' needs the key '{missing}' beside it"
+        raise refusal(_nearest(tree, "notify", "smtp", there), message)
+    if smtp.user is not None and not smtp.starttls:
+        message = "a password is only sent encrypted: set 'starttls: true', or name no user"
+        raise refusal(_nearest(tree, "notify", "smtp", "user"), message)
+
+
+def _check_times(config: Config, tree: Tree) -> None:
+    policy, monitors = config.policy, config.monitors
+    if config.storage.deadline_s >= policy.loop_s:
+        message = (
+            f"expected less than the policy's loop_s ({policy.loop_s:g} s), or a storage that"
+            f" hangs is not noticed within a loop; got {config.storage.deadline_s:g} s"
+        )
+        raise refusal(_nearest(tree, "storage", "deadline"), message)
+    network_s = _tries_s(monitors.network)
+    key = "interval" if monitors.interval_s >= network_s else "network"
+    slowest = max(monitors.interval_s, network_s)
+    if slowest >= policy.reading_age_max_s:
+        message = (
+            f"a measurement every {slowest:g} s, expected less than the policy's reading_age_max_s"
+            f" ({policy.reading_age_max_s:g} s): readings would be too old before the next"
+        )
+        raise refusal(_nearest(tree, "monitors", key), message)
+
+
+def _tries_s(network: NetworkMonitorConfig) -> float:
+    """How long the tries of a network that never answers take, which overlap, in seconds."""
+    if network.test in ("none", "file"):
+        return 0.0
+    return network.timeout_s + (network.count - 1) * network.delay_s
+
+
+def _nearest(tree: Tree, *keys: str) -> Node:
+    """Give what stands at a path of keys, else the nearest node above that is something."""
+    node: Node = tree
+    for key in keys:
+        below = node.get(key) if isinstance(node, Tree) else None
+        if below is None or is_null(below):
+            return node
+        node = below
+    return node
