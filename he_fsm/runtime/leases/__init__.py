@@ -1,0 +1,1 @@
+"""Who may use a host id, and who may run the engine: lease managers."""

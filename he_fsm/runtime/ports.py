@@ -1,0 +1,124 @@
+"""What the agent's loop needs of the world, as protocols; every adapter implements one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Optional, Protocol
+
+import attrs
+
+from he_fsm.snapshot import LeaseView, LocalVm, Readings, Result
+
+
+@attrs.frozen(kw_only=True)
+class LeaseStatus:
+    """
+    The leases as a lease manager reports them, on the machine's monotonic clock (seconds).
+
+    `view` is what decisions are made from. `owner_generation` and `renewed_at` (of the engine's
+    lease's owner) are for people; None: not known.
+    """
+
+    view: LeaseView
+    owner_generation: Optional[int] = None
+    renewed_at: Optional[float] = None
+
+
+class Leases(Protocol):
+    """
+    A host's part in the lockspace.
+
+    Raises `LockspaceError` (or `HostIdBusyError`) where the storage or another host is in the way.
+    """
+
+    def join(self) -> None:
+        """Take this host's id; joining twice is joining once."""
+
+    def leave(self) -> None:
+        """Give this host's id back; nothing happens where it is not held."""
+
+    def status(self) -> LeaseStatus:
+        """Read who holds what."""
+
+
+class LeaseHolder(Protocol):
+    """How a process takes the engine's lease before it becomes the VM."""
+
+    def wrap(self, command: Sequence[str], report_fd: int) -> tuple[str, ...]:
+        """
+        Give the command that takes the lease and then becomes *command*.
+
+        It writes one JSON line to the descriptor *report_fd*: {"lease": "taken"} just before it
+        becomes *command*, or {"lease": "held", "owner": id, "free_in": seconds or null} and exits
+        with status 3, or {"lease": "error", "detail": text} and exits with status 4. There is no
+        way to start the VM without it.
+        """
+
+
+class Hypervisor(Protocol):
+    """
+    The engine VM on this host.
+
+    No method blocks: what takes time is told by `results`. Raises `HypervisorError` where the
+    hypervisor does not answer.
+    """
+
+    def vm(self) -> LocalVm:
+        """Say how the VM here is; its health is not the hypervisor's to know (UNKNOWN)."""
+
+    def start(self) -> None:
+        """Take the lease and start the VM here."""
+
+    def shut_down(self) -> None:
+        """Ask the guest to shut down."""
+
+    def power_off(self) -> None:
+        """End the VM at once."""
+
+    def migrate(self, target: int) -> None:
+        """Begin a live migration to the host *target*."""
+
+    def cancel_migration(self) -> None:
+        """Give a migration up; the VM runs on here."""
+
+    def progress(self) -> Optional[float]:
+        """Give the fraction of a migration that is done; None: there is none."""
+
+    def results(self) -> tuple[Result, ...]:
+        """Give how effects ended since the last call, each once."""
+
+    def watch(self, wake: Callable[[], None]) -> None:
+        """Call *wake* (from any thread) whenever something about the VM here changes."""
+
+    def close(self) -> None:
+        """Let go; a running VM runs on."""
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """Something that people may want to be told: an edge, a failed start, a migration."""
+
+    subject: str
+    host_id: int
+    hostname: str
+    source: str
+    to: str
+    edge: str
+    why: str
+
+
+class Notifier(Protocol):
+    """Tells people; never waits."""
+
+    def tell(self, event: Event) -> None:
+        """Queue one event."""
+
+
+class Monitors(Protocol):
+    """All monitors of a host."""
+
+    def readings(self) -> Readings:
+        """Give the last values with their ages; never waits."""
+
+    def health(self) -> Mapping[str, object]:
+        """Give what each monitor last found, for people."""

@@ -1,0 +1,1 @@
+"""Shared storage: the whiteboard's file, and the process that alone touches it."""

@@ -1,0 +1,263 @@
+"""
+The whiteboard's file or block device: slots in, slots out, past this machine's cache.
+
+Every call opens the path anew and closes it: a file that was replaced is seen at once, and where
+O_DIRECT is not to be had, opening is what makes NFS show another machine's writes.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import mmap
+import os
+import stat
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from he_fsm.errors import StorageError
+from he_fsm.metadata.codec import encode_global
+from he_fsm.metadata.layout import HOST_ID_MAX, SLOT_BYTES, WHITEBOARD_BYTES
+
+_log = logging.getLogger(__name__)
+
+# The owner and its group write; nobody else reads.
+FILE_MODE: Final = 0o660
+# How long the maintenance command waits for another one that is writing slot 0.
+GUARD_WAIT_S: Final = 0.2
+_GUARD_POLL_S: Final = 0.01
+# The end of a reading is looked for in pieces of this size.
+_PIECE_BYTES: Final = 64 * SLOT_BYTES
+# fcntl's struct flock on 64-bit Linux: type, whence, start, length, process.
+_RANGE_LOCK: Final = struct.Struct("hhqqi4x")
+
+
+class WhiteboardFile:
+    """
+    The whiteboard at a path, *offset* bytes from its beginning.
+
+    Sectors of 512 and of 4096 bytes are served alike: everything is a multiple of 4096 bytes, in
+    place, length and memory.
+
+    Raises:
+        ValueError: the offset is negative or no multiple of 4096.
+    """
+
+    def __init__(self, path: str | Path, offset: int = 0) -> None:
+        if offset < 0 or offset % SLOT_BYTES:
+            msg = f"offset must be 0 or a multiple of {SLOT_BYTES} bytes, got {offset}"
+            raise ValueError(msg)
+        self.path = Path(path)
+        self.offset = offset
+        # False once this path's file system has refused O_DIRECT.
+        self.is_direct = True
+
+    def read(self) -> bytes:
+        """
+        Read all slots in one go, from slot 0 to the last one that is not empty.
+
+        Raises:
+            StorageError: the path is not there, is no file or block device, or can't be read.
+        """
+        with self._opened(os.O_RDONLY, "read") as descriptor:
+            return self._read(descriptor, WHITEBOARD_BYTES)
+
+    def write_slot(self, slot: int, block: bytes) -> None:
+        """
+        Write one slot; when this returns, the slot is on the storage.
+
+        It is a single write of 4096 bytes, so a half-written slot is nothing that we can leave.
+
+        Raises:
+            StorageError: it can't be written; what is there is then either the old or the new.
+            ValueError: the slot is not 0 to 2000, or the block is not 4096 bytes long.
+        """
+        if not 0 <= slot <= HOST_ID_MAX:
+            msg = f"a slot is 0 to {HOST_ID_MAX}, got {slot}"
+            raise ValueError(msg)
+        if len(block) != SLOT_BYTES:
+            msg = f"a slot has {SLOT_BYTES} bytes, got {len(block)}"
+            raise ValueError(msg)
+        with self._opened(os.O_WRONLY, "written") as descriptor:
+            self._write(descriptor, slot, block)
+
+    def write_global(self, maintenance: bool) -> None:
+        """
+        Set the cluster's flag in slot 0, which no lease protects.
+
+        One writer at a time on this machine; a writer elsewhere that came in between is noticed
+        before anything is written.
+
+        Raises:
+            StorageError: it can't be written, another writer holds the guard, or slot 0 changed
+                meanwhile; nothing was written then.
+        """
+        with self._opened(os.O_RDWR, "written") as descriptor:
+            self._guard(descriptor)
+            before = self._read(descriptor, SLOT_BYTES)
+            block = encode_global(maintenance)
+            if self._read(descriptor, SLOT_BYTES) != before:
+                msg = f"slot 0 of {self.path} was written by somebody else just now; look again"
+                raise StorageError(msg)
+            self._write(descriptor, 0, block)
+
+    @contextmanager
+    def _opened(self, flags: int, what: str) -> Iterator[int]:
+        """Open the path for as long as the block runs; every OSError becomes a sentence."""
+        try:
+            descriptor = self._open(flags)
+        except OSError as error:
+            raise _storage_error(self.path, what, error) from error
+        try:
+            kind = os.fstat(descriptor).st_mode
+            if not (stat.S_ISREG(kind) or stat.S_ISBLK(kind)):
+                msg = f"{self.path} is neither a file nor a block device"
+                raise StorageError(msg)
+            yield descriptor
+        except OSError as error:
+            raise _storage_error(self.path, what, error) from error
+        finally:
+            os.close(descriptor)
+
+    def _open(self, flags: int) -> int:
+        flags |= os.O_CLOEXEC
+        if self.is_direct:
+            try:
+                return os.open(self.path, flags | os.O_DIRECT | os.O_DSYNC)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                self._give_up_direct()
+        return os.open(self.path, flags)
+
+    def _give_up_direct(self) -> None:
+        self.is_direct = False
+        _log.warning(
+            "%s: its file system does not know O_DIRECT; slots are written through the cache, "
+            "with fsync, and the file is opened anew each time",
+            self.path,
+        )
+
+    def _refuses_direct(self, descriptor: int, error: OSError) -> bool:
+        """Notice a file system that only refuses O_DIRECT at the first transfer; do without."""
+        if not self.is_direct or error.errno != errno.EINVAL:
+            return False
+        self._give_up_direct()
+        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags & ~os.O_DIRECT)
+        return True
+
+    def _read(self, descriptor: int, limit: int) -> bytes:
+        """Read at most *limit* bytes, without the empty slots at the end."""
+        size = os.lseek(descriptor, 0, os.SEEK_END) - self.offset
+        if size <= 0:
+            return b""
+        # O_DIRECT wants whole blocks; the end of the file cuts the last one short by itself.
+        length = -(-min(size, limit) // SLOT_BYTES) * SLOT_BYTES
+        with mmap.mmap(-1, length) as buffer:
+            filled = 0
+            while filled < length:
+                with memoryview(buffer) as view, view[filled:] as rest:
+                    try:
+                        count = os.preadv(descriptor, [rest], self.offset + filled)
+                    except OSError as error:
+                        if not self._refuses_direct(descriptor, error):
+                            raise
+                        continue
+                filled += count
+                # Nothing more to come, or the end in the middle of a block.
+                if not count or filled % SLOT_BYTES:
+                    break
+            return buffer[: _used_bytes(buffer, filled)]
+
+    def _write(self, descriptor: int, slot: int, block: bytes) -> None:
+        with mmap.mmap(-1, SLOT_BYTES) as buffer:
+            buffer[:] = block
+            place = self.offset + slot * SLOT_BYTES
+            try:
+                count = os.pwrite(descriptor, buffer, place)
+            except OSError as error:
+                if not self._refuses_direct(descriptor, error):
+                    raise
+                count = os.pwrite(descriptor, buffer, place)
+        if count != SLOT_BYTES:
+            msg = f"only {count} of {SLOT_BYTES} bytes fit into {self.path}"
+            raise StorageError(msg)
+        if not self.is_direct:
+            os.fsync(descriptor)
+
+    def _guard(self, descriptor: int) -> None:
+        """
+        Keep other writers of slot 0 out until the descriptor is closed.
+
+        The lock is on the slot itself and belongs to the open file: it works for files, devices
+        and NFS, leaves nothing behind, and holds between the threads of one process too.
+        """
+        lock = _RANGE_LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, self.offset, SLOT_BYTES, 0)
+        deadline = time.monotonic() + GUARD_WAIT_S
+        while True:
+            try:
+                fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
+            except OSError as error:
+                if error.errno not in {errno.EACCES, errno.EAGAIN}:
+                    raise
+            else:
+                return
+            if time.monotonic() > deadline:
+                msg = f"somebody else is writing slot 0 of {self.path}; try again"
+                raise StorageError(msg)
+            time.sleep(_GUARD_POLL_S)
+
+
+def create(path: str | Path, hosts: int) -> None:
+    """
+    Make a whiteboard for the host ids 1 to *hosts*: empty slots, and no maintenance.
+
+    It appears whole and with mode 0660, its space allocated.
+
+    Raises:
+        StorageError: there is something at the path already, or it can't be made.
+        ValueError: *hosts* is not 1 to 2000.
+    """
+    if not 1 <= hosts <= HOST_ID_MAX:
+        msg = f"hosts must be 1 to {HOST_ID_MAX}, got {hosts}"
+        raise ValueError(msg)
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(descriptor, FILE_MODE)
+            os.posix_fallocate(descriptor, 0, SLOT_BYTES * (hosts + 1))
+            os.pwrite(descriptor, encode_global(False), 0)
+            os.fsync(descriptor)
+            # A link, unlike a renaming, refuses to replace what is there.
+            os.link(unfinished, path)
+        finally:
+            os.close(descriptor)
+            unfinished.unlink()
+    except OSError as error:
+        raise _storage_error(path, "made", error) from error
+
+
+def _used_bytes(buffer: mmap.mmap, filled: int) -> int:
+    """Give how many bytes there are up to the end of the last slot that is not empty."""
+    end = filled
+    while end > 0:
+        begin = max(0, (end - 1) // _PIECE_BYTES * _PIECE_BYTES)
+        piece = buffer[begin:end]
+        # Comparing is many times faster than stripping, and most of a big whiteboard is empty.
+        if piece != bytes(len(piece)):
+            used = begin + len(piece.rstrip(b"\0"))
+            return min(filled, -(-used // SLOT_BYTES) * SLOT_BYTES)
+        end = begin
+    return 0
+
+
+def _storage_error(path: Path, what: str, error: OSError) -> StorageError:
+    return StorageError(f"{path} can't be {what}: {error.strerror or error}")
