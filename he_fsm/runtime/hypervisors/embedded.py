@@ -1,0 +1,411 @@
+"""
+A hypervisor whose VM is a process of this machine, with the rules of a real one.
+
+For rehearsals, demonstrations and tests: several hosts on one machine, each with a run folder of
+its own, in which this keeps
+
+    vm.json       the VM (`vm_file`); it survives the agent, and so does the VM
+    vm.log        what the VM's process says
+    vm.report     whether the last start got the lease
+    vm.orders     the VM's own named pipe for orders (`engine_process`)
+    faults.json   switches by which a rehearsal lets things fail (`faults`)
+
+The VM is a process of its own session (`engine_process`). It is told apart from others of its
+number, watched by a descriptor of the process, and adopted by the next agent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Optional
+
+import attrs
+
+from he_fsm.errors import HypervisorError
+from he_fsm.runtime.hypervisors.engine_migration import spawn
+from he_fsm.runtime.hypervisors.engine_options import ORDERS, VmOptions
+from he_fsm.runtime.hypervisors.faults import DIE, FAIL, LOST, NEVER, Faults
+from he_fsm.runtime.hypervisors.vm_file import Phase, VmFile, VmRecord, started_ticks
+from he_fsm.runtime.ports import LeaseHolder
+from he_fsm.snapshot import LocalVm, Outcome, Result, VmState
+
+STATE, REPORT = "vm.json", "vm.report"
+# How often the folder is looked at; a process that ends is seen at once (seconds).
+_LOOK_S = 0.1
+_STOPPED = "T"
+# A process that waits for its record to be written, then becomes the command; no record, no VM.
+_GATE = ("/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "vm")
+
+
+@attrs.frozen(kw_only=True)
+class EmbeddedSettings:
+    """
+    One host of this machine; times in seconds.
+
+    `hosts`: the path of any host's run folder, with `{id}` in place of its id; `run_dir` is this
+    host's. `leases`, `io_timeout_s`, `watchdog_s`: the lockspace. `witness`: the file by which
+    rehearsals know that never two VMs execute, one for all hosts.
+    """
+
+    host_id: int
+    run_dir: Path
+    hosts: str
+    leases: Path
+    witness: Path
+    port: int
+    io_timeout_s: float = 10.0
+    watchdog_s: float = 60.0
+    start_s: float = 5.0
+    boot_s: float = 55.0
+    shutdown_s: float = 20.0
+    migration_s: float = 15.0
+
+
+class EmbeddedHypervisor:
+    """
+    The engine VM as a process; implements `ports.Hypervisor`.
+
+    Methods may be called from one thread at a time.
+    """
+
+    def __init__(self, settings: EmbeddedSettings, holder: LeaseHolder) -> None:
+        """Look after the run folder of *settings*; a VM that runs there is adopted."""
+        self._settings = settings
+        self._holder = holder
+        self._run_dir = settings.run_dir
+        self._file = VmFile(settings.run_dir / STATE)
+        self._faults = Faults(settings.run_dir)
+        self._results: list[Result] = []
+        # What was last seen, so that its end can be judged; None: nothing.
+        self._seen: Optional[VmRecord] = None
+        # Processes that may be this one's children: their status has to be asked for.
+        self._pids: set[int] = set()
+        self._watcher: Optional[_Watcher] = None
+
+    # Ask.
+
+    def vm(self) -> LocalVm:
+        """Say how the VM here is."""
+        with self._asking():
+            record = self._look()
+        return LocalVm(VmState.ABSENT if record is None else _state(record))
+
+    def results(self) -> tuple[Result, ...]:
+        """Give how effects ended since the last call, as of the last look at the VM."""
+        results, self._results = tuple(self._results), []
+        return results
+
+    def progress(self) -> Optional[float]:
+        """Give the part of the migration's time that has passed."""
+        try:
+            record = self._file.read()
+        except (OSError, ValueError):
+            return None
+        if record is None or not record.is_here or not record.is_leaving:
+            return None
+        since, until = record.leaving_since, record.leaving_until
+        if since is None or until is None:
+            return None
+        passed_s = time.monotonic() - since
+        # It is done when the VM runs on the other host, not before.
+        return min(passed_s / (until - since), 0.99) if until > since else 0.0
+
+    # Act.
+
+    def start(self) -> None:
+        """Take the lease and start the VM here, unless one is here."""
+        with self._asking():
+            record = self._look()
+            if record is None:
+                self._start()
+            elif record.phase is Phase.ARRIVING:
+                self._tell(Outcome.START_REFUSED, "the VM arrives here by a migration")
+
+    def shut_down(self) -> None:
+        """Press the VM's power button; a paused guest does not see it."""
+        with self._asking():
+            record = self._look()
+            if record is not None and _state(record) not in (VmState.PAUSED, VmState.ARRIVING):
+                _send_signal(record, signal.SIGTERM)
+
+    def power_off(self) -> None:
+        """End the VM at once; one that only arrives is its source's."""
+        with self._asking():
+            record = self._look()
+            if record is not None and record.phase is not Phase.ARRIVING:
+                _send_signal(record, signal.SIGKILL)
+
+    def migrate(self, target: int) -> None:
+        """Let the VM move to the host *target*."""
+        with self._asking():
+            record = self._look()
+            if (
+                record is None
+                or _state(record) is not VmState.UP
+                or not self._order(migrate=target)
+            ):
+                self._tell(Outcome.MIGRATION_FAILED, "the VM can't be migrated now")
+
+    def cancel_migration(self) -> None:
+        """Give a migration up."""
+        with self._asking():
+            self._order(cancel=True)
+
+    def watch(self, wake: Callable[[], None]) -> None:
+        """Call *wake* whenever something about the VM here changes."""
+        if self._watcher is not None:
+            self._watcher.close()
+        self._watcher = _Watcher(self._file, wake)
+
+    def close(self) -> None:
+        """Watch no more; a running VM runs on."""
+        if self._watcher is not None:
+            self._watcher.close()
+            self._watcher = None
+        self._reap()
+
+    # Look.
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        if self._faults.read("hypervisor") == LOST:
+            msg = "the hypervisor does not answer"
+            raise HypervisorError(msg)
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            msg = f"the hypervisor can't be used: {error}"
+            raise HypervisorError(msg) from error
+
+    def _look(self) -> Optional[VmRecord]:
+        """Give the VM that is here, and note how what was here has ended."""
+        record, seen = self._file.read(), self._seen
+        is_here = record is not None and record.is_here
+        if seen is not None:
+            self._judge(seen, record, is_here=is_here)
+        if record is not None:
+            self._pids.add(record.pid)
+            if record.process_state is None:
+                self._file.clear(record)
+        self._reap()
+        self._seen = record if is_here else None
+        return self._seen
+
+    def _judge(self, seen: VmRecord, record: Optional[VmRecord], *, is_here: bool) -> None:
+        is_same = record is not None and record.pid == seen.pid
+        if record is None or not is_same:
+            record = seen
+        if record.failed_migrations > seen.failed_migrations:
+            self._tell(Outcome.MIGRATION_FAILED, record.failure)
+        if record.phase is Phase.MIGRATED:
+            self._tell(Outcome.MIGRATION_DONE, f"to host {record.leaving_to}")
+        elif record.phase is Phase.STARTING and not (is_same and is_here):
+            self._results.append(self._why_not_started())
+
+    def _tell(self, outcome: Outcome, detail: str) -> None:
+        self._results.append(Result(outcome, detail))
+
+    def _reap(self) -> None:
+        """Ask for the status of children that have ended; others' children are theirs."""
+        for pid in tuple(self._pids):
+            try:
+                ended, _ = os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                ended = pid
+            if ended:
+                self._pids.discard(pid)
+
+    # Start.
+
+    def _start(self) -> None:
+        report = self._run_dir / REPORT
+        # A file, not a pipe: it tells the next agent, should this one not live to read it.
+        descriptor = os.open(report, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o640)
+        try:
+            command = self._holder.wrap(self._options().command(), descriptor)
+            child = spawn(
+                (*_GATE, *command), self._run_dir, pass_fds=(descriptor,), stdin=subprocess.PIPE
+            )
+        finally:
+            os.close(descriptor)
+        self._pids.add(child.pid)
+        record = VmRecord(
+            pid=child.pid,
+            started_ticks=started_ticks(child.pid),
+            phase=Phase.STARTING,
+            port=self._settings.port,
+            since=time.monotonic(),
+        )
+        # Popen warns of a child that outlives it; this one is meant to, and is asked for by number.
+        child.returncode = 0
+        gate = child.stdin
+        if gate is not None:
+            with suppress(BrokenPipeError), gate:
+                if self._file.claim(record):
+                    self._seen = record
+                    gate.write(b"go\n")
+
+    def _options(self) -> VmOptions:
+        settings = self._settings
+        boots, _, seconds = self._faults.read("boots").partition(" ")
+        return VmOptions(
+            host_id=settings.host_id,
+            port=settings.port,
+            state=self._file.path,
+            witness=settings.witness,
+            hosts=settings.hosts,
+            leases=settings.leases,
+            io_timeout_s=settings.io_timeout_s,
+            watchdog_s=settings.watchdog_s,
+            start_s=settings.start_s,
+            boot_s=None if boots == NEVER else settings.boot_s,
+            shutdown_s=settings.shutdown_s,
+            migration_s=settings.migration_s,
+            ordered_at=time.monotonic(),
+            die_after_s=float(seconds) if boots == DIE else None,
+            fail=self._faults.take("starts") == FAIL,
+        )
+
+    def _why_not_started(self) -> Result:
+        report = self._report()
+        answer = report.get("lease")
+        if answer == "held":
+            owner, free_in = report.get("owner"), report.get("free_in")
+            who = "another host" if owner is None else f"host {owner}"
+            when = "" if free_in is None else f", free in {free_in:.0f} s"
+            return Result(Outcome.START_REFUSED, f"the lease is held by {who}{when}")
+        if answer == "error":
+            # Without the lease no VM was begun: nothing has failed here.
+            return Result(Outcome.START_REFUSED, f"no lease: {report.get('detail')}")
+        return Result(Outcome.START_FAILED, "the VM's process ended before it ran")
+
+    def _report(self) -> dict[str, Any]:
+        try:
+            report: dict[str, Any] = json.loads((self._run_dir / REPORT).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return report
+
+    def _order(self, **order: Any) -> bool:
+        """Write to the VM's pipe; False: nobody reads it."""
+        try:
+            descriptor = os.open(self._run_dir / ORDERS, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            return False
+        try:
+            os.write(descriptor, json.dumps(order).encode() + b"\n")
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
+
+
+class _Watcher:
+    """A thread that tells when the VM's process ends, is paused, or writes its file."""
+
+    def __init__(self, file: VmFile, wake: Callable[[], None]) -> None:
+        self._file = file
+        self._wake = wake
+        self._signature: Optional[tuple[int, int]] = None
+        self._record: Optional[VmRecord] = None
+        self._process: Optional[int] = None
+        self._last = self._glance()
+        self._closed_in, self._closed_out = os.pipe()
+        self._thread = threading.Thread(target=self._run, name="vm-watcher", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread, and wait for it."""
+        os.close(self._closed_out)
+        self._thread.join()
+        os.close(self._closed_in)
+
+    def _run(self) -> None:
+        try:
+            while not self._is_closed_soon():
+                glance = self._glance()
+                if glance != self._last:
+                    self._last = glance
+                    self._wake()
+        finally:
+            self._let_go()
+
+    def _is_closed_soon(self) -> bool:
+        """Wait for a while, or for the end of the process or of this."""
+        waiting = select.poll()
+        waiting.register(self._closed_in, select.POLLIN)
+        if self._process is not None:
+            waiting.register(self._process, select.POLLIN)
+        ready = waiting.poll(_LOOK_S * 1000)
+        return any(descriptor == self._closed_in for descriptor, _ in ready)
+
+    def _glance(self) -> tuple[object, ...]:
+        """Give what differs when something has changed."""
+        try:
+            signature = self._file.signature
+            if signature != self._signature:
+                self._signature, self._record = signature, self._file.read()
+                self._let_go()
+                self._process = _open_process(self._record)
+        except (OSError, ValueError):
+            # The agent finds it out when it asks.
+            return ()
+        state = None if self._record is None else self._record.process_state
+        if state is None:
+            self._let_go()
+        return signature, state is None, state == _STOPPED
+
+    def _let_go(self) -> None:
+        if self._process is not None:
+            os.close(self._process)
+            self._process = None
+
+
+def _state(record: VmRecord) -> VmState:
+    if record.phase is Phase.STARTING:
+        return VmState.STARTING
+    if record.phase is Phase.ARRIVING:
+        return VmState.ARRIVING
+    if record.is_leaving:
+        return VmState.LEAVING
+    if record.process_state == _STOPPED:
+        return VmState.PAUSED
+    return VmState.STOPPING if record.phase is Phase.STOPPING else VmState.UP
+
+
+def _open_process(record: Optional[VmRecord]) -> Optional[int]:
+    """Give a descriptor of a record's process; None: it has ended."""
+    if record is None:
+        return None
+    try:
+        descriptor = os.pidfd_open(record.pid)
+    except ProcessLookupError:
+        return None
+    # safety: the number may have been given to another process since.
+    if record.process_state is None:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _send_signal(record: VmRecord, number: signal.Signals) -> None:
+    descriptor = _open_process(record)
+    if descriptor is None:
+        return
+    try:
+        signal.pidfd_send_signal(descriptor, number)
+    except ProcessLookupError:
+        # It has ended meanwhile: what was wanted, or nobody is left to want it of.
+        return
+    finally:
+        os.close(descriptor)

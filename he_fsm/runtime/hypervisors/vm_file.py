@@ -1,0 +1,186 @@
+"""
+What is known of the engine VM of one host: the file `vm.json` of the host's run folder.
+
+It outlives the agent, so that a restarted one finds the VM that its predecessor started. The file
+is the VM's: it is made by who begins one (an order to start, or a migration that arrives), and
+changed by the VM's own process alone. A record whose process has ended says how far it came.
+"""
+
+from __future__ import annotations
+
+import enum
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Optional
+
+import attrs
+
+# A process's entry in /proc: the state's letter, and when it was started.
+_STATE, _STARTED = 0, 19
+
+
+class Phase(enum.Enum):
+    """How far a VM has come."""
+
+    # From the order until it runs.
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    # The receiving side of a migration, which does not execute yet.
+    ARRIVING = "arriving"
+    # It runs on another host now.
+    MIGRATED = "migrated"
+
+
+@attrs.frozen(kw_only=True)
+class VmRecord:
+    """
+    One VM as its own process tells of it; times are on the machine's monotonic clock (seconds).
+
+    `started_ticks`: when the process was started, in clock ticks since the machine's boot; with it
+    a reused *pid* is told apart. `leaving_*`: the migration under way, or the one that has ended
+    well. `failed_migrations` counts; `failure` says why the last one failed.
+    """
+
+    pid: int
+    started_ticks: int
+    phase: Phase
+    port: int
+    since: float
+    leaving_to: Optional[int] = None
+    leaving_since: Optional[float] = None
+    leaving_until: Optional[float] = None
+    failed_migrations: int = 0
+    failure: str = ""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the VM, or one that arrives, takes this host's place; its process lives."""
+        return self.phase is not Phase.MIGRATED and self.process_state is not None
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether a migration away from here is under way."""
+        return self.phase is Phase.RUNNING and self.leaving_to is not None
+
+    @property
+    def process_state(self) -> Optional[str]:
+        """The letter of the process's state, as `ps` shows it; None: it has ended."""
+        fields = _process_fields(self.pid)
+        if fields is None or int(fields[_STARTED]) != self.started_ticks:
+            return None
+        # What is left of a dead process until its parent has asked for its status.
+        return None if fields[_STATE] in "ZX" else fields[_STATE]
+
+
+def started_ticks(pid: int) -> int:
+    """
+    Give when a process was started, in clock ticks since boot.
+
+    psutil's creation times follow steps of the wall clock: a VM would seem to be another process.
+
+    Raises:
+        ProcessLookupError: there is none.
+    """
+    fields = _process_fields(pid)
+    if fields is None:
+        raise ProcessLookupError(pid)
+    return int(fields[_STARTED])
+
+
+def _process_fields(pid: int) -> Optional[list[str]]:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name stands in parentheses and may hold anything.
+    return text.rpartition(")")[2].split()
+
+
+class VmFile:
+    """
+    The file `vm.json` of one run folder; it is replaced as a whole.
+
+    Raises `OSError` where the folder can't be used, and `ValueError` where the file is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Use *path*; its folder exists."""
+        self.path = path
+
+    @property
+    def signature(self) -> Optional[tuple[int, int]]:
+        """Something that changes whenever the file does; None: there is none."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+    def read(self) -> Optional[VmRecord]:
+        """Give the record, whether its process lives or not."""
+        try:
+            text = self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        try:
+            plain = json.loads(text)
+            return VmRecord(**{**plain, "phase": Phase(plain["phase"])})
+        except (KeyError, TypeError, ValueError) as error:
+            msg = f"{self.path} is damaged: {error}"
+            raise ValueError(msg) from error
+
+    def claim(self, record: VmRecord) -> bool:
+        """Write the first record of a VM, unless one is here; say whether it was written."""
+        with self._lock():
+            before = self.read()
+            if before is not None and before.is_here:
+                return False
+            self.write(record)
+            return True
+
+    def write(self, record: VmRecord) -> None:
+        """Replace the record; for the process that it is about."""
+        replace_json(self.path, attrs.asdict(record, value_serializer=_plain))
+
+    def clear(self, record: VmRecord) -> None:
+        """Remove *record* of a process that has ended; another's stays."""
+        with self._lock():
+            if self.read() == record:
+                self.path.unlink()
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        with locked(self.path.with_suffix(".lock")):
+            yield
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on the file *path*, which is made; for moments only."""
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def replace_json(path: Path, plain: Any) -> None:
+    """Replace a small JSON file as a whole; what a crash of the machine leaves does not matter."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(descriptor, 0o640)
+            json.dump(plain, file)
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            Path(name).unlink()
+        raise
+
+
+def _plain(_instance: Any, _field: Any, value: Any) -> Any:
+    return value.value if isinstance(value, enum.Enum) else value

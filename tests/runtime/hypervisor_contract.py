@@ -1,0 +1,214 @@
+"""What every hypervisor promises to the loop; a test class of each inherits it."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from he_fsm.snapshot import Health, Outcome, VmState
+from tests.runtime.embedded_hosts import EmbeddedHosts
+from tests.runtime.waiting import until
+
+# An event is seen by then, not with the next look.
+EVENT_S = 0.5
+
+
+class HypervisorContract:
+    """Tests of one hypervisor; the subclass has the fixture `hosts`."""
+
+    def test_without_an_order_there_is_no_vm(self, hosts: EmbeddedHosts) -> None:
+        vm = hosts.hypervisor(1).vm()
+        assert (vm.state, vm.health) == (VmState.ABSENT, Health.UNKNOWN)
+        assert hosts.hypervisor(1).results() == ()
+        assert hosts.hypervisor(1).progress() is None
+
+    def test_a_start_is_seen_at_once_and_the_page_is_good_after_the_boot(
+        self, hosts: EmbeddedHosts
+    ) -> None:
+        hypervisor = hosts.hypervisor(1)
+        hypervisor.start()
+        assert hypervisor.vm().state is VmState.STARTING
+        hosts.reaches(1, VmState.UP)
+        until(lambda: hosts.page() == 200)
+        assert hosts.owner() == 1
+        assert hosts.told[1] == []
+
+    def test_a_second_order_to_start_changes_nothing(self, hosts: EmbeddedHosts) -> None:
+        hosts.start(1)
+        pid = hosts.record(1).pid
+        hosts.hypervisor(1).start()
+        assert hosts.state(1) is VmState.UP
+        assert hosts.record(1).pid == pid
+        assert hosts.told[1] == []
+
+    def test_no_method_waits(self, hosts: EmbeddedHosts) -> None:
+        hosts.change(1, start_s=5.0)
+        hypervisor = hosts.hypervisor(1)
+        began_at = time.monotonic()
+        hypervisor.start()
+        hypervisor.vm()
+        hypervisor.shut_down()
+        hypervisor.migrate(2)
+        hypervisor.cancel_migration()
+        hypervisor.power_off()
+        assert time.monotonic() - began_at < 1.0
+
+    def test_a_start_without_the_lease_is_refused_and_has_not_failed(
+        self, hosts: EmbeddedHosts
+    ) -> None:
+        hosts.start(1)
+        hosts.hypervisor(2).start()
+        until(lambda: hosts.state(2) is VmState.ABSENT)
+        assert [result.outcome for result in hosts.told[2]] == [Outcome.START_REFUSED]
+        assert "held by host 1" in hosts.told[2][0].detail
+        assert hosts.is_good_on(1)
+
+    def test_a_result_is_told_once(self, hosts: EmbeddedHosts) -> None:
+        hosts.start(1)
+        hosts.hypervisor(2).start()
+        until(lambda: hosts.hypervisor(2).vm().state is VmState.ABSENT)
+        assert len(hosts.hypervisor(2).results()) == 1
+        hosts.hypervisor(2).vm()
+        assert hosts.hypervisor(2).results() == ()
+
+    def test_a_shut_down_vm_goes_and_its_lease_is_free(self, hosts: EmbeddedHosts) -> None:
+        hosts.change(1, shutdown_s=0.3)
+        hosts.start(1)
+        hosts.hypervisor(1).shut_down()
+        hosts.reaches(1, VmState.STOPPING)
+        hosts.reaches(1, VmState.ABSENT)
+        assert hosts.page() is None
+        assert hosts.told[1] == []
+        hosts.start(2)
+
+    def test_a_powered_off_vm_is_gone(self, hosts: EmbeddedHosts) -> None:
+        hosts.start(1)
+        hosts.hypervisor(1).power_off()
+        hosts.reaches(1, VmState.ABSENT)
+        assert hosts.told[1] == []
+        hosts.start(1)
+
+    def test_orders_to_no_vm_do_nothing(self, hosts: EmbeddedHosts) -> None:
+        hypervisor = hosts.hypervisor(1)
+        hypervisor.shut_down()
+        hypervisor.power_off()
+        hypervisor.cancel_migration()
+        assert hosts.state(1) is VmState.ABSENT
+        assert hosts.told[1] == []
+
+    def test_a_paused_vm_is_seen_and_goes_on(self, hosts: EmbeddedHosts) -> None:
+        hosts.start(1)
+        hosts.signal(1, signal.SIGSTOP)
+        hosts.reaches(1, VmState.PAUSED)
+        # Its guest does not see the button.
+        hosts.hypervisor(1).shut_down()
+        hosts.signal(1, signal.SIGCONT)
+        until(lambda: hosts.is_good_on(1))
+
+    def test_a_paused_vm_can_be_powered_off(self, hosts: EmbeddedHosts) -> None:
+        hosts.start(1)
+        hosts.signal(1, signal.SIGSTOP)
+        hosts.reaches(1, VmState.PAUSED)
+        hosts.hypervisor(1).power_off()
+        hosts.reaches(1, VmState.ABSENT)
+
+    def test_the_death_of_the_vm_is_an_event(self, hosts: EmbeddedHosts) -> None:
+        hosts.start(1)
+        event = hosts.wake_event(1)
+        hosts.signal(1, signal.SIGKILL)
+        assert event.wait(EVENT_S)
+        assert hosts.state(1) is VmState.ABSENT
+        assert hosts.told[1] == []
+
+    def test_a_pause_and_its_end_are_events(self, hosts: EmbeddedHosts) -> None:
+        hosts.start(1)
+        event = hosts.wake_event(1)
+        hosts.signal(1, signal.SIGSTOP)
+        assert event.wait(EVENT_S)
+        event.clear()
+        hosts.signal(1, signal.SIGCONT)
+        assert event.wait(EVENT_S)
+
+    def test_nothing_happening_is_no_event(self, hosts: EmbeddedHosts) -> None:
+        hosts.start(1)
+        assert not hosts.wake_event(1).wait(EVENT_S)
+
+    def test_a_new_agent_finds_the_vm_of_the_last_one(self, hosts: EmbeddedHosts) -> None:
+        hosts.start(1)
+        pid = hosts.record(1).pid
+        hosts.restart_agent(1)
+        event = hosts.wake_event(1)
+        assert hosts.is_good_on(1)
+        assert hosts.record(1).pid == pid
+        hosts.signal(1, signal.SIGKILL)
+        assert event.wait(EVENT_S)
+        assert hosts.state(1) is VmState.ABSENT
+
+    def test_a_new_agent_sees_a_start_of_the_last_one_to_its_end(
+        self, hosts: EmbeddedHosts
+    ) -> None:
+        hosts.change(1, start_s=1.0)
+        hosts.hypervisor(1).start()
+        hosts.restart_agent(1)
+        assert hosts.state(1) is VmState.STARTING
+        hosts.hypervisor(1).start()
+        until(lambda: hosts.is_good_on(1))
+        assert hosts.words == ["start"]
+
+    def test_a_migrated_vm_runs_on_the_other_host(self, hosts: EmbeddedHosts) -> None:
+        hosts.start(1)
+        event = hosts.wake_event(2)
+        hosts.migrates(1, 2)
+        until(lambda: hosts.state(2) is VmState.ARRIVING)
+        progress = hosts.hypervisor(1).progress()
+        assert progress is not None
+        assert 0.0 <= progress < 1.0
+        assert event.wait(EVENT_S)
+        hosts.reaches(1, VmState.ABSENT)
+        until(lambda: hosts.is_good_on(2))
+        assert [result.outcome for result in hosts.told[1]] == [Outcome.MIGRATION_DONE]
+        assert hosts.told[2] == []
+        assert hosts.owner() == 2
+        assert hosts.hypervisor(1).progress() is None
+
+    def test_a_vm_that_arrived_is_the_new_hosts_own(self, hosts: EmbeddedHosts) -> None:
+        hosts.start(1)
+        hosts.migrates(1, 2)
+        until(lambda: hosts.is_good_on(2))
+        event = hosts.wake_event(2)
+        hosts.signal(2, signal.SIGKILL)
+        assert event.wait(EVENT_S)
+        assert hosts.state(2) is VmState.ABSENT
+        hosts.start(2)
+
+    def test_a_cancelled_migration_leaves_the_vm_here(self, hosts: EmbeddedHosts) -> None:
+        hosts.change(1, migration_s=30.0)
+        hosts.start(1)
+        hosts.migrates(1, 2)
+        until(lambda: hosts.state(2) is VmState.ARRIVING)
+        hosts.hypervisor(1).cancel_migration()
+        until(lambda: hosts.is_good_on(1))
+        assert [result.outcome for result in hosts.told[1]] == [Outcome.MIGRATION_FAILED]
+        hosts.reaches(2, VmState.ABSENT)
+
+    def test_no_vm_no_migration(self, hosts: EmbeddedHosts) -> None:
+        hosts.hypervisor(1).migrate(2)
+        assert hosts.state(1) is VmState.ABSENT
+        assert [result.outcome for result in hosts.told[1]] == [Outcome.MIGRATION_FAILED]
+
+    def test_while_a_vm_arrives_no_other_starts(self, hosts: EmbeddedHosts) -> None:
+        hosts.change(1, migration_s=30.0)
+        hosts.start(1)
+        hosts.migrates(1, 2)
+        hosts.reaches(2, VmState.ARRIVING)
+        hosts.hypervisor(2).start()
+        assert hosts.state(2) is VmState.ARRIVING
+        assert [result.outcome for result in hosts.told[2]] == [Outcome.START_REFUSED]
+        assert hosts.running() == [1]
+
+    def test_closing_leaves_the_vm_running(self, hosts: EmbeddedHosts) -> None:
+        hosts.start(1)
+        hosts.wake_event(1)
+        hosts.hypervisor(1).close()
+        assert hosts.page() == 200
+        assert hosts.running() == [1]
