@@ -1,0 +1,97 @@
+"""The monitors of a host, from its configuration."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Callable, Optional, TypeVar
+
+from he_fsm.errors import ConfigError
+from he_fsm.runtime.config import Config
+from he_fsm.runtime.config.settings import NetworkMonitorConfig
+from he_fsm.runtime.monitors import runner
+from he_fsm.runtime.monitors.cpu import CpuLoad
+from he_fsm.runtime.monitors.engine_health import EngineHealth
+from he_fsm.runtime.monitors.files import NumberFile
+from he_fsm.runtime.monitors.memory import EnginePid, FreeMemory, MemoryLoad, no_engine
+from he_fsm.runtime.monitors.mgmt_bridge import MgmtBridge
+from he_fsm.runtime.monitors.network import Dns, Network, NoNetworkTest, Ping, Probe, Tcp
+from he_fsm.runtime.monitors.storage import StorageAge
+
+_T = TypeVar("_T")
+
+
+def make_runner(
+    config: Config,
+    *,
+    engine_pid: EnginePid = no_engine,
+    last_read: Optional[Callable[[], Optional[float]]] = None,
+) -> runner.MonitorRunner:
+    """
+    Make the monitors; they begin to measure with `start`.
+
+    Args:
+        engine_pid: gives the process id of the engine VM here, whose memory and CPU time do not
+            count as load; None: it is not here.
+        last_read: gives when the storage was last read (monotonic clock); None: nobody asks.
+
+    Raises:
+        ConfigError: the network's test lacks what it has to be told.
+    """
+    settings, health = config.monitors, config.engine.health
+    verify = str(health.verify) if isinstance(health.verify, Path) else health.verify
+    monitors: dict[str, runner.Monitor] = {
+        runner.NETWORK: make_network(settings.network),
+        runner.BRIDGE: MgmtBridge(settings.bridge.name),
+        runner.MEM_FREE: FreeMemory(engine_pid),
+        runner.MEM_LOAD: MemoryLoad(engine_pid),
+        runner.CPU_LOAD: CpuLoad(engine_pid),
+        runner.ENGINE_HEALTH: EngineHealth(
+            config.health_url, health.body, health.timeout_s, verify
+        ),
+    }
+    if settings.bridge.path is not None:
+        monitors[runner.BRIDGE] = _fraction(settings.bridge.path)
+    if settings.memory.path is not None:
+        monitors[runner.MEM_FREE] = NumberFile(settings.memory.path, 0, math.inf)
+        monitors[runner.MEM_LOAD] = _fraction(settings.memory.path, 1)
+    if settings.cpu.path is not None:
+        monitors[runner.CPU_LOAD] = _fraction(settings.cpu.path)
+    if last_read is not None:
+        monitors[runner.STORAGE] = StorageAge(last_read)
+    return runner.MonitorRunner(monitors, settings.interval_s)
+
+
+def make_network(settings: NetworkMonitorConfig) -> runner.Monitor:
+    """
+    Make the test of the network.
+
+    Raises:
+        ConfigError: it lacks an address, a port or a path.
+    """
+    if settings.test == "none":
+        return NoNetworkTest()
+    if settings.test == "file":
+        return _fraction(_given(settings.path, "path", settings))
+    return Network(_probe(settings), settings.count, settings.delay_s)
+
+
+def _probe(settings: NetworkMonitorConfig) -> Probe:
+    if settings.test == "dns":
+        return Dns(name=settings.name, timeout_s=settings.timeout_s)
+    address = _given(settings.address, "address", settings)
+    if settings.test == "tcp":
+        port = _given(settings.port, "port", settings)
+        return Tcp(address, port, settings.timeout_s)
+    return Ping(address, settings.timeout_s)
+
+
+def _given(value: Optional[_T], key: str, settings: NetworkMonitorConfig) -> _T:
+    if value is None:
+        msg = f"monitors.network.{key}: the network test {settings.test} needs it"
+        raise ConfigError(msg)
+    return value
+
+
+def _fraction(path: Path, place: int = 0) -> NumberFile:
+    return NumberFile(path, place, 1.0)

@@ -1,0 +1,100 @@
+"""Free memory and memory load of this host, both as if the engine VM were not here."""
+
+from __future__ import annotations
+
+from typing import Callable, Optional
+
+import attrs
+import psutil
+
+from he_fsm.errors import MonitorError
+
+_MIB = 1 << 20
+_DEADLINE_S = 5.0
+
+# Gives the process id of the engine VM here; None: there is none.
+EnginePid = Callable[[], Optional[int]]
+
+
+def no_engine() -> Optional[int]:
+    """Say that no engine VM is here."""
+    return None
+
+
+@attrs.frozen
+class HostMemory:
+    """
+    The memory of a host in bytes.
+
+    `available` is what a new process could have without swapping; `engine` is resident for
+    the engine VM (huge pages are not part of a process's resident memory).
+    """
+
+    total: int
+    available: int
+    engine: int = 0
+
+    @property
+    def free_mib(self) -> float:
+        """MiB that are or would be free without the engine VM."""
+        return self._free / _MIB
+
+    @property
+    def load(self) -> float:
+        """Fraction of the memory, 0 to 1, that is in use by everything but the engine VM."""
+        return 1.0 - self._free / self.total
+
+    @property
+    def _free(self) -> int:
+        # The two numbers are not read at one moment, so their sum can be a little too large.
+        return min(self.total, self.available + self.engine)
+
+
+def read_memory(engine_pid: EnginePid) -> HostMemory:
+    """
+    Read the memory of this host now.
+
+    Raises:
+        MonitorError: it can't be read.
+    """
+    try:
+        memory = psutil.virtual_memory()
+        engine = _resident(engine_pid())
+    except (psutil.Error, OSError) as error:
+        msg = f"the memory can't be read: {error}"
+        raise MonitorError(msg) from error
+    return HostMemory(memory.total, memory.available, engine)
+
+
+@attrs.frozen
+class FreeMemory:
+    """MiB that are free for the engine VM on this host."""
+
+    engine_pid: EnginePid = no_engine
+    deadline_s: float = _DEADLINE_S
+
+    def measure(self) -> float:
+        """Measure now; raises `MonitorError`."""
+        return read_memory(self.engine_pid).free_mib
+
+
+@attrs.frozen
+class MemoryLoad:
+    """Fraction of this host's memory that is in use, the engine VM apart."""
+
+    engine_pid: EnginePid = no_engine
+    deadline_s: float = _DEADLINE_S
+
+    def measure(self) -> float:
+        """Measure now; raises `MonitorError`."""
+        return read_memory(self.engine_pid).load
+
+
+def _resident(pid: Optional[int]) -> int:
+    if pid is None:
+        return 0
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.NoSuchProcess:
+        # It ended since the process id was given.
+        return 0
