@@ -1,0 +1,50 @@
+"""How commands reach this host's broker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable, Optional, TypeVar
+
+import click
+
+from he_fsm.runtime.broker.client import BrokerClient
+from he_fsm.runtime.config import load_config
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+DEFAULT_SOCKET = Path("/run/he-fsm/broker.sock")
+# A person waits so long for an answer.
+_TIMEOUT_S = 10.0
+_CONFIG = "he_fsm.config"
+
+
+def broker_option(command: Command) -> Command:
+    """Add `--socket` and `--config`; the command gets the broker's client as `broker`."""
+    command = click.option(
+        "--socket",
+        "broker",
+        type=click.Path(path_type=Path),
+        callback=_client,
+        metavar="FILE",
+        help=f"The broker's socket; {DEFAULT_SOCKET} where nothing else is said.",
+    )(command)
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        # Before the socket, which comes from it.
+        is_eager=True,
+        expose_value=False,
+        callback=_keep,
+        metavar="FILE",
+        help="Take the socket from this configuration.",
+    )(command)
+
+
+def _keep(ctx: click.Context, _: click.Parameter, path: Optional[Path]) -> None:
+    ctx.meta[_CONFIG] = path
+
+
+def _client(ctx: click.Context, _: click.Parameter, path: Optional[Path]) -> BrokerClient:
+    config: Optional[Path] = ctx.meta[_CONFIG]
+    if path is None and config is not None:
+        path = load_config(config).broker_socket
+    return BrokerClient(str(path or DEFAULT_SOCKET), _TIMEOUT_S)

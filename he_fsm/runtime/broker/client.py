@@ -1,0 +1,153 @@
+"""The broker's client: for the agent, and for the commands. Standard HTTP over a Unix socket."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from typing import Any, Optional
+
+from he_fsm.errors import BrokerError, HeFsmError, LockspaceError, StorageError
+from he_fsm.runtime.broker import protocol
+from he_fsm.runtime.ports import Event
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket; the standard library has all of it but the connect."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class BrokerClient:
+    """
+    Talks to the broker of this host. Every call ends within *timeout_s*.
+
+    Raises:
+        BrokerError: it does not answer, or not as expected.
+        StorageError: it answers that the shared storage can't be reached.
+        LockspaceError: it answers that this host does not hold its host id.
+    """
+
+    def __init__(self, path: str, timeout_s: float) -> None:
+        """Connect with every call: the broker may be restarted between two."""
+        self._path = path
+        self._timeout_s = timeout_s
+
+    def facts(self) -> protocol.BrokerFacts:
+        """Ask for readings, leases and flags."""
+        plain = self._json("GET", "/v1/facts")
+        try:
+            return protocol.facts_from_json(plain)
+        except HeFsmError as error:
+            msg = f"the broker's facts can't be used: {error}"
+            raise BrokerError(msg) from error
+
+    def join(self) -> None:
+        """Take this host's id, and keep it until `leave`."""
+        self._call("POST", "/v1/join", {})
+
+    def whiteboard(self) -> bytes:
+        """Read all slots."""
+        return self._call("GET", "/v1/whiteboard")
+
+    def write_slot(self, block: bytes) -> None:
+        """Write this host's own slot."""
+        self._call("PUT", "/v1/slot", block)
+
+    def report(self, report: protocol.JSON) -> None:
+        """Tell what the agent thinks."""
+        self._call("PUT", "/v1/report", report)
+
+    def last_report(self) -> protocol.JSON:
+        """Ask what the agent thought last."""
+        return self._json("GET", "/v1/report")
+
+    def tell(self, event: Event) -> None:
+        """Queue something that people may be told."""
+        self._call("POST", "/v1/events", protocol.event_to_json(event))
+
+    def wake(self, after: int, timeout_s: float) -> int:
+        """Wait until the number of changes is not *after*, at most so long; give it."""
+        query = f"/v1/wake?after={after}&timeout={timeout_s:g}"
+        count = self._json("GET", query, timeout_s=timeout_s + self._timeout_s).get("count")
+        if not isinstance(count, int):
+            msg = f"the broker's answer to GET {query} has no count"
+            raise BrokerError(msg)
+        return count
+
+    def maintenance(
+        self, *, local: Optional[bool] = None, everywhere: Optional[bool] = None
+    ) -> protocol.Maintenance:
+        """Set the flags that are given; say what both are."""
+        changes = {"local": local, "global": everywhere}
+        wanted = {name: value for name, value in changes.items() if value is not None}
+        method = "PUT" if wanted else "GET"
+        plain = self._json(method, "/v1/maintenance", wanted or None)
+        return protocol.Maintenance(local=bool(plain.get("local")), everywhere=plain.get("global"))
+
+    def leave(self) -> None:
+        """Give this host's id back."""
+        self._call("POST", "/v1/leave", {})
+
+    def status(self) -> protocol.JSON:
+        """Ask for everything a person wants to know."""
+        return self._json("GET", "/v1/status")
+
+    def _json(
+        self, method: str, path: str, body: Any = None, timeout_s: Optional[float] = None
+    ) -> protocol.JSON:
+        data = self._call(method, path, body, timeout_s)
+        try:
+            plain = json.loads(data)
+        except ValueError as error:
+            msg = f"the broker's answer to {method} {path} is no JSON"
+            raise BrokerError(msg) from error
+        if not isinstance(plain, dict):
+            msg = f"the broker's answer to {method} {path} is no JSON object"
+            raise BrokerError(msg)
+        return plain
+
+    def _call(
+        self, method: str, path: str, body: Any = None, timeout_s: Optional[float] = None
+    ) -> bytes:
+        headers = {"Content-Type": "application/octet-stream"}
+        if isinstance(body, dict):
+            body = json.dumps(body).encode()
+            headers["Content-Type"] = "application/json"
+        connection = _UnixConnection(self._path, timeout_s or self._timeout_s)
+        try:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            data = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            msg = f"the broker at {self._path} does not answer: {_reason(error)}"
+            raise BrokerError(msg) from error
+        finally:
+            connection.close()
+        if answer.status >= 400:
+            raise _refusal(answer.status, data)
+        return data
+
+
+def _reason(error: Exception) -> str:
+    """Give an error in words, without its number."""
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+
+
+def _refusal(status: int, data: bytes) -> HeFsmError:
+    try:
+        sentence = str(json.loads(data)["error"])
+    except (ValueError, KeyError, TypeError):
+        sentence = f"the broker refused with status {status}"
+    if status == http.client.SERVICE_UNAVAILABLE:
+        return StorageError(sentence)
+    if status == http.client.CONFLICT:
+        return LockspaceError(sentence)
+    return BrokerError(sentence)

@@ -1,0 +1,258 @@
+"""The broker's HTTP by aiohttp: who may ask, which request calls what, how errors are said."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, Optional, TypeVar
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from he_fsm.errors import HeFsmError, LockspaceError, StorageError
+from he_fsm.metadata.layout import SLOT_BYTES
+from he_fsm.runtime.broker import protocol
+from he_fsm.runtime.broker.listener import gid_of, is_member, peer_of
+from he_fsm.runtime.broker.metrics import metrics_of
+from he_fsm.runtime.broker.service import BrokerService
+
+_log = logging.getLogger(__name__)
+_WAIT_MAX_S = 60.0
+# Each request that may wait for storage takes a thread. They wait within the storage's deadline,
+# so that so many can ask at once without the agent's requests having to queue.
+_THREADS_MAX = 32
+# The agent's report of a full whiteboard of 2000 hosts fits.
+_BODY_MAX_BYTES = 1 << 20
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Result = TypeVar("Result")
+Number = TypeVar("Number", int, float)
+
+
+class _BadRequestError(HeFsmError):
+    """What was asked is wrong; asking again changes nothing."""
+
+
+class BrokerServer:
+    """The application that serves *service*; *group*: whose members may ask, besides root."""
+
+    def __init__(self, service: BrokerService, group: Optional[str]) -> None:
+        self._service = service
+        self._gid = gid_of(group)
+        self._threads = ThreadPoolExecutor(_THREADS_MAX, "request")
+        # The connections of those who wait for changes.
+        self._listeners: set[asyncio.Transport] = set()
+        self._is_closing = False
+        # Replaced with every change; made when the event loop runs.
+        self._changed: Optional[asyncio.Event] = None
+        self.app = web.Application(
+            middlewares=[self._errors, self._only_for_us], client_max_size=_BODY_MAX_BYTES
+        )
+        self.app.cleanup_ctx.append(self._hear_changes)
+        self.app.on_shutdown.append(self._end_waiting)
+        self.app.add_routes(
+            [
+                web.get("/v1/facts", self._facts),
+                web.get("/v1/whiteboard", self._whiteboard),
+                web.put("/v1/slot", self._slot),
+                web.put("/v1/report", self._report),
+                web.get("/v1/report", self._last_report),
+                web.post("/v1/events", self._events),
+                web.get("/v1/wake", self._wake),
+                web.get("/v1/maintenance", self._maintenance),
+                web.put("/v1/maintenance", self._set_maintenance),
+                web.post("/v1/join", self._join),
+                web.post("/v1/leave", self._leave),
+                web.get("/v1/status", self._status),
+                web.get("/metrics", self._metrics),
+            ]
+        )
+
+    @property
+    def is_listened_to(self) -> bool:
+        """Whether somebody waits for changes, as a running agent does all the time."""
+        return any(not transport.is_closing() for transport in self._listeners)
+
+    # Around every request.
+
+    @web.middleware
+    async def _only_for_us(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Refuse whoever is neither root nor the broker's own user nor of its group."""
+        peer = peer_of(request.transport)
+        is_ours = peer.uid in (0, os.geteuid()) or await self._in_thread(
+            lambda: is_member(peer, self._gid)
+        )
+        if not is_ours:
+            _log.warning("user id %d may not ask the broker", peer.uid)
+            return _error("you are not in the broker's group", 403)
+        return await handler(request)
+
+    @web.middleware
+    async def _errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Turn errors into one sentence of JSON."""
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            return _error(f"{request.method} {request.path}: {error.reason}", error.status)
+        except _BadRequestError as error:
+            return _error(str(error), 400)
+        except StorageError as error:
+            return _error(str(error), 503)
+        except LockspaceError as error:
+            return _error(str(error), 409)
+        except HeFsmError as error:
+            return _error(str(error), 500)
+        except Exception:  # noqa: BLE001 - it is said, with its trace
+            _log.exception("%s %s meets a bug", request.method, request.path)
+            return _error("a bug of the broker; see its log", 500)
+
+    async def _in_thread(self, call: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    # What the agent asks.
+
+    async def _facts(self, _: web.Request) -> web.Response:
+        facts = await self._in_thread(self._service.facts)
+        return web.json_response(protocol.facts_to_json(facts))
+
+    async def _whiteboard(self, _: web.Request) -> web.Response:
+        data = await self._in_thread(self._service.whiteboard)
+        return web.Response(body=data, content_type="application/octet-stream")
+
+    async def _slot(self, request: web.Request) -> web.Response:
+        block = await request.read()
+        if len(block) != SLOT_BYTES:
+            msg = f"a slot has {SLOT_BYTES} bytes, got {len(block)}"
+            raise _BadRequestError(msg)
+        await self._in_thread(lambda: self._service.write_slot(block))
+        return web.Response(status=204)
+
+    async def _report(self, request: web.Request) -> web.Response:
+        report = await _object(request)
+        if not isinstance(report.get("state"), str) or not isinstance(report.get("why"), str):
+            msg = "expected an object with the texts 'state' and 'why'"
+            raise _BadRequestError(msg)
+        self._service.report(report)
+        return web.Response(status=204)
+
+    async def _last_report(self, _: web.Request) -> web.Response:
+        return web.json_response(self._service.last_report())
+
+    async def _events(self, request: web.Request) -> web.Response:
+        plain = await _object(request)
+        try:
+            event = protocol.event_from_json(plain)
+        except HeFsmError as error:
+            raise _BadRequestError(str(error)) from error
+        self._service.tell(event)
+        return web.Response(status=204)
+
+    async def _join(self, _: web.Request) -> web.Response:
+        await self._in_thread(self._service.join)
+        return web.Response(status=204)
+
+    async def _leave(self, _: web.Request) -> web.Response:
+        await self._in_thread(self._service.leave)
+        return web.Response(status=204)
+
+    # Waiting takes no thread: any number of listeners may do it.
+
+    async def _wake(self, request: web.Request) -> web.Response:
+        after = _number(request, "after", int, 0)
+        timeout_s = min(_WAIT_MAX_S, max(0.0, _number(request, "timeout", float, 10.0)))
+        if request.transport is not None:
+            await self._listen(request.transport, after, timeout_s)
+        return web.json_response({"count": self._service.changes})
+
+    async def _listen(self, transport: asyncio.Transport, after: int, timeout_s: float) -> None:
+        self._listeners.add(transport)
+        try:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._wait(after), timeout_s)
+        finally:
+            self._listeners.discard(transport)
+
+    async def _wait(self, after: int) -> None:
+        while self._service.changes == after and not self._is_closing and self._changed:
+            await self._changed.wait()
+
+    async def _hear_changes(self, _: web.Application) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+
+        def ring() -> None:
+            loop.call_soon_threadsafe(self._ring)
+
+        self._service.on_change(ring)
+        yield
+        self._service.on_change(None)
+        self._threads.shutdown(wait=False)
+
+    def _ring(self) -> None:
+        """Let everybody who waits look, and wait anew for the next change."""
+        before, self._changed = self._changed, asyncio.Event()
+        if before is not None:
+            before.set()
+
+    async def _end_waiting(self, _: web.Application) -> None:
+        self._is_closing = True
+        self._ring()
+
+    # What people ask.
+
+    async def _maintenance(self, _: web.Request) -> web.Response:
+        return _flags(await self._in_thread(self._service.maintenance))
+
+    async def _set_maintenance(self, request: web.Request) -> web.Response:
+        wanted = await _object(request)
+        for name, value in wanted.items():
+            if name not in ("local", "global") or not isinstance(value, bool):
+                msg = f'expected {{"local": bool, "global": bool}}, got {name}: {value!r}'
+                raise _BadRequestError(msg)
+        found = await self._in_thread(
+            lambda: self._service.maintenance(
+                local=wanted.get("local"), everywhere=wanted.get("global")
+            )
+        )
+        return _flags(found)
+
+    async def _status(self, _: web.Request) -> web.Response:
+        return web.json_response(await self._in_thread(self._service.status))
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        status = await self._in_thread(self._service.status)
+        return web.Response(body=metrics_of(status), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _error(sentence: str, status: int) -> web.Response:
+    return web.json_response({"error": sentence}, status=status)
+
+
+def _flags(found: protocol.Maintenance) -> web.Response:
+    return web.json_response({"local": found.local, "global": found.everywhere})
+
+
+def _number(
+    request: web.Request, name: str, kind: Callable[[str], Number], default: Number
+) -> Number:
+    text = request.query.get(name)
+    try:
+        return default if text is None else kind(text)
+    except ValueError as error:
+        msg = f"expected a number for '{name}', got {text!r}"
+        raise _BadRequestError(msg) from error
+
+
+async def _object(request: web.Request) -> dict[str, Any]:
+    try:
+        plain = await request.json()
+    except ValueError as error:
+        msg = f"expected a JSON object: {error}"
+        raise _BadRequestError(msg) from error
+    if not isinstance(plain, dict):
+        msg = "expected a JSON object"
+        raise _BadRequestError(msg)
+    return plain

@@ -1,0 +1,89 @@
+"""The status of a host and of what it sees: one JSON object, and the same for Prometheus."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import attrs
+
+from he_fsm.metadata.record import HostRecord, SlotProblem
+from he_fsm.metadata.whiteboard import Whiteboard
+from he_fsm.runtime.ports import LeaseStatus
+
+
+def status_of(  # noqa: PLR0913 - one for each source
+    *,
+    host_id: int,
+    whiteboard: Optional[Whiteboard],
+    read_age_s: Optional[float],
+    storage: str,
+    leases: Optional[LeaseStatus],
+    now: float,
+    report: dict[str, Any],
+    report_age_s: Optional[float],
+    monitors: dict[str, object],
+    local_maintenance: bool,
+    counts: dict[str, int],
+) -> dict[str, Any]:
+    """
+    Put the status together; what is old says how old it is.
+
+    Keys: host_id, storage, read_age_s, maintenance, lease, agent (its own report), monitors,
+    hosts (by id: record, or problem), counts.
+    """
+    return {
+        "host_id": host_id,
+        "storage": storage,
+        "read_age_s": _rounded(read_age_s),
+        "maintenance": {
+            "local": local_maintenance,
+            "global": None if whiteboard is None else whiteboard.global_block.maintenance,
+        },
+        "lease": _lease(leases, now),
+        "agent": {**report, "age_s": _rounded(report_age_s)},
+        "monitors": monitors,
+        "hosts": {} if whiteboard is None else _hosts(whiteboard),
+        "counts": counts,
+    }
+
+
+def _lease(leases: Optional[LeaseStatus], now: float) -> Optional[dict[str, Any]]:
+    if leases is None:
+        return None
+    view = leases.view
+    return {
+        "owner": view.owner,
+        "owner_state": view.owner_state.value,
+        "generation": leases.owner_generation,
+        "renewal_age_s": _rounded(None if leases.renewed_at is None else now - leases.renewed_at),
+        "free_in_s": _rounded(None if view.free_at is None else max(0.0, view.free_at - now)),
+        "joined": view.joined,
+        "held_by_other": view.held_by_other,
+        "dead_hosts": sorted(view.dead_hosts),
+    }
+
+
+def _hosts(whiteboard: Whiteboard) -> dict[str, Any]:
+    hosts: dict[str, Any] = {}
+    for host_id, content in whiteboard.slots.items():
+        if isinstance(content, SlotProblem):
+            hosts[str(host_id)] = {"problem": content.word.value, "detail": content.detail}
+        else:
+            hosts[str(host_id)] = _host(content)
+    return hosts
+
+
+def _host(record: HostRecord) -> dict[str, Any]:
+    return {
+        "hostname": record.hostname,
+        "timestamp": record.timestamp,
+        "score": record.score,
+        "engine": attrs.asdict(record.engine),
+        "maintenance": record.local_maintenance,
+        "stopped": record.stopped,
+        "text": [line for line in record.text.split("\n") if line],
+    }
+
+
+def _rounded(seconds: Optional[float]) -> Optional[float]:
+    return None if seconds is None else round(seconds, 3)

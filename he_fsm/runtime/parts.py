@@ -1,0 +1,97 @@
+"""The one place that knows every adapter: it makes a host's parts from the configuration."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from he_fsm.runtime.broker.service import BrokerService
+from he_fsm.runtime.config import Config
+from he_fsm.runtime.hypervisors.embedded import STATE, EmbeddedHypervisor, EmbeddedSettings
+from he_fsm.runtime.hypervisors.vm_file import VmFile
+from he_fsm.runtime.leases.hold import EmbeddedHolder
+from he_fsm.runtime.monitors.make import make_runner
+from he_fsm.runtime.monitors.runner import MonitorRunner
+from he_fsm.runtime.notify.make import make_notifier
+from he_fsm.runtime.ports import Hypervisor
+from he_fsm.runtime.storage.client import StorageClient
+from he_fsm.runtime.storage.protocol import StorageSettings
+
+# The file, in the folder that hosts share, by which rehearsals see that never two VMs execute.
+WITNESS = "witness"
+
+
+def make_service(config: Config) -> BrokerService:
+    """Make the broker's service: storage, monitors, notifier; the monitors measure at once."""
+    service = BrokerService(
+        host_id=config.host.id,
+        storage=StorageClient(_storage_settings(config), config.storage.deadline_s),
+        monitors=make_monitors(config),
+        notifier=make_notifier(config),
+        flags_path=config.state_dir / "flags.json",
+        version=config.parse_version,
+        score_max=config.policy.score_max,
+    )
+    service.start()
+    return service
+
+
+def renew_service(service: BrokerService, config: Config) -> None:
+    """Let a running service have the monitors, channels and scores of a reloaded configuration."""
+    service.replace(
+        monitors=make_monitors(config),
+        notifier=make_notifier(config),
+        score_max=config.policy.score_max,
+    )
+
+
+def make_monitors(config: Config) -> MonitorRunner:
+    """Make the monitors, each in its own thread; the engine VM's own use is no load."""
+    file = VmFile(config.run_dir / STATE)
+
+    def engine_pid() -> Optional[int]:
+        try:
+            record = file.read()
+        except (OSError, ValueError):
+            return None
+        return record.pid if record is not None and record.is_here else None
+
+    return make_runner(config, engine_pid=engine_pid)
+
+
+def make_hypervisor(config: Config) -> Hypervisor:
+    """Make the hypervisor's adapter; the VM takes the engine's lease before it runs."""
+    policy, embedded = config.policy, config.hypervisor
+    holder = EmbeddedHolder(
+        folder=config.storage.leases,
+        host_id=config.host.id,
+        io_timeout_s=policy.io_timeout_s,
+        watchdog_s=policy.watchdog_s,
+    )
+    settings = EmbeddedSettings(
+        host_id=config.host.id,
+        run_dir=config.run_dir,
+        hosts=str(embedded.hosts_dir / "{id}"),
+        leases=config.storage.leases,
+        witness=config.storage.path / WITNESS,
+        port=embedded.port,
+        io_timeout_s=policy.io_timeout_s,
+        watchdog_s=policy.watchdog_s,
+        start_s=embedded.start_s,
+        boot_s=embedded.boot_s,
+        shutdown_s=embedded.shutdown_s,
+        migration_s=embedded.migration_s,
+    )
+    return EmbeddedHypervisor(settings, holder)
+
+
+def _storage_settings(config: Config) -> StorageSettings:
+    return StorageSettings(
+        whiteboard=str(config.storage.whiteboard),
+        leases=str(config.storage.leases),
+        host_id=config.host.id,
+        # A restart of this host is no other host; another machine with the same id is.
+        name=config.host.hostname,
+        io_timeout_s=config.policy.io_timeout_s,
+        watchdog_s=config.policy.watchdog_s,
+        offset=config.storage.offset,
+    )

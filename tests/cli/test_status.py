@@ -1,0 +1,218 @@
+"""`he-fsm status`, as a real broker on its socket answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from he_fsm.cli.live import table_of
+from he_fsm.cli.main import main
+from he_fsm.cli.status import lease_text, summary
+from he_fsm.metadata import encode_slot
+from he_fsm.runtime.broker.service import BrokerService
+from tests.runtime.cluster import Cluster, ClusterHost, served, storage_away
+from tests.runtime.test_broker_service import RECORD
+from tests.runtime.waiting import until
+
+REPORT = {"state": "EngineDown", "why": "the engine is down", "alive": [1], "loop_s": 10.0}
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path, speed=1.0)
+    yield cluster
+    cluster.tear_down()
+
+
+@pytest.fixture
+def host(cluster: Cluster) -> ClusterHost:
+    return cluster.hosts[1]
+
+
+@pytest.fixture
+def service(host: ClusterHost) -> Iterator[BrokerService]:
+    """A broker whose agent has published its record and reported."""
+    with served(host) as service:
+        until(host.reads_storage)
+        service.join()
+        service.write_slot(encode_slot(RECORD, RECORD.text))
+        service.report(REPORT)
+        yield service
+
+
+def call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object
+) -> tuple[int, str, str]:
+    """Call the command line as from a shell; give exit status, output and errors."""
+    monkeypatch.setattr(sys, "argv", ["he-fsm", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    status = ended.value.code
+    assert isinstance(status, int)
+    return (status, *capsys.readouterr())
+
+
+@pytest.fixture
+def he_fsm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    return lambda *arguments: call(monkeypatch, capsys, *arguments)
+
+
+def test_without_a_broker_it_is_one_sentence_and_status_2(he_fsm: Any, host: ClusterHost) -> None:
+    path = host.run_dir / "broker.sock"
+    sentence = f"he-fsm: the broker at {path} does not answer: No such file or directory\n"
+    for command in ("status", "maintenance"):
+        assert he_fsm(command, "--config", host.path) == (2, "", sentence)
+        assert he_fsm(command, "--socket", path) == (2, "", sentence)
+    status, out, err = he_fsm("status", "--watch", "--socket", path)
+    assert (status, out, err) == (2, "", sentence)
+
+
+def test_a_configuration_that_can_not_be_used_is_said(he_fsm: Any, host: ClusterHost) -> None:
+    host.configure(host={"id": 0})
+    status, out, err = he_fsm("status", "--config", host.path)
+    assert (status, out) == (2, "")
+    assert "host.id" in err
+
+
+def test_the_cluster_is_shown(he_fsm: Any, host: ClusterHost, service: BrokerService) -> None:
+    assert service.host_id == 1
+    status, out, err = he_fsm("status", "--config", host.path)
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[:4] == [
+        "Global maintenance: off, local maintenance of host 1: off",
+        "Engine's lease: free",
+        "Agent of host 1: EngineDown, the engine is down (0 s ago)",
+        "",
+    ]
+    assert "--== Host 1 status ==--" in lines
+    assert any(" ".join(line.split()) == "Score : 2400" for line in lines)
+    assert any("score-why=all is well" in line for line in lines)
+    assert "STALE" not in out
+
+
+def test_the_cluster_is_shown_as_json(
+    he_fsm: Any, host: ClusterHost, service: BrokerService
+) -> None:
+    status, out, _ = he_fsm("status", "--json", "--socket", host.run_dir / "broker.sock")
+    found = json.loads(out)
+    assert status == 0
+    assert found["hosts"] == service.status()["hosts"]
+    assert found["agent"]["state"] == "EngineDown"
+
+
+def test_what_is_old_is_called_stale(
+    he_fsm: Any, host: ClusterHost, cluster: Cluster, service: BrokerService
+) -> None:
+    service.report({**REPORT, "loop_s": 0.001})
+    assert host.reads_storage()
+    with storage_away(cluster):
+        status, out, _ = he_fsm("status", "--config", host.path)
+    assert status == 0
+    assert "Engine's lease: not known, the lease manager does not answer" in out
+    assert "STALE, it does not report any more; it was EngineDown" in out
+    assert "\nSTALE: " in out
+    assert "; what follows was last read " in out
+    assert "Global maintenance: off" in out
+    assert "--== Host 1 status ==--" in out
+
+
+def test_a_broker_that_knows_nothing_says_so(
+    he_fsm: Any, host: ClusterHost, cluster: Cluster
+) -> None:
+    with storage_away(cluster), served(host):
+        until(lambda: "No such file" in host.status().get("storage", ""))
+        status, out, _ = he_fsm("status", "--config", host.path)
+    assert status == 0
+    assert "Global maintenance: unknown, local maintenance of host 1: off" in out
+    assert "Agent of host 1: has not reported since the broker started" in out
+    assert "what follows was never read" in out
+
+
+def test_a_damaged_slot_is_shown(
+    he_fsm: Any, host: ClusterHost, cluster: Cluster, service: BrokerService
+) -> None:
+    assert service.host_id == 1
+    with (cluster.shared / "whiteboard").open("r+b") as file:
+        file.seek(2 * 4096)
+        file.write(b"garbage")
+    _, out, _ = he_fsm("status", "--config", host.path)
+    assert "--== Host 2 status ==--\n\ndamaged: garbage, " in out
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(table_of(service.status()))
+    assert "damaged" in shown.get() or "garbage" in shown.get()
+    assert "1 host1" in shown.get()
+
+
+@pytest.mark.parametrize(
+    ("lease", "text"),
+    [
+        (None, "not known, the lease manager does not answer"),
+        ({"owner": None}, "free"),
+        (
+            {"owner": 2, "generation": 3, "renewal_age_s": 4.4, "free_in_s": None},
+            "host 2, generation 3, renewed 4 s ago",
+        ),
+        (
+            {"owner": 2, "generation": None, "renewal_age_s": None, "free_in_s": 70.0},
+            "host 2, free in 70 s",
+        ),
+    ],
+)
+def test_the_lease_is_said_in_words(lease: Any, text: str) -> None:
+    assert lease_text(lease) == text
+
+
+def test_the_table_has_a_row_for_each_host(service: BrokerService) -> None:
+    found = service.status()
+    console = Console(width=160)
+    with console.capture() as shown:
+        console.print(table_of(found))
+    for line in summary(found):
+        assert line in shown.get()
+    assert "EngineDown" in shown.get()
+
+
+def test_the_live_table_survives_the_broker_and_ends_with_ctrl_c(host: ClusterHost) -> None:
+    code = "from he_fsm.cli.main import main; main()"
+    arguments = ["status", "--watch", "--interval", "0.1", "--config", str(host.path)]
+    terminal, side = pty.openpty()
+    with served(host):
+        until(host.reads_storage)
+        watching = subprocess.Popen(
+            [sys.executable, "-c", code, *arguments],
+            stdout=side,
+            stderr=side,
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "200"},
+        )
+        os.close(side)
+        shown = seen_on(terminal, b"Global maintenance: off")
+        assert b"STALE" not in shown
+    seen_on(terminal, b"STALE: the broker at ")
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(20) == 0
+    os.close(terminal)
+
+
+def seen_on(terminal: int, wanted: bytes) -> bytes:
+    """Read from a terminal until something is shown; give all that was."""
+    shown = b""
+    ends_at = time.monotonic() + 20
+    while wanted not in shown:
+        assert time.monotonic() < ends_at, shown
+        if select.select([terminal], [], [], 1.0)[0]:
+            shown += os.read(terminal, 1 << 16)
+    return shown
