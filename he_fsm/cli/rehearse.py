@@ -1,0 +1,168 @@
+"""`he-fsm rehearse`: scenario files on real daemons."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Optional
+
+import click
+
+from he_fsm.cli.options import settings_of
+from he_fsm.cli.simulate import chosen
+from he_fsm.errors import HeFsmError
+from he_fsm.rehearse import faults
+from he_fsm.rehearse.compare import Pair, compare, differences
+from he_fsm.rehearse.run import Rehearsal
+from he_fsm.rehearse.run import rehearse as run
+from he_fsm.report.outcome import Outcome, host_key
+from he_fsm.scenario import Scenario
+from he_fsm.simulate import simulate
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=str), metavar="FILE...")
+@click.option(
+    "--backend",
+    type=click.Choice(["embedded"]),
+    default="embedded",
+    show_default=True,
+    help="What plays leases and VM.",
+)
+@click.option("--only", multiple=True, metavar="NAME", help="Only this scenario; repeatable.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(0.1, 50),
+    default=1.0,
+    show_default=True,
+    help="Loops, boots and time-outs all shorter by this factor.",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="As in simulate; repeatable.",
+)
+@click.option(
+    "--compare",
+    "compares",
+    is_flag=True,
+    help="Run the simulator too; show both, and the differences.",
+)
+@click.option("--live", is_flag=True, help="Show a live table of the hosts while it runs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--html", type=click.Path(dir_okay=False), help="Write a page with the timeline.")
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Leave configurations, logs and whiteboard in this folder.",
+)
+def rehearse(  # noqa: PLR0913 - one for each option
+    files: tuple[str, ...],
+    backend: str,
+    only: tuple[str, ...],
+    speed: float,
+    settings: tuple[str, ...],
+    compares: bool,
+    live: bool,
+    as_json: bool,
+    html: Optional[str],
+    keep: Optional[Path],
+) -> None:
+    """
+    Run scenario files on real daemons of this machine, and judge what is seen.
+
+    Exit status: 0 everything held; 1 an expectation or a rule failed; 2 a file can't be used, or
+    asks for what the back end can't do (said before anything is started).
+    """
+    scenarios = chosen(files, only, settings_of(settings))
+    _refuse_what_cannot_be_done(scenarios, backend)
+    outcomes = []
+    compared = []
+    for scenario in scenarios:
+        outcome = _rehearsed(scenario, speed, keep, live=live)
+        outcomes.append(outcome)
+        if compares:
+            compared.append(compare(simulate(scenario), outcome))
+    if html is not None:
+        from he_fsm.report.page import write_page  # noqa: PLC0415 - needs the extra `report`
+
+        write_page(outcomes, Path(html))
+    if as_json:
+        click.echo(json.dumps(_plain(outcomes, compared), indent=2))
+    else:
+        from he_fsm.cli.timeline import print_outcomes  # noqa: PLC0415 - not needed for --json
+
+        print_outcomes(outcomes)
+        for outcome, pairs in zip(outcomes, compared):
+            _print_comparison(outcome, pairs)
+    if not all(outcome.passed for outcome in outcomes):
+        sys.exit(1)
+
+
+def _refuse_what_cannot_be_done(scenarios: list[Scenario], backend: str) -> None:
+    reasons = [
+        f"{scenario.name}: {reason}" for scenario in scenarios for reason in faults.cannot(scenario)
+    ]
+    if reasons:
+        msg = f"the back end {backend} can't do this, nothing was started: " + "; ".join(reasons)
+        raise HeFsmError(msg)
+
+
+def _rehearsed(scenario: Scenario, speed: float, keep: Optional[Path], *, live: bool) -> Outcome:
+    if not live:
+        return run(scenario, speed=speed, keep=keep)
+    from rich.live import Live  # noqa: PLC0415 - only for a live table
+
+    from he_fsm.cli.live import lab_table  # noqa: PLC0415 - as above
+
+    with Live(auto_refresh=False, transient=not sys.stdout.isatty()) as table:
+
+        def watch(rehearsal: Rehearsal) -> None:
+            table.update(lab_table(rehearsal), refresh=True)
+
+        return run(scenario, speed=speed, keep=keep, watch=watch)
+
+
+def _print_comparison(outcome: Outcome, pairs: tuple[Pair, ...]) -> None:
+    click.secho(f"Predicted and seen: {outcome.scenario.name}", bold=True)
+    click.echo(f"  {'predicted':>10}  {'seen':>10}  {'host':<10} what")
+    for pair in pairs:
+        event = pair.event
+        times = ("-" if each is None else f"{each.t:.1f} s" for each in (pair.predicted, pair.seen))
+        line = "  {:>10}  {:>10}  ".format(*times)
+        line += f"{event.host or '':<10} {event.details['from']} -> {event.details['to']}"
+        click.secho(line, fg=None if pair.is_same else "yellow")
+    missing = differences(pairs)
+    late = [abs(pair.late_s) for pair in pairs if pair.late_s is not None]
+    click.echo(
+        f"{len(pairs) - len(missing)} of {len(pairs)} events on both sides, "
+        f"{len(missing)} on one; largest difference {max(late, default=0.0):.1f} s"
+    )
+    click.echo()
+
+
+def _plain(outcomes: list[Outcome], compared: list[tuple[Pair, ...]]) -> dict[str, object]:
+    plain: dict[str, object] = {
+        "passed": all(outcome.passed for outcome in outcomes),
+        "scenarios": [outcome.to_json() for outcome in outcomes],
+    }
+    if compared:
+        plain["compared"] = [
+            [
+                {
+                    "host": host_key(pair.event.host),
+                    "from": pair.event.details["from"],
+                    "edge": pair.event.details["edge"],
+                    "to": pair.event.details["to"],
+                    "predicted": None if pair.predicted is None else round(pair.predicted.t, 3),
+                    "seen": None if pair.seen is None else round(pair.seen.t, 3),
+                }
+                for pair in pairs
+            ]
+            for pairs in compared
+        ]
+    return plain

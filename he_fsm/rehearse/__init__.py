@@ -1,0 +1,1 @@
+"""Scenarios on real daemons of this machine: sets hosts up, applies faults, observes, judges."""

@@ -1,0 +1,267 @@
+"""What the verbs of a timeline do to a lab's real processes, and which ones they can't do."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from he_fsm.metadata.codec import decode_slot
+from he_fsm.metadata.record import EngineStatus, HostRecord
+from he_fsm.rehearse.lab import LabHost
+from he_fsm.runtime.hypervisors.vm_file import VmRecord
+from he_fsm.scenario.damage import Slot, damaged
+from he_fsm.scenario.model import Scenario, TimelineEntry, Verb
+
+if TYPE_CHECKING:
+    from he_fsm.rehearse.run import Rehearsal
+
+_NOBODY = EngineStatus("down", "bad", "unknown", "vm not running on this host")
+
+
+def cannot(scenario: Scenario) -> list[str]:
+    """
+    Say which entries of a scenario the embedded back end can't do, and why.
+
+    Found before anything is started.
+    """
+    reasons = [
+        f"{entry.place}: {entry.text}: {why}"
+        for entry in scenario.timeline
+        if (why := _why_not(entry))
+    ]
+    reasons.extend(
+        f"host {host.name}: clock: this machine has one clock for all hosts"
+        for host in scenario.hosts
+        if host.wall_offset_s or host.wall_start_s is not None
+    )
+    names = [host.id for host in scenario.hosts]
+    if len(set(names)) < len(names):
+        reasons.append("hosts: two hosts with one id need two machines")
+    return reasons
+
+
+def _why_not(entry: TimelineEntry) -> str:
+    if entry.verb is Verb.CLOCK:
+        return "this machine has one clock for all hosts"
+    if entry.verb is Verb.STORAGE and entry.value[0] == "slow":
+        return "this machine's storage can be cut or hang for one host, not be slow"
+    if entry.verb is Verb.FAILED_STARTS:
+        return "a running agent's count can't be set from outside"
+    if entry.verb is Verb.SLOT and entry.value[0] == "torn" and entry.for_s is not None:
+        return "what a torn write left can't be kept for a time"
+    return ""
+
+
+def apply(rehearsal: Rehearsal, entry: TimelineEntry) -> None:
+    """Let one entry of the timeline act now."""
+    if entry.verb is Verb.SLOT:
+        for name in entry.hosts:
+            _slot(rehearsal, entry, name)
+    elif entry.verb is Verb.ENGINE:
+        _engine(rehearsal, entry.value)
+    elif entry.verb is Verb.MAINTENANCE and not entry.hosts:
+        is_set = entry.value == "global"
+        rehearsal.note(None, "global maintenance " + ("is set" if is_set else "is ended"))
+        rehearsal.lab.write_global(maintenance=is_set)
+    else:
+        act = _ON_HOST[entry.verb]
+        for name in entry.hosts:
+            host = rehearsal.lab.hosts[name]
+            rehearsal.note(host, f"{entry.verb.value}: {_words(entry.value)}")
+            act(rehearsal, host, entry.value)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number:g}" for name, number in value.items())
+    if isinstance(value, tuple):
+        return " ".join(str(each) for each in value if each is not None)
+    return str(value)
+
+
+def _set(_: Rehearsal, host: LabHost, values: dict[str, float]) -> None:
+    host.write_monitors(**values)
+
+
+def _power(rehearsal: Rehearsal, host: LabHost, word: str) -> None:
+    if word == "freeze":
+        rehearsal.freeze(host)
+    elif word == "thaw":
+        rehearsal.thaw(host)
+    else:
+        if word in ("off", "reset"):
+            host.power_off()
+        if word in ("on", "reset") and not host.is_powered:
+            rehearsal.boot(host)
+
+
+def _agent(_: Rehearsal, host: LabHost, word: str) -> None:
+    process = host.agent_process
+    if word == "start":
+        if host.is_powered and (process is None or process.poll() is not None):
+            host.start_agent()
+    elif process is None:
+        return
+    elif word == "kill":
+        host.kill_agent()
+    elif word == "stop":
+        host.stop_agent()
+    else:
+        process.send_signal(signal.SIGSTOP if word == "freeze" else signal.SIGCONT)
+
+
+def _storage(rehearsal: Rehearsal, host: LabHost, value: tuple[str, Optional[float]]) -> None:
+    """Change where the host's own path to the storage leads: nowhere, or to what never answers."""
+    word = value[0]
+    target = rehearsal.lab.shared
+    if word == "cut":
+        target = host.folder / "no-such-storage"
+    elif word == "hang":
+        target = host.folder / "hung-storage"
+        _make_hung(target, rehearsal)
+    new = host.storage.with_name("storage.new")
+    new.unlink(missing_ok=True)
+    new.symlink_to(target)
+    new.replace(host.storage)
+
+
+def _make_hung(folder: Any, rehearsal: Rehearsal) -> None:
+    """Make a folder whose files block whoever opens them."""
+    leases = folder / "leases"
+    if leases.is_dir():
+        return
+    leases.mkdir(parents=True)
+    for name in ("whiteboard", *(f"leases/{path.name}" for path in _lease_files(rehearsal))):
+        os.mkfifo(folder / name)
+
+
+def _lease_files(rehearsal: Rehearsal) -> list[Any]:
+    return sorted((rehearsal.lab.shared / "leases").iterdir())
+
+
+def _hypervisor(_: Rehearsal, host: LabHost, word: str) -> None:
+    host.faults.set(hypervisor="lost" if word == "lost" else "ok")
+
+
+def _trial(value: tuple[str, Optional[int]]) -> str:
+    word, count = value
+    return word if count is None else f"{word} {count}"
+
+
+def _starts(_: Rehearsal, host: LabHost, value: tuple[str, Optional[int]]) -> None:
+    host.faults.set(starts=_trial(value))
+
+
+def _migrations(_: Rehearsal, host: LabHost, value: tuple[str, Optional[int]]) -> None:
+    host.faults.set(migrations=_trial(value))
+
+
+def _boots(rehearsal: Rehearsal, host: LabHost, value: tuple[str, Optional[float]]) -> None:
+    word, seconds = value
+    if seconds is not None:
+        word = f"{word} {seconds / rehearsal.lab.speed:g}"
+    host.faults.set(boots=word)
+
+
+def _version(_: Rehearsal, host: LabHost, version: int) -> None:
+    host.version = version
+    host.write_config()
+    host.kill_agent()
+    if host.is_powered:
+        # The broker reads up to its own version: it is the new release's as well.
+        if host.broker_process is not None:
+            host.broker_process.terminate()
+            host.broker_process.wait()
+        host.start_broker()
+        host.start_agent()
+
+
+def _maintenance(rehearsal: Rehearsal, host: LabHost, word: str) -> None:
+    rehearsal.set_local(host, is_set=word == "on")
+
+
+_ON_HOST: dict[Verb, Callable[[Any, LabHost, Any], None]] = {
+    Verb.SET: _set,
+    Verb.POWER: _power,
+    Verb.AGENT: _agent,
+    Verb.STORAGE: _storage,
+    Verb.HYPERVISOR: _hypervisor,
+    Verb.STARTS: _starts,
+    Verb.BOOTS: _boots,
+    Verb.MIGRATIONS: _migrations,
+    Verb.VERSION: _version,
+    Verb.MAINTENANCE: _maintenance,
+}
+
+
+def _engine(rehearsal: Rehearsal, value: tuple[str, Any]) -> None:
+    word, target = value
+    found = _main_vm(rehearsal)
+    host = None if found is None else found[0]
+    rehearsal.note(host, f"engine: {word}" + ("" if target is None else f" to host {target}"))
+    if found is None:
+        return
+    host, record = found
+    if word == "migrate":
+        hypervisor = host.hypervisor(boot_s=0.0)
+        try:
+            hypervisor.migrate(rehearsal.lab.hosts[target].config.id)
+        finally:
+            hypervisor.close()
+        return
+    numbers = {
+        "kill": signal.SIGKILL,
+        "shutdown": signal.SIGTERM,
+        "hang": signal.SIGUSR1,
+        "heal": signal.SIGUSR2,
+        "pause": signal.SIGSTOP,
+        "resume": signal.SIGCONT,
+    }
+    try:
+        os.kill(record.pid, numbers[word])
+    except ProcessLookupError:
+        return
+
+
+def _main_vm(rehearsal: Rehearsal) -> Optional[tuple[LabHost, VmRecord]]:
+    for host in rehearsal.lab.hosts.values():
+        record = host.vm()
+        if record is not None and record.phase.value != "arriving":
+            return host, record
+    return None
+
+
+def _slot(rehearsal: Rehearsal, entry: TimelineEntry, name: str) -> None:
+    word, argument = entry.value
+    host = None if name == "0" else rehearsal.lab.hosts[name]
+    slot = 0 if host is None else host.config.id
+    rehearsal.note(host, f"slot {slot}: {word}")
+    kept = rehearsal.observer.blocks.get(slot, [])
+    latest = kept[-1] if kept else b""
+    if word == "snapshot":
+        rehearsal.copies[slot] = latest
+        return
+    if word == "torn":
+        rehearsal.tear_next(slot, argument)
+        return
+    found = Slot(
+        number=slot,
+        latest=latest,
+        record=_record(slot, latest) if slot else None,
+        oldest=kept[0] if kept else b"",
+        copy=rehearsal.copies.get(slot, b""),
+        newest=max(each.version for each in rehearsal.lab.hosts.values()),
+    )
+    block = damaged(found, word, argument, rehearsal.scenario.seed)
+    if entry.for_s is None:
+        rehearsal.lab.write_block(slot, block)
+    else:
+        rehearsal.lab.mask(slot, block, entry.for_s / rehearsal.lab.speed)
+
+
+def _record(slot: int, block: bytes) -> HostRecord:
+    content = decode_slot(slot, block, version=999)
+    if isinstance(content, HostRecord):
+        return content
+    return HostRecord(host_id=slot, timestamp=1, score=0, engine=_NOBODY, hostname=f"host{slot}")

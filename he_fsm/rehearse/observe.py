@@ -1,0 +1,352 @@
+"""What is so in a lab, whatever its hosts believe: looked at many times a second."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Optional
+
+import attrs
+import requests
+
+from he_fsm.errors import HeFsmError
+from he_fsm.metadata.record import HostRecord
+from he_fsm.metadata.whiteboard import Whiteboard
+from he_fsm.rehearse.lab import Lab, LabHost
+from he_fsm.report.events import Event
+from he_fsm.report.truth import Truth
+from he_fsm.runtime.config.settings import HEALTH_PAGE
+from he_fsm.runtime.hypervisors.vm_file import Phase, VmRecord
+from he_fsm.runtime.leases.embedded import EmbeddedLeases
+from he_fsm.scenario.judge import Judge
+from he_fsm.scenario.matching import Seen
+from he_fsm.snapshot import OwnerState
+from he_fsm.states.table import ROWS
+
+_ROW = {(row.source.value, row.name): row for row in ROWS}
+_PAGE_TIMEOUT_S = 0.5
+# Of a VM that was ordered and does not execute yet.
+STARTING_UP = "starting up"
+# An id that no host of a lab has: who looks at the leases from outside takes none.
+_OUTSIDER = 2000
+
+
+@attrs.define(eq=False)
+class HostSeen:
+    """What was last seen of one host."""
+
+    state: Optional[str] = None
+    score: Optional[int] = None
+    pid: Optional[int] = None
+    word: Optional[str] = None
+    failed_migrations: int = 0
+    last_event_at: float = 0.0
+    record: Optional[HostRecord] = None
+    record_since: float = 0.0
+    problems: dict[str, str] = attrs.field(factory=dict)
+    was_good: bool = False
+
+
+class Observer:
+    """
+    Looks at a lab, and reports what changed to the judge; keeps the events of the run.
+
+    Times that it reports are those of the scenario: seconds since it began, multiplied by the
+    speed. *began_at* is on the machine's monotonic clock.
+    """
+
+    def __init__(self, lab: Lab, judge: Judge, began_at: float) -> None:
+        """Begin to look; events before *began_at* do not count."""
+        self.lab = lab
+        self.judge = judge
+        self.events: list[Event] = []
+        self.truth = Truth()
+        self._began_at = began_at
+        self._hosts = {name: HostSeen(last_event_at=began_at) for name in lab.hosts}
+        self._leases = EmbeddedLeases(
+            lab.shared / "leases",
+            _OUTSIDER,
+            "rehearsal",
+            lab.policy.io_timeout_s,
+            lab.policy.watchdog_s,
+        )
+        self._lease: Optional[str] = lab.scenario.engine.running_on
+        self._page = requests.Session()
+        self._is_first = True
+        # Blocks as they were written, for a storage that shows an old one.
+        self.blocks: dict[int, list[bytes]] = {}
+        self.on_write: Optional[Callable[[int, bytes, bytes], None]] = None
+
+    def time(self) -> float:
+        """Give the scenario's time."""
+        return (time.monotonic() - self._began_at) * self.lab.speed
+
+    def scenario_time(self, monotonic: float) -> float:
+        """Give the scenario's time of a monotonic one, never before its beginning."""
+        return max(0.0, (monotonic - self._began_at) * self.lab.speed)
+
+    def note(self, t: float, host: Optional[str], kind: str, text: str, **details: Any) -> None:
+        """Write down what happened."""
+        self.events.append(Event(t, host, kind, {"text": text, **details}))
+
+    def host(self, name: str) -> HostSeen:
+        """Give what was last seen of a host."""
+        return self._hosts[name]
+
+    def look(self) -> float:
+        """Look once at everything; give the time of the look."""
+        records = {name: host.vm() for name, host in self.lab.hosts.items()}
+        is_good = self._page_is_good(records)
+        if not is_good:
+            # A page that does not answer may be that of a VM that has just gone.
+            records = {name: host.vm() for name, host in self.lab.hosts.items()}
+        # However long the first look takes: it is the state in which the scenario begins.
+        t = 0.0 if self._is_first else self.time()
+        words = self._words(t, records, is_good=is_good)
+        self._show_engine(t, words, is_good=is_good)
+        self._show_lease(t)
+        self._show_whiteboard(t)
+        for name, host in self.lab.hosts.items():
+            self._show_agent(t, name, host)
+        self._is_first = False
+        return t
+
+    # The engine.
+
+    def _page_is_good(self, records: dict[str, Optional[VmRecord]]) -> bool:
+        """Ask the health page, where a VM could serve it."""
+        running = [record for record in records.values() if record is not None]
+        if not any(record.phase in (Phase.RUNNING, Phase.STOPPING) for record in running):
+            return False
+        if all(record.process_state == "T" for record in running):
+            return False
+        url = f"http://127.0.0.1:{self.lab.port}{HEALTH_PAGE}"
+        try:
+            answer = self._page.get(url, timeout=_PAGE_TIMEOUT_S)
+        except requests.RequestException:
+            return False
+        return answer.ok and "DB Up" in answer.text
+
+    def _words(
+        self, t: float, records: dict[str, Optional[VmRecord]], *, is_good: bool
+    ) -> dict[str, str]:
+        """Give the truth about each VM, and write down what became of them."""
+        words = {}
+        for name, record in records.items():
+            seen = self._hosts[name]
+            if record is None or record.phase is Phase.ARRIVING:
+                self._vm_is_gone(t, name, seen)
+                continue
+            if record.pid != seen.pid:
+                self._vm_is_new(t, name, seen, record)
+            if record.failed_migrations > seen.failed_migrations:
+                seen.failed_migrations = record.failed_migrations
+                self.judge.count(t, "failed_migrations", name)
+                self.note(t, name, "migration", f"the migration failed: {record.failure}")
+            word = _word(record, is_good=is_good, was_good=seen.was_good)
+            if word == "good":
+                seen.was_good = True
+            words[name] = word
+            shown = "starting" if word == STARTING_UP else word
+            if shown != seen.word:
+                seen.word = shown
+                self.note(t, name, "vm", f"the engine is {shown}", vm=shown)
+        return words
+
+    def _vm_is_gone(self, t: float, name: str, seen: HostSeen) -> None:
+        if seen.pid is None:
+            return
+        left = self.lab.hosts[name].vm_file.read()
+        has_moved = left is not None and left.phase is Phase.MIGRATED and left.pid == seen.pid
+        seen.pid = seen.word = None
+        seen.was_good = False
+        seen.failed_migrations = 0
+        if has_moved:
+            self.judge.count(t, "migrations", name)
+            self.note(t, name, "migration", "the VM runs on another host now", done=True)
+        else:
+            self.note(t, name, "vm", "the VM is gone", vm="gone")
+
+    def _vm_is_new(self, t: float, name: str, seen: HostSeen, record: VmRecord) -> None:
+        seen.pid = record.pid
+        seen.failed_migrations = record.failed_migrations
+        # One that arrived has been good where it was; of a new one that has to be seen.
+        came_over = record.phase is Phase.RUNNING and not self._is_first
+        seen.was_good = came_over or self._is_first
+        if record.phase is Phase.STARTING and not self._is_first:
+            self.judge.count(t, "starts", name)
+            self.note(t, name, "vm", "lease taken, the VM starts", vm="starting")
+            seen.word = "starting"
+
+    def _show_engine(self, t: float, words: dict[str, str], *, is_good: bool) -> None:
+        executing = [name for name, word in words.items() if word not in (STARTING_UP, "paused")]
+        main = next(iter(executing), None) or next(iter(words), None)
+        shown = {name: "starting" if word == STARTING_UP else word for name, word in words.items()}
+        judge = self.judge
+        judge.observe(t, ("engine_on",), main)
+        judge.observe(t, ("engine",), "down" if main is None else shown[main])
+        judge.observe(t, ("running",), len(executing))
+        judge.observe(t, ("healthy",), is_good)
+        self.truth.show_engine(t, main, shown, is_good=is_good)
+
+    def _show_lease(self, t: float) -> None:
+        try:
+            view = self._leases.status().view
+        except HeFsmError:
+            return
+        owner = None
+        is_over = view.free_at is not None and time.monotonic() >= view.free_at
+        if view.owner is not None and not (view.owner_state is OwnerState.FAILING and is_over):
+            owner = self._name_of(view.owner)
+        self.judge.observe(t, ("lease",), owner)
+        self.truth.show(t, "lease", owner, None if owner is None else "held")
+        if owner != self._lease:
+            self._lease = owner
+            text = "the engine's lease is free"
+            if owner is not None:
+                text = f"host {owner} holds the lease"
+            self.note(t, owner, "lease", text, owner=owner)
+
+    def _name_of(self, host_id: int) -> str:
+        return next(h.name for h in self.lab.hosts.values() if h.config.id == host_id)
+
+    # The whiteboard, and what agents say.
+
+    def _show_whiteboard(self, t: float) -> None:
+        try:
+            data = self.lab.read_whiteboard()
+        except HeFsmError:
+            return
+        found = Whiteboard.parse(data, version=max(h.version for h in self.lab.hosts.values()))
+        for name, host in self.lab.hosts.items():
+            record = found.slots.get(host.config.id)
+            seen = self._hosts[name]
+            is_own = isinstance(record, HostRecord) and record.hostname == host.config.hostname
+            if not is_own or record == seen.record or not isinstance(record, HostRecord):
+                continue
+            begin = host.config.id * 4096
+            self._keep(host.config.id, data[begin : begin + 4096])
+            seen.record, seen.record_since = record, t
+            self.judge.observe(t, ("score", name), record.score)
+            self.judge.observe(t, ("record", name), _seen(record, t))
+            if record.score != seen.score:
+                seen.score = record.score
+                why = _line_of(record.text, "score-why")
+                self.note(t, name, "score", f"score {record.score}: {why}", score=record.score)
+
+    def _keep(self, slot: int, block: bytes) -> None:
+        kept = self.blocks.setdefault(slot, [])
+        before = kept[-1] if kept else b""
+        kept.append(block)
+        del kept[:-8]
+        if self.on_write is not None:
+            self.on_write(slot, before, block)
+
+    def _show_agent(self, t: float, name: str, host: LabHost) -> None:
+        process = host.agent_process
+        seen = self._hosts[name]
+        if process is None or process.poll() is not None:
+            self._show_state(t, name, None)
+            return
+        if host.is_frozen:
+            return
+        try:
+            report = host.client.last_report()
+        except HeFsmError:
+            return
+        if "state" not in report:
+            return
+        for event in report["events"]:
+            if event["at"] > seen.last_event_at:
+                seen.last_event_at = event["at"]
+                self._note_edge(name, event)
+        self._show_state(t, name, report["state"])
+        judge = self.judge
+        judge.observe(t, ("alive", name), frozenset(report["alive"]))
+        for key in judge.wanted:
+            if key[0] == "problem" and key[1] == name:
+                judge.observe(t, key, report["problems"].get(str(key[2])))
+            elif key[0] == "sees" and key[1] == name:
+                judge.observe(t, key, self._sees(t, report, key[2]))
+        self._note_problems(t, name, seen, report["problems"])
+
+    def _sees(self, t: float, report: dict[str, Any], other: str) -> Optional[Seen]:
+        found = report["sees"].get(str(self.lab.hosts[other].config.id))
+        if found is None:
+            return None
+        vm = found["vm"]
+        return Seen(
+            score=found["score"],
+            vm="down" if vm.startswith("down") else vm,
+            hostname=found["hostname"],
+            maintenance=found["maintenance"],
+            stopped=found["stopped"],
+            since=t - (found["age_s"] + report["age_s"]) * self.lab.speed,
+        )
+
+    def _show_state(self, t: float, name: str, state: Optional[str]) -> None:
+        seen = self._hosts[name]
+        self.judge.observe(t, ("state", name), state)
+        if state != seen.state:
+            seen.state = state
+            self.truth.show(t, "state", name, state)
+
+    def _note_edge(self, name: str, event: dict[str, Any]) -> None:
+        """Write down an edge at its own time, and count what it orders."""
+        row = _ROW[event["from"], event["edge"]]
+        t = self.time()
+        details = {"edge": event["edge"], "from": event["from"], "to": event["to"]}
+        self.note(self.scenario_time(event["at"]), name, "state", event["why"], **details)
+        counted = {
+            "failed_starts": row.counts_failed_start,
+            "shutdowns": "shut the VM down" in row.does,
+            "poweroffs": "power the VM off" in row.does,
+            "notifications": row.notifies,
+            "refused_starts": row.name == "lease_held",
+        }
+        for kind, happened in counted.items():
+            if happened:
+                self.judge.count(t, kind, name)
+
+    def _note_problems(self, t: float, name: str, seen: HostSeen, problems: dict[str, str]) -> None:
+        for slot in sorted({*problems, *seen.problems}):
+            word = problems.get(slot)
+            if word != seen.problems.get(slot):
+                text = f"slot {slot}: {word}" if word else f"slot {slot} is believed again"
+                self.note(t, name, "problem", text, slot=int(slot), word=word)
+        seen.problems = problems
+
+    def close(self) -> None:
+        """Let go of the health page."""
+        self._page.close()
+
+
+def _word(record: VmRecord, *, is_good: bool, was_good: bool) -> str:
+    """Give a VM's word; `STARTING_UP`: it does not execute yet."""
+    if record.phase is Phase.STARTING:
+        return STARTING_UP
+    if record.process_state == "T":
+        return "paused"
+    if record.phase is Phase.STOPPING:
+        return "stopping"
+    if record.is_leaving:
+        return "migrating"
+    if is_good:
+        return "good"
+    return "bad" if was_good else "starting"
+
+
+def _seen(record: HostRecord, since: float) -> Seen:
+    vm = record.engine.vm
+    return Seen(
+        score=record.score,
+        vm="down" if vm.startswith("down") else vm,
+        hostname=record.hostname,
+        maintenance=record.local_maintenance,
+        stopped=record.stopped,
+        since=since,
+    )
+
+
+def _line_of(text: str, key: str) -> str:
+    lines = dict(line.split("=", 1) for line in text.split("\n") if "=" in line)
+    return lines.get(key, "")

@@ -1,0 +1,88 @@
+"""What the embedded back end can't do is said before anything is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from he_fsm.cli.main import main
+from he_fsm.errors import HeFsmError
+from he_fsm.rehearse.faults import cannot
+from he_fsm.rehearse.run import rehearse
+from tests.rehearse.scenes import file_of, scenario_of
+
+CLOCK = "one clock for all hosts"
+CASES = {
+    "{at: 1s, host: 1, clock: +1h}": CLOCK,
+    "{at: 1s, host: 1, clock: rate 1.01}": CLOCK,
+    "{at: 1s, host: 1, storage: slow 15s}": "not be slow",
+    "{at: 1s, host: 1, failed_starts: 2}": "can't be set from outside",
+    "{at: 1s, host: 1, slot: torn, for: 20s}": "torn",
+}
+CAN = (
+    "{at: 1s, host: 1, storage: cut}",
+    "{at: 1s, host: 1, storage: hang}",
+    "{at: 1s, host: 1, power: freeze}",
+    "{at: 1s, hosts: all, agent: kill}",
+    "{at: 1s, engine: migrate 2}",
+    "{at: 1s, host: 0, slot: zero, for: 20s}",
+    "{at: 1s, maintenance: global}",
+    "{at: 1s, host: 1, version: 2}",
+)
+
+
+def body(*entries: str) -> str:
+    lines = "".join(f"  - {entry}\n" for entry in entries)
+    return f"hosts: 2\nuntil: 1m\ntimeline:\n{lines}"
+
+
+@pytest.mark.parametrize(("entry", "why"), CASES.items())
+def test_a_verb_that_needs_more_than_one_machine_is_refused_with_its_place(entry: str, why: str):
+    (reason,) = cannot(scenario_of(body(CAN[0], entry)))
+    assert reason.startswith("inline.yaml:7:")
+    assert why in reason
+
+
+@pytest.mark.parametrize("entry", CAN)
+def test_a_verb_that_can_be_done_is_not_refused(entry: str):
+    assert cannot(scenario_of(body(entry))) == []
+
+
+@pytest.mark.parametrize("clock", ["+5h", '"1970-01-01"'])
+def test_a_host_with_another_wall_clock_is_refused(clock: str):
+    (reason,) = cannot(scenario_of(f"hosts: [{{id: 1}}, {{id: 2, clock: {clock}}}]\nuntil: 1m\n"))
+    assert reason.startswith("host 2: clock: ")
+
+
+def test_two_hosts_with_one_id_are_refused():
+    hosts = "[{id: 1}, {id: 1, name: twin}]"
+    (reason,) = cannot(scenario_of(f"hosts: {hosts}\nuntil: 1m\n"))
+    assert "one id" in reason
+
+
+def test_every_reason_is_said():
+    assert len(cannot(scenario_of(body(*CASES)))) == len(CASES)
+
+
+def test_the_library_refuses_too_and_makes_no_folder(tmp_path: Path):
+    with pytest.raises(HeFsmError, match="one clock for all hosts"):
+        rehearse(scenario_of(body(next(iter(CASES)))), keep=tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+
+
+def test_the_command_refuses_before_the_first_scenario_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    path, kept = tmp_path / "scenes.yaml", tmp_path / "kept"
+    second = file_of(body(next(iter(CASES))), "second")[len("scenarios:\n") :]
+    path.write_text(file_of(body(CAN[0]), "first") + second, encoding="utf-8")
+    arguments = ["he-fsm", "rehearse", str(path), "--speed", "10", "--keep", str(kept)]
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    said = capsys.readouterr()
+    assert (stop.value.code, said.out) == (2, "")
+    assert f"second: {path}:11:" in said.err
+    assert said.err.count("\n") == 1
+    assert not kept.exists()

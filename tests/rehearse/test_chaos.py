@@ -1,0 +1,56 @@
+"""A short campaign of random kills; `make chaos` is the long one."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import attrs
+import pytest
+
+from he_fsm.rehearse.chaos import KINDS, Summary, bound, campaign
+from he_fsm.rehearse.lab import processes_about
+from tests.rehearse.scenes import scenario_of
+
+SUMMARY = Summary(
+    seed=7,
+    faults=3,
+    kills={"vm": 2, "agent": 1},
+    recoveries=2,
+    longest_outage_s=4.25,
+    settled_s=1.0,
+    bound_s=30.0,
+    doubles=0,
+    problems=(),
+)
+
+
+@pytest.mark.rehearsal
+def test_whatever_dies_one_engine_is_up_in_the_end(monkeypatch: pytest.MonkeyPatch):
+    with tempfile.TemporaryDirectory(prefix="labs-") as name:
+        monkeypatch.setattr(tempfile, "tempdir", name)
+        summary = campaign(seed=1, for_s=10.0)
+        assert list(Path(name).iterdir()) == []
+        assert list(processes_about(Path(name))) == []
+    assert summary.problems == ()
+    assert summary.doubles == 0
+    assert summary.settled_s <= summary.bound_s
+    assert summary.faults > 0
+    assert set(summary.kills) <= set(KINDS)
+
+
+def test_the_bound_is_longer_than_a_lease_lasts_and_shrinks_with_speed():
+    scenario = scenario_of("hosts: 2")
+    assert bound(scenario, 1.0) > scenario.policy.lease_expiry_s
+    assert bound(scenario, 10.0) < bound(scenario, 1.0)
+
+
+def test_the_summary_says_what_was_killed_and_what_is_wrong():
+    assert list(SUMMARY.lines()) == [
+        "seed 7: 3 faults; killed: agent 1, vm 2",
+        "recoveries: 2, longest outage 4.2 s",
+        "settled after 1.0 s, bound 30.0 s",
+        "two engines at once: 0",
+    ]
+    bad = attrs.evolve(SUMMARY, problems=("slot 2 is empty",))
+    assert list(bad.lines())[-1] == "PROBLEM: slot 2 is empty"

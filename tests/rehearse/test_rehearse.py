@@ -1,0 +1,232 @@
+"""
+Scenarios on real daemons: they pass there as in the simulator, with the same events on each host.
+
+Times have some ten seconds of slack, which is one real second at this speed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from he_fsm.rehearse.compare import Pair, compare, differences
+from he_fsm.rehearse.lab import processes_about
+from he_fsm.rehearse.run import rehearse
+from he_fsm.report.outcome import Outcome
+from he_fsm.simulate import simulate
+from tests.rehearse.scenes import file_of, scenario_of
+
+pytestmark = pytest.mark.rehearsal
+SPEED = 10.0
+KEPT = tempfile.gettempdir()
+SCENES = {
+    "vm-killed": """
+        world: {vm_boot: 10s}
+        hosts: 2
+        engine: {running_on: 1}
+        timeline:
+          - {at: 10s, engine: kill}
+        until: 50s
+        expect:
+          - {after: 10s, by: 20s, engine_on: 1, engine: starting}
+          - {after: 10s, by: 40s, engine_on: 1, engine: good}
+          - {total: {starts: 1, refused_starts: 0, migrations: 0, downtime: "<= 30s"}}
+        """,
+    "gateway-lost": """
+        world: {migration: 12s}
+        hosts: 2
+        engine: {running_on: 1}
+        timeline:
+          - {at: 10s, host: 1, set: {gateway: 0}}
+        until: 80s
+        expect:
+          - {by: 75s, engine_on: 2, engine: good, state: {1: EngineDown, 2: EngineUp}}
+          - {at: 78s, score: {1: 1400, 2: 2400}}
+          - {total: {starts: 0, migrations: 1, failed_migrations: 0, downtime: "<= 3s"}}
+        """,
+    "host-power-off": """
+        world: {io_timeout: 1s, vm_boot: 5s, vm_start: 2s}
+        hosts: 3
+        engine: {running_on: 1}
+        timeline:
+          - {at: 5s, host: 1, power: off}
+        until: 110s
+        expect:
+          - {from: 10s, to: 65s, engine: down, lease: 1}
+          - {after: 68s, by: 90s, engine_on: [2, 3], engine: starting}
+          - {after: 68s, by: 100s, engine: good}
+          - {total: {starts: 1, refused_starts: 0, failed_starts: 0}}
+        """,
+    "local-maintenance": """
+        world: {migration: 12s}
+        hosts: 2
+        engine: {running_on: 1}
+        timeline:
+          - {at: 5s, host: 1, maintenance: on}
+        until: 50s
+        expect:
+          - {by: 45s, engine_on: 2, engine: good, state: {1: LocalMaintenance}, score: {1: 0}}
+          - {total: {starts: 0, migrations: 1, downtime: "<= 3s"}}
+        """,
+    "storage-cut": """
+        world: {io_timeout: 2s, vm_boot: 5s, vm_start: 2s}
+        hosts: 2
+        engine: {running_on: 1}
+        timeline:
+          - {at: 5s, host: 1, storage: cut}
+        until: 120s
+        expect:
+          - {by: 30s, engine: down}
+          - {from: 30s, to: 70s, running: 0, lease: 1}
+          - {after: 75s, by: 100s, engine_on: 2, engine: starting}
+          - {after: 75s, by: 110s, engine_on: 2, engine: good, state: {1: Unknown}}
+          - {total: {starts: 1, refused_starts: 0}}
+        """,
+    "storage-hang": """
+        world: {io_timeout: 2s, vm_boot: 5s, vm_start: 2s}
+        hosts: 2
+        engine: {running_on: 1}
+        timeline:
+          - {at: 5s, host: 1, storage: hang}
+        until: 120s
+        expect:
+          - {by: 30s, engine: down}
+          - {from: 30s, to: 70s, running: 0, lease: 1}
+          - {after: 75s, by: 100s, engine_on: 2, engine: starting}
+          - {after: 75s, by: 110s, engine_on: 2, engine: good, state: {1: Unknown}}
+          - {total: {starts: 1, refused_starts: 0}}
+        """,
+    "agent-killed": """
+        hosts: 2
+        engine: {running_on: 1}
+        timeline:
+          - {at: 5s, host: 1, agent: kill}
+        until: 90s
+        expect:
+          - {engine_on: 1, engine: good, running: 1, from: 0s}
+          - {by: 88s, problem: {2: {1: silent}}}
+          - {total: {starts: 0, refused_starts: 0, migrations: 0}}
+        """,
+    "three-failed-starts": """
+        world: {vm_start: 2s, vm_boot: 5s}
+        hosts:
+          - {id: 1}
+          - {id: 2, cpu_load: 0.9, mem_load: 0.9}
+        engine: {running_on: 1}
+        timeline:
+          - {at: 5s, host: 1, starts: fail}
+          - {at: 5s, engine: kill}
+        until: 110s
+        expect:
+          - {by: 60s, state: {1: ScoreBlocked}, score: {1: 0}}
+          - {by: 90s, engine_on: 2, engine: starting}
+          - {after: 6s, by: 100s, engine_on: 2, engine: good}
+          - {total: {failed_starts: 3, starts: 4}}
+        """,
+    "slot-damage": """
+        hosts: 3
+        engine: {running_on: 1}
+        timeline:
+          - {at: 5s, host: 2, slot: bad-crc, for: 30s}
+          - {at: 5s, host: 3, slot: corrupt, for: 30s}
+        until: 60s
+        expect:
+          - {by: 25s, problem: {1: {2: crc, 3: garbage}}}
+          - {at: 55s, problem: {1: {2: null, 3: null}}}
+          - {from: 0s, engine_on: 1, engine: good}
+          - {total: {starts: 0, migrations: 0}}
+        """,
+}
+
+
+@pytest.fixture(autouse=True)
+def labs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """Keep every lab in a folder of its own; neither folder nor process may be left of it."""
+    # Made now, and not within the labs' folder.
+    tmp_path_factory.getbasetemp()
+    # A socket's path may have 107 characters: pytest's own folders are too deep.
+    with tempfile.TemporaryDirectory(prefix="labs-") as name:
+        folder = Path(name)
+        monkeypatch.setattr(tempfile, "tempdir", name)
+        yield folder
+        assert list(folder.iterdir()) == []
+        assert list(processes_about(folder)) == []
+
+
+def told(outcome: Outcome) -> str:
+    """Give what a failed rehearsal showed, for people."""
+    events = (f"{e.t:8.2f} {e.host} {e.kind} {e.text()}" for e in outcome.events)
+    return "\n".join([*map(str, outcome.failures), *events])
+
+
+def alone(pairs: tuple[Pair, ...]) -> list[str]:
+    return [
+        f"{'predicted' if pair.predicted else 'seen'} only: {pair.event.t:.1f} s, host "
+        f"{pair.event.host}: {pair.event.details['from']} -> {pair.event.details['to']}"
+        for pair in differences(pairs)
+    ]
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_a_rehearsal_shows_what_the_simulator_predicts(name: str):
+    scenario = scenario_of(SCENES[name])
+    predicted = simulate(scenario)
+    assert predicted.passed, told(predicted)
+    seen = rehearse(scenario, speed=SPEED)
+    assert seen.passed, told(seen)
+    assert alone(compare(predicted, seen)) == [], told(seen)
+
+
+def test_an_expectation_that_does_not_hold_fails_in_both():
+    scenario = scenario_of("""
+        hosts: 1
+        engine: {running_on: 1}
+        until: 10s
+        expect:
+          - {by: 9s, engine: down}
+        """)
+    outcomes = (simulate(scenario), rehearse(scenario, speed=SPEED))
+    assert [[failure.line for failure in each.failures] for each in outcomes] == [[7], [7]]
+
+
+def test_kept_folders_hold_configurations_logs_and_whiteboard():
+    scenario = scenario_of("hosts: 1\nuntil: 5s\n")
+    with tempfile.TemporaryDirectory(dir=KEPT, prefix="kept-") as name:
+        rehearse(scenario, speed=SPEED, keep=Path(name))
+        kept = Path(name) / "test"
+        assert (kept / "shared" / "whiteboard").stat().st_size >= 2 * 4096
+        for file in ("config.yaml", "agent.log", "broker.log"):
+            assert (kept / "hosts" / "1" / file).stat().st_size > 0
+        assert list(processes_about(kept)) == []
+
+
+@pytest.mark.parametrize("after_s", [0.8, 4.0])
+def test_ctrl_c_leaves_nothing(labs: Path, tmp_path: Path, after_s: float):
+    path = tmp_path / "scene.yaml"
+    path.write_text(file_of("hosts: 2\nengine: {running_on: 1}\nuntil: 1h\n"), encoding="utf-8")
+    code = "from he_fsm.cli.main import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "rehearse", str(path), "--speed", str(SPEED)],
+        env={**os.environ, "TMPDIR": str(labs)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    until = time.monotonic() + 30
+    while not list(labs.glob("*/hosts/2/agent.log" if after_s > 1 else "*/hosts/2")):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    time.sleep(after_s)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert b"Traceback" not in said
