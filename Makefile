@@ -4,16 +4,22 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST_WORKERS ?= 2
+# Of `make chaos`.
+SEED ?= 1
+TIME ?= 5m
 # The other Pythons that the tests run on where they are there: the oldest and the newest.
 OTHER_PYTHONS = $(shell sh tools/other-pythons)
 
-.PHONY: help demo test lint types unit others bench deep diagram stories clean
+.PHONY: help demo live test lint types unit processes others bench chaos soak deep diagram stories clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 demo: $(VENV)/.demo ## Play the talk's simulation and what else befalls a hosted engine
 	$(BIN)/he-fsm simulate examples/talk.yaml
+
+live: $(VENV)/.test ## Rehearse a small cluster on real processes, in a live table
+	$(BIN)/he-fsm rehearse examples/demo.yaml --speed 6 --live --compare
 
 test: lint types unit others ## Everything that has to pass
 
@@ -25,7 +31,10 @@ types: $(VENV)/.test ## Types
 	$(BIN)/mypy
 
 unit: $(VENV)/.test ## The tests, on this Python
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -q
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -q -m 'not processes'
+
+processes: $(VENV)/.test ## The tests with real daemons, VMs and servers, one after the other
+	$(BIN)/python -m pytest -q -m processes
 
 others: ## The tests on the oldest and the newest Python that are there
 	@for python in $(OTHER_PYTHONS); do $(MAKE) --no-print-directory other OTHER=$$python || exit 1; done
@@ -33,12 +42,18 @@ others: ## The tests on the oldest and the newest Python that are there
 other:
 	@echo "== $$($(OTHER) --version)"
 	@$(OTHER) -m venv $(VENV)-other
-	@$(VENV)-other/bin/python -m pip --disable-pip-version-check --quiet install -e '.[test,report]'
-	@HYPOTHESIS_PROFILE=dev $(VENV)-other/bin/python -m pytest -n $(PYTEST_WORKERS) -q -p no:cacheprovider
+	@$(VENV)-other/bin/python -m pip --disable-pip-version-check --quiet install -e '.[test,report,daemon]'
+	@HYPOTHESIS_PROFILE=dev $(VENV)-other/bin/python -m pytest -n $(PYTEST_WORKERS) -q -m 'not processes' -p no:cacheprovider
 	@rm -rf $(VENV)-other
 
 bench: $(VENV)/.demo ## Measure, and print a table
 	$(BIN)/python benchmarks/run.py
+
+chaos: $(VENV)/.test ## Kill random processes of a real cluster (SEED=1 TIME=5m)
+	$(BIN)/python tools/chaos --seed $(SEED) --time $(TIME)
+
+soak: $(VENV)/.test ## See whether the daemons grow over ten thousand loops
+	$(BIN)/python tools/soak
 
 deep: $(VENV)/.test ## The properties with very many examples (an hour or so)
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n $(PYTEST_WORKERS) -q tests/properties tests/simulate/test_random_faults.py
@@ -59,7 +74,7 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
-	$(PIP) install -e '.[test,lint,report,diagram]'
+	$(PIP) install -e '.[test,lint,report,diagram,daemon]'
 	@touch $@ $(VENV)/.demo
 
 clean: ## Remove what these targets made

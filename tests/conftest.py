@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # The machine's other work must not make a test fail: no property has a deadline.
@@ -25,3 +27,19 @@ settings.register_profile(
 )
 _USUAL = "ci" if os.environ.get("CI") else "dev"
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", _USUAL))
+
+TESTS = Path(__file__).parent
+# Tests that start daemons, VMs, servers or workers: `make processes` runs them.
+WITH_PROCESSES = ("runtime", "rehearse", "cli/test_status.py", "cli/test_maintenance.py")
+WITHOUT = (
+    *("runtime/test_config.py", "runtime/test_ovirt_config.py", "runtime/test_memory_file.py"),
+    *("runtime/test_log.py", "rehearse/test_compare.py", "rehearse/test_cannot.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that work with real processes, by where they are."""
+    for item in items:
+        path = item.path.relative_to(TESTS).as_posix()
+        if path.startswith(WITH_PROCESSES) and path not in WITHOUT:
+            item.add_marker(pytest.mark.processes)

@@ -15,16 +15,25 @@ PACKAGE = ROOT / "he_fsm"
 # Each layer, and the layers that it may import. The core: the modules at the top, states, metadata.
 MAY_IMPORT = {
     "core": {"core"},
-    "scenario": {"core", "scenario"},
-    "simulate": {"core", "scenario", "simulate"},
-    "check": {"core", "scenario", "simulate", "check"},
-    "runtime": {"core", "runtime"},
-    "rehearse": {"core", "scenario", "runtime", "rehearse"},
+    "document": {"document"},
+    "scenario": {"core", "document", "scenario"},
+    "report": {"core", "document", "scenario", "report"},
+    "simulate": {"core", "document", "scenario", "report", "simulate"},
+    "check": {"core", "document", "scenario", "report", "simulate", "check"},
+    "runtime": {"core", "document", "runtime"},
+    "rehearse": {"core", "document", "scenario", "report", "runtime", "rehearse"},
     "deploy": {"core", "runtime", "deploy"},
     "cli": {
-        *("core", "scenario", "simulate", "check", "runtime", "rehearse", "deploy", "cli"),
+        *("core", "document", "scenario", "report", "simulate", "check"),
+        *("runtime", "rehearse", "deploy", "cli"),
     },
 }
+# Documents know nothing of what they are about.
+OF_DOCUMENTS = {
+    *("__future__", "collections", "contextlib", "difflib", "math", "operator", "pathlib", "re"),
+    *("typing", "attrs", "yaml"),
+}
+DOCUMENTS_NEED = {"he_fsm.errors"}
 PURE_FOLDERS = {"states", "metadata"}
 # Modules of the standard library in which nothing reads, writes, waits or draws lots.
 PURE = {
@@ -105,11 +114,14 @@ def test_every_folder_is_a_layer_that_this_test_knows(path: Path) -> None:
 def test_imports_of_the_package_point_one_way(path: Path) -> None:
     if path == PUBLIC_NAMES:
         return
-    allowed = MAY_IMPORT[layer_of(module_name(path))]
+    layer = layer_of(module_name(path))
+    also = DOCUMENTS_NEED if layer == "document" else set()
     wrong = [
         found
         for found in imports_of(path)
-        if own(found) and found.module != "he_fsm" and layer_of(found.module) not in allowed
+        if own(found)
+        and found.module not in {"he_fsm", *also}
+        and layer_of(found.module) not in MAY_IMPORT[layer]
     ]
     assert wrong == []
 
@@ -133,6 +145,12 @@ def test_only_the_commands_import_libraries_for_the_terminal(path: Path) -> None
         return
     names = {found.module.partition(".")[0] for found in imports_of(path)}
     assert not names & FOR_PEOPLE
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "document").glob("*.py")), ids=lambda p: p.name)
+def test_documents_need_little(path: Path) -> None:
+    others = [each for each in imports(path.read_text(encoding="utf-8")) if not own(each)]
+    assert {each.module.partition(".")[0] for each in others} <= OF_DOCUMENTS
 
 
 @each_core_file

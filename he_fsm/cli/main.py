@@ -15,11 +15,18 @@ from he_fsm.errors import HeFsmError
 # Name of each command, its module, and its line in the help.
 _COMMANDS = {
     "simulate": ("he_fsm.cli.simulate", "Play scenario files in memory and judge what comes out."),
+    "rehearse": ("he_fsm.cli.rehearse", "Run scenario files on real daemons of this machine."),
     "explain": ("he_fsm.cli.explain", "List the declared edges out of a state, in words."),
     "diagram": ("he_fsm.cli.diagram", "Draw the state machine from its table."),
     "score": ("he_fsm.cli.score", "Score a host by its readings, part by part."),
     "timing": ("he_fsm.cli.timing", "Compute the worst case of each recovery; refuse unsafe sets."),
+    "status": ("he_fsm.cli.status", "Show the live cluster: hosts, scores and why, engine, lease."),
+    "maintenance": (
+        "he_fsm.cli.maintenance",
+        "Set or show the maintenance flags, each on its own.",
+    ),
     "whiteboard": ("he_fsm.cli.whiteboard", "Decode a whiteboard, slot by slot."),
+    "config": ("he_fsm.cli.config", "Show and check the configuration of the daemons."),
 }
 
 

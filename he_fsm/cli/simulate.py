@@ -70,11 +70,11 @@ def simulate(  # noqa: PLR0913 - one for each option
     if seed is not None and seeds is not None:
         msg = "--seed and --seeds exclude each other"
         raise click.UsageError(msg)
-    scenarios = _chosen(files, only, settings)
+    scenarios = chosen(files, only, settings_of(settings))
     with _trace_to(trace) as write:
         outcomes = [_outcome(each, seed, seeds, write) for each in _with_progress(scenarios, seeds)]
     if html is not None:
-        from he_fsm.simulate.page import write_page  # noqa: PLC0415 - needs the extra `report`
+        from he_fsm.report.page import write_page  # noqa: PLC0415 - needs the extra `report`
 
         write_page(outcomes, Path(html))
     if as_json:
@@ -87,10 +87,15 @@ def simulate(  # noqa: PLR0913 - one for each option
         sys.exit(1)
 
 
-def _chosen(
-    files: tuple[str, ...], only: tuple[str, ...], settings: tuple[str, ...]
+def chosen(
+    files: tuple[str, ...], only: tuple[str, ...], overrides: dict[str, str]
 ) -> list[Scenario]:
-    overrides = settings_of(settings)
+    """
+    Read scenario files, and give the scenarios that were asked for by name; all where none was.
+
+    Raises:
+        ScenarioError: a file can't be used, or has no scenario of a name.
+    """
     scenarios = [each for path in files for each in load_scenarios(path, overrides)]
     if not only:
         return scenarios

@@ -13,8 +13,8 @@ import click
 
 from he_fsm.cli.blocks import printable, status_block
 from he_fsm.metadata import HostRecord, decode_slot
-from he_fsm.simulate.events import Event
-from he_fsm.simulate.run import HostView, Outcome
+from he_fsm.report.events import Event
+from he_fsm.report.outcome import HostView, Outcome
 
 # Status blocks of so many hosts fit a person's patience; of more, those that did something.
 _BLOCKS_MAX = 4

@@ -11,7 +11,18 @@ from he_fsm import __version__
 from he_fsm.cli import main as commands
 from tests.cli.conftest import Ran, environment
 
-NAMES = ["simulate", "explain", "diagram", "score", "timing", "whiteboard"]
+NAMES = [
+    "simulate",
+    "rehearse",
+    "explain",
+    "diagram",
+    "score",
+    "timing",
+    "status",
+    "maintenance",
+    "whiteboard",
+    "config",
+]
 # What the help must not wait for.
 HEAVY = ["yaml", "rich", "plotly", "graphviz", "transitions", "cattrs"]
 HEAVY += ["he_fsm.simulate", "he_fsm.scenario", "he_fsm.states", "he_fsm.metadata"]
