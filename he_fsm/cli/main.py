@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from typing import Optional
@@ -10,6 +9,7 @@ from typing import Optional
 import click
 
 from he_fsm import __version__
+from he_fsm.cli.daemons import load
 from he_fsm.errors import HeFsmError
 
 # Name of each command, its module, and its line in the help.
@@ -40,7 +40,7 @@ class _Commands(click.Group):
         found = _COMMANDS.get(cmd_name)
         if found is None:
             return super().get_command(ctx, cmd_name)
-        command = getattr(importlib.import_module(found[0]), cmd_name)
+        command = getattr(load(f"he-fsm {cmd_name}", found[0]), cmd_name)
         if not isinstance(command, click.Command):
             msg = f"{found[0]}.{cmd_name} is no command"
             raise TypeError(msg)
