@@ -10,19 +10,32 @@ from he_fsm.diagram import explain as edges_of
 from he_fsm.states.names import State
 
 
+def _known(_ctx: click.Context, _param: click.Parameter, value: Optional[str]) -> Optional[State]:
+    """Give the state of a name, written in whatever case."""
+    if value is None:
+        return None
+    for state in State:
+        if state.value.lower() == value.lower():
+            return state
+    names = ", ".join(f"'{state.value}'" for state in State)
+    msg = f"'{value}' is not one of {names}."
+    raise click.BadParameter(msg)
+
+
 @click.command()
 @click.option(
     "--state",
-    type=click.Choice([state.value for state in State], case_sensitive=False),
+    callback=_known,
+    metavar="NAME",
     help="Only this state; all where not given.",
 )
-def explain(state: Optional[str]) -> None:
+def explain(state: Optional[State]) -> None:
     """
     List the declared edges out of a state, with their conditions in words.
 
     The edges are tried in this order; the first whose condition holds is taken.
     """
-    asked = [each for each in State if state is None or each.value == state]
+    asked = [each for each in State if state is None or each is state]
     for number, each in enumerate(asked):
         if number:
             click.echo()
