@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from he_fsm.effects import PowerOffVm, ShutDownVm
+from he_fsm.effects import ShutDownVm
 from he_fsm.memory import Memory
 from he_fsm.snapshot import Outcome, VmState
 from he_fsm.states import guards
@@ -132,18 +132,7 @@ ROWS = (
         then=guards.forget_failed_starts,
         notifies=True,
     ),
-    Transition(
-        HERE,
-        "paused",
-        guards.paused_too_long,
-        State.ENGINE_STOPPING,
-        "paused by an I/O error for longer than the limit",
-        deeds(PowerOffVm()),
-        because=guards.why_paused,
-        then=guards.remember_power_off,
-        does="power the VM off",
-        notifies=True,
-    ),
+    guards.end_paused(HERE),
     Transition(
         HERE,
         "start_timed_out",

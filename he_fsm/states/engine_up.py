@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from he_fsm.effects import PowerOffVm, ShutDownVm
+from he_fsm.effects import ShutDownVm
 from he_fsm.snapshot import VmState
 from he_fsm.states import guards
 from he_fsm.states.names import State
@@ -76,18 +76,7 @@ ROWS = (
         State.ENGINE_MIGRATING_AWAY,
         "somebody else migrates the VM away; left alone",
     ),
-    Transition(
-        HERE,
-        "paused",
-        guards.paused_too_long,
-        State.ENGINE_STOPPING,
-        "paused by an I/O error for longer than the limit",
-        deeds(PowerOffVm()),
-        because=guards.why_paused,
-        then=guards.remember_power_off,
-        does="power the VM off",
-        notifies=True,
-    ),
+    guards.end_paused(HERE),
     Transition(
         HERE,
         "health_bad",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from he_fsm.effects import MigrateVm, ShutDownVm, StopAgent
+from he_fsm.effects import MigrateVm, PowerOffVm, ShutDownVm, StopAgent
 from he_fsm.memory import FailedStarts, Memory
 from he_fsm.snapshot import Outcome, VmState
 from he_fsm.states.names import State
@@ -235,6 +235,22 @@ def hands_off(source: State) -> Transition:
         State.GLOBAL_MAINTENANCE,
         "global maintenance is set, or slot 0 has never been readable",
         because=why_global_maintenance,
+    )
+
+
+def end_paused(source: State) -> Transition:
+    """Give the row by which a VM that is paused for too long is powered off."""
+    return Transition(
+        source,
+        "paused",
+        paused_too_long,
+        State.ENGINE_STOPPING,
+        "paused by an I/O error for longer than the limit",
+        deeds(PowerOffVm()),
+        because=why_paused,
+        then=remember_power_off,
+        does="power the VM off",
+        notifies=True,
     )
 
 
