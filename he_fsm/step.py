@@ -68,8 +68,12 @@ def step(memory: Memory, snapshot: Snapshot, policy: Policy) -> Step:
 
 
 def _take(edge: Transition, view: View) -> Step:
+    vm = view.memory.vm
+    if vm is not None and vm.power_off_at is not None and edge.source is not State.ENGINE_STOPPING:
+        # An order to power off belongs to the stop in which it was given.
+        vm = attrs.evolve(vm, power_off_at=None)
     memory = attrs.evolve(
-        view.memory, state=edge.to, since=view.now, better_since=None, named_since=None
+        view.memory, state=edge.to, since=view.now, vm=vm, better_since=None, named_since=None
     )
     if edge.then is not None:
         memory = edge.then(view, memory)

@@ -70,10 +70,10 @@ def test_what_the_vm_went_through_meanwhile_counts_for_nothing() -> None:
     watch = VmWatch(since=0.0, was_good=True, bad_since=5.0, paused_since=7.0, power_off_at=6.0)
     scene = SET.but(vm=VmState.PAUSED, watch=watch, global_maintenance=False)
     assert scene.step().memory.vm == VmWatch(
-        since=NOW, was_good=True, bad_since=NOW, paused_since=NOW, power_off_at=6.0
+        since=NOW, was_good=True, bad_since=NOW, paused_since=NOW, power_off_at=None
     )
     good = SET.but(vm=VmState.UP, health=Health.GOOD, watch=watch, global_maintenance=False)
-    assert good.step().memory.vm == VmWatch(since=NOW, was_good=True, power_off_at=6.0)
+    assert good.step().memory.vm == VmWatch(since=NOW, was_good=True)
     assert SET.but(global_maintenance=False).step().memory.vm is None
 
 
