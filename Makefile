@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST_WORKERS ?= 2
+# The same examples with every run; `make deep` looks for new ones.
+export HYPOTHESIS_PROFILE ?= ci
 # Of `make chaos`.
 SEED ?= 1
 TIME ?= 5m
@@ -43,7 +45,7 @@ other:
 	@echo "== $$($(OTHER) --version)"
 	@$(OTHER) -m venv $(VENV)-other
 	@$(VENV)-other/bin/python -m pip --disable-pip-version-check --quiet install -e '.[test,report,daemon]'
-	@HYPOTHESIS_PROFILE=dev $(VENV)-other/bin/python -m pytest -n $(PYTEST_WORKERS) -q -m 'not processes' -p no:cacheprovider
+	@$(VENV)-other/bin/python -m pytest -n $(PYTEST_WORKERS) -q -m 'not processes' -p no:cacheprovider
 	@rm -rf $(VENV)-other
 
 bench: $(VENV)/.demo ## Measure, and print a table

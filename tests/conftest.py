@@ -1,4 +1,4 @@
-"""How hard the properties are tried: `HYPOTHESIS_PROFILE` is dev, ci or deep."""
+"""How hard the properties are tried: `HYPOTHESIS_PROFILE` is dev, ci (as `make test`) or deep."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile(
     "ci",
-    max_examples=200,
+    max_examples=60,
     derandomize=True,
     deadline=None,
     print_blob=True,
@@ -25,8 +25,7 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-_USUAL = "ci" if os.environ.get("CI") else "dev"
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", _USUAL))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 TESTS = Path(__file__).parent
 # Tests that start daemons, VMs, servers or workers: `make processes` runs them.

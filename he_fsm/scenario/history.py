@@ -13,6 +13,8 @@ from he_fsm.scenario.matching import Condition, Growing, Moment, SignalKey
 
 DOWNTIME: Final[SignalKey] = ("total", "downtime", None)
 LONGEST_OUTAGE: Final[SignalKey] = ("total", "longest_outage", None)
+# Of a time in seconds, far more than `TOLERANCE` tells apart.
+_DIGITS: Final = 9
 
 
 class Signal(Protocol):
@@ -227,7 +229,8 @@ class Signals:
         for time in condition.test.turns(signal.at(moment.time)):
             # An age meets a number at one instant and is above it just after: two moments.
             if time > moment.time + TOLERANCE:
-                candidates.append(Moment(time))
+                # 0.8 s and 0.4 s are 1.2 s, not a rounding error past the end of a search there.
+                candidates.append(Moment(round(time, _DIGITS)))
             elif abs(time - moment.time) <= TOLERANCE and not moment.is_just_after:
                 candidates.append(Moment(moment.time, is_just_after=True))
         return min(candidates, default=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from he_fsm.scenario import Judge, Scenario, Seen
@@ -90,7 +90,14 @@ def test_from_and_to_is_every_moment(read: Callable[..., Scenario], case: dict[s
     wanted = all(holds_at(case, time) for time in looks(case["start"], case["end"]))
     assert passes(read, case, entry) is wanted
 
+# 0.8 s and 0.4 s are a little more than 1.2 s in binary numbers.
+AT_THE_END = {
+    **{"start": 0, "end": 12, "word": "good", "operator": "", "age": 4, "score": 1400},
+    **{"engine": {0: "good"}, "record": {8: 0}, "both": False},
+}
 
+
+@example(case=AT_THE_END)
 @given(case=cases())
 def test_by_is_some_moment_and_never_is_none(
     read: Callable[..., Scenario], case: dict[str, Any]
