@@ -90,10 +90,18 @@ def test_from_and_to_is_every_moment(read: Callable[..., Scenario], case: dict[s
     wanted = all(holds_at(case, time) for time in looks(case["start"], case["end"]))
     assert passes(read, case, entry) is wanted
 
+
 # 0.8 s and 0.4 s are a little more than 1.2 s in binary numbers.
 AT_THE_END = {
-    **{"start": 0, "end": 12, "word": "good", "operator": "", "age": 4, "score": 1400},
-    **{"engine": {0: "good"}, "record": {8: 0}, "both": False},
+    "start": 0,
+    "end": 12,
+    "word": "good",
+    "operator": "",
+    "age": 4,
+    "score": 1400,
+    "engine": {0: "good"},
+    "record": {8: 0},
+    "both": False,
 }
 
 
