@@ -81,6 +81,70 @@ class HostIdBusyError(LockspaceError):
     """Another living host holds this host id; an operator must choose."""
 
 
+class SanlockMissingError(LockspaceError):
+    """Sanlock's Python module or its command is not installed; the message names the package."""
+
+
+class SanlockDownError(LockspaceError):
+    """No sanlock daemon runs here, or it has ended: its leases run out, its VM goes on."""
+
+
+class SanlockSilentError(LockspaceError):
+    """The sanlock daemon does not answer in time: it is stopped, or hangs."""
+
+
+class SanlockDeniedError(LockspaceError):
+    """This process may not talk to the sanlock daemon."""
+
+
+class JoinPendingError(LockspaceError):
+    """The host id is being taken, or given back, which takes its time: ask again."""
+
+
+class OtherIdError(LockspaceError):
+    """The daemon refuses this lockspace and host id: it has it under another, or there is none."""
+
+
+class EngineHereError(LockspaceError):
+    """The host id can't be given back: the engine that runs here needs it."""
+
+
+class OldVmError(LockspaceError):
+    """
+    The host id is not taken while an engine VM of an earlier time in the lockspace runs here.
+
+    Joining would free that VM's lease for others: end it first.
+    """
+
+
+class NotJoinedError(LockspaceError):
+    """This host does not hold its id, so it can have no lease."""
+
+
+class LeaseHeldError(LockspaceError):
+    """Another process, here or on another host, holds the engine's lease or has just won it."""
+
+
+class LeaseMissingError(LockspaceError):
+    """Where the leases should be there are none: the path is wrong, or it was never set up."""
+
+
+class LeaseForeignError(LockspaceError):
+    """At that place there is another lockspace's or another resource's lease."""
+
+
+class LeaseDamagedError(LockspaceError):
+    """A lease on the storage is damaged; make sure that no engine runs, then set it up again."""
+
+
+class LeaseStorageError(LockspaceError):
+    """Sanlock can't read or write the leases: the storage fails or is too slow."""
+
+
+class HostIdLostError(LockspaceError):
+    """Another host has written over this host's id; whoever holds leases by it is ended."""
+
+
 class HypervisorError(HeFsmError):
     """The hypervisor does not answer, or refused; the next loop may succeed."""
 

@@ -8,13 +8,14 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
 import pytest
 
-from he_fsm.errors import HostIdBusyError, LockspaceError
+from he_fsm.errors import HostIdBusyError, JoinPendingError, LockspaceError
 from he_fsm.runtime.ports import LeaseHolder, Leases
 from he_fsm.snapshot import LeaseView, OwnerState
 from tests.runtime.waiting import until
@@ -32,7 +33,7 @@ class Lab(Protocol):
         """A host whose lease manager runs, and renews once it has joined."""
 
     def crash(self, host: Leases) -> None:
-        """The lease manager is gone at once, without a word."""
+        """The lease manager is gone at once, without a word; what it was told to keep, it has."""
 
     def holder(self, host_id: int) -> LeaseHolder:
         """How a VM on that host takes the engine's lease."""
@@ -51,6 +52,15 @@ class Vm:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
+
+
+def joins(host: Leases) -> bool:
+    """Whether the host has its id now; where that takes its time, it is to be asked again."""
+    try:
+        host.join()
+    except JoinPendingError:
+        return False
+    return True
 
 
 def begin(
@@ -89,7 +99,7 @@ class LeaseContract:
 
     def joined(self, lab: Lab, host_id: int, name: str = "") -> Leases:
         host = lab.host(host_id, name or f"host{host_id}")
-        host.join()
+        until(lambda: joins(host))
         return host
 
     def view(self, host: Leases) -> LeaseView:
@@ -98,7 +108,7 @@ class LeaseContract:
     def test_a_new_lockspace_has_a_free_lease(self, lab: Lab) -> None:
         host = lab.host(1, "host1")
         assert not self.view(host).joined
-        host.join()
+        until(lambda: joins(host))
         view = self.view(host)
         assert (view.owner, view.owner_state, view.joined) == (None, OwnerState.FREE, True)
         assert not view.held_by_other
@@ -158,11 +168,13 @@ class LeaseContract:
         status = second.status()
         free_at = status.view.free_at
         assert status.renewed_at is not None
-        assert free_at == status.renewed_at + 8 * lab.io_timeout_s + lab.watchdog_s
+        expiry_s = 8 * lab.io_timeout_s + lab.watchdog_s
+        assert free_at == pytest.approx(status.renewed_at + expiry_s, abs=1e-6)
+        # It may wait, and win as soon as it can; or say how long it would have had to.
         early = self.start(lab, vms, 2)
         if early.report["lease"] == "held":
             assert early.report["owner"] == 1
-            assert 0 < early.report["free_in"] < 8 * lab.io_timeout_s + lab.watchdog_s
+            assert 0 < early.report["free_in"] < expiry_s
             while time.monotonic() < free_at:
                 view = self.view(second)
                 is_over = time.monotonic() >= free_at
@@ -170,17 +182,19 @@ class LeaseContract:
             assert self.start(lab, vms, 2).report == {"lease": "taken"}
         # Nobody had it too early, however busy this machine is.
         assert time.monotonic() >= free_at
-        assert 1 in self.view(second).dead_hosts
+        until(lambda: 1 in self.view(second).dead_hosts)
         assert self.view(second).owner == 2
 
-    def test_a_host_that_comes_back_in_time_keeps_its_vm_and_its_lease(
+    def test_a_host_that_comes_back_never_lets_go_of_the_lease_of_a_vm_that_runs(
         self, lab: Lab, vms: list[Vm]
     ) -> None:
         first, second = self.joined(lab, 1), self.joined(lab, 2)
         self.start(lab, vms, 1)
         generation = second.status().owner_generation
         lab.crash(first)
-        self.joined(lab, 1)
+        # Some keep the lease, and some do not join again before the VM is gone.
+        with suppress(LockspaceError):
+            lab.host(1, "host1").join()
         status = second.status()
         assert (status.view.owner, status.view.owner_state) == (1, OwnerState.LIVE)
         assert status.owner_generation == generation
@@ -197,7 +211,7 @@ class LeaseContract:
         assert renewed_at is not None
         until(lambda: time.monotonic() > renewed_at + 8 * lab.io_timeout_s)
         self.joined(lab, 1)
-        assert self.view(second).owner is None
+        until(lambda: self.view(second).owner is None)
         assert self.start(lab, vms, 2).report == {"lease": "taken"}
 
     def test_of_two_waiters_one_gets_it(self, lab: Lab, vms: list[Vm]) -> None:
@@ -212,7 +226,7 @@ class LeaseContract:
     def test_one_id_is_one_hosts(self, lab: Lab) -> None:
         first, other = self.joined(lab, 1), lab.host(1, "another")
         with pytest.raises(HostIdBusyError, match="host1"):
-            other.join()
+            until(lambda: joins(other))
         view = self.view(other)
         assert (view.joined, view.held_by_other) == (False, True)
         assert self.view(first).joined
@@ -223,17 +237,19 @@ class LeaseContract:
         first.leave()
         assert 1 in self.view(other).dead_hosts
         assert not self.view(other).held_by_other
-        other.join()
+        until(lambda: joins(other))
         assert self.view(other).joined
         assert self.view(first).held_by_other
 
     def test_the_id_of_a_host_that_died_is_anybodys_when_it_has_run_out(self, lab: Lab) -> None:
         first, other = self.joined(lab, 1), lab.host(1, "another")
         lab.crash(first)
-        with pytest.raises(HostIdBusyError, match="host1"):
+        # Whether it lives can't be known at once: some say that it does until it can.
+        with pytest.raises((HostIdBusyError, JoinPendingError), match="host1"):
             other.join()
+        assert not self.view(other).joined
         until(lambda: 1 in self.view(other).dead_hosts)
-        other.join()
+        until(lambda: joins(other))
         assert self.view(other).joined
 
     def test_a_host_does_not_leave_while_its_engine_runs(self, lab: Lab, vms: list[Vm]) -> None:

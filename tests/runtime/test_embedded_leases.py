@@ -17,7 +17,7 @@ from typing import Optional
 
 import pytest
 
-from he_fsm.errors import LockspaceError
+from he_fsm.errors import HostIdBusyError, LockspaceError
 from he_fsm.runtime.leases import records
 from he_fsm.runtime.leases.embedded import EmbeddedLeases
 from he_fsm.runtime.leases.engine_lease import EngineLease, Held, Taken
@@ -26,7 +26,8 @@ from he_fsm.runtime.leases.keeper import EXIT_LEASE_LOST, LeaseKeeper
 from he_fsm.runtime.leases.records import EngineRecord, HostLease, create_lockspace
 from he_fsm.runtime.leases.rules import HAND_OVER_MAX_S, EngineFacts, Rules
 from he_fsm.runtime.ports import Leases
-from tests.runtime.lease_contract import Lab, LeaseContract, begin, said
+from he_fsm.snapshot import OwnerState
+from tests.runtime.lease_contract import Lab, LeaseContract, Vm, begin, said
 from tests.runtime.waiting import until
 
 # Short enough to wait for, long enough for a busy machine to renew in.
@@ -94,6 +95,25 @@ class TestEmbeddedLeases(LeaseContract):
         lab = EmbeddedLab(tmp_path / "leases")
         yield lab
         lab.close()
+
+    def test_a_host_that_comes_back_in_time_keeps_its_vm_and_its_lease(
+        self, lab: Lab, vms: list[Vm]
+    ) -> None:
+        first, second = self.joined(lab, 1), self.joined(lab, 2)
+        self.start(lab, vms, 1)
+        generation = second.status().owner_generation
+        lab.crash(first)
+        again = self.joined(lab, 1)
+        assert self.view(again).joined
+        status = second.status()
+        assert (status.view.owner, status.view.owner_state) == (1, OwnerState.LIVE)
+        assert status.owner_generation == generation
+
+    def test_the_name_on_an_id_is_a_living_hosts_until_it_has_run_out(self, lab: Lab) -> None:
+        first, other = self.joined(lab, 1), lab.host(1, "another")
+        lab.crash(first)
+        with pytest.raises(HostIdBusyError, match="host1"):
+            other.join()
 
 
 @pytest.fixture

@@ -9,22 +9,18 @@ descriptor in the environment (`LEASE_FD_VARIABLE`); whoever inherits that holds
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Optional
+from typing import Optional
 
 import attrs
 
 from he_fsm.errors import LockspaceError
 from he_fsm.runtime.leases.engine_lease import EngineLease, Held
-
-LEASE_FD_VARIABLE: Final = "HE_FSM_LEASE_FD"
-EXIT_HELD: Final = 3
-EXIT_ERROR: Final = 4
+from he_fsm.runtime.leases.report import EXIT_HELD, LEASE_FD_VARIABLE, report, report_error
 
 
 @attrs.frozen(kw_only=True)
@@ -57,7 +53,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     os.set_inheritable(options.report_fd, False)
     program = shutil.which(options.command[0])
     if program is None:
-        return _report_error(options.report_fd, f"there is no command {options.command[0]}")
+        return report_error(options.report_fd, f"there is no command {options.command[0]}")
     lease = EngineLease(
         options.folder,
         options.host_id,
@@ -67,17 +63,17 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     try:
         answer = lease.take()
     except LockspaceError as error:
-        return _report_error(options.report_fd, str(error))
+        return report_error(options.report_fd, str(error))
     if isinstance(answer, Held):
-        _report(options.report_fd, lease="held", owner=answer.owner, free_in=answer.free_in)
+        report(options.report_fd, lease="held", owner=answer.owner, free_in=answer.free_in)
         return EXIT_HELD
     os.set_inheritable(answer.descriptor, True)
-    _report(options.report_fd, lease="taken")
+    report(options.report_fd, lease="taken")
     environment = {**os.environ, LEASE_FD_VARIABLE: str(answer.descriptor)}
     try:
         os.execve(program, options.command, environment)  # noqa: S606 - no shell is wanted
     except OSError as error:
-        return _report_error(options.report_fd, f"{program} can't be run: {error.strerror}")
+        return report_error(options.report_fd, f"{program} can't be run: {error.strerror}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,19 +85,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--report-fd", required=True, type=int, help="where to say how it went")
     parser.add_argument("command", nargs="+", help="what to become")
     return parser
-
-
-def _report_error(descriptor: int, detail: str) -> int:
-    _report(descriptor, lease="error", detail=detail)
-    return EXIT_ERROR
-
-
-def _report(descriptor: int, **answer: object) -> None:
-    """Say how it went; whoever asked may be gone, which changes nothing."""
-    try:
-        os.write(descriptor, json.dumps(answer).encode() + b"\n")
-    except OSError as error:
-        print(f"nobody reads the report {answer}: {error.strerror}", file=sys.stderr)  # noqa: T201
 
 
 if __name__ == "__main__":

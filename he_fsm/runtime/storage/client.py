@@ -14,6 +14,7 @@ from typing import Final, Optional
 
 import attrs
 
+from he_fsm import errors
 from he_fsm.errors import HostIdBusyError, LockspaceError, StorageError
 from he_fsm.runtime.ports import LeaseStatus
 from he_fsm.runtime.storage import protocol
@@ -294,10 +295,9 @@ class _Worker:
 
 def _error(answer: Answer) -> Exception:
     """Give the error that the worker had."""
-    if answer.kind == HostIdBusyError.__name__:
-        return HostIdBusyError(answer.error, answer.errno)
-    if answer.kind == LockspaceError.__name__:
-        return LockspaceError(answer.error, answer.errno)
-    if answer.kind == StorageError.__name__:
+    kind = getattr(errors, answer.kind or "", ValueError)
+    if issubclass(kind, LockspaceError):
+        return kind(answer.error, answer.errno)
+    if kind is StorageError:
         return StorageError(answer.error)
     return ValueError(answer.error)

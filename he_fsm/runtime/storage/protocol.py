@@ -12,6 +12,7 @@ from typing import Any, Optional, TypeVar
 import attrs
 import cattrs
 
+from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
 from he_fsm.runtime.ports import LeaseStatus
 
 
@@ -21,8 +22,9 @@ class StorageSettings:
     Where the shared storage is, and as whom this host uses it.
 
     `whiteboard` is a file or a block device, used from byte `offset` (a multiple of 4096) on.
-    `leases` is the folder of the embedded leases. `name` tells hosts apart that claim one id.
-    Times are in seconds, see `Rules`.
+    `sanlock` says where sanlock's leases are; where it is None, `leases` is the folder of the
+    embedded ones, and `name` tells hosts apart that claim one id. Times are in seconds, see
+    `Rules`.
     """
 
     whiteboard: str
@@ -32,6 +34,7 @@ class StorageSettings:
     io_timeout_s: float
     watchdog_s: float
     offset: int = 0
+    sanlock: Optional[SanlockSettings] = None
 
 
 @attrs.frozen(kw_only=True)

@@ -16,12 +16,17 @@ import signal
 import sys
 import threading
 import time
-from typing import BinaryIO, Final, Optional
+from pathlib import Path
+from typing import BinaryIO, Final, Optional, Protocol
 
 import attrs
 
 from he_fsm.errors import HeFsmError, LockspaceError
 from he_fsm.runtime.leases.embedded import EmbeddedLeases
+from he_fsm.runtime.leases.rules import Rules
+from he_fsm.runtime.leases.sanlock import SanlockLeases
+from he_fsm.runtime.leases.vm_lock import VmLock
+from he_fsm.runtime.ports import LeaseStatus
 from he_fsm.runtime.storage import protocol
 from he_fsm.runtime.storage.protocol import Answer, Request, StorageSettings
 from he_fsm.runtime.storage.whiteboard_io import WhiteboardFile
@@ -32,8 +37,25 @@ _log = logging.getLogger(__name__)
 _RETRIES_PER_IO_TIMEOUT: Final = 2
 
 
+class JoinedLeases(Protocol):
+    """`ports.Leases`, and whether the host id is held at this moment."""
+
+    def join(self) -> None:
+        """Take this host's id, and keep it renewed."""
+
+    def leave(self) -> None:
+        """Give it back."""
+
+    def status(self) -> LeaseStatus:
+        """Read who holds what."""
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether this host holds its id."""
+
+
 class Renewer:
-    """Keeps the host id from the moment it was joined, in a thread of its own."""
+    """Embedded leases, whose host id a thread of its own keeps from the moment it was joined."""
 
     def __init__(self, leases: EmbeddedLeases) -> None:
         self._leases = leases
@@ -54,6 +76,15 @@ class Renewer:
         with self._guard:
             self._leases.leave()
             self._is_wanted.clear()
+
+    def status(self) -> LeaseStatus:
+        """Read who holds what."""
+        return self._leases.status()
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether this host holds its id."""
+        return self._leases.is_joined
 
     def _renew_for_ever(self) -> None:
         rules = self._leases.rules
@@ -88,21 +119,13 @@ class Parts:
 
     settings: StorageSettings
     whiteboard: WhiteboardFile
-    leases: EmbeddedLeases
-    renewer: Renewer
+    leases: JoinedLeases
 
     @classmethod
     def of(cls, settings: StorageSettings) -> Parts:
         """Make them; nothing on the storage is touched yet."""
-        leases = EmbeddedLeases(
-            settings.leases,
-            settings.host_id,
-            settings.name,
-            settings.io_timeout_s,
-            settings.watchdog_s,
-        )
         whiteboard = WhiteboardFile(settings.whiteboard, settings.offset)
-        return cls(settings, whiteboard, leases, Renewer(leases))
+        return cls(settings, whiteboard, _leases(settings))
 
     def perform(self, request: Request, body: bytes) -> bytes:
         """Do what is asked; give the answer's bytes."""
@@ -115,9 +138,9 @@ class Parts:
         elif request.op == "write_global":
             self.whiteboard.write_global(request.maintenance)
         elif request.op == "join":
-            self.renewer.join()
+            self.leases.join()
         elif request.op == "leave":
-            self.renewer.leave()
+            self.leases.leave()
         else:
             msg = f"there is no op {request.op!r}"
             raise ValueError(msg)
@@ -129,6 +152,15 @@ class Parts:
             msg = f"slot {slot} is not written: this host does not hold host id {slot}"
             raise LockspaceError(msg, errno.EPERM)
         self.whiteboard.write_slot(slot, block)
+
+
+def _leases(settings: StorageSettings) -> JoinedLeases:
+    times = settings.io_timeout_s, settings.watchdog_s
+    if settings.sanlock is None:
+        return Renewer(EmbeddedLeases(settings.leases, settings.host_id, settings.name, *times))
+    rules = Rules(io_timeout_s=settings.io_timeout_s, watchdog_s=settings.watchdog_s)
+    vm_lock = VmLock(Path(settings.sanlock.vm_lock))
+    return SanlockLeases(settings.sanlock, settings.host_id, rules, vm_is_gone=vm_lock.is_free)
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:

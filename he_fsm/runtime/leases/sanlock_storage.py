@@ -1,0 +1,96 @@
+"""Set up the places of sanlock's leases: the host ids', and the engine's."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from he_fsm.errors import LeaseMissingError, LockspaceError
+from he_fsm.runtime.leases import sanlock_errors
+from he_fsm.runtime.leases.records import FILE_MODE, lease_error
+from he_fsm.runtime.leases.sanlock_daemon import SOCKET, SanlockDaemon
+from he_fsm.runtime.leases.sanlock_module import load
+from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
+
+
+def initialise(settings: SanlockSettings, io_timeout_s: float) -> None:
+    """
+    Write the lockspace and the engine's lease where there are none; what is there stays as it is.
+
+    The daemon of `settings` writes them. A file is made, or made longer, as needed; a block device
+    must be there and be large enough.
+
+    Raises:
+        LeaseForeignError: other leases are there; they may be somebody's.
+        LockspaceError: they can't be read or written, or sanlock does not run.
+    """
+    _check_areas(settings)
+    daemon = SanlockDaemon(settings)
+    daemon.check_running()
+    _make_room(Path(settings.path), settings.offset + settings.align_bytes, settings)
+    end = settings.resource_offset + settings.align_bytes
+    _make_room(Path(settings.resource_path), end, settings)
+    area = {"align": settings.align_bytes, "sector": settings.sector_bytes}
+    lockspace = settings.lockspace.encode()
+    if _is_missing(lambda: daemon.host_id_lease(1)):
+        _write(
+            settings,
+            "write_lockspace",
+            *(lockspace, settings.path, settings.offset),
+            iotimeout=settings.daemon_io_timeout(io_timeout_s),
+            **area,
+        )
+    if _is_missing(daemon.engine_lease):
+        resource = settings.resource.encode()
+        _write(settings, "write_resource", lockspace, resource, settings.disks, **area)
+
+
+def _check_areas(settings: SanlockSettings) -> None:
+    if settings.host_id_max is None:
+        msg = (
+            f"sanlock has no areas of {settings.align_bytes} bytes with sectors of"
+            f" {settings.sector_bytes}"
+        )
+        raise LockspaceError(msg, errno.EINVAL)
+    for offset in (settings.offset, settings.resource_offset):
+        if offset < 0 or offset % settings.align_bytes:
+            msg = f"leases begin at a multiple of {settings.align_bytes} bytes, not at {offset}"
+            raise LockspaceError(msg, errno.EINVAL)
+
+
+def _make_room(path: Path, end: int, settings: SanlockSettings) -> None:
+    """Make a file long enough; the daemon has a user of its own, and gets in by its group."""
+    try:
+        if path.is_block_device():
+            return
+        if not path.exists():
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+            os.fchmod(descriptor, FILE_MODE)
+            if os.geteuid() == 0:
+                os.fchown(descriptor, -1, (Path(settings.run_dir) / SOCKET).stat().st_gid)
+            os.close(descriptor)
+        if path.stat().st_size < end:
+            os.truncate(path, end)
+    except OSError as error:
+        raise lease_error(path, error) from error
+
+
+def _is_missing(read: Callable[[], object]) -> bool:
+    try:
+        read()
+    except LeaseMissingError:
+        return True
+    return False
+
+
+def _write(settings: SanlockSettings, verb: str, *words: object, **options: Any) -> None:
+    module = load(settings.run_dir)
+    try:
+        getattr(module, verb)(*words, **options)
+    except module.SanlockException as error:
+        what = f"set up {settings.path}"
+        meanings = sanlock_errors.READING
+        raise sanlock_errors.refusal(what, error.errno, meanings, str(error)) from error
