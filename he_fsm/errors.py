@@ -97,6 +97,10 @@ class SanlockDeniedError(LockspaceError):
     """This process may not talk to the sanlock daemon."""
 
 
+class WatchdogMissingError(LockspaceError):
+    """Sanlock is told to use a watchdog, and finds none: it has no host id without it."""
+
+
 class JoinPendingError(LockspaceError):
     """The host id is being taken, or given back, which takes its time: ask again."""
 

@@ -36,8 +36,8 @@ exit statuses:
 """
 # Keys that a reload leaves alone: processes that already run have their values.
 _FIXED = (
-    *("host", "run_dir", "state_dir", "group", "broker", "storage", "leases", "hypervisor"),
-    "parse_version",
+    *("host", "run_dir", "state_dir", "group", "broker", "storage", "leases", "sanlock"),
+    *("hypervisor", "parse_version"),
 )
 _FIXED_POLICY = ("io_timeout_s", "watchdog_s")
 

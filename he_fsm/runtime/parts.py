@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Optional
 
+from he_fsm.errors import ConfigError
 from he_fsm.runtime.broker.service import BrokerService
 from he_fsm.runtime.config import Config
 from he_fsm.runtime.hypervisors.embedded import STATE, EmbeddedHypervisor, EmbeddedSettings
 from he_fsm.runtime.hypervisors.vm_file import VmFile
 from he_fsm.runtime.leases.hold import EmbeddedHolder
+from he_fsm.runtime.leases.sanlock_hold import SanlockHolder
 from he_fsm.runtime.monitors.make import make_runner
 from he_fsm.runtime.monitors.runner import MonitorRunner
 from he_fsm.runtime.notify.make import make_notifier
-from he_fsm.runtime.ports import Hypervisor
+from he_fsm.runtime.ports import Hypervisor, LeaseHolder
 from he_fsm.runtime.storage.client import StorageClient
 from he_fsm.runtime.storage.protocol import StorageSettings
 
@@ -61,12 +63,9 @@ def make_monitors(config: Config) -> MonitorRunner:
 def make_hypervisor(config: Config) -> Hypervisor:
     """Make the hypervisor's adapter; the VM takes the engine's lease before it runs."""
     policy, embedded = config.policy, config.hypervisor
-    holder = EmbeddedHolder(
-        folder=config.storage.leases,
-        host_id=config.host.id,
-        io_timeout_s=policy.io_timeout_s,
-        watchdog_s=policy.watchdog_s,
-    )
+    if config.leases != "embedded":
+        msg = f"the embedded hypervisor's VM has embedded leases only, not those of {config.leases}"
+        raise ConfigError(msg)
     settings = EmbeddedSettings(
         host_id=config.host.id,
         run_dir=config.run_dir,
@@ -81,7 +80,20 @@ def make_hypervisor(config: Config) -> Hypervisor:
         shutdown_s=embedded.shutdown_s,
         migration_s=embedded.migration_s,
     )
-    return EmbeddedHypervisor(settings, holder)
+    return EmbeddedHypervisor(settings, make_holder(config))
+
+
+def make_holder(config: Config) -> LeaseHolder:
+    """Make what has a command take the engine's lease, by the lease manager that is configured."""
+    settings = config.sanlock_settings
+    if settings is not None:
+        return SanlockHolder(settings=settings, host_id=config.host.id)
+    return EmbeddedHolder(
+        folder=config.storage.leases,
+        host_id=config.host.id,
+        io_timeout_s=config.policy.io_timeout_s,
+        watchdog_s=config.policy.watchdog_s,
+    )
 
 
 def _storage_settings(config: Config) -> StorageSettings:
@@ -94,4 +106,5 @@ def _storage_settings(config: Config) -> StorageSettings:
         io_timeout_s=config.policy.io_timeout_s,
         watchdog_s=config.policy.watchdog_s,
         offset=config.storage.offset,
+        sanlock=config.sanlock_settings,
     )

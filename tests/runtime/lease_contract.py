@@ -185,20 +185,24 @@ class LeaseContract:
         until(lambda: 1 in self.view(second).dead_hosts)
         assert self.view(second).owner == 2
 
-    def test_a_host_that_comes_back_never_lets_go_of_the_lease_of_a_vm_that_runs(
+    def test_a_host_that_comes_back_does_not_free_the_lease_of_a_vm_that_runs(
         self, lab: Lab, vms: list[Vm]
     ) -> None:
         first, second = self.joined(lab, 1), self.joined(lab, 2)
         self.start(lab, vms, 1)
         generation = second.status().owner_generation
         lab.crash(first)
+        crashed_at = time.monotonic()
         # Some keep the lease, and some do not join again before the VM is gone.
         with suppress(LockspaceError):
             lab.host(1, "host1").join()
         status = second.status()
         assert (status.view.owner, status.view.owner_state) == (1, OwnerState.LIVE)
         assert status.owner_generation == generation
-        assert self.start(lab, vms, 2).report["lease"] == "held"
+        # Nor does anybody else get it before a host that never came back would have lost it.
+        lost_s = 8 * lab.io_timeout_s + lab.watchdog_s - 2 * lab.io_timeout_s
+        is_held = self.start(lab, vms, 2).report["lease"] == "held"
+        assert is_held or time.monotonic() > crashed_at + lost_s
 
     def test_a_host_that_comes_back_too_late_frees_what_it_had(
         self, lab: Lab, vms: list[Vm]

@@ -29,6 +29,10 @@ from he_fsm.runtime.config import (
     parse_config,
     read_password,
 )
+from he_fsm.runtime.leases.hold import EmbeddedHolder
+from he_fsm.runtime.leases.sanlock_hold import SanlockHolder
+from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
+from he_fsm.runtime.parts import make_holder, make_hypervisor
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "he-fsm.yaml"
@@ -167,7 +171,7 @@ def with_line(line: str) -> str:
         (with_line("run_dir: "), "f.yaml:5:9: run_dir: expected a path, got nothing (null)"),
         (with_line('run_dir: "a\\0b"'), "run_dir: expected a path, which holds no NUL"),
         (with_line("broker: sockets"), "f.yaml:5:9: broker: unknown word 'sockets', did you mean"),
-        (with_line("leases: sanlock"), "leases: unknown word 'sanlock'; known: embedded"),
+        (with_line("leases: dlm"), "leases: unknown word 'dlm'; known: embedded, sanlock"),
         (with_line("log: {level: 3}"), "f.yaml:5:14: log.level: unknown word '3'"),
         (with_line("hypervisor: {boot: -1s}"), "hypervisor.boot: expected a time of 0 or more"),
         (with_line("hypervisor: {port: 65536}"), "hypervisor.port: expected 65535 or less"),
@@ -466,3 +470,86 @@ def test_what_is_no_password_is_refused_at_once(
     make(tmp_path / "password")
     with pytest.raises(ConfigError, match=message):
         read_password(tmp_path / "password")
+
+
+# sanlock.
+
+SANLOCK = "leases: sanlock\n"
+
+
+def test_sanlocks_leases_are_in_one_file_of_the_shared_folder() -> None:
+    assert read().sanlock_settings is None
+    found = read(SANLOCK).sanlock_settings
+    assert found == SanlockSettings(
+        lockspace="he-fsm",
+        path="/srv/he-fsm/sanlock",
+        resource="engine",
+        resource_path="/srv/he-fsm/sanlock",
+        resource_offset=1 << 20,
+        vm_lock="/var/lib/he-fsm/engine.lock",
+        wait_s=1.0,
+    )
+
+
+def test_sanlocks_leases_can_be_anywhere() -> None:
+    section = (
+        "sanlock: {path: /dev/ids, offset: 4194304, resource_path: /dev/engine, sector: 4096,"
+        " area: 2, run_dir: run, clock_rate: 10}\npolicy: {io_timeout_s: 10}\n"
+    )
+    found = read(SANLOCK + section).sanlock_settings
+    assert found is not None
+    assert (found.path, found.offset) == ("/dev/ids", 4 << 20)
+    assert (found.resource_path, found.resource_offset) == ("/dev/engine", 0)
+    assert (found.sector_bytes, found.align_bytes) == (4096, 2 << 20)
+    assert (found.run_dir, found.clock_rate) == (str(FOLDER / "run"), 10)
+    found = read(SANLOCK + "sanlock: {offset: 1048576, resource_offset: 4194304}").sanlock_settings
+    assert found is not None
+    assert found.resource_offset == 4 << 20
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("sanlock: {lockspace: 'a:b'}", "6:22: sanlock.lockspace: expected a name, printable"),
+        (
+            f"sanlock: {{resource: {'a' * 49}}}",
+            "6:21: sanlock.resource: expected a name of at most 48 bytes",
+        ),
+        (
+            "sanlock: {area: 2}",
+            "6:10: sanlock: expected sectors of 512 bytes with an area of 1 MiB, or of 4096",
+        ),
+        ("sanlock: {sector: 1024}", "6:19: sanlock.sector: expected sectors of 512 bytes"),
+        (
+            "sanlock: {offset: 4096}",
+            "6:19: sanlock.offset: expected a multiple of the area, 1048576 bytes; got 4096",
+        ),
+        (
+            "sanlock: {offset: 1048576, resource_offset: 1048576}",
+            "6:45: sanlock.resource_offset: expected another place than that of the host ids'",
+        ),
+        (
+            "policy: {io_timeout_s: 10.5}",
+            "6:24: policy.io_timeout_s: sanlock's I/O timeout is a whole number of seconds, 1 or",
+        ),
+    ],
+)
+def test_what_sanlock_can_not_do_is_refused(more: str, message: str) -> None:
+    assert said_about(LEAST + SANLOCK + more).startswith(f"f.yaml:{message}")
+
+
+def test_a_host_id_has_room_in_the_area() -> None:
+    text = LEAST.replace("id: 3", "id: 251") + SANLOCK + "sanlock: {sector: 4096}"
+    assert said_about(text).startswith(
+        "f.yaml:1:12: host.id: expected at most 250 with sanlock's area; got 251"
+    )
+
+
+def test_the_vm_of_the_embedded_hypervisor_has_no_leases_of_sanlock() -> None:
+    config = read(SANLOCK)
+    with pytest.raises(ConfigError, match="has embedded leases only, not those of sanlock"):
+        make_hypervisor(config)
+    holder = make_holder(config)
+    assert isinstance(holder, SanlockHolder)
+    assert holder.settings == config.sanlock_settings
+    assert isinstance(make_holder(read()), EmbeddedHolder)

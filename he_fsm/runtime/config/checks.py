@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from he_fsm.document.nodes import Mapping as Tree
 from he_fsm.document.nodes import Node, is_null, refusal
+from he_fsm.errors import LockspaceError
+from he_fsm.runtime.config.lease import NAME_BYTES_MAX
 from he_fsm.runtime.config.settings import Config, NetworkMonitorConfig
+from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
 
 # What each test of the network can't do without.
 _NEEDED = {"ping": ("address",), "tcp": ("address", "port"), "file": ("path",)}
@@ -20,6 +23,9 @@ def check(config: Config, tree: Tree) -> None:
     _check_network(config.monitors.network, tree)
     _check_login(config, tree)
     _check_times(config, tree)
+    settings = config.sanlock_settings
+    if settings is not None:
+        _check_sanlock(settings, config, tree)
 
 
 def _check_network(network: NetworkMonitorConfig, tree: Tree) -> None:
@@ -61,6 +67,43 @@ def _check_times(config: Config, tree: Tree) -> None:
             f" ({policy.reading_age_max_s:g} s): readings would be too old before the next"
         )
         raise refusal(_nearest(tree, "monitors", key), message)
+
+
+def _check_sanlock(settings: SanlockSettings, config: Config, tree: Tree) -> None:
+    for key, name in (("lockspace", settings.lockspace), ("resource", settings.resource)):
+        if len(name.encode()) > NAME_BYTES_MAX:
+            message = f"expected a name of at most {NAME_BYTES_MAX} bytes"
+            raise refusal(_nearest(tree, "sanlock", key), message)
+    ids_max = settings.host_id_max
+    if ids_max is None:
+        message = (
+            "expected sectors of 512 bytes with an area of 1 MiB, or of 4096 bytes with one of"
+            f" 1, 2, 4 or 8; got {settings.sector_bytes} bytes with {config.sanlock.area} MiB"
+        )
+        raise refusal(_nearest(tree, "sanlock", "sector"), message)
+    if config.host.id > ids_max:
+        message = f"expected at most {ids_max} with sanlock's area; got {config.host.id}"
+        raise refusal(_nearest(tree, "host", "id"), message)
+    _check_areas(settings, tree)
+    try:
+        settings.daemon_io_timeout(config.policy.io_timeout_s)
+    except LockspaceError as error:
+        raise refusal(_nearest(tree, "policy", "io_timeout_s"), str(error)) from error
+
+
+def _check_areas(settings: SanlockSettings, tree: Tree) -> None:
+    area = settings.align_bytes
+    for key, offset in (
+        ("offset", settings.offset),
+        ("resource_offset", settings.resource_offset),
+    ):
+        if offset % area:
+            message = f"expected a multiple of the area, {area} bytes; got {offset}"
+            raise refusal(_nearest(tree, "sanlock", key), message)
+    is_one = settings.path == settings.resource_path
+    if is_one and settings.offset == settings.resource_offset:
+        message = "expected another place than that of the host ids' leases"
+        raise refusal(_nearest(tree, "sanlock", "resource_offset"), message)
 
 
 def _tries_s(network: NetworkMonitorConfig) -> float:

@@ -27,6 +27,7 @@ from he_fsm.runtime.config.forms import (
     UrlForm,
     VerifyForm,
 )
+from he_fsm.runtime.config.lease import SanlockConfig
 from he_fsm.runtime.config.outside import (
     PORT,
     TIME,
@@ -36,6 +37,7 @@ from he_fsm.runtime.config.outside import (
 )
 from he_fsm.runtime.config.plain import plain
 from he_fsm.runtime.config.policies import PolicyForm
+from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
 
 # Where the engine serves its health page.
 HEALTH_PAGE: Final = "/ovirt-engine/services/health"
@@ -344,7 +346,19 @@ class Config:
     )
     leases: str = attrs.field(
         default="embedded",
-        metadata=written_as("leases", Choice.of("embedded"), "embedded: file locks in `storage`"),
+        metadata=written_as(
+            "leases",
+            Choice.of("embedded", "sanlock"),
+            "embedded: file locks in `storage`, for hosts on one machine; sanlock: see there",
+        ),
+    )
+    sanlock: SanlockConfig = attrs.field(
+        default=SanlockConfig(),
+        metadata=written_as(
+            "sanlock",
+            Record(SanlockConfig, "a mapping like {path: /dev/he/leases}"),
+            "where sanlock's leases are",
+        ),
     )
     hypervisor: HypervisorConfig = attrs.field(
         default=HypervisorConfig(),
@@ -404,6 +418,15 @@ class Config:
         ),
     )
     origins: Mapping[str, str] = attrs.field(factory=dict, eq=False, repr=False)
+
+    @property
+    def sanlock_settings(self) -> Optional[SanlockSettings]:
+        """Where sanlock's leases are; None: the leases are embedded."""
+        if self.leases != "sanlock":
+            return None
+        # Not in `run_dir`, which may be removed when a daemon ends while its VM runs on.
+        vm_lock = self.state_dir / "engine.lock"
+        return self.sanlock.settings(self.storage.path, vm_lock, self.storage.deadline_s)
 
     @property
     def broker_socket(self) -> Path:

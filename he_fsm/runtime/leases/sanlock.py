@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final, Optional
+from typing import Final, Optional
 
 import attrs
 
@@ -24,19 +24,18 @@ from he_fsm.errors import (
 )
 from he_fsm.runtime.leases import sanlock_errors
 from he_fsm.runtime.leases.id_watch import IdWatch
+from he_fsm.runtime.leases.joining import Joining
 from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.leases.sanlock_daemon import DaemonStatus, Leader, SanlockDaemon, Space
-from he_fsm.runtime.leases.sanlock_module import load
+from he_fsm.runtime.leases.sanlock_module import call
 from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
 from he_fsm.runtime.leases.sanlock_view import JoinedView
+from he_fsm.runtime.leases.sanlock_watch import NO_WATCHDOG
 from he_fsm.runtime.ports import LeaseStatus
 from he_fsm.snapshot import LeaseView, OwnerState
 
 _log = logging.getLogger(__name__)
 
-# How long `join` and `leave` wait before they say that it takes its time: within the deadline that
-# storage has. sanlock takes 2 x io_timeout + 1 s to join at best.
-WAIT_S: Final = 1.0
 _POLL_S: Final = 0.02
 
 
@@ -55,17 +54,17 @@ class SanlockLeases:
         rules: Rules,
         *,
         vm_is_gone: Callable[[], bool],
-        wait_s: float = WAIT_S,
     ) -> None:
         self.settings = settings
         self.host_id = host_id
         self.rules = rules
         self._vm_is_gone = vm_is_gone
-        self._wait_s = wait_s
+        self._wait_s = settings.wait_s
         self._daemon = SanlockDaemon(settings)
         self._id_watch = IdWatch(self.rules)
-        self._joining: Optional[_Joining] = None
+        self._joining: Optional[Joining] = None
         self._is_leaving = False
+        self._has_warned = False
         self._guard = threading.RLock()
 
     def join(self) -> None:
@@ -85,6 +84,7 @@ class SanlockLeases:
             daemon = self._daemon.status()
             if self._own_space(daemon) is not None:
                 self._joining = None
+                self._warn(daemon)
                 return
             # safety: a new generation of this host id frees the lease of the old one for others at
             # once, whether its VM still runs or not.
@@ -96,8 +96,9 @@ class SanlockLeases:
                 raise OldVmError(msg)
             if self._joining is None:
                 self._wait_for_other(daemon.name)
-                self._joining = _Joining(self._add_lockspace)
+                self._joining = Joining(self._add_lockspace)
             self._finish_joining(self._joining, daemon.name)
+            self._warn(daemon)
 
     def _wait_for_other(self, own_name: str) -> None:
         """
@@ -126,7 +127,7 @@ class SanlockLeases:
                 raise JoinPendingError(msg)
             time.sleep(_POLL_S)
 
-    def _finish_joining(self, joining: _Joining, own_name: str) -> None:
+    def _finish_joining(self, joining: Joining, own_name: str) -> None:
         if not joining.is_done(self._wait_s):
             held = self._id_watch.lease
             wait_s = self.rules.renewal_s
@@ -141,14 +142,19 @@ class SanlockLeases:
         if joining.error is not None:
             raise joining.error
 
+    def _warn(self, daemon: DaemonStatus) -> None:
+        if not daemon.has_watchdog and not self._has_warned:
+            _log.warning(NO_WATCHDOG)
+            self._has_warned = True
+
     def _add_lockspace(self) -> None:
         at = self.settings
-        self._call(
-            "add_lockspace",
-            f"join {at.lockspace} as host {self.host_id}",
-            sanlock_errors.JOINING,
+        call(
+            *(at.run_dir, "add_lockspace"),
             *(at.lockspace.encode(), self.host_id, at.path, at.offset),
             iotimeout=at.daemon_io_timeout(self.rules.io_timeout_s),
+            what=f"join {at.lockspace} as host {self.host_id}",
+            meanings=sanlock_errors.JOINING,
         )
 
     def leave(self) -> None:
@@ -163,13 +169,13 @@ class SanlockLeases:
             if self._own_space(self._daemon.status()) is None:
                 return
             at = self.settings
-            self._call(
-                "rem_lockspace",
-                f"host {self.host_id} leaves {at.lockspace}",
-                sanlock_errors.LEAVING,
+            call(
+                *(at.run_dir, "rem_lockspace"),
                 *(at.lockspace.encode(), self.host_id, at.path, at.offset),
                 wait=False,
                 unused=True,
+                what=f"host {self.host_id} leaves {at.lockspace}",
+                meanings=sanlock_errors.LEAVING,
             )
             # The daemon shows it as held until it gets round to it, and gives it back by itself.
             self._is_leaving = True
@@ -264,32 +270,3 @@ class SanlockLeases:
                 raise OtherIdError(msg)
             return space
         return None
-
-    def _call(self, verb: str, what: str, meanings: Any, *words: object, **options: object) -> None:
-        module = load(self.settings.run_dir)
-        try:
-            getattr(module, verb)(*words, **options)
-        except module.SanlockException as error:
-            raise sanlock_errors.refusal(what, error.errno, meanings, str(error)) from error
-
-
-class _Joining:
-    """sanlock's own joining, in a thread: it can't be given up, and takes its time."""
-
-    def __init__(self, join: Callable[[], None]) -> None:
-        self.error: Optional[LockspaceError] = None
-        self._is_done = threading.Event()
-        self._join = join
-        threading.Thread(target=self._run, name="joining", daemon=True).start()
-
-    def is_done(self, within_s: float) -> bool:
-        """Wait for its end, so many seconds at most; `error` says how it ended."""
-        return self._is_done.wait(within_s)
-
-    def _run(self) -> None:
-        try:
-            self._join()
-        except LockspaceError as error:
-            self.error = error
-        finally:
-            self._is_done.set()

@@ -24,8 +24,6 @@ from he_fsm.runtime.leases import sanlock_errors
 from he_fsm.runtime.leases.sanlock_errors import CONNECTING, READING, refusal
 from he_fsm.runtime.leases.sanlock_settings import RUN_DIR_VARIABLE, SanlockSettings
 
-# A daemon that runs answers in milliseconds; a busy machine may take longer to start a command.
-ANSWER_S: Final = 1.0
 SOCKET: Final = "sanlock.sock"
 # Not on everybody's PATH.
 _FOLDERS: Final = "/usr/sbin:/usr/bin:/sbin"
@@ -97,9 +95,9 @@ class SanlockDaemon:
     """
     The daemon that `settings` name, and the leases that it looks after.
 
-    All methods end within `ANSWER_S` seconds, save where the storage hangs in the kernel. They
-    raise `LockspaceError`s: `SanlockDownError`, `SanlockSilentError`, `SanlockMissingError`, and
-    those of `sanlock_errors`.
+    All methods end within `settings.wait_s` seconds, save where the storage hangs in the kernel.
+    They raise `LockspaceError`s: `SanlockDownError`, `SanlockSilentError`, `SanlockMissingError`,
+    and those of `sanlock_errors`.
     """
 
     def __init__(self, settings: SanlockSettings) -> None:
@@ -143,7 +141,7 @@ class SanlockDaemon:
     def check_running(self) -> None:
         """Raise the error that says why the daemon can't be talked to, if it can't."""
         with socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(ANSWER_S)
+            probe.settimeout(self._settings.wait_s)
             try:
                 probe.connect(str(Path(self._settings.run_dir) / SOCKET))
             except TimeoutError as error:
@@ -171,6 +169,9 @@ class SanlockDaemon:
             number = number if number <= sanlock_errors.FIRST else -number
             raise refusal(what, number, READING, os.strerror(abs(number)))
         fields = dict(_pair(line, " ") for line in text.splitlines()[1:])
+        # sanlock itself goes by what is there, whatever it is told.
+        if fields["sector_size"] != str(self._settings.sector_bytes):
+            raise refusal(what, sanlock_errors.OTHER_SECTORS, READING)
         return Leader(
             owner=int(fields["owner_id"]),
             generation=int(fields["owner_generation"]),
@@ -196,7 +197,7 @@ class SanlockDaemon:
                 [program, *words],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=ANSWER_S,
+                timeout=self._settings.wait_s,
                 check=False,
                 text=True,
                 errors="replace",

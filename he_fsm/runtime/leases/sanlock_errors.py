@@ -26,6 +26,7 @@ from he_fsm.errors import (
     OtherIdError,
     SanlockDeniedError,
     SanlockDownError,
+    WatchdogMissingError,
 )
 
 Meaning = tuple[type[LockspaceError], str]
@@ -34,8 +35,10 @@ Meaning = tuple[type[LockspaceError], str]
 FIRST: Final = -201
 AIO_TIMEOUT: Final = -202
 LEASE_NOT_THERE: Final = -223
+OTHER_SECTORS: Final = -225
 HELD_BY_LIVING: Final = -243
 HOST_ID_BUSY: Final = -262
+NO_WATCHDOG: Final = -203
 
 _FAILED: Final = "the storage can't be read or written"
 _SLOW: Final = "the storage did not answer sanlock in time"
@@ -49,6 +52,7 @@ _DENIED: Final = "this user may not use sanlock; it has to be in the group of sa
 # Whatever was asked.
 EVERYWHERE: Final[Mapping[int, Meaning]] = {
     AIO_TIMEOUT: (LeaseStorageError, _SLOW),
+    NO_WATCHDOG: (WatchdogMissingError, "sanlock finds no watchdog; start the service wdmd"),
     -210: (LeaseStorageError, _FAILED),
     -211: (LeaseStorageError, _FAILED),
     -212: (LeaseHeldError, _LOST_RACE),
@@ -59,7 +63,7 @@ EVERYWHERE: Final[Mapping[int, Meaning]] = {
     -222: (LeaseDamagedError, _DAMAGED),
     LEASE_NOT_THERE: (LeaseMissingError, "there is no lease at that place; it was never set up"),
     -224: (LeaseForeignError, "the lease was set up by a version of sanlock that is not this one"),
-    -225: (LeaseForeignError, "the lease was set up for sectors of another size"),
+    OTHER_SECTORS: (LeaseForeignError, "the lease was set up for sectors of another size"),
     -226: (LeaseForeignError, _OTHER),
     -227: (LeaseForeignError, _OTHER),
     -228: (LeaseForeignError, _OTHER),
@@ -89,6 +93,10 @@ JOINING: Final[Mapping[int, Meaning]] = {
     errno.EINVAL: (
         OtherIdError,
         "the daemon has it under another host id, name or place already, or there is no such id",
+    ),
+    errno.EEXIST: (
+        JoinPendingError,
+        "the daemon has taken it meanwhile, or has lost it and still ends who held leases by it",
     ),
     errno.EINPROGRESS: (JoinPendingError, "the host id is being taken; that takes its time"),
     errno.EAGAIN: (JoinPendingError, "the host id is just being given back; it is tried again"),

@@ -25,7 +25,7 @@ from he_fsm.errors import LeaseHeldError, LockspaceError, NotJoinedError
 from he_fsm.runtime.leases import sanlock_errors
 from he_fsm.runtime.leases.report import EXIT_HELD, LEASE_FD_VARIABLE, report, report_error
 from he_fsm.runtime.leases.sanlock_daemon import SanlockDaemon
-from he_fsm.runtime.leases.sanlock_module import load
+from he_fsm.runtime.leases.sanlock_module import call, register
 from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
 from he_fsm.runtime.leases.vm_lock import VmLock
 
@@ -90,35 +90,27 @@ def _take(settings: SanlockSettings, host_id: int) -> int:
     lock = VmLock(Path(settings.vm_lock)).take()
     if lock is None:
         raise _HeldHereError
-    module = load(settings.run_dir)
+    descriptor = register(settings.run_dir)
     try:
-        descriptor: int = module.register()
-    except module.SanlockException as error:
-        what = f"register with sanlock in {settings.run_dir}"
-        meanings = sanlock_errors.CONNECTING
-        raise sanlock_errors.refusal(what, error.errno, meanings, str(error)) from error
-    names = settings.lockspace.encode(), settings.resource.encode()
-    try:
-        module.acquire(*names, settings.disks, slkfd=descriptor)
-    except module.SanlockException as error:
+        call(
+            *(settings.run_dir, "acquire"),
+            *(settings.lockspace.encode(), settings.resource.encode(), settings.disks),
+            slkfd=descriptor,
+            what=f"take the lease {settings.resource} of {settings.lockspace}",
+            meanings=sanlock_errors.ACQUIRING,
+        )
+    except NotJoinedError as error:
+        msg = f"host {host_id} has not joined the lockspace {settings.lockspace}, or has lost it"
+        raise NotJoinedError(msg, error.errno) from error
+    except LeaseHeldError as error:
         if error.errno == errno.EEXIST:
             raise _HeldHereError from error
-        raise _refused(settings, host_id, error) from error
+        raise
     # safety: the lease ends with the last copy of the one, and no other VM is started, nor this
     # host's id taken anew, while there is a copy of the other.
     for inherited in (descriptor, lock):
         os.set_inheritable(inherited, True)
     return descriptor
-
-
-def _refused(settings: SanlockSettings, host_id: int, error: OSError) -> LockspaceError:
-    what = f"take the lease {settings.resource} of {settings.lockspace}"
-    number = error.errno or 0
-    refused = sanlock_errors.refusal(what, number, sanlock_errors.ACQUIRING, str(error))
-    if isinstance(refused, NotJoinedError):
-        msg = f"host {host_id} has not joined the lockspace {settings.lockspace}, or has lost it"
-        return NotJoinedError(msg, number)
-    return refused
 
 
 def _owner(settings: SanlockSettings) -> Optional[int]:

@@ -10,10 +10,12 @@ import importlib
 import os
 import sys
 import sysconfig
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, Final, Optional
 
 from he_fsm.errors import LockspaceError, SanlockMissingError
+from he_fsm.runtime.leases.sanlock_errors import CONNECTING, Meaning, refusal
 from he_fsm.runtime.leases.sanlock_settings import RUN_DIR_VARIABLE
 
 _NAME: Final = "sanlock"
@@ -44,6 +46,40 @@ def load(run_dir: str) -> Any:
     os.environ[RUN_DIR_VARIABLE] = run_dir
     _run_dir = run_dir
     return module
+
+
+def call(
+    run_dir: str,
+    verb: str,
+    *words: object,
+    what: str,
+    meanings: Mapping[int, Meaning] = CONNECTING,
+    **options: object,
+) -> Any:
+    """
+    Call a function of the module; give what it gives.
+
+    Raises:
+        LockspaceError: it refused; *meanings* says which one, and *what* what was wanted.
+    """
+    module = load(run_dir)
+    try:
+        return getattr(module, verb)(*words, **options)
+    except module.SanlockException as error:
+        raise refusal(what, error.errno, meanings, str(error)) from error
+
+
+def register(run_dir: str) -> int:
+    """
+    Connect this process to the daemon; give the descriptor, which is not inheritable.
+
+    Raises:
+        LockspaceError: the daemon can't be talked to.
+    """
+    descriptor: int = call(run_dir, "register", what=f"register with sanlock in {run_dir}")
+    # The module gives one that every child would have, and with it the leases.
+    os.set_inheritable(descriptor, False)
+    return descriptor
 
 
 def _imported() -> ModuleType:

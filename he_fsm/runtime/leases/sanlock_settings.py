@@ -35,7 +35,8 @@ class SanlockSettings:
     `resource_offset` of `resource_path`; both are files or block devices. `run_dir` is the folder
     of the daemon's socket. `vm_lock` is a file of this host's own that the engine VM's process
     holds locked, see `VmLock`. `clock_rate` is how many seconds the daemon's clock counts in one
-    of ours: 1, save in rehearsals.
+    of ours: 1, save in rehearsals. `wait_s`: a call that takes longer says that it does, and an
+    answer of the daemon's that does is not waited for.
     """
 
     lockspace: str
@@ -49,6 +50,7 @@ class SanlockSettings:
     align_bytes: int = MIB
     run_dir: str = RUN_DIR
     clock_rate: float = 1.0
+    wait_s: float = 1.0
 
     @property
     def disks(self) -> list[tuple[str, int]]:

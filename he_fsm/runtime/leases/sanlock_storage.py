@@ -12,7 +12,7 @@ from he_fsm.errors import LeaseMissingError, LockspaceError
 from he_fsm.runtime.leases import sanlock_errors
 from he_fsm.runtime.leases.records import FILE_MODE, lease_error
 from he_fsm.runtime.leases.sanlock_daemon import SOCKET, SanlockDaemon
-from he_fsm.runtime.leases.sanlock_module import load
+from he_fsm.runtime.leases.sanlock_module import call
 from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
 
 
@@ -87,10 +87,11 @@ def _is_missing(read: Callable[[], object]) -> bool:
 
 
 def _write(settings: SanlockSettings, verb: str, *words: object, **options: Any) -> None:
-    module = load(settings.run_dir)
-    try:
-        getattr(module, verb)(*words, **options)
-    except module.SanlockException as error:
-        what = f"set up {settings.path}"
-        meanings = sanlock_errors.READING
-        raise sanlock_errors.refusal(what, error.errno, meanings, str(error)) from error
+    call(
+        settings.run_dir,
+        verb,
+        *words,
+        what=f"set up the leases in {settings.path}",
+        meanings=sanlock_errors.READING,
+        **options,
+    )

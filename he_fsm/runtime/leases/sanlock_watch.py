@@ -12,12 +12,17 @@ import os
 import select
 import threading
 from collections.abc import Callable
-from typing import Optional
+from typing import Final, Optional
 
-from he_fsm.runtime.leases import sanlock_errors
+from he_fsm.errors import LockspaceError
 from he_fsm.runtime.leases.sanlock_daemon import SanlockDaemon
-from he_fsm.runtime.leases.sanlock_module import load
+from he_fsm.runtime.leases.sanlock_module import call, register
 from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
+
+NO_WATCHDOG: Final = (
+    "no watchdog stands behind sanlock (it runs with -w 0): a VM outlives a sanlock daemon that"
+    " hangs or is killed, and a second one may be started; start sanlock with -w 1, and wdmd"
+)
 
 
 class DaemonWatch:
@@ -32,7 +37,7 @@ class DaemonWatch:
     """
 
     def __init__(self, settings: SanlockSettings, on_gone: Callable[[], object]) -> None:
-        self._descriptor = _register(settings)
+        self._descriptor = register(settings.run_dir)
         self._on_gone = on_gone
         self._gone = threading.Event()
         self._ending, self._end = os.pipe()
@@ -71,15 +76,13 @@ def holds_lease(settings: SanlockSettings, pid: int) -> bool:
     Raises:
         LockspaceError: the daemon can't be talked to, see `sanlock_errors`.
     """
-    module = load(settings.run_dir)
+    what = f"ask sanlock for the leases of process {pid}"
     try:
-        held = module.inquire(pid=pid)
-    except module.SanlockException as error:
+        held = call(settings.run_dir, "inquire", pid=pid, what=what)
+    except LockspaceError as error:
         if error.errno == errno.ESRCH:
             return False
-        what = f"ask sanlock for the leases of process {pid}"
-        meanings = sanlock_errors.CONNECTING
-        raise sanlock_errors.refusal(what, error.errno, meanings, str(error)) from error
+        raise
     wanted = settings.lockspace.encode(), settings.resource.encode()
     return wanted in [(lease["lockspace"], lease["resource"]) for lease in held]
 
@@ -91,22 +94,4 @@ def watchdog_warning(settings: SanlockSettings) -> Optional[str]:
     Raises:
         LockspaceError: the daemon can't be asked.
     """
-    if SanlockDaemon(settings).status().has_watchdog:
-        return None
-    return (
-        "no watchdog stands behind sanlock (it runs with -w 0): a VM outlives a sanlock daemon that"
-        " hangs or is killed, and a second one may be started; start sanlock with -w 1, and wdmd"
-    )
-
-
-def _register(settings: SanlockSettings) -> int:
-    module = load(settings.run_dir)
-    try:
-        descriptor: int = module.register()
-    except module.SanlockException as error:
-        what = f"register with sanlock in {settings.run_dir}"
-        meanings = sanlock_errors.CONNECTING
-        raise sanlock_errors.refusal(what, error.errno, meanings, str(error)) from error
-    # A VM that inherited it would keep a connection that is not its own.
-    os.set_inheritable(descriptor, False)
-    return descriptor
+    return None if SanlockDaemon(settings).status().has_watchdog else NO_WATCHDOG
