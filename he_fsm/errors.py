@@ -129,6 +129,10 @@ class LeaseHeldError(LockspaceError):
     """Another process, here or on another host, holds the engine's lease or has just won it."""
 
 
+class LeaseLostError(LockspaceError):
+    """The process does not have the engine's lease, or sanlock does not know it."""
+
+
 class LeaseMissingError(LockspaceError):
     """Where the leases should be there are none: the path is wrong, or it was never set up."""
 

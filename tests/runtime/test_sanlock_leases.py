@@ -138,6 +138,24 @@ def test_a_worker_that_is_replaced_finds_its_id_held_even_beside_a_vm(
     other.client.write_slot(1, BLOCK)
 
 
+def test_a_worker_that_is_killed_has_lost_nothing(lab: SanlockLab, vms: list[Vm]) -> None:
+    host = joined(lab, 1)
+    start(lab, vms, 1)
+    assert host.client._worker is not None
+    host.client._worker.kill()
+    with pytest.raises(StorageError, match="the storage worker has ended"):
+        until(lambda: host.client.status() is None)
+
+    def is_joined() -> bool:
+        try:
+            return host.client.status().view.joined
+        except StorageError:
+            return False
+
+    until(is_joined)
+    host.client.write_slot(1, BLOCK)
+
+
 # The daemon.
 
 

@@ -8,8 +8,8 @@ from typing import Optional
 from he_fsm.errors import LockspaceError
 from he_fsm.runtime.hypervisors.engine_options import VmOptions
 from he_fsm.runtime.leases.engine_lease import EngineLease, Held
+from he_fsm.runtime.leases.hold import LEASE_FD_VARIABLE
 from he_fsm.runtime.leases.keeper import LeaseKeeper
-from he_fsm.runtime.leases.report import LEASE_FD_VARIABLE
 
 # How long a migration's target may take to pick the lease up, and until when it is kept for the
 # source to take back (seconds). After that anybody may have it: the source may be dead.

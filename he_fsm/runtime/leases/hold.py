@@ -9,18 +9,22 @@ descriptor in the environment (`LEASE_FD_VARIABLE`); whoever inherits that holds
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
+from typing import Final, Optional
 
 import attrs
 
 from he_fsm.errors import LockspaceError
 from he_fsm.runtime.leases.engine_lease import EngineLease, Held
-from he_fsm.runtime.leases.report import EXIT_HELD, LEASE_FD_VARIABLE, report, report_error
+
+LEASE_FD_VARIABLE: Final = "HE_FSM_LEASE_FD"
+EXIT_HELD: Final = 3
+EXIT_ERROR: Final = 4
 
 
 @attrs.frozen(kw_only=True)
@@ -85,6 +89,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--report-fd", required=True, type=int, help="where to say how it went")
     parser.add_argument("command", nargs="+", help="what to become")
     return parser
+
+
+def report_error(descriptor: int, detail: str) -> int:
+    """Say that the lease could not be asked for; give the exit status."""
+    report(descriptor, lease="error", detail=detail)
+    return EXIT_ERROR
+
+
+def report(descriptor: int, **answer: object) -> None:
+    """Say how it went; whoever asked may be gone, which changes nothing."""
+    try:
+        os.write(descriptor, json.dumps(answer).encode() + b"\n")
+    except OSError as error:
+        print(f"nobody reads the report {answer}: {error.strerror}", file=sys.stderr)  # noqa: T201
 
 
 if __name__ == "__main__":

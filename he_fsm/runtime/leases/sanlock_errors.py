@@ -19,6 +19,7 @@ from he_fsm.errors import (
     LeaseDamagedError,
     LeaseForeignError,
     LeaseHeldError,
+    LeaseLostError,
     LeaseMissingError,
     LeaseStorageError,
     LockspaceError,
@@ -114,6 +115,16 @@ ACQUIRING: Final[Mapping[int, Meaning]] = {
     errno.EAGAIN: (LeaseHeldError, _LOST_RACE),
     errno.EBUSY: (LeaseHeldError, _LOST_RACE),
 }
+_NOT_HELD: Final[Meaning] = (LeaseLostError, "the process does not have the lease")
+_NOT_REGISTERED: Final[Meaning] = (LeaseLostError, "sanlock does not know the process")
+RELEASING: Final[Mapping[int, Meaning]] = {
+    **CONNECTING,
+    -250: _NOT_HELD,
+    -251: _NOT_HELD,
+    errno.EPERM: _NOT_HELD,
+    errno.ESRCH: _NOT_REGISTERED,
+}
+PICKING_UP: Final[Mapping[int, Meaning]] = {**ACQUIRING, errno.ESRCH: _NOT_REGISTERED}
 READING: Final[Mapping[int, Meaning]] = {
     **EVERYWHERE,
     errno.ENOENT: _NO_PATH,

@@ -23,30 +23,105 @@ import attrs
 
 from he_fsm.errors import LeaseHeldError, LockspaceError, NotJoinedError
 from he_fsm.runtime.leases import sanlock_errors
-from he_fsm.runtime.leases.report import EXIT_HELD, LEASE_FD_VARIABLE, report, report_error
+from he_fsm.runtime.leases.hold import EXIT_HELD, LEASE_FD_VARIABLE, report, report_error
 from he_fsm.runtime.leases.sanlock_daemon import SanlockDaemon
 from he_fsm.runtime.leases.sanlock_module import call, register
 from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
+from he_fsm.runtime.leases.sanlock_watch import holds_lease
 from he_fsm.runtime.leases.vm_lock import VmLock
 
 
 @attrs.frozen(kw_only=True)
 class SanlockHolder:
-    """Has a command take the engine's lease from sanlock; implements `ports.LeaseHolder`."""
+    """
+    Has a command take the engine's lease from sanlock; implements `ports.LeaseHolder`.
+
+    The process that it becomes is registered with sanlock, so its lease can also be put down and
+    picked up from outside, by its pid, for a live migration. Those calls make the process that
+    calls them one that has this daemon for ever.
+    """
 
     settings: SanlockSettings
     host_id: int
 
     def wrap(self, command: Sequence[str], report_fd: int) -> tuple[str, ...]:
         """Give the command that takes the lease and then becomes *command*."""
+        return self._wrapped((), command, report_fd)
+
+    def wrap_awaiting(self, command: Sequence[str], report_fd: int) -> tuple[str, ...]:
+        """
+        Give the command that only registers with sanlock, and then becomes *command*.
+
+        For a migration's receiving side, which executes nothing before `pick_up`. It writes
+        {"lease": "awaited"} to *report_fd*, or an error.
+        """
+        return self._wrapped(("--await",), command, report_fd)
+
+    def put_down(self, pid: int, target: int) -> None:  # noqa: ARG002 - sanlock has no heir
+        """
+        Let the process's lease go; its VM is paused, and stays so.
+
+        sanlock gives it to whoever asks first, not to the *target* alone.
+
+        Raises:
+            LeaseLostError: the process does not have it.
+            LockspaceError: nobody knows whether it is still held.
+        """
+        call(
+            *(self.settings.run_dir, "release"),
+            *self._lease,
+            pid=pid,
+            what=f"put the lease of process {pid} down",
+            meanings=sanlock_errors.RELEASING,
+        )
+
+    def pick_up(self, pid: int) -> None:
+        """
+        Take the lease for the process; nothing happens where it has it already.
+
+        Waits where the owner has failed and is not dead yet, as `wrap` does.
+
+        Raises:
+            LeaseHeldError: another has it; this process's VM must not execute.
+            LockspaceError: it can't be had.
+        """
+        try:
+            call(
+                *(self.settings.run_dir, "acquire"),
+                *self._lease,
+                pid=pid,
+                what=f"take the lease for process {pid}",
+                meanings=sanlock_errors.PICKING_UP,
+            )
+        except LeaseHeldError as error:
+            if error.errno != errno.EEXIST or not self.holds(pid):
+                raise
+
+    def holds(self, pid: int) -> bool:
+        """Whether the process has the lease now, from the daemon that runs now."""
+        return holds_lease(self.settings, pid)
+
+    @property
+    def _lease(self) -> tuple[bytes, bytes, list[tuple[str, int]]]:
+        return lease_of(self.settings)
+
+    def _wrapped(
+        self, options: Sequence[str], command: Sequence[str], report_fd: int
+    ) -> tuple[str, ...]:
         return (
             *(sys.executable, "-m", "he_fsm.runtime.leases.sanlock_hold"),
             *("--settings", self.settings.to_text()),
             *("--host-id", str(self.host_id)),
             *("--report-fd", str(report_fd)),
+            *options,
             "--",
             *command,
         )
+
+
+def lease_of(settings: SanlockSettings) -> tuple[bytes, bytes, list[tuple[str, int]]]:
+    """Give the engine's lease as the module's verbs want it."""
+    return settings.lockspace.encode(), settings.resource.encode(), settings.disks
 
 
 class _HeldHereError(Exception):
@@ -63,7 +138,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     if program is None:
         return report_error(options.report_fd, f"there is no command {options.command[0]}")
     try:
-        descriptor = _take(settings, options.host_id)
+        descriptor = _registered(settings)
+        if not options.is_awaiting:
+            _take(settings, options.host_id, descriptor)
     except _HeldHereError:
         report(options.report_fd, lease="held", owner=options.host_id, free_in=None)
         return EXIT_HELD
@@ -72,7 +149,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         return EXIT_HELD
     except LockspaceError as error:
         return report_error(options.report_fd, str(error))
-    report(options.report_fd, lease="taken")
+    report(options.report_fd, lease="awaited" if options.is_awaiting else "taken")
     environment = {**os.environ, LEASE_FD_VARIABLE: str(descriptor)}
     try:
         os.execve(program, options.command, environment)  # noqa: S606 - no shell is wanted
@@ -80,21 +157,36 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         return report_error(options.report_fd, f"{program} can't be run: {error.strerror}")
 
 
-def _take(settings: SanlockSettings, host_id: int) -> int:
+def _registered(settings: SanlockSettings) -> int:
     """
-    Give the descriptor by which this process, and what it becomes, holds the lease.
+    Give the descriptor by which this process, and what it becomes, can hold the lease.
 
     Raises:
-        LeaseHeldError: another host has it, or won it while this one waited.
+        _HeldHereError: a VM is here already.
+        LockspaceError: sanlock does not run.
     """
     lock = VmLock(Path(settings.vm_lock)).take()
     if lock is None:
         raise _HeldHereError
     descriptor = register(settings.run_dir)
+    # safety: the lease ends with the last copy of the one, and no other VM is started, nor this
+    # host's id taken anew, while there is a copy of the other.
+    for inherited in (descriptor, lock):
+        os.set_inheritable(inherited, True)
+    return descriptor
+
+
+def _take(settings: SanlockSettings, host_id: int, descriptor: int) -> None:
+    """
+    Take the lease for this process.
+
+    Raises:
+        LeaseHeldError: another host has it, or won it while this one waited.
+    """
     try:
         call(
             *(settings.run_dir, "acquire"),
-            *(settings.lockspace.encode(), settings.resource.encode(), settings.disks),
+            *lease_of(settings),
             slkfd=descriptor,
             what=f"take the lease {settings.resource} of {settings.lockspace}",
             meanings=sanlock_errors.ACQUIRING,
@@ -106,11 +198,6 @@ def _take(settings: SanlockSettings, host_id: int) -> int:
         if error.errno == errno.EEXIST:
             raise _HeldHereError from error
         raise
-    # safety: the lease ends with the last copy of the one, and no other VM is started, nor this
-    # host's id taken anew, while there is a copy of the other.
-    for inherited in (descriptor, lock):
-        os.set_inheritable(inherited, True)
-    return descriptor
 
 
 def _owner(settings: SanlockSettings) -> Optional[int]:
@@ -129,6 +216,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host-id", required=True, type=int, help="this host's id")
     parser.add_argument("--report-fd", required=True, type=int, help="where to say how it went")
+    parser.add_argument(
+        "--await", dest="is_awaiting", action="store_true", help="register, and take nothing"
+    )
     parser.add_argument("command", nargs="+", help="what to become")
     return parser
 

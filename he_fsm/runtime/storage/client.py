@@ -191,7 +191,8 @@ class StorageClient:
     def _give_up(self, why: str) -> str:
         """End the worker; each time it takes longer until another is started."""
         self._discard_worker()
-        self._must_rejoin = self._has_joined
+        # A sanlock daemon keeps the id by itself.
+        self._must_rejoin = self._has_joined and self._settings.sanlock is None
         if not self._is_closed:
             _log.warning("%s; the storage worker is started anew", why)
         self._not_before = time.monotonic() + self._backoff_s
