@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -113,3 +114,25 @@ def test_the_daemon_counts_whole_seconds(io_timeout_s: float) -> None:
     with pytest.raises(LockspaceError, match="whole number of seconds"):
         SETTINGS.daemon_io_timeout(io_timeout_s)
     assert SETTINGS.daemon_io_timeout(10.0) == 10
+
+
+def test_the_page_names_every_class_with_its_numbers() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sanlock.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+Error)` \| ([^|]*)\|", page, re.MULTILINE))
+    numbers: dict[str, set[int]] = {}
+    for table in ALL:
+        for number, (kind, _) in getattr(sanlock_errors, table).items():
+            numbers.setdefault(kind.__name__, set()).add(number)
+    for name, found in numbers.items():
+        written = re.sub(r"-243 to -245", "-243, -244, -245", rows[name])
+        written = re.sub(r"-224 to -228", "-224, -225, -226, -227, -228", written)
+        assert {int(word) for word in re.findall(r"-?\d+", written)} >= found - {
+            # What any call may meet, whatever it is about.
+            errno.EAGAIN,
+            errno.EBUSY,
+            errno.EPIPE,
+            errno.ENOENT,
+        }, name
+    assert set(rows) >= set(numbers)
+    for name in rows:
+        assert issubclass(getattr(errors, name), LockspaceError)
