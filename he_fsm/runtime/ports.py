@@ -32,7 +32,11 @@ class Leases(Protocol):
     """
 
     def join(self) -> None:
-        """Take this host's id; joining twice is joining once."""
+        """
+        Take this host's id; joining twice is joining once.
+
+        `JoinPendingError`: that takes longer than a call may; ask again.
+        """
 
     def leave(self) -> None:
         """Give this host's id back; nothing happens where it is not held."""
@@ -51,7 +55,8 @@ class LeaseHolder(Protocol):
         It writes one JSON line to the descriptor *report_fd*: {"lease": "taken"} just before it
         becomes *command*, or {"lease": "held", "owner": id, "free_in": seconds or null} and exits
         with status 3, or {"lease": "error", "detail": text} and exits with status 4. There is no
-        way to start the VM without it.
+        way to start the VM without it. It may also say nothing and wait for an owner that is dying
+        (sanlock does); whoever does not want to wait any more kills it.
         """
 
 

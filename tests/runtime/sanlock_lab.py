@@ -8,7 +8,9 @@ waits are not, so the I/O timeout must not be below 2 s of the daemon's.
 from __future__ import annotations
 
 import glob
+import grp
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -70,7 +72,9 @@ class Daemon:
         run_dir.mkdir(parents=True, exist_ok=True)
         words = [PROGRAM, "daemon", "-D", "-w", str(int(watchdog)), "-h", "0", "-l", "0"]
         if os.geteuid() != 0:
-            words += ["-U", str(os.getuid()), "-G", str(os.getgid())]
+            # By their names: the daemon would take a number for the name of nobody, and root.
+            user, group = pwd.getpwuid(os.getuid()), grp.getgrgid(os.getgid())
+            words += ["-U", user.pw_name, "-G", group.gr_name]
         environment = {
             **os.environ,
             "SANLOCK_PRIVILEGED": "0",

@@ -1,9 +1,9 @@
 """
 The one process of a host that touches shared storage: `python -m he_fsm.runtime.storage.worker`.
 
-It serves a `StorageClient` on stdin and stdout (see `protocol`), one request after the other, and
-renews the host id by itself in between. Storage that hangs hangs this process alone; the client
-kills it. It ends, and lets the host id go, when its stdin is closed.
+It serves a `StorageClient` on stdin and stdout (see `protocol`), one request after the other.
+Storage that hangs hangs this process alone; the client kills it. It ends when its stdin is closed.
+An embedded host id is renewed here in between, and let go at the end; a sanlock daemon does both.
 """
 
 from __future__ import annotations
