@@ -332,6 +332,22 @@ def test_joining_that_takes_its_time_says_so_and_goes_on(lab: SanlockLab) -> Non
         client.close()
 
 
+def test_a_joining_that_is_given_up_takes_nothing(lab: SanlockLab) -> None:
+    host = lab.add(1, "host1")
+    impatient = attrs.evolve(host.settings, wait_s=0.1)
+    client = StorageClient(lab.storage(impatient, 1), 20.0)
+    try:
+        with pytest.raises(JoinPendingError):
+            client.join()
+        client.leave()
+        until(lambda: not lab.daemon_of(1).status().spaces)
+        assert not client.status().view.joined
+        until(lambda: joins(client))
+        assert client.status().view.joined
+    finally:
+        client.close()
+
+
 def test_an_io_timeout_that_sanlock_can_not_count_is_refused(lab: SanlockLab) -> None:
     host = lab.add(1, "host1")
     storage = attrs.evolve(lab.storage(host.settings, 1), io_timeout_s=0.25)

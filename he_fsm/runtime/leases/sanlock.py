@@ -19,6 +19,7 @@ from he_fsm.errors import (
     HostIdBusyError,
     JoinPendingError,
     LockspaceError,
+    NotJoinedError,
     OldVmError,
     OtherIdError,
 )
@@ -138,9 +139,9 @@ class SanlockLeases:
             msg = f"host id {self.host_id} is being taken, which takes {wait_s:g} s{why}"
             raise JoinPendingError(msg)
         self._joining = None
-        self._is_leaving = False
         if joining.error is not None:
             raise joining.error
+        self._is_leaving = False
 
     def _warn(self, daemon: DaemonStatus) -> None:
         if not daemon.has_watchdog and not self._has_warned:
@@ -159,29 +160,37 @@ class SanlockLeases:
 
     def leave(self) -> None:
         """
-        Give this host's id back; nothing happens where it is not held.
+        Give this host's id back, or give its joining up; nothing happens where it is not held.
 
         Raises:
             EngineHereError: the engine runs here (errno EBUSY); the id is still held.
             LockspaceError: sanlock does not run or refuses.
         """
         with self._guard:
-            if self._own_space(self._daemon.status()) is None:
+            if self._space(self._daemon.status()) is None:
                 return
-            at = self.settings
-            call(
-                *(at.run_dir, "rem_lockspace"),
-                *(at.lockspace.encode(), self.host_id, at.path, at.offset),
-                wait=False,
-                unused=True,
-                what=f"host {self.host_id} leaves {at.lockspace}",
-                meanings=sanlock_errors.LEAVING,
-            )
+            try:
+                self._remove_lockspace()
+            except NotJoinedError:
+                return
+            # What it was told before comes to nothing.
+            self._joining = None
             # The daemon shows it as held until it gets round to it, and gives it back by itself.
             self._is_leaving = True
             ends_at = time.monotonic() + self._wait_s
             while self._space(self._daemon.status()) is not None and time.monotonic() < ends_at:
                 time.sleep(_POLL_S)
+
+    def _remove_lockspace(self) -> None:
+        at = self.settings
+        call(
+            *(at.run_dir, "rem_lockspace"),
+            *(at.lockspace.encode(), self.host_id, at.path, at.offset),
+            wait=False,
+            unused=True,
+            what=f"host {self.host_id} leaves {at.lockspace}",
+            meanings=sanlock_errors.LEAVING,
+        )
 
     def close(self) -> None:
         """Let go; the daemon keeps the id and renews it."""

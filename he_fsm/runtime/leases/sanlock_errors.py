@@ -90,6 +90,7 @@ _NO_PATH: Final[Meaning] = (LeaseMissingError, "there is no such file or device"
 CONNECTING: Final[Mapping[int, Meaning]] = {**EVERYWHERE, errno.ENOENT: (SanlockDownError, _DOWN)}
 JOINING: Final[Mapping[int, Meaning]] = {
     **CONNECTING,
+    FIRST: (JoinPendingError, "the joining was given up; it is tried again"),
     errno.ENODEV: _NO_PATH,
     errno.EINVAL: (
         OtherIdError,
@@ -105,6 +106,8 @@ JOINING: Final[Mapping[int, Meaning]] = {
 LEAVING: Final[Mapping[int, Meaning]] = {
     **CONNECTING,
     errno.EBUSY: (EngineHereError, "the engine runs here"),
+    # It was asked before whether the daemon runs.
+    errno.ENOENT: (NotJoinedError, "this host has not joined, or is leaving already"),
 }
 ACQUIRING: Final[Mapping[int, Meaning]] = {
     **EVERYWHERE,
