@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Optional
+import time
+from collections.abc import Callable
+from typing import Final, Optional
 
+from he_fsm.errors import HostIdBusyError, JoinPendingError
 from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.leases.sanlock_daemon import Leader
+from he_fsm.runtime.leases.sanlock_errors import HOST_ID_BUSY
+
+_POLL_S: Final = 0.1
 
 
 class IdWatch:
@@ -58,3 +64,36 @@ class IdWatch:
     @property
     def _is_free(self) -> bool:
         return self.lease is None or self.lease.timestamp == 0
+
+
+def wait_for_other(
+    watch: IdWatch, look: Callable[[], Leader], own_name: str, host_id: int, wait_s: float
+) -> None:
+    """
+    Wait until no host of another name lives on an id, so many seconds at most.
+
+    sanlock itself would watch that host for 8 x io_timeout + watchdog before it says so. *look*
+    reads the lease, and lets the *watch* see it.
+
+    Raises:
+        HostIdBusyError: a host of another name lives on it.
+        JoinPendingError: whether it does is not known yet.
+    """
+    ends_at = time.monotonic() + wait_s
+    while True:
+        lease = look()
+        if not watch.is_of_another(own_name) or watch.is_silent(time.monotonic()):
+            return
+        if watch.has_grown:
+            msg = (
+                f"host id {host_id} is held by {lease.name}, which lives; give one of the two"
+                " another id"
+            )
+            raise HostIdBusyError(msg, HOST_ID_BUSY)
+        if time.monotonic() >= ends_at:
+            msg = (
+                f"host id {host_id} was last {lease.name}'s, which did not give it back;"
+                f" whether that lives is seen within {watch.silent_s:g} s"
+            )
+            raise JoinPendingError(msg)
+        time.sleep(_POLL_S)

@@ -16,7 +16,6 @@ from typing import Final, Optional
 import attrs
 
 from he_fsm.errors import (
-    HostIdBusyError,
     JoinPendingError,
     LockspaceError,
     NotJoinedError,
@@ -24,7 +23,7 @@ from he_fsm.errors import (
     OtherIdError,
 )
 from he_fsm.runtime.leases import sanlock_errors
-from he_fsm.runtime.leases.id_watch import IdWatch
+from he_fsm.runtime.leases.id_watch import IdWatch, wait_for_other
 from he_fsm.runtime.leases.joining import Joining
 from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.leases.sanlock_daemon import DaemonStatus, Leader, SanlockDaemon, Space
@@ -96,37 +95,12 @@ class SanlockLeases:
                 )
                 raise OldVmError(msg)
             if self._joining is None:
-                self._wait_for_other(daemon.name)
+                wait_for_other(
+                    *(self._id_watch, self._look_at_id, daemon.name), self.host_id, self._wait_s
+                )
                 self._joining = Joining(self._add_lockspace)
             self._finish_joining(self._joining, daemon.name)
             self._warn(daemon)
-
-    def _wait_for_other(self, own_name: str) -> None:
-        """
-        Raise while a host of another name may live on this id.
-
-        sanlock itself would watch that host for 8 x io_timeout + watchdog before it says so.
-        """
-        ends_at = time.monotonic() + self._wait_s
-        while True:
-            lease = self._look_at_id()
-            if not self._id_watch.is_of_another(own_name):
-                return
-            if self._id_watch.has_grown:
-                msg = (
-                    f"host id {self.host_id} is held by {lease.name}, which lives; give one of the"
-                    " two another id"
-                )
-                raise HostIdBusyError(msg, sanlock_errors.HOST_ID_BUSY)
-            if self._id_watch.is_silent(time.monotonic()):
-                return
-            if time.monotonic() >= ends_at:
-                msg = (
-                    f"host id {self.host_id} was last {lease.name}'s, which did not give it back;"
-                    f" whether that lives is seen within {self._id_watch.silent_s:g} s"
-                )
-                raise JoinPendingError(msg)
-            time.sleep(_POLL_S)
 
     def _finish_joining(self, joining: Joining, own_name: str) -> None:
         if not joining.is_done(self._wait_s):

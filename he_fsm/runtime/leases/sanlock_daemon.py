@@ -144,7 +144,7 @@ class SanlockDaemon:
             probe.settimeout(self._settings.wait_s)
             try:
                 probe.connect(str(Path(self._settings.run_dir) / SOCKET))
-            except TimeoutError as error:
+            except socket.timeout as error:
                 raise self._silent() from error
             except OSError as error:
                 what = f"talk to sanlock in {self._settings.run_dir}"
