@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 from typing import Any, Callable, Optional
 
 import attrs
-import requests
+import urllib3
 
 from he_fsm.errors import HeFsmError
 from he_fsm.metadata.record import HostRecord
@@ -70,7 +71,7 @@ class Observer:
             lab.policy.watchdog_s,
         )
         self._lease: Optional[str] = lab.scenario.engine.running_on
-        self._page = requests.Session()
+        self._page = urllib3.PoolManager(retries=False, timeout=_PAGE_TIMEOUT_S)
         self._is_first = True
         # Blocks as they were written, for a storage that shows an old one.
         self.blocks: dict[int, list[bytes]] = {}
@@ -121,10 +122,10 @@ class Observer:
             return False
         url = f"http://127.0.0.1:{self.lab.port}{HEALTH_PAGE}"
         try:
-            answer = self._page.get(url, timeout=_PAGE_TIMEOUT_S)
-        except requests.RequestException:
+            answer = self._page.request("GET", url)
+        except urllib3.exceptions.HTTPError:
             return False
-        return answer.ok and "DB Up" in answer.text
+        return answer.status == HTTPStatus.OK and b"DB Up" in answer.data
 
     def _words(
         self, t: float, records: dict[str, Optional[VmRecord]], *, is_good: bool
@@ -317,7 +318,7 @@ class Observer:
 
     def close(self) -> None:
         """Let go of the health page."""
-        self._page.close()
+        self._page.clear()
 
 
 def _word(record: VmRecord, *, is_good: bool, was_good: bool) -> str:

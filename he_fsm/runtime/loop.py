@@ -301,8 +301,7 @@ class Loop:
                 "why": decision.reason,
             }
         )
-        if edge.notifies:
-            self._untold.append(self._event(edge, decision.reason))
+        self._untold.append(self._event(edge, decision.reason))
 
     def _event(self, edge: Transition, why: str) -> Event:
         source, to = edge.source.value, edge.to.value
@@ -314,6 +313,7 @@ class Loop:
             to=to,
             edge=edge.name,
             why=why,
+            notifies=edge.notifies,
         )
 
     def _tell_people(self) -> None:

@@ -234,7 +234,10 @@ def test_a_lone_host_publishes_starts_and_tells(host: Host) -> None:
         "EngineStarting",
         "EngineUp",
     )
-    assert host.broker.told[-1].to == "EngineUp"
+    told = {(event.source, event.to): event.notifies for event in host.broker.told}
+    assert told["EngineStarting", "EngineUp"]
+    # Every edge is told of, for an administrator's own choice.
+    assert told["Unknown", "EngineDown"] is False
     assert host.loop.machine.state == "EngineUp"
 
 
