@@ -12,16 +12,16 @@ TIME ?= 5m
 # The other Pythons that the tests run on where they are there: the oldest and the newest.
 OTHER_PYTHONS = $(shell sh tools/other-pythons)
 
-.PHONY: help demo live test lint types unit processes others bench chaos soak deep diagram stories clean
+.PHONY: help demo talk test lint types unit processes others bench chaos soak deep diagram stories clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-demo: $(VENV)/.demo ## Play the talk's simulation and what else befalls a hosted engine
-	$(BIN)/he-fsm simulate examples/talk.yaml
-
-live: $(VENV)/.test ## Rehearse a small cluster on real processes, in a live table
+demo: $(VENV)/.demo ## Show a living cluster: real daemons, real faults, in a live table
 	$(BIN)/he-fsm rehearse examples/demo.yaml --speed 6 --live --compare
+
+talk: $(VENV)/.demo ## Simulate the talk's faults, in a second
+	$(BIN)/he-fsm simulate examples/talk.yaml
 
 test: lint types unit others ## Everything that has to pass
 
@@ -72,7 +72,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
-	$(PIP) install -e .
+	$(PIP) install -e '.[daemon]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python

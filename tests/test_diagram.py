@@ -59,8 +59,10 @@ def test_the_table_lists_every_row_in_order() -> None:
     assert lines[0] == "| from | edge | to | when | does | told |"
     cells = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines[2:]]
     assert cells == [
-        [row.source.value, row.name, row.to.value, row.says, row.does]
-        + ["yes" if row.notifies else ""]
+        [
+            *(row.source.value, row.name, row.to.value, row.says, row.does),
+            "yes" if row.notifies else "",
+        ]
         for row in ROWS
     ]
 

@@ -73,6 +73,7 @@ class Observer:
         self._lease: Optional[str] = lab.scenario.engine.running_on
         self._page = urllib3.PoolManager(retries=False, timeout=_PAGE_TIMEOUT_S)
         self._is_first = True
+        self._last_t = 0.0
         # Blocks as they were written, for a storage that shows an old one.
         self.blocks: dict[int, list[bytes]] = {}
         self.on_write: Optional[Callable[[int, bytes, bytes], None]] = None
@@ -93,15 +94,20 @@ class Observer:
         """Give what was last seen of a host."""
         return self._hosts[name]
 
-    def look(self) -> float:
-        """Look once at everything; give the time of the look."""
+    def look(self, at: Optional[float] = None) -> float:
+        """
+        Look once at everything; give the time of the look.
+
+        *at*: what is seen was so at this time already, if nothing was seen later.
+        """
         records = {name: host.vm() for name, host in self.lab.hosts.items()}
         is_good = self._page_is_good(records)
         if not is_good:
             # A page that does not answer may be that of a VM that has just gone.
             records = {name: host.vm() for name, host in self.lab.hosts.items()}
         # However long the first look takes: it is the state in which the scenario begins.
-        t = 0.0 if self._is_first else self.time()
+        t = 0.0 if self._is_first else max(self._last_t, self.time() if at is None else at)
+        self._last_t = t
         words = self._words(t, records, is_good=is_good)
         self._show_engine(t, words, is_good=is_good)
         self._show_lease(t)
@@ -161,9 +167,10 @@ class Observer:
         seen.pid = seen.word = None
         seen.was_good = False
         seen.failed_migrations = 0
-        if has_moved:
+        if left is not None and has_moved:
+            to = None if left.leaving_to is None else self._name_of(left.leaving_to)
             self.judge.count(t, "migrations", name)
-            self.note(t, name, "migration", "the VM runs on another host now", done=True)
+            self.note(t, name, "migration", f"the VM runs on host {to} now", done=True, to=to)
         else:
             self.note(t, name, "vm", "the VM is gone", vm="gone")
 

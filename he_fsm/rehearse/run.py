@@ -88,6 +88,8 @@ class Rehearsal:
         self._watch = watch
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = itertools.count()
+        # The time of what happens right now by plan.
+        self._due: Optional[float] = None
         self.observer = Observer(lab, self.judge, time.monotonic())
 
     # Before time 0.
@@ -231,18 +233,25 @@ class Rehearsal:
         """Let what is due happen, and look; False: the scenario is over."""
         now = self.observer.time()
         while self._queue and self._queue[0][0] <= now:
-            heapq.heappop(self._queue)[2]()
-        t = self.observer.look()
+            self._due, _, act = heapq.heappop(self._queue)
+            act()
+        # What a fault does at once is so at its own time, however late this look is.
+        t = self.observer.look(self._due)
+        self._due = None
         if t >= self.scenario.until:
             return False
         for index in self.judge.settle(t):
             self._plan(index, t)
         return True
 
+    def now(self) -> float:
+        """Give the scenario's time: that of the plan for what happens by it."""
+        return self.observer.time() if self._due is None else self._due
+
     def note(self, host: Optional[LabHost], text: str) -> None:
         """Write a fault down."""
         name = None if host is None else host.name
-        self.observer.note(self.observer.time(), name, "fault", text)
+        self.observer.note(self.now(), name, "fault", text)
 
     # Hosts.
 
@@ -256,7 +265,7 @@ class Rehearsal:
                 host.start_broker()
                 host.start_agent()
 
-        self.at(self.observer.time() + self.scenario.world.reboot_s, booted)
+        self.at(self.now() + self.scenario.world.reboot_s, booted)
 
     def freeze(self, host: LabHost) -> None:
         """Stop everything on a host; its watchdog resets it in time."""
@@ -270,7 +279,7 @@ class Rehearsal:
             boot = host.boot
             # The last renewal is not older than a renewal's period.
             fires_s -= 2 * policy.io_timeout_s
-            self.at(self.observer.time() + fires_s, lambda: self._watchdog_fires(host, boot))
+            self.at(self.now() + fires_s, lambda: self._watchdog_fires(host, boot))
 
     def _watchdog_fires(self, host: LabHost, boot: int) -> None:
         if host.is_frozen and host.boot == boot:
