@@ -21,10 +21,12 @@ from he_fsm.runtime.leases.embedded import EmbeddedLeases
 from he_fsm.scenario.judge import Judge
 from he_fsm.scenario.matching import Seen
 from he_fsm.snapshot import OwnerState
+from he_fsm.states.names import State
 from he_fsm.states.table import ROWS
 
 _ROW = {(row.source.value, row.name): row for row in ROWS}
 _PAGE_TIMEOUT_S = 0.5
+_BEFORE_THE_FACTS = (State.GLOBAL_MAINTENANCE.value, State.UNKNOWN.value)
 # Of a VM that was ordered and does not execute yet.
 STARTING_UP = "starting up"
 # An id that no host of a lab has: who looks at the leases from outside takes none.
@@ -45,6 +47,8 @@ class HostSeen:
     record_since: float = 0.0
     problems: dict[str, str] = attrs.field(factory=dict)
     was_good: bool = False
+    # It has not yet found the state that the facts say.
+    is_arriving: bool = False
 
 
 class Observer:
@@ -266,7 +270,8 @@ class Observer:
         for event in report["events"]:
             if event["at"] > seen.last_event_at:
                 seen.last_event_at = event["at"]
-                self._note_edge(name, event)
+                if not self._is_arriving(seen, event["from"]):
+                    self._note_edge(name, event)
         self._show_state(t, name, report["state"])
         judge = self.judge
         judge.observe(t, ("alive", name), frozenset(report["alive"]))
@@ -276,6 +281,16 @@ class Observer:
             elif key[0] == "sees" and key[1] == name:
                 judge.observe(t, key, self._sees(t, report, key[2]))
         self._note_problems(t, name, seen, report["problems"])
+
+    def _is_arriving(self, seen: HostSeen, source: str) -> bool:
+        """Say whether an edge is the last of the warm-up's, no part of the scenario."""
+        seen.is_arriving = seen.is_arriving and source in _BEFORE_THE_FACTS
+        return seen.is_arriving
+
+    def arrive_in_states(self) -> None:
+        """Pass over the edges by which the agents leave the warm-up's maintenance."""
+        for seen in self._hosts.values():
+            seen.is_arriving = True
 
     def _sees(self, t: float, report: dict[str, Any], other: str) -> Optional[Seen]:
         found = report["sees"].get(str(self.lab.hosts[other].config.id))

@@ -120,9 +120,15 @@ class Rehearsal:
             return
         self._await("the agents know each other", self._agents_know_each_other)
         if not scenario.maintenance:
-            lab.write_global(maintenance=False)
+            self._end_the_warm_up()
             if scenario.engine.running_on is not None:
                 self._await("the hosts have found their states", self._states_are_found)
+
+    def _end_the_warm_up(self) -> None:
+        """End the maintenance in which the agents came up; those that run look at once."""
+        self.lab.write_global(maintenance=False)
+        for host in self._powered():
+            host.client.maintenance(everywhere=False)
 
     def _await(self, what: str, is_so: Callable[[], bool]) -> None:
         until = time.monotonic() + _READY_WITHIN_S
@@ -191,6 +197,9 @@ class Rehearsal:
         self.observer = Observer(self.lab, self.judge, time.monotonic())
         self.observer.blocks = before.blocks
         self.observer.on_write = self._written
+        if not (self.scenario.world.cold or self.scenario.maintenance):
+            # Without an engine the agents start one as soon as they may: that is time 0.
+            self.observer.arrive_in_states()
         before.close()
         self._begin()
         self.observer.look()

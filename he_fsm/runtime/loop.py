@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Optional, Protocol
@@ -111,6 +112,8 @@ class Loop:
         self._readings: Optional[Readings] = None
         self._readings_at = now
         self._was_in_maintenance = False
+        # When no VM was last seen to execute here: an older page is not this VM's.
+        self._not_up_at = -math.inf
         # It did not answer in this pass: it is not asked again before the next.
         self._is_broker_away = False
         # What people are to be told as soon as the broker is back.
@@ -168,7 +171,7 @@ class Loop:
             now=now,
             wall_offset_s=self._wall_clock() - now,
             readings=readings,
-            vm=self._vm(engine),
+            vm=self._vm(engine, now),
             leases=None if leases is None else leases.view,
             local_maintenance=self._local_flag(found),
             results=self._results(),
@@ -228,17 +231,25 @@ class Loop:
             mem_load=older(last.mem_load),
         )
 
-    def _vm(self, engine: EngineHealth) -> LocalVm:
-        """Join what the hypervisor says and what the health page says; an old page says nothing."""
+    def _vm(self, engine: EngineHealth, now: float) -> LocalVm:
+        """
+        Join what the hypervisor says and what the health page says.
+
+        A page says nothing that is old, or was read before this VM executed.
+        """
         try:
             vm = self.hypervisor.vm()
         except HypervisorError as error:
             self._repeats.complain("hypervisor", "%s", error)
             return LocalVm(VmState.UNKNOWN)
         self._repeats.end("hypervisor", "the hypervisor answers again")
+        if vm.state in (VmState.ABSENT, VmState.STARTING):
+            self._not_up_at = now
         if vm.state in (VmState.ABSENT, VmState.ARRIVING, VmState.UNKNOWN):
             return vm
-        is_old = engine.age_s > self.policy.reading_age_max_s
+        is_old = (
+            engine.age_s > self.policy.reading_age_max_s or now - engine.age_s <= self._not_up_at
+        )
         return LocalVm(vm.state, Health.UNKNOWN if is_old else engine.health)
 
     def _results(self) -> tuple[Any, ...]:
