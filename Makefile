@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST_WORKERS ?= 2
+# Tests with real processes wait more than they work.
+LABS ?= 4
 # The same examples with every run; `make deep` looks for new ones.
 export HYPOTHESIS_PROFILE ?= ci
 # Of `make chaos`.
@@ -12,7 +14,7 @@ TIME ?= 5m
 # The other Pythons that the tests run on where they are there: the oldest and the newest.
 OTHER_PYTHONS = $(shell sh tools/other-pythons)
 
-.PHONY: help demo talk test lint types unit processes others bench chaos soak deep diagram stories clean
+.PHONY: help demo talk test lint types unit processes rehearsals others bench chaos soak deep diagram stories clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -23,7 +25,7 @@ demo: $(VENV)/.demo ## Show a living cluster: real daemons, real faults, in a li
 talk: $(VENV)/.demo ## Simulate the talk's faults, in a second
 	$(BIN)/he-fsm simulate examples/talk.yaml
 
-test: lint types unit others ## Everything that has to pass
+test: lint types unit others processes ## Everything that has to pass
 
 lint: $(VENV)/.test ## Style
 	$(BIN)/ruff check .
@@ -35,8 +37,11 @@ types: $(VENV)/.test ## Types
 unit: $(VENV)/.test ## The tests, on this Python
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -q -m 'not processes'
 
-processes: $(VENV)/.test ## The tests with real daemons, VMs and servers, one after the other
-	$(BIN)/python -m pytest -q -m processes
+processes: $(VENV)/.test ## The tests with real daemons, VMs and servers
+	$(BIN)/python -m pytest -n $(LABS) -q -m 'processes and not long'
+
+rehearsals: $(VENV)/.test ## Every scenario of the repository on real daemons (half an hour or so)
+	$(BIN)/python -m pytest -n $(LABS) -q tests/rehearse/test_files.py
 
 others: ## The tests on the oldest and the newest Python that are there
 	@for python in $(OTHER_PYTHONS); do $(MAKE) --no-print-directory other OTHER=$$python || exit 1; done

@@ -202,8 +202,10 @@ def _engine(rehearsal: Rehearsal, value: tuple[str, Any]) -> None:
         finally:
             hypervisor.close()
         return
+    if word == "kill":
+        host.kill_vm()
+        return
     numbers = {
-        "kill": signal.SIGKILL,
         "shutdown": signal.SIGTERM,
         "hang": signal.SIGUSR1,
         "heal": signal.SIGUSR2,

@@ -144,7 +144,7 @@ class Observer:
         words = {}
         for name, record in records.items():
             seen = self._hosts[name]
-            if record is None or record.phase is Phase.ARRIVING:
+            if record is None or not self._counts(name, record):
                 self._vm_is_gone(t, name, seen)
                 continue
             if record.pid != seen.pid:
@@ -162,6 +162,12 @@ class Observer:
                 seen.word = shown
                 self.note(t, name, "vm", f"the engine is {shown}", vm=shown)
         return words
+
+    def _counts(self, name: str, record: VmRecord) -> bool:
+        """Say whether a process is a VM: it has got the lease, or had it."""
+        if record.phase is Phase.STARTING:
+            return self.lab.hosts[name].lease_is_taken()
+        return record.phase is not Phase.ARRIVING
 
     def _vm_is_gone(self, t: float, name: str, seen: HostSeen) -> None:
         if seen.pid is None:

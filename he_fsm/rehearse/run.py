@@ -119,10 +119,16 @@ class Rehearsal:
         if is_cold:
             return
         self._await("the agents know each other", self._agents_know_each_other)
-        if not scenario.maintenance:
+        if scenario.maintenance:
+            return
+        if scenario.engine.running_on is None:
+            # They will start an engine at once, as agents do that have looked for long enough.
+            settled_at = time.monotonic() + lab.policy.settle_s
+            self._await("the agents have settled", lambda: time.monotonic() >= settled_at)
             self._end_the_warm_up()
-            if scenario.engine.running_on is not None:
-                self._await("the hosts have found their states", self._states_are_found)
+        else:
+            self._end_the_warm_up()
+            self._await("the hosts have found their states", self._states_are_found)
 
     def _end_the_warm_up(self) -> None:
         """End the maintenance in which the agents came up; those that run look at once."""
@@ -197,8 +203,9 @@ class Rehearsal:
         self.observer = Observer(self.lab, self.judge, time.monotonic())
         self.observer.blocks = before.blocks
         self.observer.on_write = self._written
-        if not (self.scenario.world.cold or self.scenario.maintenance):
-            # Without an engine the agents start one as soon as they may: that is time 0.
+        scenario = self.scenario
+        if not (scenario.world.cold or scenario.maintenance or scenario.engine.running_on):
+            # The agents start an engine as soon as they may: that is time 0.
             self.observer.arrive_in_states()
         before.close()
         self._begin()
