@@ -375,6 +375,16 @@ class Lab:
         self._masks: dict[int, Mask] = {}
         self.hosts = {host.name: LabHost(self, host) for host in scenario.hosts}
 
+    def start(self) -> None:
+        """Start all daemons of all hosts, as a cluster comes up."""
+        self.write_global(maintenance=False)
+        for host in self.hosts.values():
+            host.write_config()
+            host.write_monitors()
+            host.is_powered = True
+            host.start_broker()
+            host.start_agent()
+
     def write_global(self, *, maintenance: bool) -> None:
         """Write slot 0, as the maintenance command does."""
         self.whiteboard.write_global(maintenance)

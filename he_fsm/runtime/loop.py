@@ -119,6 +119,8 @@ class Loop:
         # What people are to be told as soon as the broker is back.
         self._untold: collections.deque[Event] = collections.deque(maxlen=_EVENTS_KEPT)
         self._score_shown: Optional[int] = None
+        # How long the last look took, with all that followed from it.
+        self._worked_s: Optional[float] = None
         self._problems: dict[str, str] = {}
         self._events: collections.deque[dict[str, Any]] = collections.deque(maxlen=_EVENTS_KEPT)
         self.stop_reason: Optional[str] = None
@@ -126,8 +128,8 @@ class Loop:
 
     def look(self) -> float:
         """Do one pass, and more at once while edges are taken; give when to look again."""
-        now = self._clock()
-        while self._next_loop <= now:
+        began = self._clock()
+        while self._next_loop <= began:
             self._next_loop += self.policy.loop_s
         for _ in range(_CHAIN_MAX):
             decision = self._pass()
@@ -136,6 +138,7 @@ class Loop:
         else:
             _log.error("%d edges in a row: they go round in a circle", _CHAIN_MAX)
         self._save()
+        self._worked_s = self._clock() - began
         return tick.next_look(decision, self._next_loop)
 
     def _pass(self) -> Step:
@@ -386,6 +389,7 @@ class Loop:
             "hostname": self.identity.hostname,
             "state": memory.state.value,
             "loop_s": self.policy.loop_s,
+            "worked_s": None if self._worked_s is None else round(self._worked_s, 4),
             "state_for_s": round(facts.now - memory.since, 3),
             "why": decision.reason,
             "score": self._score_shown,
