@@ -373,6 +373,8 @@ class Lab:
         create_lockspace(self.shared / "leases")
         self.whiteboard = WhiteboardFile(self.shared / "whiteboard")
         self._masks: dict[int, Mask] = {}
+        # Whoever started a VM has to ask for its status when it has ended.
+        self._starter: Optional[EmbeddedHypervisor] = None
         self.hosts = {host.name: LabHost(self, host) for host in scenario.hosts}
 
     def start(self) -> None:
@@ -384,6 +386,11 @@ class Lab:
             host.is_powered = True
             host.start_broker()
             host.start_agent()
+
+    def start_engine(self, host: LabHost) -> None:
+        """Start the engine's VM on a host, as somebody did before the scenario begins."""
+        self._starter = host.hypervisor(boot_s=0.0)
+        self._starter.start()
 
     def write_global(self, *, maintenance: bool) -> None:
         """Write slot 0, as the maintenance command does."""
@@ -429,6 +436,8 @@ class Lab:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
             psutil.wait_procs(left, timeout=_ENDS_WITHIN_S)
+        if self._starter is not None:
+            self._starter.close()
 
     def left_over(self) -> list[psutil.Process]:
         """Give every living process that works in this lab's folder or was told of it."""

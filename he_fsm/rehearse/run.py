@@ -162,12 +162,8 @@ class Rehearsal:
         if engine.running_on is None:
             return
         host = self.lab.hosts[engine.running_on]
-        hypervisor = host.hypervisor(boot_s=0.0)
-        try:
-            hypervisor.start()
-            self._await("the engine runs", lambda: self._engine_is_good(host))
-        finally:
-            hypervisor.close()
+        self.lab.start_engine(host)
+        self._await("the engine runs", lambda: self._engine_is_good(host))
 
     def _engine_is_good(self, host: LabHost) -> bool:
         self.observer.look()

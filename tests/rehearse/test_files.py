@@ -16,7 +16,7 @@ from tests.rehearse.telling import alone, told
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ("examples/demo.yaml", "examples/talk.yaml")
 STORIES = ("tests/scenarios/edges.yaml", "tests/scenarios/lessons.yaml")
-SPEED = 12.0
+SPEED = 10.0
 # Longer stories (in seconds of the scenario), and bigger ones, are for `make rehearsals`.
 SHORT_S = 370.0
 FEW_HOSTS = 6

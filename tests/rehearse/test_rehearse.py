@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -145,22 +144,6 @@ SCENES = {
           - {total: {starts: 0, migrations: 0}}
         """,
 }
-
-
-@pytest.fixture(autouse=True)
-def labs(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Path]:
-    """Keep every lab in a folder of its own; neither folder nor process may be left of it."""
-    # Made now, and not within the labs' folder.
-    tmp_path_factory.getbasetemp()
-    # A socket's path may have 107 characters: pytest's own folders are too deep.
-    with tempfile.TemporaryDirectory(prefix="labs-") as name:
-        folder = Path(name)
-        monkeypatch.setattr(tempfile, "tempdir", name)
-        yield folder
-        assert list(folder.iterdir()) == []
-        assert list(processes_about(folder)) == []
 
 
 @pytest.mark.parametrize("name", SCENES)
