@@ -1,11 +1,29 @@
-"""Everything that starts a cluster is one group: two at once would make each other late."""
+"""Every lab has a folder of its own; neither folder nor process may be left of it."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
 import pytest
 
+from he_fsm.rehearse.lab import processes_about
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.get_closest_marker("rehearsal"):
-            item.add_marker(pytest.mark.xdist_group("rehearsal"))
+
+@pytest.fixture(autouse=True)
+def labs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    # Made now, and not within the labs' folder.
+    tmp_path_factory.getbasetemp()
+    # A socket's path may have 107 characters: pytest's own folders are too deep.
+    with tempfile.TemporaryDirectory(prefix="labs-") as name:
+        folder = Path(name)
+        monkeypatch.setattr(tempfile, "tempdir", name)
+        yield folder
+        assert list(folder.iterdir()) == []
+        assert list(processes_about(folder)) == []
+        children = psutil.Process().children()
+        assert [each for each in children if each.status() == psutil.STATUS_ZOMBIE] == []

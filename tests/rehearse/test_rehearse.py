@@ -12,17 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from he_fsm.rehearse.compare import Pair, compare, differences
+from he_fsm.rehearse.compare import compare
 from he_fsm.rehearse.lab import processes_about
 from he_fsm.rehearse.run import rehearse
-from he_fsm.report.outcome import Outcome
 from he_fsm.simulate import simulate
 from tests.rehearse.scenes import file_of, scenario_of
+from tests.rehearse.telling import alone, told
 
 pytestmark = pytest.mark.rehearsal
 SPEED = 10.0
@@ -145,36 +144,6 @@ SCENES = {
           - {total: {starts: 0, migrations: 0}}
         """,
 }
-
-
-@pytest.fixture(autouse=True)
-def labs(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Path]:
-    """Keep every lab in a folder of its own; neither folder nor process may be left of it."""
-    # Made now, and not within the labs' folder.
-    tmp_path_factory.getbasetemp()
-    # A socket's path may have 107 characters: pytest's own folders are too deep.
-    with tempfile.TemporaryDirectory(prefix="labs-") as name:
-        folder = Path(name)
-        monkeypatch.setattr(tempfile, "tempdir", name)
-        yield folder
-        assert list(folder.iterdir()) == []
-        assert list(processes_about(folder)) == []
-
-
-def told(outcome: Outcome) -> str:
-    """Give what a failed rehearsal showed, for people."""
-    events = (f"{e.t:8.2f} {e.host} {e.kind} {e.text()}" for e in outcome.events)
-    return "\n".join([*map(str, outcome.failures), *events])
-
-
-def alone(pairs: tuple[Pair, ...]) -> list[str]:
-    return [
-        f"{'predicted' if pair.predicted else 'seen'} only: {pair.event.t:.1f} s, host "
-        f"{pair.event.host}: {pair.event.details['from']} -> {pair.event.details['to']}"
-        for pair in differences(pairs)
-    ]
 
 
 @pytest.mark.parametrize("name", SCENES)

@@ -53,6 +53,8 @@ class EmbeddedHosts:
             self.leases[host_id].join()
         self._hypervisors: dict[int, EmbeddedHypervisor] = {}
         self.told: dict[int, list[Result]] = {host_id: [] for host_id in self.ids}
+        for host_id in self.ids:
+            self.hypervisor(host_id)
 
     def _leases(self, host_id: int) -> EmbeddedLeases:
         return EmbeddedLeases(

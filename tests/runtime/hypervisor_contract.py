@@ -171,6 +171,14 @@ class HypervisorContract:
         assert hosts.owner() == 2
         assert hosts.hypervisor(1).progress() is None
 
+    def test_from_the_order_on_a_vm_is_leaving(self, hosts: EmbeddedHosts) -> None:
+        hosts.start(1)
+        hosts.hypervisor(1).migrate(2)
+        # The agent looks again at once: a VM that is seen to stay has failed to leave.
+        assert hosts.state(1) is VmState.LEAVING
+        until(lambda: hosts.is_good_on(2))
+        assert VmState.ABSENT is hosts.state(1)
+
     def test_a_vm_that_arrived_is_the_new_hosts_own(self, hosts: EmbeddedHosts) -> None:
         hosts.start(1)
         hosts.migrates(1, 2)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -320,9 +321,24 @@ def test_many_migrations_leave_nothing_behind(hosts: EmbeddedHosts) -> None:
     assert psutil.Process(hosts.record(source).pid).num_fds() < 20
     assert hosts.words == ["start", *["leave", "resume"] * 30]
     assert {path.name for path in hosts.settings[target].run_dir.iterdir()} <= {
-        *("vm.lock", "vm.log", "vm.orders", "vm.report"),
+        *("vm.lock", "vm.log", "vm.orders", "vm.report", "host.json"),
         *("faults.json", "faults.lock"),
     }
+
+
+def test_a_vm_that_does_not_take_the_order_has_failed_to_leave(hosts: EmbeddedHosts) -> None:
+    hosts.start(1)
+    orders = hosts.settings[1].run_dir / "vm.orders"
+    orders.unlink()
+    os.mkfifo(orders)
+    somebody = os.open(orders, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        hosts.hypervisor(1).migrate(2)
+        assert hosts.state(1) is VmState.LEAVING
+        until(lambda: hosts.state(1) is VmState.UP)
+    finally:
+        os.close(somebody)
+    assert [result.outcome for result in hosts.told[1]] == [Outcome.MIGRATION_FAILED]
 
 
 # The witness.

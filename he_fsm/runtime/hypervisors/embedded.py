@@ -8,6 +8,7 @@ its own, in which this keeps
     vm.log        what the VM's process says
     vm.report     whether the last start got the lease
     vm.orders     the VM's own named pipe for orders (`engine_process`)
+    host.json     this host's paths to what is shared, for VMs that arrive
     faults.json   switches by which a rehearsal lets things fail (`faults`)
 
 The VM is a process of its own session (`engine_process`). It is told apart from others of its
@@ -32,13 +33,16 @@ import attrs
 
 from he_fsm.errors import HypervisorError
 from he_fsm.runtime.hypervisors.engine_migration import spawn
-from he_fsm.runtime.hypervisors.engine_options import ORDERS, VmOptions
+from he_fsm.runtime.hypervisors.engine_options import HOST, ORDERS, VmOptions
 from he_fsm.runtime.hypervisors.faults import DIE, FAIL, LOST, NEVER, Faults
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmFile, VmRecord, started_ticks
+from he_fsm.runtime.memory_file import write_json
 from he_fsm.runtime.ports import LeaseHolder
 from he_fsm.snapshot import LocalVm, Outcome, Result, VmState
 
 STATE, REPORT = "vm.json", "vm.report"
+# How long a VM may take to obey an order to leave (seconds).
+_OBEYS_WITHIN_S = 2.0
 # How often the folder is looked at; a process that ends is seen at once (seconds).
 _LOOK_S = 0.1
 _STOPPED = "T"
@@ -78,8 +82,15 @@ class EmbeddedHypervisor:
     """
 
     def __init__(self, settings: EmbeddedSettings, holder: LeaseHolder) -> None:
-        """Look after the run folder of *settings*; a VM that runs there is adopted."""
+        """
+        Look after the run folder of *settings*; a VM that runs there is adopted.
+
+        Raises:
+            HeFsmError: the run folder can't be written.
+        """
         self._settings = settings
+        paths = {"leases": str(settings.leases), "witness": str(settings.witness)}
+        write_json(settings.run_dir / HOST, paths)
         self._holder = holder
         self._run_dir = settings.run_dir
         self._file = VmFile(settings.run_dir / STATE)
@@ -90,6 +101,8 @@ class EmbeddedHypervisor:
         # Processes that may be this one's children: their status has to be asked for.
         self._pids: set[int] = set()
         self._watcher: Optional[_Watcher] = None
+        # The VM as it was when it was ordered to leave, until it obeys; and when that was.
+        self._ordered: Optional[tuple[VmRecord, float]] = None
 
     # Ask.
 
@@ -97,7 +110,12 @@ class EmbeddedHypervisor:
         """Say how the VM here is."""
         with self._asking():
             record = self._look()
-        return LocalVm(VmState.ABSENT if record is None else _state(record))
+        if record is None:
+            return LocalVm(VmState.ABSENT)
+        state = _state(record)
+        # From the order on it is leaving: seen to stay, it would be taken for failed.
+        is_to_leave = state is VmState.UP and self._ordered is not None
+        return LocalVm(VmState.LEAVING if is_to_leave else state)
 
     def results(self) -> tuple[Result, ...]:
         """Give how effects ended since the last call, as of the last look at the VM."""
@@ -154,6 +172,8 @@ class EmbeddedHypervisor:
                 or not self._order(migrate=target)
             ):
                 self._tell(Outcome.MIGRATION_FAILED, "the VM can't be migrated now")
+            else:
+                self._ordered = (record, time.monotonic())
 
     def cancel_migration(self) -> None:
         """Give a migration up."""
@@ -198,7 +218,25 @@ class EmbeddedHypervisor:
                 self._file.clear(record)
         self._reap()
         self._seen = record if is_here else None
+        self._see_it_obey(self._seen)
         return self._seen
+
+    def _see_it_obey(self, record: Optional[VmRecord]) -> None:
+        """Wait no longer for a VM to leave that has begun to, can't, or does not in time."""
+        if self._ordered is None:
+            return
+        before, at = self._ordered
+        is_waiting = (
+            record is not None
+            and record.pid == before.pid
+            and not record.is_leaving
+            and record.failed_migrations == before.failed_migrations
+        )
+        if not is_waiting:
+            self._ordered = None
+        elif time.monotonic() > at + _OBEYS_WITHIN_S:
+            self._ordered = None
+            self._tell(Outcome.MIGRATION_FAILED, "the VM did not take the order")
 
     def _judge(self, seen: VmRecord, record: Optional[VmRecord], *, is_here: bool) -> None:
         is_same = record is not None and record.pid == seen.pid
