@@ -76,7 +76,7 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
-	$(PIP) install -e '.[test,lint,report,diagram,daemon]'
+	$(PIP) install -e '.[test,lint,report,diagram,daemon,qemu]'
 	@touch $@ $(VENV)/.demo
 
 clean: ## Remove what these targets made

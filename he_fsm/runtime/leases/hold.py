@@ -57,7 +57,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     os.set_inheritable(options.report_fd, False)
     program = shutil.which(options.command[0])
     if program is None:
-        return _report_error(options.report_fd, f"there is no command {options.command[0]}")
+        return report_error(options.report_fd, f"there is no command {options.command[0]}")
     lease = EngineLease(
         options.folder,
         options.host_id,
@@ -67,17 +67,17 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     try:
         answer = lease.take()
     except LockspaceError as error:
-        return _report_error(options.report_fd, str(error))
+        return report_error(options.report_fd, str(error))
     if isinstance(answer, Held):
-        _report(options.report_fd, lease="held", owner=answer.owner, free_in=answer.free_in)
+        report(options.report_fd, lease="held", owner=answer.owner, free_in=answer.free_in)
         return EXIT_HELD
     os.set_inheritable(answer.descriptor, True)
-    _report(options.report_fd, lease="taken")
+    report(options.report_fd, lease="taken")
     environment = {**os.environ, LEASE_FD_VARIABLE: str(answer.descriptor)}
     try:
         os.execve(program, options.command, environment)  # noqa: S606 - no shell is wanted
     except OSError as error:
-        return _report_error(options.report_fd, f"{program} can't be run: {error.strerror}")
+        return report_error(options.report_fd, f"{program} can't be run: {error.strerror}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -91,12 +91,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _report_error(descriptor: int, detail: str) -> int:
-    _report(descriptor, lease="error", detail=detail)
+def report_error(descriptor: int, detail: str) -> int:
+    """Say that the lease could not be asked for; give the exit status."""
+    report(descriptor, lease="error", detail=detail)
     return EXIT_ERROR
 
 
-def _report(descriptor: int, **answer: object) -> None:
+def report(descriptor: int, **answer: object) -> None:
     """Say how it went; whoever asked may be gone, which changes nothing."""
     try:
         os.write(descriptor, json.dumps(answer).encode() + b"\n")
