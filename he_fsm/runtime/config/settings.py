@@ -28,7 +28,6 @@ from he_fsm.runtime.config.forms import (
     VerifyForm,
 )
 from he_fsm.runtime.config.outside import (
-    PORT,
     TIME,
     HypervisorConfig,
     NotifyConfig,
@@ -36,6 +35,7 @@ from he_fsm.runtime.config.outside import (
 )
 from he_fsm.runtime.config.plain import plain
 from he_fsm.runtime.config.policies import PolicyForm
+from he_fsm.runtime.config.vm import PORT
 
 # Where the engine serves its health page.
 HEALTH_PAGE: Final = "/ovirt-engine/services/health"
