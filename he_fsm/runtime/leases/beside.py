@@ -176,6 +176,7 @@ def _is_left_behind() -> bool:
 
 
 def _stay(beside: LeaseBeside, listener: socket.socket, path: Path, *, is_held: bool) -> NoReturn:
+    own_file = path.stat().st_ino
     try:
         if is_held:
             beside.keep()
@@ -184,7 +185,10 @@ def _stay(beside: LeaseBeside, listener: socket.socket, path: Path, *, is_held: 
         # safety: nobody may execute whose lease can't be watched.
         beside.end(str(error))
     finally:
-        path.unlink(missing_ok=True)
+        # The next VM may be here already, with a socket of its own at this place.
+        with suppress(OSError):
+            if path.stat().st_ino == own_file:
+                path.unlink()
         # Not the way of the process that it was forked from.
         os._exit(0)
 
