@@ -142,6 +142,8 @@ class QemuHost:
     def _on_end(self, machine: Machine) -> None:
         if machine is not self._machine:
             return
+        # It follows nothing any more; until it has seen that, somebody has to know of it.
+        self._begin(machine.let_go())
         if machine.record.phase is Phase.STARTING:
             self.results.append(why_not_started(self._settings.run_dir))
         self._machine = None
@@ -318,6 +320,7 @@ class QemuHost:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._machine is not None:
             await self._machine.let_go()
+        self.state, self.why_unknown = VmState.UNKNOWN, "nobody looks after the VM here any more"
 
 
 async def _load(machine: Machine, saved: Path) -> None:
