@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from typing import Optional
 
+from he_fsm.errors import ConfigError, MissingExtraError
 from he_fsm.runtime.broker.service import BrokerService
 from he_fsm.runtime.config import Config
 from he_fsm.runtime.hypervisors.embedded import STATE, EmbeddedHypervisor, EmbeddedSettings
 from he_fsm.runtime.hypervisors.vm_file import VmFile
 from he_fsm.runtime.leases.hold import EmbeddedHolder
+from he_fsm.runtime.leases.movable import MovableEmbedded
 from he_fsm.runtime.monitors.make import make_runner
 from he_fsm.runtime.monitors.runner import MonitorRunner
 from he_fsm.runtime.notify.make import make_notifier
-from he_fsm.runtime.ports import Hypervisor
+from he_fsm.runtime.ports import Hypervisor, MovableLease
 from he_fsm.runtime.storage.client import StorageClient
 from he_fsm.runtime.storage.protocol import StorageSettings
 
 # The file, in the folder that hosts share, by which rehearsals see that never two VMs execute.
 WITNESS = "witness"
+# Where a VM that knows nothing of leases has its own looked after, in the host's run folder.
+LEASE_SOCKET = "vm.lease"
 
 
 def make_service(config: Config) -> BrokerService:
@@ -59,7 +63,15 @@ def make_monitors(config: Config) -> MonitorRunner:
 
 
 def make_hypervisor(config: Config) -> Hypervisor:
-    """Make the hypervisor's adapter; the VM takes the engine's lease before it runs."""
+    """
+    Make the hypervisor's adapter; the VM takes the engine's lease before it runs.
+
+    Raises:
+        MissingExtraError: the library for QEMU's monitor is not installed.
+        HypervisorError: the secret for migrations can't be used.
+    """
+    if config.hypervisor.kind == "qemu":
+        return _make_qemu(config)
     policy, embedded = config.policy, config.hypervisor
     holder = EmbeddedHolder(
         folder=config.storage.leases,
@@ -82,6 +94,35 @@ def make_hypervisor(config: Config) -> Hypervisor:
         migration_s=embedded.migration_s,
     )
     return EmbeddedHypervisor(settings, holder)
+
+
+def _make_qemu(config: Config) -> Hypervisor:
+    try:
+        from he_fsm.runtime.hypervisors.qemu import QemuHypervisor  # noqa: PLC0415 - optional
+        from he_fsm.runtime.hypervisors.qemu_host import QemuSettings  # noqa: PLC0415 - optional
+    except ModuleNotFoundError as error:
+        msg = f"kind qemu needs the package {error.name}: pip install 'he-fsm[qemu]'"
+        raise MissingExtraError(msg) from error
+    vm = config.hypervisor.vm
+    if vm is None:
+        # The configuration was read with this checked; one that was made by hand may lack it.
+        msg = "hypervisor.vm is missing: what the QEMU VM is made of"
+        raise ConfigError(msg)
+    settings = QemuSettings(
+        host_id=config.host.id, run_dir=config.run_dir, vm=vm, move=config.hypervisor.move
+    )
+    return QemuHypervisor(settings, make_movable_lease(config))
+
+
+def make_movable_lease(config: Config) -> MovableLease:
+    """Make what takes the engine's lease for QEMU VMs, and hands it over when they move."""
+    return MovableEmbedded(
+        folder=config.storage.leases,
+        host_id=config.host.id,
+        io_timeout_s=config.policy.io_timeout_s,
+        watchdog_s=config.policy.watchdog_s,
+        socket=config.run_dir / LEASE_SOCKET,
+    )
 
 
 def _storage_settings(config: Config) -> StorageSettings:

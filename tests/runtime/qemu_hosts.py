@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,18 +15,20 @@ from typing import Any, Optional
 
 import attrs
 import pytest
+import yaml
 
 from he_fsm.errors import HypervisorError
 from he_fsm.rehearse.guest.build import Guest, build, double_on, make_disk
 from he_fsm.rehearse.guest.kernel import GuestError, find_kernel
 from he_fsm.rehearse.guest.saved import guest_vm, page, resting, saved_state, say
-from he_fsm.runtime.config import MoveConfig, VmConfig
+from he_fsm.runtime.config import MoveConfig
+from he_fsm.runtime.config.plain import plain
 from he_fsm.runtime.hypervisors.qemu import QemuHypervisor
-from he_fsm.runtime.hypervisors.qemu_command import SECOND_MONITOR, binary_of
+from he_fsm.runtime.hypervisors.qemu_command import MONITOR, SECOND_MONITOR, command
 from he_fsm.runtime.hypervisors.qemu_host import QemuSettings
 from he_fsm.runtime.hypervisors.qemu_monitor import Monitor
 from he_fsm.runtime.hypervisors.vm_file import VmFile
-from he_fsm.runtime.hypervisors.vm_process import send_signal
+from he_fsm.runtime.hypervisors.vm_process import send_signal, spawn
 from he_fsm.runtime.leases.movable import MovableEmbedded
 from he_fsm.snapshot import VmState
 from tests.runtime.vm_hosts import WATCHDOG_S, VmHosts, free_port
@@ -70,6 +74,7 @@ class QemuHosts(VmHosts):
     ) -> None:
         super().__init__(folder, io_timeout_s)
         self.prepared = prepared
+        self._outlaws: list[subprocess.Popen[bytes]] = []
         self.disk = folder / "disk"
         make_disk(self.disk)
         self.ports = {host_id: free_port() for host_id in self.ids}
@@ -132,6 +137,37 @@ class QemuHosts(VmHosts):
         except HypervisorError:
             return VmState.UNKNOWN
 
+    @contextmanager
+    def agent_apart(self, host_id: int) -> Iterator[subprocess.Popen[str]]:
+        """Let the host's agent be a process of its own for a while; it ends by being killed."""
+        self.restart_agent(host_id)
+        settings = self.settings[host_id]
+        config = self.folder / f"{host_id}.yaml"
+        plain_config = {
+            "host": {"id": host_id},
+            "run_dir": str(settings.run_dir),
+            "storage": {"path": str(self.folder)},
+            "hypervisor": {"kind": "qemu", "vm": plain(settings.vm), "move": plain(settings.move)},
+            "engine": {"health": {"url": f"http://127.0.0.1:{self.ports[host_id]}/"}},
+            "monitors": {"network": {"test": "none"}},
+            "policy": {"io_timeout_s": self.io_timeout_s, "watchdog_s": WATCHDOG_S},
+            "ovirt": "none",
+        }
+        config.write_text(yaml.safe_dump(plain_config))
+        agent = subprocess.Popen(
+            [sys.executable, "-m", "tests.runtime.qemu_agent", str(config)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with agent:
+            assert agent.stdout is not None
+            assert agent.stdout.readline() == "ready\n"
+            try:
+                yield agent
+            finally:
+                agent.kill()
+
     # What happens to the VM.
 
     def pause(self, host_id: int) -> None:
@@ -140,7 +176,7 @@ class QemuHosts(VmHosts):
     def resume(self, host_id: int) -> None:
         self.order(host_id, "cont")
 
-    def order(self, host_id: int, command: str, **arguments: Any) -> Any:
+    def order(self, host_id: int, word: str, **arguments: Any) -> Any:
         """Give an order by the monitor for people."""
 
         async def give() -> Any:
@@ -148,7 +184,7 @@ class QemuHosts(VmHosts):
             monitor = await Monitor.connect(path, lambda: True)
             assert monitor is not None
             try:
-                return await monitor.execute(command, **arguments)
+                return await monitor.execute(word, **arguments)
             finally:
                 await monitor.close()
 
@@ -157,6 +193,12 @@ class QemuHosts(VmHosts):
     def say(self, host_id: int, word: str) -> Optional[str]:
         """Say a word to the guest's page of faults."""
         return say(self.ports[host_id], word, timeout_s=5.0)
+
+    def start_without_lease(self, host_id: int) -> None:
+        """Let a VM execute as no product does; `kill_vms` ends it."""
+        run_dir = self.run_dir(host_id)
+        vm = attrs.evolve(self.settings[host_id].vm, saved_state=None)
+        self._outlaws.append(spawn(command(vm, run_dir, "tcg", awaits=False), run_dir))
 
     # What is so.
 
@@ -171,11 +213,22 @@ class QemuHosts(VmHosts):
 
     def kill_vms(self) -> None:
         """Kill the VMs; what stands beside them has to end by itself."""
+        for outlaw in self._outlaws:
+            outlaw.kill()
+            outlaw.wait()
+            for name in (MONITOR, SECOND_MONITOR):
+                for host_id in self.ids:
+                    (self.run_dir(host_id) / name).unlink(missing_ok=True)
         for host_id in self.ids:
             record = VmFile(self.run_dir(host_id) / "vm.json").read()
             if record is not None:
                 send_signal(record, signal.SIGKILL)
         until(lambda: not self.processes())
+
+    def clear_double(self) -> None:
+        """What the witness found was the test's own doing."""
+        self.kill_vms()
+        make_disk(self.disk)
 
     def tear_down(self) -> None:
         """End everything; fails where two guests executed or something is left."""
@@ -187,6 +240,3 @@ class QemuHosts(VmHosts):
         for host_id in self.ids:
             left = {path.name for path in self.run_dir(host_id).iterdir()}
             assert left <= {"vm.lock", "vm.log", "vm.report", "vm.console"}
-
-
-__all__ = ["Prepared", "QemuHosts", "VmConfig", "binary_of", "prepare", "short_folder"]

@@ -17,6 +17,8 @@ SECOND_MONITOR: Final = "vm.monitor"
 CONSOLE_LOG: Final = "vm.console"
 _BINARIES: Final = ("qemu-system-x86_64", "/usr/libexec/qemu-kvm")
 _VNC_PORT: Final = 5900
+# Room for translated code, in MiB: QEMU's own choice is a GiB, which counts as the VM's memory.
+_ACCELS: Final = {"tcg": "tcg,tb-size=64"}
 
 
 def binary_of(vm: VmConfig) -> str:
@@ -49,7 +51,16 @@ def command(vm: VmConfig, run_dir: Path, accel: str, *, awaits: bool) -> tuple[s
     """
     parts = [
         *(binary_of(vm), "-name", f"{_escaped(vm.name)},process={_escaped(vm.name)}"),
-        *("-machine", vm.machine, "-accel", accel, "-smp", str(vm.cpus), "-m", f"{vm.memory}M"),
+        *(
+            "-machine",
+            vm.machine,
+            "-accel",
+            _ACCELS.get(accel, accel),
+            "-smp",
+            str(vm.cpus),
+            "-m",
+            f"{vm.memory}M",
+        ),
         *("-nodefaults", "-no-user-config", "-display", "none"),
         *_monitor("agent", run_dir / MONITOR),
         *_monitor("people", run_dir / SECOND_MONITOR),
