@@ -217,7 +217,7 @@ def settles(hosts: QemuHosts) -> None:
 
 
 @pytest.mark.parametrize("side", [1, 2])
-@pytest.mark.parametrize("after_s", [0.1, 0.25, 0.35, 0.45])
+@pytest.mark.parametrize("after_s", [0.25, 0.4])
 def test_an_agent_killed_in_the_middle_leaves_order(
     hosts: QemuHosts, side: int, after_s: float
 ) -> None:

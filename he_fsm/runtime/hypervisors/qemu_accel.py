@@ -27,13 +27,15 @@ _TRIAL_S: Final = 2.0
 _ROM_BYTES: Final = 65536
 # Where a processor begins: 16 bytes before the end of its first megabyte, which the ROM is.
 _RESET_OFFSET: Final = 0xFFF0
-# The exit status of QEMU where a guest writes 0 to the port of isa-debug-exit: 2 * 0 + 1.
-_EXIT_STATUS: Final = 1
+# What the guest writes to the port of isa-debug-exit, and QEMU's exit status then; its own failures
+# are 1.
+_EXIT_WORD: Final = 0x10
+_EXIT_STATUS: Final = 2 * _EXIT_WORD + 1
 _COUNT_DOWN: Final = (
     b"\x66\xb9" + _COUNT.to_bytes(4, "little")  # mov ecx, count
     + b"\x66\x49"  # again: dec ecx
     + b"\x75\xfc"  # jnz again
-    + b"\x30\xc0"  # xor al, al
+    + bytes((0xB0, _EXIT_WORD))  # mov al, word
     + b"\xba\xf4\x00"  # mov dx, 0xf4
     + b"\xee"  # out dx, al
     + b"\xf4"  # hlt
