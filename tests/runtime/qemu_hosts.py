@@ -28,7 +28,7 @@ from he_fsm.runtime.hypervisors.qemu_command import MONITOR, SECOND_MONITOR, com
 from he_fsm.runtime.hypervisors.qemu_host import QemuSettings
 from he_fsm.runtime.hypervisors.qemu_monitor import Monitor
 from he_fsm.runtime.hypervisors.vm_file import VmFile
-from he_fsm.runtime.hypervisors.vm_process import send_signal, spawn
+from he_fsm.runtime.hypervisors.vm_process import has_ended, send_signal, spawn
 from he_fsm.runtime.leases.movable import MovableEmbedded
 from he_fsm.snapshot import VmState
 from tests.runtime.vm_hosts import WATCHDOG_S, VmHosts, free_port
@@ -74,6 +74,7 @@ class QemuHosts(VmHosts):
     ) -> None:
         super().__init__(folder, io_timeout_s)
         self.prepared = prepared
+        self._orphans: set[int] = set()
         self._outlaws: list[subprocess.Popen[bytes]] = []
         self.disk = folder / "disk"
         make_disk(self.disk)
@@ -141,6 +142,8 @@ class QemuHosts(VmHosts):
     def agent_apart(self, host_id: int) -> Iterator[subprocess.Popen[str]]:
         """Let the host's agent be a process of its own for a while; it ends by being killed."""
         self.restart_agent(host_id)
+        # Still this process's child, which the other agent can't ask for its status.
+        self._orphans |= {self.record(each).pid for each in self.running()}
         settings = self.settings[host_id]
         config = self.folder / f"{host_id}.yaml"
         plain_config = {
@@ -224,6 +227,11 @@ class QemuHosts(VmHosts):
             if record is not None:
                 send_signal(record, signal.SIGKILL)
         until(lambda: not self.processes())
+
+    def has_no_dying_children(self) -> bool:
+        for pid in self._orphans:
+            has_ended(pid)
+        return super().has_no_dying_children()
 
     def clear_double(self) -> None:
         """What the witness found was the test's own doing."""
