@@ -66,6 +66,18 @@ def test_the_vm_is_stopped_for_a_moment(hosts: QemuHosts, caplog: pytest.LogCapt
     assert (hosts.say(2, "info") or "").startswith("mover\n")
 
 
+def test_a_vm_that_qemu_has_paused_by_itself_is_moved_anew(
+    hosts: QemuHosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guest so idle that its memory is sent before anybody has looked."""
+    monkeypatch.setattr(qemu_departure, "_PAUSE_AT_S", -1.0)
+    hosts.start(1)
+    hosts.names_itself(1, "mover")
+    moves(hosts, 1, 2)
+    until(lambda: hosts.page() == 200)
+    assert hosts.owner() == 2
+
+
 def test_back_and_forth_leaves_nothing_behind(hosts: QemuHosts) -> None:
     hosts.start(1)
     hosts.names_itself(1, "mover")

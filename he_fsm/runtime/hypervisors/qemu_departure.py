@@ -61,6 +61,10 @@ class GivenUpError(HypervisorError):
     """The migration failed; the VM runs on here, or is killed."""
 
 
+class _TooQuickError(GivenUpError):
+    """QEMU has paused the VM by itself, and would let it run by itself."""
+
+
 class Departure:
     """One migration away from here."""
 
@@ -75,6 +79,7 @@ class Departure:
         self._move = move
         self._cancelled = asyncio.Event()
         self._was_sent = False
+        self._pauses_first = False
         # When the VM was paused for the switch-over (monotonic clock); None: it executes.
         self._paused_at: Optional[float] = None
 
@@ -99,11 +104,22 @@ class Departure:
         if address is None:
             msg = "no `peers` are configured: nobody to migrate to"
             raise GivenUpError(msg)
+        try:
+            await self._attempt(address, secret, order)
+        except _TooQuickError:
+            # It runs on. QEMU that waited for it has ended with the attempt.
+            self._pauses_first = True
+            await self._attempt(address, secret, order)
+
+    async def _attempt(self, address: str, secret: bytes, order: Mapping[str, Any]) -> None:
         channel = await connect(address, secret, order)
         try:
             ready = await self._unless_cancelled(self._hear(channel, "ready", READY_S))
             await self._send_memory(str(ready["ready"]))
             await self._hand_over(channel)
+        except _TooQuickError:
+            await _end_target(channel)
+            raise
         finally:
             await channel.close()
 
@@ -127,18 +143,19 @@ class Departure:
     async def _send_memory(self, uri: str) -> None:
         """Send it, until the VM is paused and all that is left is the switch-over."""
         try:
-            if not await self._is_sent(uri):
-                # QEMU was faster than our look and paused the VM itself: again, paused by us.
-                await _forget(self._machine)
+            if self._pauses_first:
                 await self._pause()
-                await self._is_sent(uri)
+            await self._send(uri)
+            if self._paused_at is None:
+                msg = "QEMU was ready for the switch-over before the VM could be paused"
+                raise _TooQuickError(msg)
         except HypervisorError:
             await _forget(self._machine)
             await self._go_on()
             raise
 
-    async def _is_sent(self, uri: str) -> bool:
-        """Send the memory; say whether the VM was paused by us."""
+    async def _send(self, uri: str) -> None:
+        """Send the memory, until QEMU waits for the switch-over."""
         monitor = self._machine.monitor
         await set_capabilities(self._machine, "pause-before-switchover", "events")
         limit = self._move.bandwidth * _MIB or _UNLIMITED
@@ -150,7 +167,7 @@ class Departure:
             info = await monitor.execute("query-migrate")
             status = info.get("status", "setup")
             if status == _AT_GATE:
-                return self._paused_at is not None
+                return
             if status in _OVER:
                 msg = f"QEMU says that the migration {status}: {info.get('error-desc', 'why?')}"
                 raise GivenUpError(msg)
@@ -207,10 +224,7 @@ class Departure:
 
     async def _take_back(self, channel: Channel, why: str) -> None:
         """Go on here, and say why; or find that the target is the VM, and return."""
-        with suppress(ChannelClosedError):
-            await channel.send(end=True)
-            while "ended" not in await channel.receive(_ENDED_S):
-                pass
+        await _end_target(channel)
         try:
             await in_thread(self._lease.pick_up, self._machine.record.pid)
         except LockspaceError as error:
@@ -242,6 +256,14 @@ class Departure:
             msg = f"host {self._target}: {message.get('refused', message)}"
             raise GivenUpError(msg)
         return message
+
+
+async def _end_target(channel: Channel) -> None:
+    """Have the target's QEMU killed, and wait until it is."""
+    with suppress(ChannelClosedError):
+        await channel.send(end=True)
+        while "ended" not in await channel.receive(_ENDED_S):
+            pass
 
 
 class _Rounds:
