@@ -33,6 +33,7 @@ from he_fsm.runtime.config import MoveConfig
 from he_fsm.runtime.hypervisors.qemu_channel import Channel, ChannelClosedError, connect
 from he_fsm.runtime.hypervisors.qemu_machine import RUNNING, Machine
 from he_fsm.runtime.hypervisors.qemu_monitor import MonitorLostError, RefusedError
+from he_fsm.runtime.hypervisors.qemu_rounds import Rounds
 from he_fsm.runtime.hypervisors.vm_file import Phase
 from he_fsm.runtime.ports import MovableLease
 from he_fsm.snapshot import Outcome, Result
@@ -45,11 +46,8 @@ RUNNING_S: Final = 10.0
 _ENDED_S: Final = 3.0
 # How long QEMU may take to end a migration that was cancelled, or let through (seconds).
 _SETTLE_S: Final = 10.0
-# The VM is paused when the rest of its memory would take so long to send; when it is not through
-# after the longer time, because the guest wrote meanwhile, it runs on until the next round, and may
-# be paused for twice as long then (seconds).
+# The VM is paused when the rest of its memory would take so long to send (seconds).
 _PAUSE_AT_S: Final = 0.1
-_PAUSED_MAX_S: Final = 0.5
 _MIB: Final = 1 << 20
 _UNLIMITED: Final = 1 << 60
 # QEMU's words for a migration that is over, and for one that waits for the switch-over.
@@ -162,7 +160,7 @@ class Departure:
         # QEMU shall not find by itself that it is near enough to the end: 1 ms.
         await monitor.execute("migrate-set-parameters", downtime_limit=1, max_bandwidth=limit)
         await monitor.execute("migrate", uri=uri)
-        rounds = _Rounds()
+        rounds = Rounds()
         while True:
             info = await monitor.execute("query-migrate")
             status = info.get("status", "setup")
@@ -179,7 +177,7 @@ class Departure:
                 await self._pause_or_go_on(rounds)
             await self._machine.stirs()
 
-    async def _pause_or_go_on(self, rounds: _Rounds) -> None:
+    async def _pause_or_go_on(self, rounds: Rounds) -> None:
         if self._paused_at is None:
             if rounds.rest_s <= _PAUSE_AT_S:
                 await self._pause()
@@ -264,36 +262,6 @@ async def _end_target(channel: Channel) -> None:
         await channel.send(end=True)
         while "ended" not in await channel.receive(_ENDED_S):
             pass
-
-
-class _Rounds:
-    """QEMU's rounds over the memory: in each it sends what was written during the last one."""
-
-    def __init__(self) -> None:
-        self.rest_s = float("inf")
-        self.paused_max_s = _PAUSED_MAX_S
-        self._number = -1
-        self._began_at = 0.0
-        self._began_with = 0
-        self._not_before = 0
-
-    def take(self, ram: Mapping[str, Any], now: float) -> float:
-        """Take QEMU's numbers (bytes); give the part of the memory that is sent."""
-        remaining, total = int(ram["remaining"]), int(ram["total"])
-        number = int(ram.get("dirty-sync-count", 0))
-        if number != self._number:
-            self._number, self._began_at, self._began_with = number, now, remaining
-        sent = self._began_with - remaining
-        if number < self._not_before or sent <= 0:
-            self.rest_s = float("inf")
-        else:
-            self.rest_s = remaining * (now - self._began_at) / sent
-        return min(1.0 - remaining / total, 0.99) if total else 0.0
-
-    def wait_for_next(self) -> None:
-        """Pause in a later round, for longer."""
-        self._not_before = self._number + 1
-        self.paused_max_s *= 2
 
 
 async def set_capabilities(machine: Machine, *names: str) -> None:
