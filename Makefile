@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST_WORKERS ?= 2
+# Tests with real processes wait more than they work.
+LABS ?= 4
 # The same examples with every run; `make deep` looks for new ones.
 export HYPOTHESIS_PROFILE ?= ci
 # Of `make chaos`.
@@ -12,18 +14,18 @@ TIME ?= 5m
 # The other Pythons that the tests run on where they are there: the oldest and the newest.
 OTHER_PYTHONS = $(shell sh tools/other-pythons)
 
-.PHONY: help demo live test lint types unit processes others bench chaos soak deep diagram stories clean
+.PHONY: help demo talk test lint types unit processes rehearsals others bench chaos soak deep diagram stories clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-demo: $(VENV)/.demo ## Play the talk's simulation and what else befalls a hosted engine
-	$(BIN)/he-fsm simulate examples/talk.yaml
-
-live: $(VENV)/.test ## Rehearse a small cluster on real processes, in a live table
+demo: $(VENV)/.demo ## Show a living cluster: real daemons, real faults, in a live table
 	$(BIN)/he-fsm rehearse examples/demo.yaml --speed 6 --live --compare
 
-test: lint types unit others ## Everything that has to pass
+talk: $(VENV)/.demo ## Simulate the talk's faults, in a second
+	$(BIN)/he-fsm simulate examples/talk.yaml
+
+test: lint types unit others processes ## Everything that has to pass
 
 lint: $(VENV)/.test ## Style
 	$(BIN)/ruff check .
@@ -35,8 +37,11 @@ types: $(VENV)/.test ## Types
 unit: $(VENV)/.test ## The tests, on this Python
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -q -m 'not processes'
 
-processes: $(VENV)/.test ## The tests with real daemons, VMs and servers, one after the other
-	$(BIN)/python -m pytest -q -m processes
+processes: $(VENV)/.test ## The tests with real daemons, VMs and servers
+	$(BIN)/python -m pytest -n $(LABS) -q -m 'processes and not long'
+
+rehearsals: $(VENV)/.test ## Every scenario of the repository on real daemons (half an hour or so)
+	$(BIN)/python -m pytest -n $(LABS) -q tests/rehearse/test_files.py
 
 others: ## The tests on the oldest and the newest Python that are there
 	@for python in $(OTHER_PYTHONS); do $(MAKE) --no-print-directory other OTHER=$$python || exit 1; done
@@ -72,7 +77,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
-	$(PIP) install -e .
+	$(PIP) install -e '.[daemon]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Callable
 
 import attrs
+import daemons
 
 from he_fsm import (
     TALK,
@@ -172,6 +173,7 @@ def main() -> None:
         ("the talk's file, whole process", process_s("simulate", "examples/talk.yaml"), 1.5, "s")
     )
     rows.append(("he-fsm --help, whole process", process_s("--help"), 0.3, "s"))
+    rows.extend(daemons.rows())
     show(rows)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"\n{time.perf_counter() - began:.0f} s in all, peak memory {peak:.0f} MiB")

@@ -94,9 +94,10 @@ def _mermaid() -> str:
 
 
 def _table() -> str:
-    lines = ["| from | edge | to | when | does |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| from | edge | to | when | does | told |", "| --- | --- | --- | --- | --- | --- |"]
     lines.extend(
-        f"| `{row.source.value}` | `{row.name}` | `{row.to.value}` | {row.says} | {row.does} |"
+        f"| `{row.source.value}` | `{row.name}` | `{row.to.value}` | {row.says} | {row.does} "
+        f"| {'yes' if row.notifies else ''} |"
         for rows in TABLE.values()
         for row in rows
     )

@@ -116,6 +116,21 @@ class Policy:
         return 8 * self.io_timeout_s
 
     @property
+    def lease_look_s(self) -> float:
+        """How often a broker looks at the leases: ten times a loop, every second at least."""
+        return min(1.0, self.loop_s / 10)
+
+    @property
+    def lease_news_s(self) -> float:
+        """
+        How soon an agent hears at worst that the engine's lease is free.
+
+        News counts when two looks show the same: a VM that dies is often started again by its own
+        host within one, and whoever asked for the lease in between would ask in vain.
+        """
+        return 2 * self.lease_look_s
+
+    @property
     def settle_s(self) -> float:
         """How long an agent that knows nothing looks around before it starts an engine."""
         return self.settle_loops * self.loop_s

@@ -59,7 +59,8 @@ def recoveries(policy: Policy, around: Surroundings) -> tuple[Recovery, ...]:
         good_s = acts_s + up_s
         return Recovery(name=name, acts_s=acts_s, good_s=good_s, downtime_s=good_s, parts=parts)
 
-    crash_s = seen_s + turn_s
+    freed_s = min(look_s, policy.lease_news_s) + around.storage_latency_s
+    crash_s = freed_s + turn_s
     hung_s = look_s + policy.bad_health_s + stop_s + crash_s
     moved_s = look_s + policy.migration_hold_s
     settle_s = around.jitter_s + policy.settle_s + around.storage_latency_s
@@ -75,20 +76,22 @@ def recoveries(policy: Policy, around: Surroundings) -> tuple[Recovery, ...]:
         ),
         restart(
             "agent and VM death",
-            dead_s + turn_s,
-            f"silence {dead_s:g} (look + latency + dead_after) + turn {turn_s:g}",
+            freed_s + policy.dead_after_s + turn_s,
+            f"lease news + latency {freed_s:g} + dead_after {policy.dead_after_s:g} "
+            f"+ turn {turn_s:g}",
         ),
-        restart("VM crash", crash_s, f"look + latency {seen_s:g} + turn {turn_s:g}"),
+        restart("VM crash", crash_s, f"lease news + latency {freed_s:g} + turn {turn_s:g}"),
         restart(
             "VM paused",
             policy.paused_limit_s + crash_s,
-            f"paused_limit {policy.paused_limit_s:g} + look + latency {seen_s:g} + turn {turn_s:g}",
+            f"paused_limit {policy.paused_limit_s:g} + lease news + latency {freed_s:g} "
+            f"+ turn {turn_s:g}",
         ),
         restart(
             "hung engine",
             hung_s,
             f"look {look_s:g} + bad_health {policy.bad_health_s:g} + shutdown {stop_s:g} "
-            f"+ look + latency {seen_s:g} + turn {turn_s:g}",
+            f"+ lease news + latency {freed_s:g} + turn {turn_s:g}",
         ),
         restart(
             "storage cut", takeover_s, f"{expiry}; the VM is killed by {policy.lease_kill_s:g}"

@@ -56,9 +56,15 @@ def test_mermaid_shows_every_edge() -> None:
 
 def test_the_table_lists_every_row_in_order() -> None:
     lines = diagram("table").splitlines()
-    assert lines[0] == "| from | edge | to | when | does |"
+    assert lines[0] == "| from | edge | to | when | does | told |"
     cells = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines[2:]]
-    assert cells == [[row.source.value, row.name, row.to.value, row.says, row.does] for row in ROWS]
+    assert cells == [
+        [
+            *(row.source.value, row.name, row.to.value, row.says, row.does),
+            "yes" if row.notifies else "",
+        ]
+        for row in ROWS
+    ]
 
 
 def test_an_unknown_form_is_refused_with_those_that_there_are() -> None:

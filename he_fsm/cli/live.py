@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from he_fsm.rehearse.run import Rehearsal
 
 _STYLES = {"EngineUp": "green", "Unknown": "red", "ScoreBlocked": "red"}
+_ENGINE_STYLES = {"good": "green", "bad": "red"}
 
 
 def table_of(found: dict[str, Any]) -> RenderableType:
@@ -51,16 +52,14 @@ def lab_table(rehearsal: Rehearsal) -> RenderableType:
     """Draw a rehearsal: time, engine, lease, and a row for each host with its last event."""
     observer = rehearsal.observer
     last = {event.host: event for event in observer.events}
-    truth = {change.kind: change for change in observer.truth.changes if change.kind != "vm"}
-    engine, lease = truth.get("engine"), truth.get("lease")
-    where = "nowhere" if engine is None or engine.host is None else f"host {engine.host}"
-    holder = "free" if lease is None or lease.host is None else f"host {lease.host}"
-    head = Text(
-        f"{clock_text(observer.time())}  engine: {engine.word if engine else 'down'} on {where}, "
-        f"lease: {holder}"
-    )
+    vms, lease = _truth(rehearsal)
+    head = Text(f"{rehearsal.scenario.name}  {clock_text(observer.time())}")
+    latest = [event for event in observer.events if event.kind == "fault"][-1:]
+    for fault in latest:
+        where = "cluster" if fault.host is None else f"host {fault.host}"
+        head.append(f"   {clock_text(fault.t)} {where}: {printable(fault.text())}", "magenta")
     table = Table(expand=True)
-    for title in ("host", "state", "score", "why", "record", "last event"):
+    for title in ("host", "state", "score", "why", "engine", "lease", "record", "last event"):
         table.add_column(title, overflow="fold")
     for name in rehearsal.lab.hosts:
         seen = observer.host(name)
@@ -78,7 +77,20 @@ def lab_table(rehearsal: Rehearsal) -> RenderableType:
             Text(state, _STYLES.get(state, "")),
             "" if seen.score is None else str(seen.score),
             Text(printable(facts.get("score-why", ""))),
-            f"{age_s:.0f} s",
+            Text(vms.get(name) or "", _ENGINE_STYLES.get(vms.get(name) or "", "yellow")),
+            Text("held" if name == lease else "", "blue"),
+            "" if record is None else f"{age_s:.0f} s old",
             Text("" if event is None else f"{clock_text(event.t)} {printable(event.text())}"),
         )
     return Group(head, table)
+
+
+def _truth(rehearsal: Rehearsal) -> tuple[dict[str, Optional[str]], Optional[str]]:
+    """Give the word for the VM on each host, and who holds the lease."""
+    vms, lease = {}, None
+    for change in rehearsal.observer.truth.changes:
+        if change.kind == "vm" and change.host is not None:
+            vms[change.host] = change.word
+        elif change.kind == "lease":
+            lease = change.host
+    return vms, lease

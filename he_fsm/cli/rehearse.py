@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -9,14 +10,17 @@ from typing import Optional
 
 import click
 
+from he_fsm.cli.blocks import printable
 from he_fsm.cli.options import settings_of
 from he_fsm.cli.simulate import chosen
+from he_fsm.cli.timeline import clock_text, print_outcomes
 from he_fsm.errors import HeFsmError
 from he_fsm.rehearse import faults
 from he_fsm.rehearse.compare import Pair, compare, differences
 from he_fsm.rehearse.run import Rehearsal
 from he_fsm.rehearse.run import rehearse as run
 from he_fsm.report.outcome import Outcome, host_key
+from he_fsm.report.recoveries import compared, recoveries
 from he_fsm.scenario import Scenario
 from he_fsm.simulate import simulate
 
@@ -81,24 +85,23 @@ def rehearse(  # noqa: PLR0913 - one for each option
     scenarios = chosen(files, only, settings_of(settings))
     _refuse_what_cannot_be_done(scenarios, backend)
     outcomes = []
-    compared = []
+    predicted = []
     for scenario in scenarios:
-        outcome = _rehearsed(scenario, speed, keep, live=live)
-        outcomes.append(outcome)
+        outcomes.append(_rehearsed(scenario, speed, keep, live=live))
         if compares:
-            compared.append(compare(simulate(scenario), outcome))
+            predicted.append(simulate(scenario))
     if html is not None:
         from he_fsm.report.page import write_page  # noqa: PLC0415 - needs the extra `report`
 
         write_page(outcomes, Path(html))
     if as_json:
-        click.echo(json.dumps(_plain(outcomes, compared), indent=2))
+        click.echo(json.dumps(_plain(outcomes, predicted), indent=2))
     else:
-        from he_fsm.cli.timeline import print_outcomes  # noqa: PLC0415 - not needed for --json
-
         print_outcomes(outcomes)
-        for outcome, pairs in zip(outcomes, compared):
-            _print_comparison(outcome, pairs)
+        for before, outcome in zip(predicted, outcomes):
+            _print_comparison(outcome, compare(before, outcome))
+        for before, outcome in itertools.zip_longest(predicted, outcomes):
+            _print_recoveries(before, outcome, speed)
     if not all(outcome.passed for outcome in outcomes):
         sys.exit(1)
 
@@ -145,12 +148,51 @@ def _print_comparison(outcome: Outcome, pairs: tuple[Pair, ...]) -> None:
     click.echo()
 
 
-def _plain(outcomes: list[Outcome], compared: list[tuple[Pair, ...]]) -> dict[str, object]:
+def _print_recoveries(predicted: Optional[Outcome], seen: Outcome, speed: float) -> None:
+    """Print how long each recovery took; where it was predicted, how long it should have."""
+    left = () if predicted is None else recoveries(predicted)
+    pairs = compared(left, recoveries(seen))
+    if not pairs:
+        return
+    click.secho(f"Recoveries: {printable(seen.scenario.name)}", bold=True)
+    head = f"  {'fault':<44} {'then':<24}"
+    click.echo(f"{head} {'' if predicted is None else 'predicted':>10} {'seen':>10}".rstrip())
+    told = None
+    for pair in pairs:
+        fault, host = pair.recovery.fault, pair.recovery.host
+        where = "" if fault.host is None else f"host {printable(fault.host)}: "
+        text = f"{clock_text(fault.t)} {where}{printable(fault.text())}"
+        then = pair.recovery.what + ("" if host is None else f", host {printable(host)}")
+        line = f"  {'' if text == told else text:<44} {then:<24}"
+        for each in (pair.predicted, pair.seen):
+            line += f" {'' if each is None else f'{each.after_s:.1f} s':>10}"
+        click.echo(line.rstrip())
+        told = text
+    if speed != 1:
+        click.echo(f"  Times are the scenario's; on the clock they were {speed:g} times shorter.")
+    click.echo()
+
+
+def _plain(outcomes: list[Outcome], predicted: list[Outcome]) -> dict[str, object]:
     plain: dict[str, object] = {
         "passed": all(outcome.passed for outcome in outcomes),
         "scenarios": [outcome.to_json() for outcome in outcomes],
     }
-    if compared:
+    plain["recoveries"] = [
+        [
+            {
+                "t": round(each.fault.t, 3),
+                "host": host_key(each.fault.host),
+                "fault": each.fault.text(),
+                "then": each.what,
+                "on": host_key(each.host),
+                "after": round(each.after_s, 3),
+            }
+            for each in recoveries(outcome)
+        ]
+        for outcome in outcomes
+    ]
+    if predicted:
         plain["compared"] = [
             [
                 {
@@ -163,6 +205,6 @@ def _plain(outcomes: list[Outcome], compared: list[tuple[Pair, ...]]) -> dict[st
                 }
                 for pair in pairs
             ]
-            for pairs in compared
+            for pairs in map(compare, predicted, outcomes)
         ]
     return plain

@@ -135,13 +135,7 @@ class _Campaign:
 
     def run(self, for_s: float) -> Summary:
         lab = self._lab
-        lab.write_global(maintenance=False)
-        for host in lab.hosts.values():
-            host.write_config()
-            host.write_monitors()
-            host.is_powered = True
-            host.start_broker()
-            host.start_agent()
+        lab.start()
         bound_s = bound(lab.scenario, lab.speed)
         if not self._live_until(self._is_settled, bound_s):
             msg = f"after {bound_s:.0f} s the engine is not up, before anything was killed"

@@ -11,6 +11,7 @@ from he_fsm.metadata.record import EngineStatus, HostRecord
 from he_fsm.rehearse.lab import LabHost
 from he_fsm.runtime.hypervisors.vm_file import VmRecord
 from he_fsm.scenario.damage import Slot, damaged
+from he_fsm.scenario.fault_words import fault_words
 from he_fsm.scenario.model import Scenario, TimelineEntry, Verb
 
 if TYPE_CHECKING:
@@ -61,23 +62,14 @@ def apply(rehearsal: Rehearsal, entry: TimelineEntry) -> None:
     elif entry.verb is Verb.ENGINE:
         _engine(rehearsal, entry.value)
     elif entry.verb is Verb.MAINTENANCE and not entry.hosts:
-        is_set = entry.value == "global"
-        rehearsal.note(None, "global maintenance " + ("is set" if is_set else "is ended"))
-        rehearsal.lab.write_global(maintenance=is_set)
+        rehearsal.note(None, fault_words(entry.verb, entry.value))
+        rehearsal.lab.write_global(maintenance=entry.value == "global")
     else:
         act = _ON_HOST[entry.verb]
         for name in entry.hosts:
             host = rehearsal.lab.hosts[name]
-            rehearsal.note(host, f"{entry.verb.value}: {_words(entry.value)}")
+            rehearsal.note(host, fault_words(entry.verb, entry.value))
             act(rehearsal, host, entry.value)
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {number:g}" for name, number in value.items())
-    if isinstance(value, tuple):
-        return " ".join(str(each) for each in value if each is not None)
-    return str(value)
 
 
 def _set(_: Rehearsal, host: LabHost, values: dict[str, float]) -> None:
@@ -199,7 +191,7 @@ def _engine(rehearsal: Rehearsal, value: tuple[str, Any]) -> None:
     word, target = value
     found = _main_vm(rehearsal)
     host = None if found is None else found[0]
-    rehearsal.note(host, f"engine: {word}" + ("" if target is None else f" to host {target}"))
+    rehearsal.note(host, fault_words(Verb.ENGINE, value))
     if found is None:
         return
     host, record = found
@@ -210,8 +202,10 @@ def _engine(rehearsal: Rehearsal, value: tuple[str, Any]) -> None:
         finally:
             hypervisor.close()
         return
+    if word == "kill":
+        host.kill_vm()
+        return
     numbers = {
-        "kill": signal.SIGKILL,
         "shutdown": signal.SIGTERM,
         "hang": signal.SIGUSR1,
         "heal": signal.SIGUSR2,
@@ -236,7 +230,7 @@ def _slot(rehearsal: Rehearsal, entry: TimelineEntry, name: str) -> None:
     word, argument = entry.value
     host = None if name == "0" else rehearsal.lab.hosts[name]
     slot = 0 if host is None else host.config.id
-    rehearsal.note(host, f"slot {slot}: {word}")
+    rehearsal.note(host, fault_words(entry.verb, entry.value, slot))
     kept = rehearsal.observer.blocks.get(slot, [])
     latest = kept[-1] if kept else b""
     if word == "snapshot":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -26,6 +27,7 @@ from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.hypervisors.embedded import STATE, EmbeddedHypervisor, EmbeddedSettings
 from he_fsm.runtime.hypervisors.faults import Faults
 from he_fsm.runtime.hypervisors.vm_file import VmFile, VmRecord
+from he_fsm.runtime.hypervisors.vm_process import REPORT
 from he_fsm.runtime.leases.hold import EmbeddedHolder
 from he_fsm.runtime.leases.records import create_lockspace
 from he_fsm.runtime.memory_file import MemoryFile, write_json
@@ -36,6 +38,7 @@ from he_fsm.scenario.model import Host, Scenario
 # Share of a (scaled) loop within which storage has to answer.
 _DEADLINE_SHARE = 0.4
 _ENDS_WITHIN_S = 10.0
+_LOOK_S = 0.002
 
 
 def scaled(policy: Policy, speed: float) -> Policy:
@@ -233,6 +236,33 @@ class LabHost:
             return None
         return record if record is not None and record.is_here else None
 
+    def lease_is_taken(self) -> bool:
+        """Say whether the last start that was ordered here got the lease."""
+        try:
+            report = json.loads((self.run_dir / REPORT).read_bytes())
+        except (OSError, ValueError):
+            return False
+        return bool(report.get("lease") == "taken")
+
+    def kill_vm(self) -> None:
+        """Kill the VM's process, and wait for its end."""
+        record = self.vm()
+        if record is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(record.pid, signal.SIGKILL)
+            self._await_the_vms_end()
+
+    def _await_the_vms_end(self) -> None:
+        until = time.monotonic() + _ENDS_WITHIN_S
+        while self.vm() is not None:
+            if time.monotonic() > until:
+                raise HeFsmError(self._does_not_end)
+            time.sleep(_LOOK_S)
+
+    @property
+    def _does_not_end(self) -> str:
+        return f"a process of host {self.name} does not end"
+
     def processes(self) -> Iterator[psutil.Process]:
         """Give every living process of this host, its VM's too; parents first."""
         for process in (self.agent_process, self.broker_process):
@@ -277,8 +307,8 @@ class LabHost:
                 try:
                     process.wait(_ENDS_WITHIN_S)
                 except subprocess.TimeoutExpired as error:
-                    msg = f"a process of host {self.name} does not end"
-                    raise HeFsmError(msg) from error
+                    raise HeFsmError(self._does_not_end) from error
+        self._await_the_vms_end()
         self.agent_process = self.broker_process = None
 
     def stop_agent(self) -> None:
@@ -340,6 +370,16 @@ class Lab:
         self.whiteboard = WhiteboardFile(self.shared / "whiteboard")
         self._masks: dict[int, Mask] = {}
         self.hosts = {host.name: LabHost(self, host) for host in scenario.hosts}
+
+    def start(self) -> None:
+        """Start all daemons of all hosts, as a cluster comes up."""
+        self.write_global(maintenance=False)
+        for host in self.hosts.values():
+            host.write_config()
+            host.write_monitors()
+            host.is_powered = True
+            host.start_broker()
+            host.start_agent()
 
     def write_global(self, *, maintenance: bool) -> None:
         """Write slot 0, as the maintenance command does."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 from typing import Any, Callable, Optional
 
 import attrs
-import requests
+import urllib3
 
 from he_fsm.errors import HeFsmError
 from he_fsm.metadata.record import HostRecord
@@ -20,10 +21,12 @@ from he_fsm.runtime.leases.embedded import EmbeddedLeases
 from he_fsm.scenario.judge import Judge
 from he_fsm.scenario.matching import Seen
 from he_fsm.snapshot import OwnerState
+from he_fsm.states.names import State
 from he_fsm.states.table import ROWS
 
 _ROW = {(row.source.value, row.name): row for row in ROWS}
 _PAGE_TIMEOUT_S = 0.5
+_BEFORE_THE_FACTS = (State.GLOBAL_MAINTENANCE.value, State.UNKNOWN.value)
 # Of a VM that was ordered and does not execute yet.
 STARTING_UP = "starting up"
 # An id that no host of a lab has: who looks at the leases from outside takes none.
@@ -44,6 +47,8 @@ class HostSeen:
     record_since: float = 0.0
     problems: dict[str, str] = attrs.field(factory=dict)
     was_good: bool = False
+    # It has not yet found the state that the facts say.
+    is_arriving: bool = False
 
 
 class Observer:
@@ -70,8 +75,9 @@ class Observer:
             lab.policy.watchdog_s,
         )
         self._lease: Optional[str] = lab.scenario.engine.running_on
-        self._page = requests.Session()
+        self._page = urllib3.PoolManager(retries=False, timeout=_PAGE_TIMEOUT_S)
         self._is_first = True
+        self._last_t = 0.0
         # Blocks as they were written, for a storage that shows an old one.
         self.blocks: dict[int, list[bytes]] = {}
         self.on_write: Optional[Callable[[int, bytes, bytes], None]] = None
@@ -92,15 +98,20 @@ class Observer:
         """Give what was last seen of a host."""
         return self._hosts[name]
 
-    def look(self) -> float:
-        """Look once at everything; give the time of the look."""
+    def look(self, at: Optional[float] = None) -> float:
+        """
+        Look once at everything; give the time of the look.
+
+        *at*: what is seen was so at this time already, if nothing was seen later.
+        """
         records = {name: host.vm() for name, host in self.lab.hosts.items()}
         is_good = self._page_is_good(records)
         if not is_good:
             # A page that does not answer may be that of a VM that has just gone.
             records = {name: host.vm() for name, host in self.lab.hosts.items()}
         # However long the first look takes: it is the state in which the scenario begins.
-        t = 0.0 if self._is_first else self.time()
+        t = 0.0 if self._is_first else max(self._last_t, self.time() if at is None else at)
+        self._last_t = t
         words = self._words(t, records, is_good=is_good)
         self._show_engine(t, words, is_good=is_good)
         self._show_lease(t)
@@ -121,10 +132,10 @@ class Observer:
             return False
         url = f"http://127.0.0.1:{self.lab.port}{HEALTH_PAGE}"
         try:
-            answer = self._page.get(url, timeout=_PAGE_TIMEOUT_S)
-        except requests.RequestException:
+            answer = self._page.request("GET", url)
+        except urllib3.exceptions.HTTPError:
             return False
-        return answer.ok and "DB Up" in answer.text
+        return answer.status == HTTPStatus.OK and b"DB Up" in answer.data
 
     def _words(
         self, t: float, records: dict[str, Optional[VmRecord]], *, is_good: bool
@@ -133,7 +144,7 @@ class Observer:
         words = {}
         for name, record in records.items():
             seen = self._hosts[name]
-            if record is None or record.phase is Phase.ARRIVING:
+            if record is None or not self._counts(name, record):
                 self._vm_is_gone(t, name, seen)
                 continue
             if record.pid != seen.pid:
@@ -152,6 +163,12 @@ class Observer:
                 self.note(t, name, "vm", f"the engine is {shown}", vm=shown)
         return words
 
+    def _counts(self, name: str, record: VmRecord) -> bool:
+        """Say whether a process is a VM: it has got the lease, or had it."""
+        if record.phase is Phase.STARTING:
+            return self.lab.hosts[name].lease_is_taken()
+        return record.phase is not Phase.ARRIVING
+
     def _vm_is_gone(self, t: float, name: str, seen: HostSeen) -> None:
         if seen.pid is None:
             return
@@ -160,9 +177,10 @@ class Observer:
         seen.pid = seen.word = None
         seen.was_good = False
         seen.failed_migrations = 0
-        if has_moved:
+        if left is not None and has_moved:
+            to = None if left.leaving_to is None else self._name_of(left.leaving_to)
             self.judge.count(t, "migrations", name)
-            self.note(t, name, "migration", "the VM runs on another host now", done=True)
+            self.note(t, name, "migration", f"the VM runs on host {to} now", done=True, to=to)
         else:
             self.note(t, name, "vm", "the VM is gone", vm="gone")
 
@@ -258,7 +276,8 @@ class Observer:
         for event in report["events"]:
             if event["at"] > seen.last_event_at:
                 seen.last_event_at = event["at"]
-                self._note_edge(name, event)
+                if not self._is_arriving(seen, event["from"]):
+                    self._note_edge(name, event)
         self._show_state(t, name, report["state"])
         judge = self.judge
         judge.observe(t, ("alive", name), frozenset(report["alive"]))
@@ -268,6 +287,16 @@ class Observer:
             elif key[0] == "sees" and key[1] == name:
                 judge.observe(t, key, self._sees(t, report, key[2]))
         self._note_problems(t, name, seen, report["problems"])
+
+    def _is_arriving(self, seen: HostSeen, source: str) -> bool:
+        """Say whether an edge is the last of the warm-up's, no part of the scenario."""
+        seen.is_arriving = seen.is_arriving and source in _BEFORE_THE_FACTS
+        return seen.is_arriving
+
+    def arrive_in_states(self) -> None:
+        """Pass over the edges by which the agents leave the warm-up's maintenance."""
+        for seen in self._hosts.values():
+            seen.is_arriving = True
 
     def _sees(self, t: float, report: dict[str, Any], other: str) -> Optional[Seen]:
         found = report["sees"].get(str(self.lab.hosts[other].config.id))
@@ -317,7 +346,7 @@ class Observer:
 
     def close(self) -> None:
         """Let go of the health page."""
-        self._page.close()
+        self._page.clear()
 
 
 def _word(record: VmRecord, *, is_good: bool, was_good: bool) -> str:

@@ -88,6 +88,8 @@ class Rehearsal:
         self._watch = watch
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = itertools.count()
+        # The time of what happens right now by plan.
+        self._due: Optional[float] = None
         self.observer = Observer(lab, self.judge, time.monotonic())
 
     # Before time 0.
@@ -117,10 +119,22 @@ class Rehearsal:
         if is_cold:
             return
         self._await("the agents know each other", self._agents_know_each_other)
-        if not scenario.maintenance:
-            lab.write_global(maintenance=False)
-            if scenario.engine.running_on is not None:
-                self._await("the hosts have found their states", self._states_are_found)
+        if scenario.maintenance:
+            return
+        if scenario.engine.running_on is None:
+            # They will start an engine at once, as agents do that have looked for long enough.
+            settled_at = time.monotonic() + lab.policy.settle_s
+            self._await("the agents have settled", lambda: time.monotonic() >= settled_at)
+            self._end_the_warm_up()
+        else:
+            self._end_the_warm_up()
+            self._await("the hosts have found their states", self._states_are_found)
+
+    def _end_the_warm_up(self) -> None:
+        """End the maintenance in which the agents came up; those that run look at once."""
+        self.lab.write_global(maintenance=False)
+        for host in self._powered():
+            host.client.maintenance(everywhere=False)
 
     def _await(self, what: str, is_so: Callable[[], bool]) -> None:
         until = time.monotonic() + _READY_WITHIN_S
@@ -189,6 +203,10 @@ class Rehearsal:
         self.observer = Observer(self.lab, self.judge, time.monotonic())
         self.observer.blocks = before.blocks
         self.observer.on_write = self._written
+        scenario = self.scenario
+        if not (scenario.world.cold or scenario.maintenance or scenario.engine.running_on):
+            # The agents start an engine as soon as they may: that is time 0.
+            self.observer.arrive_in_states()
         before.close()
         self._begin()
         self.observer.look()
@@ -231,18 +249,25 @@ class Rehearsal:
         """Let what is due happen, and look; False: the scenario is over."""
         now = self.observer.time()
         while self._queue and self._queue[0][0] <= now:
-            heapq.heappop(self._queue)[2]()
-        t = self.observer.look()
+            self._due, _, act = heapq.heappop(self._queue)
+            act()
+        # What a fault does at once is so at its own time, however late this look is.
+        t = self.observer.look(self._due)
+        self._due = None
         if t >= self.scenario.until:
             return False
         for index in self.judge.settle(t):
             self._plan(index, t)
         return True
 
+    def now(self) -> float:
+        """Give the scenario's time: that of the plan for what happens by it."""
+        return self.observer.time() if self._due is None else self._due
+
     def note(self, host: Optional[LabHost], text: str) -> None:
         """Write a fault down."""
         name = None if host is None else host.name
-        self.observer.note(self.observer.time(), name, "fault", text)
+        self.observer.note(self.now(), name, "fault", text)
 
     # Hosts.
 
@@ -256,7 +281,7 @@ class Rehearsal:
                 host.start_broker()
                 host.start_agent()
 
-        self.at(self.observer.time() + self.scenario.world.reboot_s, booted)
+        self.at(self.now() + self.scenario.world.reboot_s, booted)
 
     def freeze(self, host: LabHost) -> None:
         """Stop everything on a host; its watchdog resets it in time."""
@@ -270,7 +295,7 @@ class Rehearsal:
             boot = host.boot
             # The last renewal is not older than a renewal's period.
             fires_s -= 2 * policy.io_timeout_s
-            self.at(self.observer.time() + fires_s, lambda: self._watchdog_fires(host, boot))
+            self.at(self.now() + fires_s, lambda: self._watchdog_fires(host, boot))
 
     def _watchdog_fires(self, host: LabHost, boot: int) -> None:
         if host.is_frozen and host.boot == boot:

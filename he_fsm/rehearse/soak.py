@@ -76,14 +76,9 @@ def soak(loops: int) -> tuple[Growth, ...]:
     folder = Path(tempfile.mkdtemp(prefix="he-fsm-soak-"))
     lab = Lab(scenario, 1.0, folder)
     try:
-        lab.write_global(maintenance=False)
         for host in lab.hosts.values():
             host.deadline_s = lab.policy.loop_s * _DEADLINE_SHARE
-            host.write_config()
-            host.write_monitors()
-            host.is_powered = True
-            host.start_broker()
-            host.start_agent()
+        lab.start()
         return _measured(lab.hosts["1"], loops)
     finally:
         lab.close()

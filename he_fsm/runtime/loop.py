@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Optional, Protocol
@@ -111,11 +112,15 @@ class Loop:
         self._readings: Optional[Readings] = None
         self._readings_at = now
         self._was_in_maintenance = False
+        # When no VM was last seen to execute here: an older page is not this VM's.
+        self._not_up_at = -math.inf
         # It did not answer in this pass: it is not asked again before the next.
         self._is_broker_away = False
         # What people are to be told as soon as the broker is back.
         self._untold: collections.deque[Event] = collections.deque(maxlen=_EVENTS_KEPT)
         self._score_shown: Optional[int] = None
+        # How long the last look took, with all that followed from it.
+        self._worked_s: Optional[float] = None
         self._problems: dict[str, str] = {}
         self._events: collections.deque[dict[str, Any]] = collections.deque(maxlen=_EVENTS_KEPT)
         self.stop_reason: Optional[str] = None
@@ -123,8 +128,8 @@ class Loop:
 
     def look(self) -> float:
         """Do one pass, and more at once while edges are taken; give when to look again."""
-        now = self._clock()
-        while self._next_loop <= now:
+        began = self._clock()
+        while self._next_loop <= began:
             self._next_loop += self.policy.loop_s
         for _ in range(_CHAIN_MAX):
             decision = self._pass()
@@ -133,6 +138,7 @@ class Loop:
         else:
             _log.error("%d edges in a row: they go round in a circle", _CHAIN_MAX)
         self._save()
+        self._worked_s = self._clock() - began
         return tick.next_look(decision, self._next_loop)
 
     def _pass(self) -> Step:
@@ -168,7 +174,7 @@ class Loop:
             now=now,
             wall_offset_s=self._wall_clock() - now,
             readings=readings,
-            vm=self._vm(engine),
+            vm=self._vm(engine, now),
             leases=None if leases is None else leases.view,
             local_maintenance=self._local_flag(found),
             results=self._results(),
@@ -228,17 +234,25 @@ class Loop:
             mem_load=older(last.mem_load),
         )
 
-    def _vm(self, engine: EngineHealth) -> LocalVm:
-        """Join what the hypervisor says and what the health page says; an old page says nothing."""
+    def _vm(self, engine: EngineHealth, now: float) -> LocalVm:
+        """
+        Join what the hypervisor says and what the health page says.
+
+        A page says nothing that is old, or was read before this VM executed.
+        """
         try:
             vm = self.hypervisor.vm()
         except HypervisorError as error:
             self._repeats.complain("hypervisor", "%s", error)
             return LocalVm(VmState.UNKNOWN)
         self._repeats.end("hypervisor", "the hypervisor answers again")
+        if vm.state in (VmState.ABSENT, VmState.STARTING):
+            self._not_up_at = now
         if vm.state in (VmState.ABSENT, VmState.ARRIVING, VmState.UNKNOWN):
             return vm
-        is_old = engine.age_s > self.policy.reading_age_max_s
+        is_old = (
+            engine.age_s > self.policy.reading_age_max_s or now - engine.age_s <= self._not_up_at
+        )
         return LocalVm(vm.state, Health.UNKNOWN if is_old else engine.health)
 
     def _results(self) -> tuple[Any, ...]:
@@ -301,8 +315,7 @@ class Loop:
                 "why": decision.reason,
             }
         )
-        if edge.notifies:
-            self._untold.append(self._event(edge, decision.reason))
+        self._untold.append(self._event(edge, decision.reason))
 
     def _event(self, edge: Transition, why: str) -> Event:
         source, to = edge.source.value, edge.to.value
@@ -314,6 +327,7 @@ class Loop:
             to=to,
             edge=edge.name,
             why=why,
+            notifies=edge.notifies,
         )
 
     def _tell_people(self) -> None:
@@ -375,6 +389,7 @@ class Loop:
             "hostname": self.identity.hostname,
             "state": memory.state.value,
             "loop_s": self.policy.loop_s,
+            "worked_s": None if self._worked_s is None else round(self._worked_s, 4),
             "state_for_s": round(facts.now - memory.since, 3),
             "why": decision.reason,
             "score": self._score_shown,

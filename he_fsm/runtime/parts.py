@@ -34,6 +34,7 @@ def make_service(config: Config) -> BrokerService:
         flags_path=config.state_dir / "flags.json",
         version=config.parse_version,
         score_max=config.policy.score_max,
+        lease_look_s=config.policy.lease_look_s,
     )
     service.start()
     return service

@@ -132,7 +132,11 @@ class Hypervisor(Protocol):
 
 @attrs.frozen(kw_only=True)
 class Event:
-    """Something that people may want to be told: an edge, a failed start, a migration."""
+    """
+    An edge that a host took: people may want to be told.
+
+    `notifies`: the table of states says that they do, unless they have chosen for themselves.
+    """
 
     subject: str
     host_id: int
@@ -141,6 +145,7 @@ class Event:
     to: str
     edge: str
     why: str
+    notifies: bool = True
 
 
 class Notifier(Protocol):

@@ -8,6 +8,7 @@ import attrs
 
 from he_fsm.memory import FailedStarts
 from he_fsm.scenario.damage import Slot, damaged
+from he_fsm.scenario.fault_words import fault_words
 from he_fsm.scenario.model import TimelineEntry, Verb
 from he_fsm.simulate.host import SimHost, Trial
 
@@ -23,22 +24,24 @@ def apply(world: World, entry: TimelineEntry) -> None:
         for name in entry.hosts:
             _slot(world, entry, name)
         return
+    words = fault_words(entry.verb, entry.value)
     if entry.verb is Verb.ENGINE:
+        vm = world.engine.main
+        world.note(vm.host if vm else None, "fault", words)
         _engine(world, entry.value)
         return
     if entry.verb is Verb.MAINTENANCE and not entry.hosts:
-        is_set = entry.value == "global"
-        world.note(None, "fault", "global maintenance " + ("is set" if is_set else "is ended"))
-        world.storage.write_global(world.now, maintenance=is_set)
+        world.note(None, "fault", words)
+        world.storage.write_global(world.now, maintenance=entry.value == "global")
         return
     act = _ON_HOST[entry.verb]
     for name in entry.hosts:
-        act(world, world.hosts[name], entry.value)
+        host = world.hosts[name]
+        world.note(host, "fault", words)
+        act(world, host, entry.value)
 
 
-def _set(world: World, host: SimHost, values: dict[str, float]) -> None:
-    text = ", ".join(f"{name} {value:g}" for name, value in values.items())
-    world.note(host, "fault", f"monitors read {text}")
+def _set(_: World, host: SimHost, values: dict[str, float]) -> None:
     host.set_monitors(values)
 
 
@@ -50,12 +53,10 @@ def _power(world: World, host: SimHost, word: str) -> None:
         "freeze": world.freeze,
         "thaw": world.thaw,
     }[word]
-    world.note(host, "fault", f"power {word}")
     act(host)
 
 
 def _agent(world: World, host: SimHost, word: str) -> None:
-    world.note(host, "fault", f"agent: {word}")
     agent = host.agent
     if word == "start":
         if agent is None and host.is_up:
@@ -75,8 +76,6 @@ def _agent(world: World, host: SimHost, word: str) -> None:
 
 def _storage(world: World, host: SimHost, value: tuple[str, float]) -> None:
     word, seconds = value
-    after = f": writes are seen {seconds:g} s later" if word == "slow" else ""
-    world.note(host, "fault", f"storage: {word}{after}")
     answered = host.storage_answers
     host.storage = "ok" if word == "restore" else word
     host.slow_s = seconds if word == "slow" else 0.0
@@ -87,7 +86,6 @@ def _storage(world: World, host: SimHost, value: tuple[str, float]) -> None:
 
 
 def _hypervisor(world: World, host: SimHost, word: str) -> None:
-    world.note(host, "fault", f"hypervisor: {word}")
     host.hypervisor_is_lost = word == "lost"
     world.wake(host)
 
@@ -97,36 +95,20 @@ def _trial(value: tuple[str, Any]) -> Trial:
     return Trial(word, count or 0)
 
 
-def _starts(world: World, host: SimHost, value: tuple[str, Any]) -> None:
-    world.note(host, "fault", _trial_text("VM starts here", value))
+def _starts(_: World, host: SimHost, value: tuple[str, Any]) -> None:
     host.starts = _trial(value)
 
 
-def _migrations(world: World, host: SimHost, value: tuple[str, Any]) -> None:
-    world.note(host, "fault", _trial_text("migrations from here", value))
+def _migrations(_: World, host: SimHost, value: tuple[str, Any]) -> None:
     host.migrations = _trial(value)
 
 
-def _trial_text(what: str, value: tuple[str, Any]) -> str:
-    word, count = value
-    if word == "fail":
-        return f"{what} fail" + (f" {count} times" if count else "")
-    return f"{what}: {word}"
-
-
-def _boots(world: World, host: SimHost, value: tuple[str, Any]) -> None:
+def _boots(_: World, host: SimHost, value: tuple[str, Any]) -> None:
     word, seconds = value
-    text = {
-        "ok": "the engine boots here",
-        "never": "the engine never becomes healthy here",
-        "die": f"a started VM dies here after {seconds or 0:g} s",
-    }[word]
-    world.note(host, "fault", text)
     host.boots = (word, float(seconds or 0.0))
 
 
 def _failed_starts(world: World, host: SimHost, count: int) -> None:
-    world.note(host, "fault", f"the agent counts {count} failed starts")
     now = host.clock.monotonic(world.now)
     failed = FailedStarts(count=count, last_at=now)
     if host.agent is not None:
@@ -137,7 +119,6 @@ def _failed_starts(world: World, host: SimHost, count: int) -> None:
 
 
 def _version(world: World, host: SimHost, version: int) -> None:
-    world.note(host, "fault", f"the agent is restarted as a release of parse version {version}")
     host.identity = attrs.evolve(host.identity, version=version)
     if host.agent is not None:
         world.kill_agent(host)
@@ -146,7 +127,6 @@ def _version(world: World, host: SimHost, version: int) -> None:
 
 
 def _maintenance(world: World, host: SimHost, word: str) -> None:
-    world.note(host, "fault", f"local maintenance {word}")
     host.local_maintenance = word == "on"
     world.wake(host)
 
@@ -154,10 +134,8 @@ def _maintenance(world: World, host: SimHost, word: str) -> None:
 def _clock(world: World, host: SimHost, value: tuple[str, float]) -> None:
     word, amount = value
     if word == "jump":
-        world.note(host, "fault", f"the wall clock jumps by {amount:+g} s")
         host.clock.jump(amount)
         return
-    world.note(host, "fault", f"the clocks run at {amount:g} times the true rate")
     host.clock.run_at(world.now, amount)
     world.reschedule(host)
 
@@ -182,8 +160,6 @@ def _engine(world: World, value: tuple[str, Any]) -> None:
     word, target = value
     engine = world.engine
     vm = engine.main
-    where = f" to host {target}" if target is not None else ""
-    world.note(vm.host if vm else None, "fault", f"engine: {word}{where}")
     if vm is None:
         return
     if word == "kill":
@@ -208,7 +184,7 @@ def _slot(world: World, entry: TimelineEntry, name: str) -> None:
     word, argument = entry.value
     slot = 0 if name == _GLOBAL_SLOT else world.hosts[name].host_id
     host = None if slot == 0 else world.hosts[name]
-    world.note(host, "fault", f"slot {slot}: {word}{_argument_text(argument)}")
+    world.note(host, "fault", fault_words(entry.verb, entry.value, slot))
     storage = world.storage
     if word == "snapshot":
         storage.keep_copy(slot)
@@ -222,19 +198,6 @@ def _slot(world: World, entry: TimelineEntry, name: str) -> None:
         storage.mask(slot, _damaged(world, slot, word, argument), until)
     if until is not None:
         world.at(until, lambda: storage.unmask(slot, world.now))
-
-
-def _argument_text(argument: Any) -> str:
-    """Show a number, or bytes as the scenario language writes them."""
-    if argument is None:
-        return ""
-    if not isinstance(argument, bytes):
-        return f" {argument}"
-    try:
-        text = argument.decode()
-    except UnicodeDecodeError:
-        text = ""
-    return f" {text}" if text and text.isprintable() else f" 0x{argument.hex()}"
 
 
 def _damaged(world: World, slot: int, word: str, argument: Any) -> bytes:

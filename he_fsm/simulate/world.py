@@ -197,7 +197,16 @@ class World:
                 "the engine's lease is free" if lease is None else f"host {lease} holds the lease"
             )
             self.events.append(Event(now, lease, "lease", {"text": text, "owner": lease}))
+            if lease is None:
+                self.at(now + self.policy.lease_news_s, self._hear_of_the_lease)
         self.rules.check_engines(self, running, lease)
+
+    def _hear_of_the_lease(self) -> None:
+        """Let brokers that can read tell their agents that the lease is free, if it still is."""
+        if self._shown_lease is None:
+            for host in self.hosts.values():
+                if host.is_up and host.storage_answers:
+                    self.wake(host)
 
     def expiry(self, name: str) -> float:
         """Give the true time at which a host's leases run out, if it does not renew until then."""

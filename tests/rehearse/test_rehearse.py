@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from he_fsm.rehearse.compare import Pair, compare, differences
+from he_fsm.rehearse.compare import compare
 from he_fsm.rehearse.lab import processes_about
 from he_fsm.rehearse.run import rehearse
-from he_fsm.report.outcome import Outcome
 from he_fsm.simulate import simulate
 from tests.rehearse.scenes import file_of, scenario_of
+from tests.rehearse.telling import alone, told
 
 pytestmark = pytest.mark.rehearsal
 SPEED = 10.0
@@ -161,20 +161,6 @@ def labs(
         yield folder
         assert list(folder.iterdir()) == []
         assert list(processes_about(folder)) == []
-
-
-def told(outcome: Outcome) -> str:
-    """Give what a failed rehearsal showed, for people."""
-    events = (f"{e.t:8.2f} {e.host} {e.kind} {e.text()}" for e in outcome.events)
-    return "\n".join([*map(str, outcome.failures), *events])
-
-
-def alone(pairs: tuple[Pair, ...]) -> list[str]:
-    return [
-        f"{'predicted' if pair.predicted else 'seen'} only: {pair.event.t:.1f} s, host "
-        f"{pair.event.host}: {pair.event.details['from']} -> {pair.event.details['to']}"
-        for pair in differences(pairs)
-    ]
 
 
 @pytest.mark.parametrize("name", SCENES)

@@ -30,6 +30,8 @@ class EmbeddedHosts(VmHosts):
         self.witness = folder / "engine.witness"
         self.port = free_port()
         self.settings = {host_id: self._settings(host_id) for host_id in self.ids}
+        for host_id in self.ids:
+            self.hypervisor(host_id)
 
     def _settings(self, host_id: int) -> EmbeddedSettings:
         return EmbeddedSettings(

@@ -277,3 +277,21 @@ def test_a_reload_brings_other_monitors_and_channels(
     assert service.changes > seen
     # One more: the hook's.
     until(lambda: threading.active_count() <= threads + 1)
+
+
+def test_a_lease_that_is_taken_or_lost_rings(service: BrokerService) -> None:
+    until(lambda: can_read(service))
+    before = service.changes
+    service.join()
+    until(lambda: service.changes != before)
+
+
+def test_leases_that_can_no_longer_be_read_ring(cluster: Cluster, service: BrokerService) -> None:
+    until(lambda: can_read(service))
+    before = service.changes
+    with storage_away(cluster):
+        until(lambda: service.changes != before)
+
+
+def can_read(service: BrokerService) -> bool:
+    return service.facts().leases is not None

@@ -443,7 +443,7 @@ def test_prometheus_can_read_the_metrics(
 ) -> None:
     client.join()
     client.write_slot(encode_slot(RECORD, RECORD.text))
-    client.report({"state": "EngineDown", "why": "because", "alive": [1]})
+    client.report({"state": "EngineDown", "why": "because", "alive": [1], "worked_s": 0.02})
 
     def samples() -> dict[tuple[str, ...], float]:
         status, data, kind = ask(host, "GET", "/metrics")
@@ -459,6 +459,7 @@ def test_prometheus_can_read_the_metrics(
     assert found["he_fsm_state", "EngineDown"] == 1
     assert found["he_fsm_state", "EngineUp"] == 0
     assert found["he_fsm_alive",] == 1
+    assert found["he_fsm_agent_look_seconds",] == 0.02
     assert found["he_fsm_lease_owner",] == 0
     assert found["he_fsm_host_id_held",] == 1
     assert found["he_fsm_maintenance", "local"] == 0

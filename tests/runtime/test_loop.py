@@ -18,7 +18,7 @@ from he_fsm.errors import BrokerError, HeFsmError, HypervisorError, StorageError
 from he_fsm.memory import FailedStarts, Memory
 from he_fsm.metadata import encode_global
 from he_fsm.runtime import parts
-from he_fsm.runtime.broker.protocol import BrokerFacts
+from he_fsm.runtime.broker.protocol import BrokerFacts, EngineHealth
 from he_fsm.runtime.broker.service import BrokerService
 from he_fsm.runtime.config import load_config
 from he_fsm.runtime.hypervisors.faults import Faults
@@ -26,7 +26,7 @@ from he_fsm.runtime.hypervisors.witness import read_log
 from he_fsm.runtime.loop import Loop
 from he_fsm.runtime.memory_file import MemoryFile
 from he_fsm.runtime.ports import Event
-from he_fsm.snapshot import VmState
+from he_fsm.snapshot import Health, VmState
 from he_fsm.states.names import State
 from tests.runtime.cluster import Cluster, ClusterHost, whiteboard_hung
 from tests.runtime.waiting import until
@@ -43,6 +43,8 @@ class Switched:
         self.is_away = False
         # Takes no events.
         self.is_deaf = False
+        # What the health page last said, and when; None: as it is.
+        self.page: Optional[tuple[Health, float]] = None
         self.asked: list[str] = []
         self.told: list[Event] = []
 
@@ -54,7 +56,12 @@ class Switched:
         return self.service
 
     def facts(self) -> BrokerFacts:
-        return self._ask("facts").facts()
+        facts = self._ask("facts").facts()
+        if self.page is None:
+            return facts
+        health, at = self.page
+        engine = EngineHealth(health=health, age_s=time.monotonic() - at)
+        return attrs.evolve(facts, engine=engine)
 
     def join(self) -> None:
         self._ask("join").join()
@@ -234,8 +241,27 @@ def test_a_lone_host_publishes_starts_and_tells(host: Host) -> None:
         "EngineStarting",
         "EngineUp",
     )
-    assert host.broker.told[-1].to == "EngineUp"
+    told = {(event.source, event.to): event.notifies for event in host.broker.told}
+    assert told["EngineStarting", "EngineUp"]
+    # Every edge is told of, for an administrator's own choice.
+    assert told["Unknown", "EngineDown"] is False
     assert host.loop.machine.state == "EngineUp"
+
+
+def test_the_page_of_the_vm_that_died_says_nothing_of_the_next_one(host: Host) -> None:
+    goes_up(host)
+    host.broker.page = (Health.GOOD, time.monotonic())
+    record = host.host.vm()
+    assert record is not None
+    os.kill(record.pid, signal.SIGKILL)
+    host.looks_until(lambda: host.words() == ["start", "start"])
+    host.loop.look()
+    watch = host.loop.memory.vm
+    assert watch is not None
+    assert not watch.was_good
+    assert host.state is State.ENGINE_STARTING
+    host.broker.page = (Health.GOOD, time.monotonic())
+    goes_up(host)
 
 
 def test_local_maintenance_without_an_engine(host: Host) -> None:

@@ -240,6 +240,17 @@ def test_transitions_are_chosen_by_an_expression(transitions: str, wanted: bool)
     assert Rule(transitions).wants(event()) is wanted
 
 
+def test_without_an_expression_the_table_chooses() -> None:
+    rule = Rule()
+    assert rule.wants(event())
+    assert not rule.wants(attrs.evolve(event(), notifies=False))
+
+
+def test_an_expression_chooses_among_all_transitions() -> None:
+    unmarked = attrs.evolve(event("Unknown", "EngineDown", "vm_absent"), notifies=False)
+    assert Rule("unknown").wants(unmarked)
+
+
 def test_failed_starts_and_migrations_are_always_told() -> None:
     rule = Rule("nothing at all")
     told = {

@@ -223,7 +223,7 @@ def test_what_a_broker_conf_leaves_out_has_its_default(site: Site, text: str) ->
     site.deploy()
     site.write("state/broker.conf", text)
     assert site.read().notify.smtp == SmtpConfig()
-    assert site.read().notify.transitions == "maintenance|start|stop|migrate|up|down"
+    assert site.read().notify.transitions is None
 
 
 def test_mails_can_be_turned_off(site: Site) -> None:

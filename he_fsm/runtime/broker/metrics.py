@@ -82,7 +82,12 @@ def _agent(status: dict[str, Any]) -> Iterator[Metric]:
         state.add_metric([each.value], float(agent.get("state") == each.value))
     alive = GaugeMetricFamily("he_fsm_alive", "Hosts that this one takes for alive.")
     alive.add_metric([], len(agent.get("alive", ())))
-    yield from (age, state, alive)
+    worked = GaugeMetricFamily(
+        "he_fsm_agent_look_seconds", "How long the agent's last complete look took."
+    )
+    if agent.get("worked_s") is not None:
+        worked.add_metric([], agent["worked_s"])
+    yield from (age, state, alive, worked)
 
 
 def _lease(status: dict[str, Any]) -> Iterator[Metric]:

@@ -14,6 +14,7 @@ from typing import Optional, Protocol
 from he_fsm.errors import LockspaceError, StorageError
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.runtime.broker import protocol
+from he_fsm.runtime.broker.lease_watch import LeaseWatch
 from he_fsm.runtime.broker.status import status_of
 from he_fsm.runtime.log import Repeats
 from he_fsm.runtime.memory_file import write_json
@@ -100,8 +101,13 @@ class BrokerService:
         flags_path: Path,
         version: int,
         score_max: int,
+        lease_look_s: float,
     ) -> None:
-        """Begin to serve; the host id is the agent's to take."""
+        """
+        Begin to serve; the host id is the agent's to take.
+
+        *lease_look_s*: how often to look whether something about the leases has changed.
+        """
         self.host_id = host_id
         self._storage = storage
         self._monitors = monitors
@@ -122,10 +128,12 @@ class BrokerService:
         self._whiteboard: Optional[Whiteboard] = None
         self._read_at: Optional[float] = None
         self.counts: dict[str, int] = {}
+        self._lease_watch = LeaseWatch(self._leases, self._has_changed, lease_look_s)
 
     def start(self) -> None:
-        """Let the monitors measure."""
+        """Let the monitors measure, and watch the leases."""
         self._monitors.start()
+        self._lease_watch.start()
 
     # What the agent asks.
 
@@ -296,6 +304,7 @@ class BrokerService:
     def close(self) -> None:
         """End monitors, notifier and storage."""
         self._has_changed()
+        self._lease_watch.close()
         self._monitors.close()
         self._notifier.close(_TELLING_ENDS_WITHIN_S)
         self._storage.close()

@@ -124,12 +124,13 @@ class SmtpConfig:
 class NotifyConfig:
     """What people are told."""
 
-    transitions: str = attrs.field(
-        default="maintenance|start|stop|migrate|up|down",
+    transitions: Optional[str] = attrs.field(
+        default=None,
         metadata=written_as(
             "transitions",
-            PatternForm(),
-            "tell of a change of state where this is found in `OldState-NewState`, in any case",
+            OrNull(PatternForm()),
+            "tell of a change of state where this is found in `OldState-NewState`, in any case, "
+            "besides failed starts and migrations; null: of those that the table of states marks",
         ),
     )
     smtp: Optional[SmtpConfig] = attrs.field(

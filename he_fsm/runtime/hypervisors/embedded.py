@@ -8,6 +8,7 @@ its own, in which this keeps
     vm.log        what the VM's process says
     vm.report     whether the last start got the lease
     vm.orders     the VM's own named pipe for orders (`engine_process`)
+    host.json     this host's paths to what is shared, for VMs that arrive
     faults.json   switches by which a rehearsal lets things fail (`faults`)
 
 The VM is a process of its own session (`engine_process`). It is told apart from others of its
@@ -30,7 +31,7 @@ from typing import Any, Optional
 import attrs
 
 from he_fsm.errors import HypervisorError
-from he_fsm.runtime.hypervisors.engine_options import ORDERS, VmOptions
+from he_fsm.runtime.hypervisors.engine_options import HOST, ORDERS, VmOptions
 from he_fsm.runtime.hypervisors.faults import DIE, FAIL, LOST, NEVER, Faults
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmFile, VmRecord, started_ticks
 from he_fsm.runtime.hypervisors.vm_process import (
@@ -40,6 +41,7 @@ from he_fsm.runtime.hypervisors.vm_process import (
     send_signal,
     why_not_started,
 )
+from he_fsm.runtime.memory_file import write_json
 from he_fsm.runtime.ports import LeaseHolder
 from he_fsm.snapshot import LocalVm, Outcome, Result, VmState
 
@@ -81,8 +83,15 @@ class EmbeddedHypervisor:
     """
 
     def __init__(self, settings: EmbeddedSettings, holder: LeaseHolder) -> None:
-        """Look after the run folder of *settings*; a VM that runs there is adopted."""
+        """
+        Look after the run folder of *settings*; a VM that runs there is adopted.
+
+        Raises:
+            HeFsmError: the run folder can't be written.
+        """
         self._settings = settings
+        paths = {"leases": str(settings.leases), "witness": str(settings.witness)}
+        write_json(settings.run_dir / HOST, paths)
         self._holder = holder
         self._run_dir = settings.run_dir
         self._file = VmFile(settings.run_dir / STATE)

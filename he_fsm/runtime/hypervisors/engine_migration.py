@@ -128,10 +128,8 @@ class Departure:
             raise OSError(msg)
         ours, theirs = socket.socketpair()
         with theirs:
-            receiving = attrs.evolve(
-                options, host_id=target, state=run_dir / options.state.name, receive=theirs.fileno()
-            )
             try:
+                receiving = options.received_by(target, theirs.fileno())
                 receiver = spawn(receiving.command(), run_dir, pass_fds=(theirs.fileno(),))
             except OSError:
                 ours.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ import attrs
 
 # The named pipe by which a VM takes orders, beside its `vm.json`.
 ORDERS = "vm.orders"
+# The host's own paths to what is shared, for VMs that come from other hosts.
+HOST = "host.json"
 _NEVER = "never"
 
 
@@ -47,6 +50,30 @@ class VmOptions:
     def run_dir_of(self, host_id: int) -> Path:
         """Give the run folder of a host."""
         return Path(self.hosts.replace("{id}", str(host_id)))
+
+    def received_by(self, host_id: int, channel: int) -> VmOptions:
+        """
+        Give what the receiving process of a migration is told; *channel*: its end of the pair.
+
+        Raises:
+            OSError: the host has no hypervisor of this kind, or its `host.json` can't be read.
+        """
+        run_dir = self.run_dir_of(host_id)
+        try:
+            # The other host has its own way to the shared storage.
+            paths = json.loads((run_dir / HOST).read_bytes())
+            leases, witness = Path(paths["leases"]), Path(paths["witness"])
+        except (ValueError, KeyError, TypeError) as error:
+            msg = f"{run_dir / HOST} can't be used: {error}"
+            raise OSError(msg) from error
+        return attrs.evolve(
+            self,
+            host_id=host_id,
+            state=run_dir / self.state.name,
+            leases=leases,
+            witness=witness,
+            receive=channel,
+        )
 
     def command(self) -> tuple[str, ...]:
         """Give the command that is told this."""

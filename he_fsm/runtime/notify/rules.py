@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Callable
+from typing import Callable, Optional
 
 from he_fsm.runtime.ports import Event
 from he_fsm.states.names import State
@@ -11,8 +11,6 @@ from he_fsm.states.table import TABLE
 
 # The same thing twice within this time is one piece of news.
 DUPLICATE_S = 60.0
-# Source: the broker.conf that oVirt's deployment writes.
-TRANSITIONS = "maintenance|start|stop|migrate|up|down"
 
 _FAILED_STARTS = frozenset(
     (state.value, edge.name)
@@ -24,29 +22,32 @@ _FAILED_STARTS = frozenset(
 
 class Rule:
     """
-    Says which events are told: all failed starts and migrations, and the transitions that match.
+    Says which events are told: all failed starts and migrations, and the transitions wanted.
 
     *transitions* is a regular expression, looked for anywhere in `From-To` whatever its case, as
-    oVirt does with its `state_transition`.
+    oVirt does with its `state_transition`; None: those that the table of states marks.
 
     Raises:
         ValueError: *transitions* is no regular expression.
     """
 
-    def __init__(self, transitions: str = TRANSITIONS) -> None:
+    def __init__(self, transitions: Optional[str] = None) -> None:
         try:
-            self._transitions = re.compile(transitions, re.IGNORECASE)
+            self._transitions = (
+                None if transitions is None else re.compile(transitions, re.IGNORECASE)
+            )
         except re.error as error:
             msg = f"{transitions!r} is no regular expression: {error}"
             raise ValueError(msg) from error
 
     def wants(self, event: Event) -> bool:
         """Say whether people are told of this event."""
-        return (
-            is_failed_start(event)
-            or is_migration(event)
-            or self._transitions.search(f"{event.source}-{event.to}") is not None
-        )
+        return is_failed_start(event) or is_migration(event) or self._is_wanted(event)
+
+    def _is_wanted(self, event: Event) -> bool:
+        if self._transitions is None:
+            return event.notifies
+        return self._transitions.search(f"{event.source}-{event.to}") is not None
 
 
 def is_failed_start(event: Event) -> bool:

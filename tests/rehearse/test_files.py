@@ -1,0 +1,54 @@
+"""The files of `examples/` and of the simulator's tests, on real daemons: the same comes out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from he_fsm.rehearse.compare import compare
+from he_fsm.rehearse.faults import cannot
+from he_fsm.rehearse.run import rehearse
+from he_fsm.scenario import Scenario, load_scenarios
+from he_fsm.simulate import simulate
+from tests.rehearse.telling import alone, told
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ("examples/demo.yaml", "examples/talk.yaml")
+STORIES = ("tests/scenarios/edges.yaml", "tests/scenarios/lessons.yaml")
+SPEED = 12.0
+# Longer stories (in seconds of the scenario), and bigger ones, are for `make rehearsals`.
+SHORT_S = 370.0
+FEW_HOSTS = 6
+# Each host's edges are as predicted where they don't depend on who happens to look first.
+BY_CHANCE = {
+    "lesson-b5-equal-scores-start": "equal hosts: the loops' phases say which of them starts",
+    "equal-scores": "as above",
+}
+IMPOSSIBLE = {
+    "refused-start": "two hosts have to ask for the lease within the same moment",
+    "lesson-b2-a-refused-start-is-no-failed-start": "as above",
+}
+
+
+def scenarios() -> list[object]:
+    found = []
+    for file in (*EXAMPLES, *STORIES):
+        for scenario in load_scenarios(ROOT / file):
+            if cannot(scenario) or scenario.name in IMPOSSIBLE:
+                continue
+            is_big = len(scenario.hosts) > FEW_HOSTS
+            is_long = file in STORIES and scenario.until > SHORT_S
+            marks = [pytest.mark.long] if is_big or is_long else []
+            found.append(pytest.param(scenario, id=scenario.name, marks=marks))
+    return found
+
+
+@pytest.mark.rehearsal
+@pytest.mark.parametrize("scenario", scenarios())
+def test_a_rehearsal_agrees_with_the_simulator(scenario: Scenario):
+    predicted = simulate(scenario)
+    seen = rehearse(scenario, speed=SPEED)
+    assert seen.passed, told(seen)
+    if scenario.name not in BY_CHANCE:
+        assert alone(compare(predicted, seen)) == [], told(seen)
