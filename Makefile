@@ -49,7 +49,7 @@ others: ## The tests on the oldest and the newest Python that are there
 other:
 	@echo "== $$($(OTHER) --version)"
 	@$(OTHER) -m venv $(VENV)-other
-	@$(VENV)-other/bin/python -m pip --disable-pip-version-check --quiet install -e '.[test,report,daemon]'
+	@$(VENV)-other/bin/python -m pip --disable-pip-version-check --quiet install -e '.[test,report,daemon,qemu]'
 	@$(VENV)-other/bin/python -m pytest -n $(PYTEST_WORKERS) -q -m 'not processes' -p no:cacheprovider
 	@rm -rf $(VENV)-other
 
@@ -81,7 +81,7 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
-	$(PIP) install -e '.[test,lint,report,diagram,daemon]'
+	$(PIP) install -e '.[test,lint,report,diagram,daemon,qemu]'
 	@touch $@ $(VENV)/.demo
 
 clean: ## Remove what these targets made

@@ -24,14 +24,10 @@ from he_fsm.metadata.layout import SLOT_BYTES
 from he_fsm.policy import Policy
 from he_fsm.rehearse.masks import Mask
 from he_fsm.runtime.broker.client import BrokerClient
-from he_fsm.runtime.hypervisors.embedded import (
-    REPORT,
-    STATE,
-    EmbeddedHypervisor,
-    EmbeddedSettings,
-)
+from he_fsm.runtime.hypervisors.embedded import STATE, EmbeddedHypervisor, EmbeddedSettings
 from he_fsm.runtime.hypervisors.faults import Faults
 from he_fsm.runtime.hypervisors.vm_file import VmFile, VmRecord
+from he_fsm.runtime.hypervisors.vm_process import REPORT
 from he_fsm.runtime.leases.hold import EmbeddedHolder
 from he_fsm.runtime.leases.records import create_lockspace
 from he_fsm.runtime.memory_file import MemoryFile, write_json

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from typing import Optional
 
-from he_fsm.errors import ConfigError
+from he_fsm.errors import ConfigError, MissingExtraError
 from he_fsm.runtime.broker.service import BrokerService
 from he_fsm.runtime.config import Config
 from he_fsm.runtime.hypervisors.embedded import STATE, EmbeddedHypervisor, EmbeddedSettings
 from he_fsm.runtime.hypervisors.vm_file import VmFile
 from he_fsm.runtime.leases.hold import EmbeddedHolder
+from he_fsm.runtime.leases.movable import MovableEmbedded
 from he_fsm.runtime.leases.sanlock_hold import SanlockHolder
 from he_fsm.runtime.monitors.make import make_runner
 from he_fsm.runtime.monitors.runner import MonitorRunner
 from he_fsm.runtime.notify.make import make_notifier
-from he_fsm.runtime.ports import Hypervisor, LeaseHolder
+from he_fsm.runtime.ports import Hypervisor, MovableLease
 from he_fsm.runtime.storage.client import StorageClient
 from he_fsm.runtime.storage.protocol import StorageSettings
 
 # The file, in the folder that hosts share, by which rehearsals see that never two VMs execute.
 WITNESS = "witness"
+# Where a VM that knows nothing of leases has its own looked after, in the host's run folder.
+LEASE_SOCKET = "vm.lease"
 
 
 def make_service(config: Config) -> BrokerService:
@@ -62,7 +65,15 @@ def make_monitors(config: Config) -> MonitorRunner:
 
 
 def make_hypervisor(config: Config) -> Hypervisor:
-    """Make the hypervisor's adapter; the VM takes the engine's lease before it runs."""
+    """
+    Make the hypervisor's adapter; the VM takes the engine's lease before it runs.
+
+    Raises:
+        MissingExtraError: the library for QEMU's monitor is not installed.
+        HypervisorError: the secret for migrations can't be used.
+    """
+    if config.hypervisor.kind == "qemu":
+        return _make_qemu(config)
     policy, embedded = config.policy, config.hypervisor
     if config.leases != "embedded":
         msg = f"the embedded hypervisor's VM has embedded leases only, not those of {config.leases}"
@@ -81,19 +92,44 @@ def make_hypervisor(config: Config) -> Hypervisor:
         shutdown_s=embedded.shutdown_s,
         migration_s=embedded.migration_s,
     )
-    return EmbeddedHypervisor(settings, make_holder(config))
+    holder = EmbeddedHolder(
+        folder=config.storage.leases,
+        host_id=config.host.id,
+        io_timeout_s=policy.io_timeout_s,
+        watchdog_s=policy.watchdog_s,
+    )
+    return EmbeddedHypervisor(settings, holder)
 
 
-def make_holder(config: Config) -> LeaseHolder:
-    """Make what has a command take the engine's lease, by the lease manager that is configured."""
+def _make_qemu(config: Config) -> Hypervisor:
+    try:
+        from he_fsm.runtime.hypervisors.qemu import QemuHypervisor  # noqa: PLC0415 - optional
+        from he_fsm.runtime.hypervisors.qemu_host import QemuSettings  # noqa: PLC0415 - optional
+    except ModuleNotFoundError as error:
+        msg = f"kind qemu needs the package {error.name}: pip install 'he-fsm[qemu]'"
+        raise MissingExtraError(msg) from error
+    vm = config.hypervisor.vm
+    if vm is None:
+        # The configuration was read with this checked; one that was made by hand may lack it.
+        msg = "hypervisor.vm is missing: what the QEMU VM is made of"
+        raise ConfigError(msg)
+    settings = QemuSettings(
+        host_id=config.host.id, run_dir=config.run_dir, vm=vm, move=config.hypervisor.move
+    )
+    return QemuHypervisor(settings, make_movable_lease(config))
+
+
+def make_movable_lease(config: Config) -> MovableLease:
+    """Make what takes the engine's lease for QEMU VMs, and hands it over when they move."""
     settings = config.sanlock_settings
     if settings is not None:
         return SanlockHolder(settings=settings, host_id=config.host.id)
-    return EmbeddedHolder(
+    return MovableEmbedded(
         folder=config.storage.leases,
         host_id=config.host.id,
         io_timeout_s=config.policy.io_timeout_s,
         watchdog_s=config.policy.watchdog_s,
+        socket=config.run_dir / LEASE_SOCKET,
     )
 
 

@@ -60,6 +60,42 @@ class LeaseHolder(Protocol):
         """
 
 
+class MovableLease(LeaseHolder, Protocol):
+    """
+    The engine's lease of VMs that move between hosts while they run.
+
+    A process of this host has it, by its *pid*; all but the two that give commands may wait for the
+    storage, and are called from a thread that may. Those raise `LockspaceError` where the lease
+    manager refuses or does not answer.
+    """
+
+    def wrap_awaiting(self, command: Sequence[str], report_fd: int) -> tuple[str, ...]:
+        """
+        Give the command that makes ready for `pick_up`, takes nothing, and becomes *command*.
+
+        It writes {"lease": "awaited"} to *report_fd*, or an error as `wrap` has it. For a
+        migration's receiving side, which executes nothing before `pick_up`.
+        """
+
+    def put_down(self, pid: int, target: int) -> None:
+        """
+        Let the process's lease go, for the host *target*; its VM is paused, and stays so.
+
+        Where this raises, nobody knows whether the lease is still held: `holds`, `pick_up`.
+        """
+
+    def pick_up(self, pid: int) -> None:
+        """
+        Take the lease for the process: it was put down for this host, or by it.
+
+        `LockspaceError`: another has it, and this process's VM must not execute. Nothing happens
+        where the process has it already.
+        """
+
+    def holds(self, pid: int) -> bool:
+        """Whether the process has the lease now."""
+
+
 class Hypervisor(Protocol):
     """
     The engine VM on this host.

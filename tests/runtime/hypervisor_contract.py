@@ -6,7 +6,7 @@ import signal
 import time
 
 from he_fsm.snapshot import Health, Outcome, VmState
-from tests.runtime.embedded_hosts import EmbeddedHosts
+from tests.runtime.vm_hosts import VmHosts
 from tests.runtime.waiting import until
 
 # An event is seen by then, not with the next look.
@@ -16,14 +16,14 @@ EVENT_S = 0.5
 class HypervisorContract:
     """Tests of one hypervisor; the subclass has the fixture `hosts`."""
 
-    def test_without_an_order_there_is_no_vm(self, hosts: EmbeddedHosts) -> None:
+    def test_without_an_order_there_is_no_vm(self, hosts: VmHosts) -> None:
         vm = hosts.hypervisor(1).vm()
         assert (vm.state, vm.health) == (VmState.ABSENT, Health.UNKNOWN)
         assert hosts.hypervisor(1).results() == ()
         assert hosts.hypervisor(1).progress() is None
 
     def test_a_start_is_seen_at_once_and_the_page_is_good_after_the_boot(
-        self, hosts: EmbeddedHosts
+        self, hosts: VmHosts
     ) -> None:
         hypervisor = hosts.hypervisor(1)
         hypervisor.start()
@@ -33,7 +33,7 @@ class HypervisorContract:
         assert hosts.owner() == 1
         assert hosts.told[1] == []
 
-    def test_a_second_order_to_start_changes_nothing(self, hosts: EmbeddedHosts) -> None:
+    def test_a_second_order_to_start_changes_nothing(self, hosts: VmHosts) -> None:
         hosts.start(1)
         pid = hosts.record(1).pid
         hosts.hypervisor(1).start()
@@ -41,8 +41,8 @@ class HypervisorContract:
         assert hosts.record(1).pid == pid
         assert hosts.told[1] == []
 
-    def test_no_method_waits(self, hosts: EmbeddedHosts) -> None:
-        hosts.change(1, start_s=5.0)
+    def test_no_method_waits(self, hosts: VmHosts) -> None:
+        hosts.starts_slowly(1)
         hypervisor = hosts.hypervisor(1)
         began_at = time.monotonic()
         hypervisor.start()
@@ -53,9 +53,7 @@ class HypervisorContract:
         hypervisor.power_off()
         assert time.monotonic() - began_at < 1.0
 
-    def test_a_start_without_the_lease_is_refused_and_has_not_failed(
-        self, hosts: EmbeddedHosts
-    ) -> None:
+    def test_a_start_without_the_lease_is_refused_and_has_not_failed(self, hosts: VmHosts) -> None:
         hosts.start(1)
         hosts.hypervisor(2).start()
         until(lambda: hosts.state(2) is VmState.ABSENT)
@@ -63,7 +61,7 @@ class HypervisorContract:
         assert "held by host 1" in hosts.told[2][0].detail
         assert hosts.is_good_on(1)
 
-    def test_a_result_is_told_once(self, hosts: EmbeddedHosts) -> None:
+    def test_a_result_is_told_once(self, hosts: VmHosts) -> None:
         hosts.start(1)
         hosts.hypervisor(2).start()
         until(lambda: hosts.hypervisor(2).vm().state is VmState.ABSENT)
@@ -71,8 +69,8 @@ class HypervisorContract:
         hosts.hypervisor(2).vm()
         assert hosts.hypervisor(2).results() == ()
 
-    def test_a_shut_down_vm_goes_and_its_lease_is_free(self, hosts: EmbeddedHosts) -> None:
-        hosts.change(1, shutdown_s=0.3)
+    def test_a_shut_down_vm_goes_and_its_lease_is_free(self, hosts: VmHosts) -> None:
+        hosts.shuts_down_slowly(1)
         hosts.start(1)
         hosts.hypervisor(1).shut_down()
         hosts.reaches(1, VmState.STOPPING)
@@ -81,14 +79,14 @@ class HypervisorContract:
         assert hosts.told[1] == []
         hosts.start(2)
 
-    def test_a_powered_off_vm_is_gone(self, hosts: EmbeddedHosts) -> None:
+    def test_a_powered_off_vm_is_gone(self, hosts: VmHosts) -> None:
         hosts.start(1)
         hosts.hypervisor(1).power_off()
         hosts.reaches(1, VmState.ABSENT)
         assert hosts.told[1] == []
         hosts.start(1)
 
-    def test_orders_to_no_vm_do_nothing(self, hosts: EmbeddedHosts) -> None:
+    def test_orders_to_no_vm_do_nothing(self, hosts: VmHosts) -> None:
         hypervisor = hosts.hypervisor(1)
         hypervisor.shut_down()
         hypervisor.power_off()
@@ -96,23 +94,23 @@ class HypervisorContract:
         assert hosts.state(1) is VmState.ABSENT
         assert hosts.told[1] == []
 
-    def test_a_paused_vm_is_seen_and_goes_on(self, hosts: EmbeddedHosts) -> None:
+    def test_a_paused_vm_is_seen_and_goes_on(self, hosts: VmHosts) -> None:
         hosts.start(1)
-        hosts.signal(1, signal.SIGSTOP)
+        hosts.pause(1)
         hosts.reaches(1, VmState.PAUSED)
         # Its guest does not see the button.
         hosts.hypervisor(1).shut_down()
-        hosts.signal(1, signal.SIGCONT)
+        hosts.resume(1)
         until(lambda: hosts.is_good_on(1))
 
-    def test_a_paused_vm_can_be_powered_off(self, hosts: EmbeddedHosts) -> None:
+    def test_a_paused_vm_can_be_powered_off(self, hosts: VmHosts) -> None:
         hosts.start(1)
-        hosts.signal(1, signal.SIGSTOP)
+        hosts.pause(1)
         hosts.reaches(1, VmState.PAUSED)
         hosts.hypervisor(1).power_off()
         hosts.reaches(1, VmState.ABSENT)
 
-    def test_the_death_of_the_vm_is_an_event(self, hosts: EmbeddedHosts) -> None:
+    def test_the_death_of_the_vm_is_an_event(self, hosts: VmHosts) -> None:
         hosts.start(1)
         event = hosts.wake_event(1)
         hosts.signal(1, signal.SIGKILL)
@@ -120,20 +118,20 @@ class HypervisorContract:
         assert hosts.state(1) is VmState.ABSENT
         assert hosts.told[1] == []
 
-    def test_a_pause_and_its_end_are_events(self, hosts: EmbeddedHosts) -> None:
+    def test_a_pause_and_its_end_are_events(self, hosts: VmHosts) -> None:
         hosts.start(1)
         event = hosts.wake_event(1)
-        hosts.signal(1, signal.SIGSTOP)
+        hosts.pause(1)
         assert event.wait(EVENT_S)
         event.clear()
-        hosts.signal(1, signal.SIGCONT)
+        hosts.resume(1)
         assert event.wait(EVENT_S)
 
-    def test_nothing_happening_is_no_event(self, hosts: EmbeddedHosts) -> None:
+    def test_nothing_happening_is_no_event(self, hosts: VmHosts) -> None:
         hosts.start(1)
         assert not hosts.wake_event(1).wait(EVENT_S)
 
-    def test_a_new_agent_finds_the_vm_of_the_last_one(self, hosts: EmbeddedHosts) -> None:
+    def test_a_new_agent_finds_the_vm_of_the_last_one(self, hosts: VmHosts) -> None:
         hosts.start(1)
         pid = hosts.record(1).pid
         hosts.restart_agent(1)
@@ -144,18 +142,18 @@ class HypervisorContract:
         assert event.wait(EVENT_S)
         assert hosts.state(1) is VmState.ABSENT
 
-    def test_a_new_agent_sees_a_start_of_the_last_one_to_its_end(
-        self, hosts: EmbeddedHosts
-    ) -> None:
-        hosts.change(1, start_s=1.0)
+    def test_a_new_agent_sees_a_start_of_the_last_one_to_its_end(self, hosts: VmHosts) -> None:
+        hosts.starts_slowly(1)
         hosts.hypervisor(1).start()
         hosts.restart_agent(1)
         assert hosts.state(1) is VmState.STARTING
+        pid = hosts.record(1).pid
         hosts.hypervisor(1).start()
         until(lambda: hosts.is_good_on(1))
-        assert hosts.words == ["start"]
+        assert hosts.record(1).pid == pid
+        assert hosts.told[1] == []
 
-    def test_a_migrated_vm_runs_on_the_other_host(self, hosts: EmbeddedHosts) -> None:
+    def test_a_migrated_vm_runs_on_the_other_host(self, hosts: VmHosts) -> None:
         hosts.start(1)
         event = hosts.wake_event(2)
         hosts.migrates(1, 2)
@@ -171,7 +169,7 @@ class HypervisorContract:
         assert hosts.owner() == 2
         assert hosts.hypervisor(1).progress() is None
 
-    def test_from_the_order_on_a_vm_is_leaving(self, hosts: EmbeddedHosts) -> None:
+    def test_from_the_order_on_a_vm_is_leaving(self, hosts: VmHosts) -> None:
         hosts.start(1)
         hosts.hypervisor(1).migrate(2)
         # The agent looks again at once: a VM that is seen to stay has failed to leave.
@@ -179,7 +177,7 @@ class HypervisorContract:
         until(lambda: hosts.is_good_on(2))
         assert VmState.ABSENT is hosts.state(1)
 
-    def test_a_vm_that_arrived_is_the_new_hosts_own(self, hosts: EmbeddedHosts) -> None:
+    def test_a_vm_that_arrived_is_the_new_hosts_own(self, hosts: VmHosts) -> None:
         hosts.start(1)
         hosts.migrates(1, 2)
         until(lambda: hosts.is_good_on(2))
@@ -189,8 +187,8 @@ class HypervisorContract:
         assert hosts.state(2) is VmState.ABSENT
         hosts.start(2)
 
-    def test_a_cancelled_migration_leaves_the_vm_here(self, hosts: EmbeddedHosts) -> None:
-        hosts.change(1, migration_s=30.0)
+    def test_a_cancelled_migration_leaves_the_vm_here(self, hosts: VmHosts) -> None:
+        hosts.migrates_slowly(1)
         hosts.start(1)
         hosts.migrates(1, 2)
         until(lambda: hosts.state(2) is VmState.ARRIVING)
@@ -199,13 +197,13 @@ class HypervisorContract:
         assert [result.outcome for result in hosts.told[1]] == [Outcome.MIGRATION_FAILED]
         hosts.reaches(2, VmState.ABSENT)
 
-    def test_no_vm_no_migration(self, hosts: EmbeddedHosts) -> None:
+    def test_no_vm_no_migration(self, hosts: VmHosts) -> None:
         hosts.hypervisor(1).migrate(2)
         assert hosts.state(1) is VmState.ABSENT
         assert [result.outcome for result in hosts.told[1]] == [Outcome.MIGRATION_FAILED]
 
-    def test_while_a_vm_arrives_no_other_starts(self, hosts: EmbeddedHosts) -> None:
-        hosts.change(1, migration_s=30.0)
+    def test_while_a_vm_arrives_no_other_starts(self, hosts: VmHosts) -> None:
+        hosts.migrates_slowly(1)
         hosts.start(1)
         hosts.migrates(1, 2)
         hosts.reaches(2, VmState.ARRIVING)
@@ -214,7 +212,7 @@ class HypervisorContract:
         assert [result.outcome for result in hosts.told[2]] == [Outcome.START_REFUSED]
         assert hosts.running() == [1]
 
-    def test_closing_leaves_the_vm_running(self, hosts: EmbeddedHosts) -> None:
+    def test_closing_leaves_the_vm_running(self, hosts: VmHosts) -> None:
         hosts.start(1)
         hosts.wake_event(1)
         hosts.hypervisor(1).close()

@@ -29,10 +29,10 @@ from he_fsm.runtime.config import (
     parse_config,
     read_password,
 )
-from he_fsm.runtime.leases.hold import EmbeddedHolder
+from he_fsm.runtime.leases.movable import MovableEmbedded
 from he_fsm.runtime.leases.sanlock_hold import SanlockHolder
 from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
-from he_fsm.runtime.parts import make_holder, make_hypervisor
+from he_fsm.runtime.parts import make_hypervisor, make_movable_lease
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "he-fsm.yaml"
@@ -546,10 +546,13 @@ def test_a_host_id_has_room_in_the_area() -> None:
 
 
 def test_the_vm_of_the_embedded_hypervisor_has_no_leases_of_sanlock() -> None:
-    config = read(SANLOCK)
     with pytest.raises(ConfigError, match="has embedded leases only, not those of sanlock"):
-        make_hypervisor(config)
-    holder = make_holder(config)
-    assert isinstance(holder, SanlockHolder)
-    assert holder.settings == config.sanlock_settings
-    assert isinstance(make_holder(read()), EmbeddedHolder)
+        make_hypervisor(read(SANLOCK))
+
+
+def test_a_vm_that_moves_has_the_leases_that_are_configured() -> None:
+    config = read(SANLOCK)
+    lease = make_movable_lease(config)
+    assert isinstance(lease, SanlockHolder)
+    assert lease.settings == config.sanlock_settings
+    assert isinstance(make_movable_lease(read()), MovableEmbedded)

@@ -22,12 +22,15 @@ from he_fsm.runtime.config.settings import (
     NetworkMonitorConfig,
     StorageConfig,
 )
+from he_fsm.runtime.config.vm import ConsoleConfig, DiskConfig, MoveConfig, NicConfig, VmConfig
 
 __all__ = [
     "DEFAULT_PATH",
     "BridgeMonitorConfig",
     "Config",
+    "ConsoleConfig",
     "CpuMonitorConfig",
+    "DiskConfig",
     "EngineConfig",
     "HealthConfig",
     "HostConfig",
@@ -35,11 +38,14 @@ __all__ = [
     "LogConfig",
     "MemoryMonitorConfig",
     "MonitorsConfig",
+    "MoveConfig",
     "NetworkMonitorConfig",
+    "NicConfig",
     "NotifyConfig",
     "OvirtConfig",
     "SmtpConfig",
     "StorageConfig",
+    "VmConfig",
     "annotated_yaml",
     "json_schema",
     "load_config",

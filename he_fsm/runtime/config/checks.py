@@ -7,6 +7,7 @@ from he_fsm.document.nodes import Node, is_null, refusal
 from he_fsm.errors import LockspaceError
 from he_fsm.runtime.config.lease import NAME_BYTES_MAX
 from he_fsm.runtime.config.settings import Config, NetworkMonitorConfig
+from he_fsm.runtime.config.vm import MoveConfig
 from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
 
 # What each test of the network can't do without.
@@ -22,6 +23,7 @@ def check(config: Config, tree: Tree) -> None:
     """
     _check_network(config.monitors.network, tree)
     _check_login(config, tree)
+    _check_qemu(config, tree)
     _check_times(config, tree)
     settings = config.sanlock_settings
     if settings is not None:
@@ -48,6 +50,37 @@ def _check_login(config: Config, tree: Tree) -> None:
     if smtp.user is not None and not smtp.starttls:
         message = "a password is only sent encrypted: set 'starttls: true', or name no user"
         raise refusal(_nearest(tree, "notify", "smtp", "user"), message)
+
+
+def _check_qemu(config: Config, tree: Tree) -> None:
+    hypervisor, vm = config.hypervisor, config.hypervisor.vm
+    if hypervisor.kind != "qemu":
+        return
+    if vm is None:
+        raise refusal(_nearest(tree, "hypervisor", "kind"), "kind qemu needs the key 'vm'")
+    if config.engine.health.url is None:
+        message = "a QEMU VM needs the address of its health page: 'url' in 'engine.health'"
+        raise refusal(_nearest(tree, "engine", "health"), message)
+    if vm.kernel is None and not vm.disks:
+        message = "the VM has nothing to boot: give it 'disks', or a 'kernel'"
+        raise refusal(_nearest(tree, "hypervisor", "vm"), message)
+    if vm.kernel is None and vm.initrd is not None:
+        message = "'initrd' needs the key 'kernel' beside it"
+        raise refusal(_nearest(tree, "hypervisor", "vm", "initrd"), message)
+    if vm.memory_limit is not None and vm.memory_limit <= vm.memory:
+        message = f"expected more than the guest's own memory ({vm.memory} MiB)"
+        raise refusal(_nearest(tree, "hypervisor", "vm", "memory_limit"), message)
+    _check_move(hypervisor.move, tree)
+
+
+def _check_move(move: MoveConfig, tree: Tree) -> None:
+    if move.peers is None:
+        return
+    node = _nearest(tree, "hypervisor", "move", "peers")
+    if "{id}" not in move.peers:
+        raise refusal(node, "expected {id} in it, or all hosts have one address")
+    if move.peers.startswith("tcp:") and move.secret_file is None:
+        raise refusal(node, "migrations by tcp need the key 'secret_file' beside it")
 
 
 def _check_times(config: Config, tree: Tree) -> None:

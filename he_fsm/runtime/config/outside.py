@@ -7,7 +7,7 @@ from typing import Final, Optional
 
 import attrs
 
-from he_fsm.document.forms import Choice, Duration, Flag, Integer, ListOf, OrNull, Text
+from he_fsm.document.forms import Choice, Duration, Flag, ListOf, OrNull, Text
 from he_fsm.document.mappings import Record, written_as
 from he_fsm.runtime.config.forms import (
     MAIL_ADDRESS,
@@ -16,19 +16,42 @@ from he_fsm.runtime.config.forms import (
     PathForm,
     PatternForm,
 )
+from he_fsm.runtime.config.vm import PORT, MoveConfig, VmConfig
 
 TIME: Final = Duration(positive=True)
-PORT: Final = Integer(1, 65535)
 
 
 @attrs.frozen(kw_only=True)
 class HypervisorConfig:
-    """What runs the engine VM. All but `kind` is about the embedded one, whose VM is a process."""
+    """
+    What runs the engine VM.
+
+    `vm` and `move` are about QEMU; all else but `kind` is about the embedded VM.
+    """
 
     kind: str = attrs.field(
         default="embedded",
         metadata=written_as(
-            "kind", Choice.of("embedded"), "embedded: the VM is a process of this machine"
+            "kind",
+            Choice.of("embedded", "qemu"),
+            "embedded: the VM is a process of this machine that keeps a VM's rules; qemu: a real "
+            "one, `vm`",
+        ),
+    )
+    vm: Optional[VmConfig] = attrs.field(
+        default=None,
+        metadata=written_as(
+            "vm",
+            OrNull(Record(VmConfig, "a mapping like {cpus: 4, memory: 16384}")),
+            "the QEMU VM",
+        ),
+    )
+    move: MoveConfig = attrs.field(
+        default=MoveConfig(),
+        metadata=written_as(
+            "move",
+            Record(MoveConfig, "a mapping like {peers: 'tcp:host{id}:8703'}"),
+            "how the QEMU VM moves to another host while it runs",
         ),
     )
     port: int = attrs.field(

@@ -29,7 +29,7 @@ def plain(value: Any) -> Any:
         return {each.key: plain(getattr(value, name)) for name, each in fields}
     if isinstance(value, Path):
         return str(value)
-    return list(value) if isinstance(value, tuple) else value
+    return [plain(each) for each in value] if isinstance(value, tuple) else value
 
 
 def annotated_yaml(config: Config) -> str:

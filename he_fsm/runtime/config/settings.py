@@ -29,7 +29,6 @@ from he_fsm.runtime.config.forms import (
 )
 from he_fsm.runtime.config.lease import SanlockConfig
 from he_fsm.runtime.config.outside import (
-    PORT,
     TIME,
     HypervisorConfig,
     NotifyConfig,
@@ -37,6 +36,7 @@ from he_fsm.runtime.config.outside import (
 )
 from he_fsm.runtime.config.plain import plain
 from he_fsm.runtime.config.policies import PolicyForm
+from he_fsm.runtime.config.vm import PORT
 from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
 
 # Where the engine serves its health page.

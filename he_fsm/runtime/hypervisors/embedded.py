@@ -21,33 +21,36 @@ import json
 import os
 import select
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Optional
 
 import attrs
 
 from he_fsm.errors import HypervisorError
-from he_fsm.runtime.hypervisors.engine_migration import spawn
 from he_fsm.runtime.hypervisors.engine_options import HOST, ORDERS, VmOptions
 from he_fsm.runtime.hypervisors.faults import DIE, FAIL, LOST, NEVER, Faults
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmFile, VmRecord, started_ticks
+from he_fsm.runtime.hypervisors.vm_process import (
+    begin,
+    has_ended,
+    open_process,
+    send_signal,
+    why_not_started,
+)
 from he_fsm.runtime.memory_file import write_json
 from he_fsm.runtime.ports import LeaseHolder
 from he_fsm.snapshot import LocalVm, Outcome, Result, VmState
 
-STATE, REPORT = "vm.json", "vm.report"
+STATE = "vm.json"
 # How long a VM may take to obey an order to leave (seconds).
 _OBEYS_WITHIN_S = 2.0
 # How often the folder is looked at; a process that ends is seen at once (seconds).
 _LOOK_S = 0.1
 _STOPPED = "T"
-# A process that waits for its record to be written, then becomes the command; no record, no VM.
-_GATE = ("/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "vm")
 
 
 @attrs.frozen(kw_only=True)
@@ -153,14 +156,14 @@ class EmbeddedHypervisor:
         with self._asking():
             record = self._look()
             if record is not None and _state(record) not in (VmState.PAUSED, VmState.ARRIVING):
-                _send_signal(record, signal.SIGTERM)
+                send_signal(record, signal.SIGTERM)
 
     def power_off(self) -> None:
         """End the VM at once; one that only arrives is its source's."""
         with self._asking():
             record = self._look()
             if record is not None and record.phase is not Phase.ARRIVING:
-                _send_signal(record, signal.SIGKILL)
+                send_signal(record, signal.SIGKILL)
 
     def migrate(self, target: int) -> None:
         """Let the VM move to the host *target*."""
@@ -247,7 +250,7 @@ class EmbeddedHypervisor:
         if record.phase is Phase.MIGRATED:
             self._tell(Outcome.MIGRATION_DONE, f"to host {record.leaving_to}")
         elif record.phase is Phase.STARTING and not (is_same and is_here):
-            self._results.append(self._why_not_started())
+            self._results.append(why_not_started(self._run_dir))
 
     def _tell(self, outcome: Outcome, detail: str) -> None:
         self._results.append(Result(outcome, detail))
@@ -255,42 +258,30 @@ class EmbeddedHypervisor:
     def _reap(self) -> None:
         """Ask for the status of children that have ended; others' children are theirs."""
         for pid in tuple(self._pids):
-            try:
-                ended, _ = os.waitpid(pid, os.WNOHANG)
-            except ChildProcessError:
-                ended = pid
-            if ended:
+            if has_ended(pid):
                 self._pids.discard(pid)
 
     # Start.
 
     def _start(self) -> None:
-        report = self._run_dir / REPORT
-        # A file, not a pipe: it tells the next agent, should this one not live to read it.
-        descriptor = os.open(report, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o640)
-        try:
-            command = self._holder.wrap(self._options().command(), descriptor)
-            child = spawn(
-                (*_GATE, *command), self._run_dir, pass_fds=(descriptor,), stdin=subprocess.PIPE
+        def claim(pid: int) -> bool:
+            self._pids.add(pid)
+            record = VmRecord(
+                pid=pid,
+                started_ticks=started_ticks(pid),
+                phase=Phase.STARTING,
+                port=self._settings.port,
+                since=time.monotonic(),
             )
-        finally:
-            os.close(descriptor)
-        self._pids.add(child.pid)
-        record = VmRecord(
-            pid=child.pid,
-            started_ticks=started_ticks(child.pid),
-            phase=Phase.STARTING,
-            port=self._settings.port,
-            since=time.monotonic(),
-        )
-        # Popen warns of a child that outlives it; this one is meant to, and is asked for by number.
-        child.returncode = 0
-        gate = child.stdin
-        if gate is not None:
-            with suppress(BrokenPipeError), gate:
-                if self._file.claim(record):
-                    self._seen = record
-                    gate.write(b"go\n")
+            if not self._file.claim(record):
+                return False
+            self._seen = record
+            return True
+
+        def wrap(descriptor: int) -> tuple[str, ...]:
+            return self._holder.wrap(self._options().command(), descriptor)
+
+        begin(self._run_dir, wrap, claim)
 
     def _options(self) -> VmOptions:
         settings = self._settings
@@ -312,26 +303,6 @@ class EmbeddedHypervisor:
             die_after_s=float(seconds) if boots == DIE else None,
             fail=self._faults.take("starts") == FAIL,
         )
-
-    def _why_not_started(self) -> Result:
-        report = self._report()
-        answer = report.get("lease")
-        if answer == "held":
-            owner, free_in = report.get("owner"), report.get("free_in")
-            who = "another host" if owner is None else f"host {owner}"
-            when = "" if free_in is None else f", free in {free_in:.0f} s"
-            return Result(Outcome.START_REFUSED, f"the lease is held by {who}{when}")
-        if answer == "error":
-            # Without the lease no VM was begun: nothing has failed here.
-            return Result(Outcome.START_REFUSED, f"no lease: {report.get('detail')}")
-        return Result(Outcome.START_FAILED, "the VM's process ended before it ran")
-
-    def _report(self) -> dict[str, Any]:
-        try:
-            report: dict[str, Any] = json.loads((self._run_dir / REPORT).read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return report
 
     def _order(self, **order: Any) -> bool:
         """Write to the VM's pipe; False: nobody reads it."""
@@ -394,7 +365,7 @@ class _Watcher:
             if signature != self._signature:
                 self._signature, self._record = signature, self._file.read()
                 self._let_go()
-                self._process = _open_process(self._record)
+                self._process = open_process(self._record)
         except (OSError, ValueError):
             # The agent finds it out when it asks.
             return ()
@@ -419,31 +390,3 @@ def _state(record: VmRecord) -> VmState:
     if record.process_state == _STOPPED:
         return VmState.PAUSED
     return VmState.STOPPING if record.phase is Phase.STOPPING else VmState.UP
-
-
-def _open_process(record: Optional[VmRecord]) -> Optional[int]:
-    """Give a descriptor of a record's process; None: it has ended."""
-    if record is None:
-        return None
-    try:
-        descriptor = os.pidfd_open(record.pid)
-    except ProcessLookupError:
-        return None
-    # safety: the number may have been given to another process since.
-    if record.process_state is None:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def _send_signal(record: VmRecord, number: signal.Signals) -> None:
-    descriptor = _open_process(record)
-    if descriptor is None:
-        return
-    try:
-        signal.pidfd_send_signal(descriptor, number)
-    except ProcessLookupError:
-        # It has ended meanwhile: what was wanted, or nobody is left to want it of.
-        return
-    finally:
-        os.close(descriptor)

@@ -20,12 +20,10 @@ Never two execute, whoever dies when:
 from __future__ import annotations
 
 import json
-import os
 import selectors
 import socket
 import subprocess
 import time
-from pathlib import Path
 from typing import Any, Optional
 
 import attrs
@@ -33,11 +31,11 @@ import attrs
 from he_fsm.runtime.hypervisors.engine_lease import HAND_OVER_S
 from he_fsm.runtime.hypervisors.engine_options import VmOptions
 from he_fsm.runtime.hypervisors.faults import LOST, Faults
+from he_fsm.runtime.hypervisors.vm_process import spawn
 
 # How long the receiving process may take to be ready (seconds).
 READY_S = 10.0
 _CHUNK = 4096
-LOG = "vm.log"
 
 
 class ChannelClosedError(Exception):
@@ -199,25 +197,3 @@ class Departure:
             return self.channel.receive(0.0)
         except ChannelClosedError:
             return None
-
-
-def spawn(
-    command: tuple[str, ...],
-    run_dir: Path,
-    *,
-    pass_fds: tuple[int, ...] = (),
-    stdin: int = subprocess.DEVNULL,
-) -> subprocess.Popen[bytes]:
-    """Start a VM's process: in a session of its own, its words go to the run folder's log."""
-    descriptor = os.open(run_dir / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
-    try:
-        return subprocess.Popen(  # noqa: S603 - the product's own command
-            command,
-            stdin=stdin,
-            stdout=descriptor,
-            stderr=descriptor,
-            start_new_session=True,
-            pass_fds=pass_fds,
-        )
-    finally:
-        os.close(descriptor)

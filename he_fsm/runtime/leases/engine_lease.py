@@ -67,12 +67,22 @@ class EngineLease:
         """
         descriptor = records.open_engine(self.folder)
         try:
-            answer = self._take(descriptor)
+            answer = self.take_on(descriptor)
         except BaseException:
             os.close(descriptor)
             raise
         if isinstance(answer, Held):
             os.close(descriptor)
+        return answer
+
+    def take_on(self, descriptor: int) -> Union[Taken, Held]:
+        """Take the lease as `take` does, on the engine's file as it is open already."""
+        answer: Optional[Union[Taken, Held]] = None
+        try:
+            answer = self._take(descriptor)
+        finally:
+            if not isinstance(answer, Taken):
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
         return answer
 
     def _take(self, descriptor: int) -> Union[Taken, Held]:
@@ -141,21 +151,32 @@ class EngineLease:
         """
         descriptor = records.open_engine(self.folder)
         try:
-            if not records.lock(descriptor, within_s):
-                self._refuse(f"is not handed over to host {self.host_id} yet", errno.ETIMEDOUT)
-            own = self._current(self.host_id)
-            record = self._locked_record(descriptor)
-            now = time.monotonic()
-            if (
-                record is None
-                or self.host_id not in {record.owner, record.handed_by}
-                or not self._facts(record).is_handed_over(now)
-            ):
-                self._refuse(f"was not handed over to host {self.host_id}, or too long ago")
-            self._write(descriptor, EngineRecord(owner=self.host_id, generation=own.generation))
+            return self.pick_up_on(descriptor, within_s)
         except BaseException:
             os.close(descriptor)
             raise
+
+    def pick_up_on(self, descriptor: int, within_s: float) -> Taken:
+        """Take the lease as `pick_up` does, on the engine's file as it is open already."""
+        if not records.lock(descriptor, within_s):
+            self._refuse(f"is not handed over to host {self.host_id} yet", errno.ETIMEDOUT)
+        try:
+            return self._pick_up(descriptor)
+        except BaseException:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            raise
+
+    def _pick_up(self, descriptor: int) -> Taken:
+        own = self._current(self.host_id)
+        record = self._locked_record(descriptor)
+        now = time.monotonic()
+        if (
+            record is None
+            or self.host_id not in {record.owner, record.handed_by}
+            or not self._facts(record).is_handed_over(now)
+        ):
+            self._refuse(f"was not handed over to host {self.host_id}, or too long ago")
+        self._write(descriptor, EngineRecord(owner=self.host_id, generation=own.generation))
         return Taken(descriptor, own.generation)
 
     def _refuse(self, why: str, number: Optional[int] = None) -> NoReturn:

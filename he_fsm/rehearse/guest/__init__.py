@@ -1,0 +1,1 @@
+"""A tiny guest for rehearsals, demonstrations and tests."""

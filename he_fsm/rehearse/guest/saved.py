@@ -1,0 +1,168 @@
+"""
+The guest as a VM, and its state when it is healthy: from there it runs in a moment.
+
+A saved state belongs to one kernel, one QEMU and one description of the VM; it is kept in the cache
+beside the kernel, about 60 MB, under a name that says what it was made of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import http.client
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Optional
+
+import attrs
+
+from he_fsm.rehearse.guest.build import FAULTS_PAGE, HEALTH_PAGE, MEMORY_MIB, Guest, make_disk
+from he_fsm.rehearse.guest.kernel import GuestError, cache_folder
+from he_fsm.runtime.config import DiskConfig, NicConfig, VmConfig
+from he_fsm.runtime.hypervisors.qemu_command import (
+    CONSOLE_LOG,
+    MONITOR,
+    binary_of,
+    command,
+    fingerprint,
+)
+from he_fsm.runtime.hypervisors.qemu_monitor import Monitor
+
+# Its boot takes 2 to 3 s where it is emulated; far above, for machines that are busy (seconds).
+_BOOTED_S: Final = 60.0
+_LOOK_S: Final = 0.05
+_PAGE_S: Final = 1.0
+_STATES_KEPT: Final = 4
+
+
+def guest_vm(guest: Guest, disk: Path, port: int, *, accel: str = "auto") -> VmConfig:
+    """Describe the guest as a VM whose health page is at a port of this machine."""
+    return VmConfig(
+        name="engine",
+        cpus=1,
+        memory=MEMORY_MIB,
+        disks=(DiskConfig(path=disk),),
+        nics=(NicConfig(kind="user", forwards=(f"127.0.0.1:{port}:80",)),),
+        kernel=guest.kernel,
+        initrd=guest.initrd,
+        append=guest.append,
+        accel=accel,
+    )
+
+
+def resting(guest: Guest) -> Guest:
+    """
+    Give the guest whose witness waits for a name: the one of which states are saved.
+
+    All that run from one saved state would call themselves the same.
+    """
+    return attrs.evolve(guest, append=f"{guest.append} guest.witness=rest")
+
+
+def page(port: int, path: str = HEALTH_PAGE, timeout_s: float = _PAGE_S) -> Optional[int]:
+    """Give the status of a page of the guest; None: nobody answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def say(port: int, word: str, timeout_s: float = _PAGE_S) -> Optional[str]:
+    """Say a word to the guest's page of faults (`files/lab`); give its answer, None: none came."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    try:
+        connection.request("GET", f"{FAULTS_PAGE}?{word}")
+        return connection.getresponse().read().decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def saved_state(vm: VmConfig, port: int) -> Path:
+    """
+    Give the state of a healthy guest, by booting one where none was saved yet.
+
+    *vm* is a guest that rests, emulated (`tcg`); *port* is its page's.
+
+    Raises:
+        GuestError: it does not become healthy.
+    """
+    folder = cache_folder()
+    path = folder / f"state-{_digest(vm)}"
+    if not path.exists():
+        with tempfile.TemporaryDirectory(prefix="he-fsm-") as run_dir:
+            fresh = Path(run_dir) / "state"
+            asyncio.run(_save(vm, port, Path(run_dir), fresh))
+            # Into the cache as a whole, from wherever temporary files are.
+            copy = path.with_suffix(".new")
+            copy.write_bytes(fresh.read_bytes())
+            copy.replace(path)
+        newest_first = sorted(folder.glob("state-*"), key=lambda each: -each.stat().st_mtime)
+        for old in newest_first[_STATES_KEPT:]:
+            old.unlink(missing_ok=True)
+    return path
+
+
+def _digest(vm: VmConfig) -> str:
+    version = subprocess.run(  # noqa: S603 - the program that runs the VM
+        [binary_of(vm), "--version"], capture_output=True, check=False
+    ).stdout
+    digest = hashlib.sha256(version + fingerprint(vm).encode() + vm.append.encode())
+    for path in (vm.kernel, vm.initrd):
+        if path is not None:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+async def _save(vm: VmConfig, port: int, run_dir: Path, path: Path) -> None:
+    disk = run_dir / "disk"
+    make_disk(disk)
+    vm = attrs.evolve(vm, disks=(DiskConfig(path=disk, cache="writeback"),))
+    process = await asyncio.create_subprocess_exec(
+        *command(vm, run_dir, "tcg", awaits=False), stdin=asyncio.subprocess.DEVNULL
+    )
+    try:
+        monitor = await Monitor.connect(run_dir / MONITOR, lambda: process.returncode is None)
+        if monitor is None:
+            msg = "QEMU ended before the guest was healthy"
+            raise GuestError(msg)
+        await _healthy(port, run_dir)
+        await monitor.execute("stop")
+        await _write_state(monitor, path)
+        await monitor.close()
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def _healthy(port: int, run_dir: Path) -> None:
+    ends_at = time.monotonic() + _BOOTED_S
+    loop = asyncio.get_running_loop()
+    while await loop.run_in_executor(None, page, port) != http.client.OK:
+        if time.monotonic() > ends_at:
+            said = (run_dir / CONSOLE_LOG).read_text(errors="replace")[-500:]
+            msg = f"the guest is not healthy after {_BOOTED_S:g} s: {said}"
+            raise GuestError(msg)
+        await asyncio.sleep(_LOOK_S)
+
+
+async def _write_state(monitor: Monitor, path: Path) -> None:
+    with path.open("wb") as file:
+        await monitor.give_file("state", file.fileno())
+    await monitor.execute("migrate", uri="fd:state")
+    status = ""
+    while status != "completed":
+        status = str((await monitor.execute("query-migrate")).get("status"))
+        if status == "failed":
+            msg = "QEMU can't save the guest's state"
+            raise GuestError(msg)
+        await asyncio.sleep(_LOOK_S)
