@@ -85,11 +85,14 @@ class _Agent:
         signals = Signals(self._woken.set)
         with self._broker() as broker:
             loop = self._loop(broker)
+            guard = parts.make_guard(self._config)
             try:
                 if once:
                     return self._look_once(loop)
                 return self._run(loop, broker, signals)
             finally:
+                if guard is not None:
+                    guard.close()
                 loop.hypervisor.close()
 
     @contextlib.contextmanager

@@ -11,6 +11,7 @@ from he_fsm.runtime.hypervisors.embedded import STATE, EmbeddedHypervisor, Embed
 from he_fsm.runtime.hypervisors.vm_file import VmFile
 from he_fsm.runtime.leases.hold import EmbeddedHolder
 from he_fsm.runtime.leases.movable import MovableEmbedded
+from he_fsm.runtime.leases.sanlock_guard import LeaseGuard
 from he_fsm.runtime.leases.sanlock_hold import SanlockHolder
 from he_fsm.runtime.monitors.make import make_runner
 from he_fsm.runtime.monitors.runner import MonitorRunner
@@ -117,6 +118,12 @@ def _make_qemu(config: Config) -> Hypervisor:
         host_id=config.host.id, run_dir=config.run_dir, vm=vm, move=config.hypervisor.move
     )
     return QemuHypervisor(settings, make_movable_lease(config))
+
+
+def make_guard(config: Config) -> Optional[LeaseGuard]:
+    """Make what ends a VM that sanlock no longer looks after; None: other leases do it alone."""
+    settings = config.sanlock_settings
+    return None if settings is None else LeaseGuard(settings, VmFile(config.run_dir / STATE))
 
 
 def make_movable_lease(config: Config) -> MovableLease:

@@ -93,7 +93,13 @@ class Departure:
         except HypervisorError as error:
             result = Result(Outcome.MIGRATION_FAILED, str(error))
             if not self._machine.has_ended:
-                self._machine.tell(leaving_to=None, leaving_since=None, failure=str(error))
+                failed = self._machine.record.failed_migrations + 1
+                self._machine.tell(
+                    leaving_to=None,
+                    leaving_since=None,
+                    failed_migrations=failed,
+                    failure=str(error),
+                )
             return result
         return Result(Outcome.MIGRATION_DONE, f"to host {self._target}")
 

@@ -87,6 +87,9 @@ def why_not_started(run_dir: Path) -> Result:
     if answer == "error":
         # Without the lease no VM was begun: nothing has failed here.
         return Result(Outcome.START_REFUSED, f"no lease: {report.get('detail')}")
+    if answer is None:
+        # It waited for an owner that was dying, say, and was told to wait no more.
+        return Result(Outcome.START_REFUSED, "the VM's process ended before it had the lease")
     return Result(Outcome.START_FAILED, "the VM's process ended before it ran")
 
 

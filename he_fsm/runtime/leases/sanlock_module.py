@@ -48,6 +48,11 @@ def load(run_dir: str) -> Any:
     return module
 
 
+def check() -> None:
+    """Raise `SanlockMissingError` where the module is not installed for this Python."""
+    _imported()
+
+
 def call(
     run_dir: str,
     verb: str,
