@@ -15,7 +15,7 @@ from he_fsm.cli.options import settings_of
 from he_fsm.cli.simulate import chosen
 from he_fsm.cli.timeline import clock_text, print_outcomes
 from he_fsm.errors import HeFsmError
-from he_fsm.rehearse import faults
+from he_fsm.rehearse.backends import BACKENDS, EMBEDDED, Backend
 from he_fsm.rehearse.compare import Pair, compare, differences
 from he_fsm.rehearse.run import Rehearsal
 from he_fsm.rehearse.run import rehearse as run
@@ -29,8 +29,8 @@ from he_fsm.simulate import simulate
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=str), metavar="FILE...")
 @click.option(
     "--backend",
-    type=click.Choice(["embedded"]),
-    default="embedded",
+    type=click.Choice(list(BACKENDS)),
+    default=EMBEDDED.name,
     show_default=True,
     help="What plays leases and VM.",
 )
@@ -83,11 +83,12 @@ def rehearse(  # noqa: PLR0913 - one for each option
     asks for what the back end can't do (said before anything is started).
     """
     scenarios = chosen(files, only, settings_of(settings))
-    _refuse_what_cannot_be_done(scenarios, backend)
+    chosen_backend = BACKENDS[backend]
+    _refuse_what_cannot_be_done(scenarios, chosen_backend, speed)
     outcomes = []
     predicted = []
     for scenario in scenarios:
-        outcomes.append(_rehearsed(scenario, speed, keep, live=live))
+        outcomes.append(_rehearsed(scenario, chosen_backend, speed, keep, live=live))
         if compares:
             predicted.append(simulate(scenario))
     if html is not None:
@@ -106,18 +107,22 @@ def rehearse(  # noqa: PLR0913 - one for each option
         sys.exit(1)
 
 
-def _refuse_what_cannot_be_done(scenarios: list[Scenario], backend: str) -> None:
-    reasons = [
-        f"{scenario.name}: {reason}" for scenario in scenarios for reason in faults.cannot(scenario)
+def _refuse_what_cannot_be_done(scenarios: list[Scenario], backend: Backend, speed: float) -> None:
+    reasons = backend.missing(speed) + [
+        f"{scenario.name}: {reason}"
+        for scenario in scenarios
+        for reason in backend.cannot(scenario, speed)
     ]
     if reasons:
-        msg = f"the back end {backend} can't do this, nothing was started: " + "; ".join(reasons)
-        raise HeFsmError(msg)
+        msg = f"the back end {backend.name} can't do this, nothing was started: "
+        raise HeFsmError(msg + "; ".join(reasons))
 
 
-def _rehearsed(scenario: Scenario, speed: float, keep: Optional[Path], *, live: bool) -> Outcome:
+def _rehearsed(
+    scenario: Scenario, backend: Backend, speed: float, keep: Optional[Path], *, live: bool
+) -> Outcome:
     if not live:
-        return run(scenario, speed=speed, keep=keep)
+        return run(scenario, backend=backend, speed=speed, keep=keep)
     from rich.live import Live  # noqa: PLC0415 - only for a live table
 
     from he_fsm.cli.live import lab_table  # noqa: PLC0415 - as above
@@ -127,7 +132,7 @@ def _rehearsed(scenario: Scenario, speed: float, keep: Optional[Path], *, live: 
         def watch(rehearsal: Rehearsal) -> None:
             table.update(lab_table(rehearsal), refresh=True)
 
-        return run(scenario, speed=speed, keep=keep, watch=watch)
+        return run(scenario, backend=backend, speed=speed, keep=keep, watch=watch)
 
 
 def _print_comparison(outcome: Outcome, pairs: tuple[Pair, ...]) -> None:

@@ -25,7 +25,8 @@ import requests
 
 from he_fsm.errors import HeFsmError
 from he_fsm.metadata.whiteboard import Whiteboard
-from he_fsm.rehearse.lab import Lab, LabHost
+from he_fsm.rehearse.embedded import EmbeddedLab
+from he_fsm.rehearse.host import LabHost
 from he_fsm.rehearse.witness import doubles
 from he_fsm.runtime.config.settings import HEALTH_PAGE
 from he_fsm.runtime.leases.records import EngineRecord, host_ids, open_engine, read_host, read_line
@@ -93,7 +94,7 @@ def campaign(seed: int, for_s: float, *, speed: float = 10.0) -> Summary:
     """
     (scenario,) = parse_scenarios(_SCENARIO, "chaos")
     folder = Path(tempfile.mkdtemp(prefix="he-fsm-chaos-"))
-    lab = Lab(scenario, speed, folder)
+    lab = EmbeddedLab(scenario, speed, folder)
     try:
         return _Campaign(lab, seed).run(for_s)
     finally:
@@ -122,7 +123,7 @@ def bound(scenario: Scenario, speed: float) -> float:
 class _Campaign:
     """One run in one lab."""
 
-    def __init__(self, lab: Lab, seed: int) -> None:
+    def __init__(self, lab: EmbeddedLab, seed: int) -> None:
         self._lab = lab
         self._seed = seed
         self._random = random.Random(seed)  # noqa: S311 - no secret

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from he_fsm.metadata.codec import decode_slot
 from he_fsm.metadata.record import EngineStatus, HostRecord
-from he_fsm.rehearse.lab import LabHost
-from he_fsm.runtime.hypervisors.vm_file import VmRecord
+from he_fsm.rehearse.host import LabHost
 from he_fsm.scenario.damage import Slot, damaged
 from he_fsm.scenario.fault_words import fault_words
 from he_fsm.scenario.model import Scenario, TimelineEntry, Verb
@@ -22,7 +20,7 @@ _NOBODY = EngineStatus("down", "bad", "unknown", "vm not running on this host")
 
 def cannot(scenario: Scenario) -> list[str]:
     """
-    Say which entries of a scenario the embedded back end can't do, and why.
+    Say which entries of a scenario no back end of one machine can do, and why.
 
     Found before anything is started.
     """
@@ -103,37 +101,12 @@ def _agent(_: Rehearsal, host: LabHost, word: str) -> None:
         process.send_signal(signal.SIGSTOP if word == "freeze" else signal.SIGCONT)
 
 
-def _storage(rehearsal: Rehearsal, host: LabHost, value: tuple[str, Optional[float]]) -> None:
-    """Change where the host's own path to the storage leads: nowhere, or to what never answers."""
-    word = value[0]
-    target = rehearsal.lab.shared
-    if word == "cut":
-        target = host.folder / "no-such-storage"
-    elif word == "hang":
-        target = host.folder / "hung-storage"
-        _make_hung(target, rehearsal)
-    new = host.storage.with_name("storage.new")
-    new.unlink(missing_ok=True)
-    new.symlink_to(target)
-    new.replace(host.storage)
-
-
-def _make_hung(folder: Any, rehearsal: Rehearsal) -> None:
-    """Make a folder whose files block whoever opens them."""
-    leases = folder / "leases"
-    if leases.is_dir():
-        return
-    leases.mkdir(parents=True)
-    for name in ("whiteboard", *(f"leases/{path.name}" for path in _lease_files(rehearsal))):
-        os.mkfifo(folder / name)
-
-
-def _lease_files(rehearsal: Rehearsal) -> list[Any]:
-    return sorted((rehearsal.lab.shared / "leases").iterdir())
+def _storage(_: Rehearsal, host: LabHost, value: tuple[str, Optional[float]]) -> None:
+    host.lead_storage(value[0])
 
 
 def _hypervisor(_: Rehearsal, host: LabHost, word: str) -> None:
-    host.faults.set(hypervisor="lost" if word == "lost" else "ok")
+    host.set_faults(hypervisor="lost" if word == "lost" else "ok")
 
 
 def _trial(value: tuple[str, Optional[int]]) -> str:
@@ -142,18 +115,18 @@ def _trial(value: tuple[str, Optional[int]]) -> str:
 
 
 def _starts(_: Rehearsal, host: LabHost, value: tuple[str, Optional[int]]) -> None:
-    host.faults.set(starts=_trial(value))
+    host.set_faults(starts=_trial(value))
 
 
 def _migrations(_: Rehearsal, host: LabHost, value: tuple[str, Optional[int]]) -> None:
-    host.faults.set(migrations=_trial(value))
+    host.set_faults(migrations=_trial(value))
 
 
 def _boots(rehearsal: Rehearsal, host: LabHost, value: tuple[str, Optional[float]]) -> None:
     word, seconds = value
     if seconds is not None:
         word = f"{word} {seconds / rehearsal.lab.speed:g}"
-    host.faults.set(boots=word)
+    host.set_faults(boots=word)
 
 
 def _version(_: Rehearsal, host: LabHost, version: int) -> None:
@@ -189,40 +162,23 @@ _ON_HOST: dict[Verb, Callable[[Any, LabHost, Any], None]] = {
 
 def _engine(rehearsal: Rehearsal, value: tuple[str, Any]) -> None:
     word, target = value
-    found = _main_vm(rehearsal)
-    host = None if found is None else found[0]
+    host = _main_host(rehearsal)
     rehearsal.note(host, fault_words(Verb.ENGINE, value))
-    if found is None:
+    if host is None:
         return
-    host, record = found
     if word == "migrate":
-        hypervisor = host.hypervisor(boot_s=0.0)
-        try:
-            hypervisor.migrate(rehearsal.lab.hosts[target].config.id)
-        finally:
-            hypervisor.close()
-        return
-    if word == "kill":
+        host.migrate_engine(rehearsal.lab.hosts[target].config.id)
+    elif word == "kill":
         host.kill_vm()
-        return
-    numbers = {
-        "shutdown": signal.SIGTERM,
-        "hang": signal.SIGUSR1,
-        "heal": signal.SIGUSR2,
-        "pause": signal.SIGSTOP,
-        "resume": signal.SIGCONT,
-    }
-    try:
-        os.kill(record.pid, numbers[word])
-    except ProcessLookupError:
-        return
+    else:
+        host.order_engine(word)
 
 
-def _main_vm(rehearsal: Rehearsal) -> Optional[tuple[LabHost, VmRecord]]:
+def _main_host(rehearsal: Rehearsal) -> Optional[LabHost]:
     for host in rehearsal.lab.hosts.values():
         record = host.vm()
         if record is not None and record.phase.value != "arriving":
-            return host, record
+            return host
     return None
 
 

@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import time
-from http import HTTPStatus
 from typing import Any, Callable, Optional
 
 import attrs
-import urllib3
 
 from he_fsm.errors import HeFsmError
 from he_fsm.metadata.record import HostRecord
 from he_fsm.metadata.whiteboard import Whiteboard
-from he_fsm.rehearse.lab import Lab, LabHost
+from he_fsm.rehearse.host import LabHost
+from he_fsm.rehearse.lab import Lab
 from he_fsm.report.events import Event
 from he_fsm.report.truth import Truth
-from he_fsm.runtime.config.settings import HEALTH_PAGE
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmRecord
-from he_fsm.runtime.leases.embedded import EmbeddedLeases
 from he_fsm.scenario.judge import Judge
 from he_fsm.scenario.matching import Seen
-from he_fsm.snapshot import OwnerState
 from he_fsm.states.names import State
 from he_fsm.states.table import ROWS
 
 _ROW = {(row.source.value, row.name): row for row in ROWS}
-_PAGE_TIMEOUT_S = 0.5
 _BEFORE_THE_FACTS = (State.GLOBAL_MAINTENANCE.value, State.UNKNOWN.value)
 # Of a VM that was ordered and does not execute yet.
 STARTING_UP = "starting up"
-# An id that no host of a lab has: who looks at the leases from outside takes none.
-_OUTSIDER = 2000
 
 
 @attrs.define(eq=False)
@@ -42,6 +35,8 @@ class HostSeen:
     pid: Optional[int] = None
     word: Optional[str] = None
     failed_migrations: int = 0
+    # The host to which its VM was last seen to move.
+    leaving_to: Optional[int] = None
     last_event_at: float = 0.0
     record: Optional[HostRecord] = None
     record_since: float = 0.0
@@ -67,15 +62,7 @@ class Observer:
         self.truth = Truth()
         self._began_at = began_at
         self._hosts = {name: HostSeen(last_event_at=began_at) for name in lab.hosts}
-        self._leases = EmbeddedLeases(
-            lab.shared / "leases",
-            _OUTSIDER,
-            "rehearsal",
-            lab.policy.io_timeout_s,
-            lab.policy.watchdog_s,
-        )
         self._lease: Optional[str] = lab.scenario.engine.running_on
-        self._page = urllib3.PoolManager(retries=False, timeout=_PAGE_TIMEOUT_S)
         self._is_first = True
         self._last_t = 0.0
         # Blocks as they were written, for a storage that shows an old one.
@@ -113,7 +100,7 @@ class Observer:
         t = 0.0 if self._is_first else max(self._last_t, self.time() if at is None else at)
         self._last_t = t
         words = self._words(t, records, is_good=is_good)
-        self._show_engine(t, words, is_good=is_good)
+        self._show_engine(t, words, records, is_good=is_good)
         self._show_lease(t)
         self._show_whiteboard(t)
         for name, host in self.lab.hosts.items():
@@ -124,18 +111,14 @@ class Observer:
     # The engine.
 
     def _page_is_good(self, records: dict[str, Optional[VmRecord]]) -> bool:
-        """Ask the health page, where a VM could serve it."""
-        running = [record for record in records.values() if record is not None]
-        if not any(record.phase in (Phase.RUNNING, Phase.STOPPING) for record in running):
-            return False
-        if all(record.process_state == "T" for record in running):
-            return False
-        url = f"http://127.0.0.1:{self.lab.port}{HEALTH_PAGE}"
-        try:
-            answer = self._page.request("GET", url)
-        except urllib3.exceptions.HTTPError:
-            return False
-        return answer.status == HTTPStatus.OK and b"DB Up" in answer.data
+        """Ask the health page of the VMs that could serve it."""
+        return any(
+            self.lab.hosts[name].page_is_good(record)
+            for name, record in records.items()
+            if record is not None
+            and record.phase in (Phase.RUNNING, Phase.STOPPING)
+            and self.lab.hosts[name].executes(record)
+        )
 
     def _words(
         self, t: float, records: dict[str, Optional[VmRecord]], *, is_good: bool
@@ -145,7 +128,7 @@ class Observer:
         for name, record in records.items():
             seen = self._hosts[name]
             if record is None or not self._counts(name, record):
-                self._vm_is_gone(t, name, seen)
+                self._vm_is_gone(t, name, seen, records)
                 continue
             if record.pid != seen.pid:
                 self._vm_is_new(t, name, seen, record)
@@ -153,7 +136,9 @@ class Observer:
                 seen.failed_migrations = record.failed_migrations
                 self.judge.count(t, "failed_migrations", name)
                 self.note(t, name, "migration", f"the migration failed: {record.failure}")
-            word = _word(record, is_good=is_good, was_good=seen.was_good)
+            seen.leaving_to = record.leaving_to
+            is_paused = self.lab.hosts[name].is_paused(record)
+            word = _word(record, is_paused=is_paused, is_good=is_good, was_good=seen.was_good)
             if word == "good":
                 seen.was_good = True
             words[name] = word
@@ -169,20 +154,34 @@ class Observer:
             return self.lab.hosts[name].lease_is_taken()
         return record.phase is not Phase.ARRIVING
 
-    def _vm_is_gone(self, t: float, name: str, seen: HostSeen) -> None:
+    def _vm_is_gone(
+        self, t: float, name: str, seen: HostSeen, records: dict[str, Optional[VmRecord]]
+    ) -> None:
         if seen.pid is None:
             return
-        left = self.lab.hosts[name].vm_file.read()
-        has_moved = left is not None and left.phase is Phase.MIGRATED and left.pid == seen.pid
-        seen.pid = seen.word = None
+        to = self._moved_to(name, seen, records)
+        seen.pid = seen.word = seen.leaving_to = None
         seen.was_good = False
         seen.failed_migrations = 0
-        if left is not None and has_moved:
-            to = None if left.leaving_to is None else self._name_of(left.leaving_to)
+        if to is not None:
             self.judge.count(t, "migrations", name)
             self.note(t, name, "migration", f"the VM runs on host {to} now", done=True, to=to)
         else:
             self.note(t, name, "vm", "the VM is gone", vm="gone")
+
+    def _moved_to(
+        self, name: str, seen: HostSeen, records: dict[str, Optional[VmRecord]]
+    ) -> Optional[str]:
+        """Give the host to which the VM of this one has moved; None: it has ended here."""
+        left = self.lab.hosts[name].last_record()
+        if left is not None and left.phase is Phase.MIGRATED and left.pid == seen.pid:
+            return None if left.leaving_to is None else self._name_of(left.leaving_to)
+        if seen.leaving_to is None:
+            return None
+        # Some hypervisors keep no record of a VM that has left.
+        to = self._name_of(seen.leaving_to)
+        there = records[to]
+        return to if there is not None and there.phase is Phase.RUNNING else None
 
     def _vm_is_new(self, t: float, name: str, seen: HostSeen, record: VmRecord) -> None:
         seen.pid = record.pid
@@ -195,8 +194,19 @@ class Observer:
             self.note(t, name, "vm", "lease taken, the VM starts", vm="starting")
             seen.word = "starting"
 
-    def _show_engine(self, t: float, words: dict[str, str], *, is_good: bool) -> None:
-        executing = [name for name, word in words.items() if word not in (STARTING_UP, "paused")]
+    def _show_engine(
+        self,
+        t: float,
+        words: dict[str, str],
+        records: dict[str, Optional[VmRecord]],
+        *,
+        is_good: bool,
+    ) -> None:
+        executing = [
+            name
+            for name, word in words.items()
+            if word != STARTING_UP and self._executes(name, records[name])
+        ]
         main = next(iter(executing), None) or next(iter(words), None)
         shown = {name: "starting" if word == STARTING_UP else word for name, word in words.items()}
         judge = self.judge
@@ -206,15 +216,15 @@ class Observer:
         judge.observe(t, ("healthy",), is_good)
         self.truth.show_engine(t, main, shown, is_good=is_good)
 
+    def _executes(self, name: str, record: Optional[VmRecord]) -> bool:
+        return record is not None and self.lab.hosts[name].executes(record)
+
     def _show_lease(self, t: float) -> None:
         try:
-            view = self._leases.status().view
+            owner_id = self.lab.lease_owner()
         except HeFsmError:
             return
-        owner = None
-        is_over = view.free_at is not None and time.monotonic() >= view.free_at
-        if view.owner is not None and not (view.owner_state is OwnerState.FAILING and is_over):
-            owner = self._name_of(view.owner)
+        owner = None if owner_id is None else self._name_of(owner_id)
         self.judge.observe(t, ("lease",), owner)
         self.truth.show(t, "lease", owner, None if owner is None else "held")
         if owner != self._lease:
@@ -344,16 +354,12 @@ class Observer:
                 self.note(t, name, "problem", text, slot=int(slot), word=word)
         seen.problems = problems
 
-    def close(self) -> None:
-        """Let go of the health page."""
-        self._page.clear()
 
-
-def _word(record: VmRecord, *, is_good: bool, was_good: bool) -> str:
+def _word(record: VmRecord, *, is_paused: bool, is_good: bool, was_good: bool) -> str:
     """Give a VM's word; `STARTING_UP`: it does not execute yet."""
     if record.phase is Phase.STARTING:
         return STARTING_UP
-    if record.process_state == "T":
+    if is_paused:
         return "paused"
     if record.phase is Phase.STOPPING:
         return "stopping"

@@ -5,9 +5,7 @@ from __future__ import annotations
 import functools
 import heapq
 import itertools
-import os
 import shutil
-import signal
 import tempfile
 import threading
 import time
@@ -18,9 +16,10 @@ from typing import Optional
 from he_fsm.errors import HeFsmError
 from he_fsm.metadata.layout import SLOT_BYTES
 from he_fsm.rehearse import faults
-from he_fsm.rehearse.lab import Lab, LabHost
+from he_fsm.rehearse.backends import EMBEDDED, Backend
+from he_fsm.rehearse.host import LabHost
+from he_fsm.rehearse.lab import Lab
 from he_fsm.rehearse.observe import Observer
-from he_fsm.rehearse.witness import doubles
 from he_fsm.report.outcome import HostView, Outcome
 from he_fsm.scenario.judge import Failure, Judge
 from he_fsm.scenario.model import Scenario
@@ -38,14 +37,16 @@ Watcher = Callable[["Rehearsal"], None]
 def rehearse(
     scenario: Scenario,
     *,
+    backend: Backend = EMBEDDED,
     speed: float = 1.0,
     keep: Optional[Path] = None,
     watch: Optional[Watcher] = None,
 ) -> Outcome:
     """
-    Run one scenario on real daemons of this machine, on the embedded back end.
+    Run one scenario on real daemons of this machine.
 
     Args:
+        backend: what plays leases and VM.
         speed: loops, boots and time-outs are all shorter by this factor.
         keep: leave the hosts' folders (configurations, logs, whiteboard) in this one.
         watch: called many times a second, to show what happens.
@@ -53,9 +54,9 @@ def rehearse(
     Raises:
         HeFsmError: the scenario asks for what this back end can't do, or the lab does not come up.
     """
-    reasons = faults.cannot(scenario)
+    reasons = [*backend.missing(speed), *backend.cannot(scenario, speed)]
     if reasons:
-        msg = "the embedded back end can't do this: " + "; ".join(reasons)
+        msg = f"the {backend.name} back end can't do this: " + "; ".join(reasons)
         raise HeFsmError(msg)
     folder = keep or Path(tempfile.mkdtemp(prefix="he-fsm-rehearse-"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,8 +66,9 @@ def rehearse(
         msg = f"{run_folder} is not empty"
         raise HeFsmError(msg)
     try:
-        lab = Lab(scenario, speed, run_folder)
+        lab = backend.make(scenario, speed, run_folder)
         try:
+            lab.set_up()
             return Rehearsal(lab, watch).run()
         finally:
             lab.close()
@@ -110,6 +112,7 @@ class Rehearsal:
                 host.set_local_flag(is_set=host.config.maintenance)
             if host.config.powered:
                 host.is_powered = True
+                host.start_services()
                 host.start_broker()
         self._await("the brokers serve", self._brokers_serve)
         self._start_engine()
@@ -203,7 +206,6 @@ class Rehearsal:
         if not (scenario.world.cold or scenario.maintenance or scenario.engine.running_on):
             # The agents start an engine as soon as they may: that is time 0.
             self.observer.arrive_in_states()
-        before.close()
         self._begin()
         self.observer.look()
         start = self._views()
@@ -212,22 +214,19 @@ class Rehearsal:
                 self._watch(self)
             time.sleep(_LOOK_S)
         self.judge.settle(self.scenario.until)
-        outcome = self._outcome(start)
-        self.observer.close()
-        return outcome
+        return self._outcome(start)
 
     def _begin(self) -> None:
         """Let everything of time 0 happen: the engine's troubles, flags, the file's entries."""
         engine = self.scenario.engine
         if engine.running_on is not None:
             host = self.lab.hosts[engine.running_on]
-            record = host.vm()
             if host.config.maintenance:
                 self.set_local(host, is_set=True)
-            if record is not None and engine.health == "bad":
-                os.kill(record.pid, signal.SIGUSR1)
-            if record is not None and engine.paused:
-                os.kill(record.pid, signal.SIGSTOP)
+            if engine.health == "bad":
+                host.order_engine("hang")
+            if engine.paused:
+                host.order_engine("pause")
         for index, entry in enumerate(self.scenario.timeline):
             if not entry.since:
                 self._plan(index, 0.0)
@@ -274,6 +273,7 @@ class Rehearsal:
         def booted() -> None:
             if host.boot == boot and not host.is_powered:
                 host.is_powered = True
+                host.start_services()
                 host.start_broker()
                 host.start_agent()
 
@@ -284,7 +284,7 @@ class Rehearsal:
         if not host.is_powered or host.is_frozen:
             return
         host.is_frozen = True
-        host.signal_all(signal.SIGSTOP)
+        host.stop_all()
         if host.config.watchdog:
             policy = self.scenario.policy
             fires_s = policy.lease_kill_s + policy.watchdog_s * _WATCHDOG_SHARE
@@ -304,7 +304,7 @@ class Rehearsal:
         """Let everything on a host go on."""
         if host.is_frozen:
             host.is_frozen = False
-            host.signal_all(signal.SIGCONT)
+            host.go_on()
 
     def set_local(self, host: LabHost, *, is_set: bool) -> None:
         """Set a host's local flag by its broker; in a thread, for storage may hang."""
@@ -359,7 +359,7 @@ class Rehearsal:
         verdict = self.judge.finish(scenario.until)
         broken = tuple(
             Failure(place=scenario.place, expected="rule two-engines", seen=line, at=None)
-            for line in doubles(self.lab.shared)
+            for line in self.lab.doubles()
         )
         changes = self.observer.truth.changes
         engine = [change for change in changes if change.kind == "engine"]

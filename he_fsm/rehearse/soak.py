@@ -13,7 +13,8 @@ import attrs
 import psutil
 
 from he_fsm.errors import HeFsmError
-from he_fsm.rehearse.lab import Lab, LabHost
+from he_fsm.rehearse.embedded import EmbeddedLab
+from he_fsm.rehearse.host import LabHost
 from he_fsm.scenario import parse_scenarios
 
 # One loop follows the other; nothing else is faster, so that a busy machine is no dead host.
@@ -74,7 +75,7 @@ def soak(loops: int) -> tuple[Growth, ...]:
     """
     (scenario,) = parse_scenarios(_SCENARIO, "soak")
     folder = Path(tempfile.mkdtemp(prefix="he-fsm-soak-"))
-    lab = Lab(scenario, 1.0, folder)
+    lab = EmbeddedLab(scenario, 1.0, folder)
     try:
         for host in lab.hosts.values():
             host.deadline_s = lab.policy.loop_s * _DEADLINE_SHARE

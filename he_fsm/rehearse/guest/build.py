@@ -95,6 +95,12 @@ def double_on(disk: Path) -> Optional[str]:
     return line or None
 
 
+def wrote_to(disk: Path) -> bool:
+    """Whether a guest's witness has ever written to its disk."""
+    with disk.open("rb") as file:
+        return bool(file.read(_SECTOR_BYTES).strip(b"\0"))
+
+
 def _entries(kernel: Kernel, busybox: bytes) -> Iterator[Entry]:
     for folder in _FOLDERS:
         yield Entry.folder(folder)

@@ -1,0 +1,204 @@
+"""The embedded back end: kernel locks for leases, processes with a health page for VMs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final, Optional
+
+import urllib3
+
+from he_fsm.rehearse.host import LabHost
+from he_fsm.rehearse.lab import Lab, free_port
+from he_fsm.rehearse.witness import doubles
+from he_fsm.runtime.config.settings import HEALTH_PAGE
+from he_fsm.runtime.hypervisors.embedded import EmbeddedHypervisor, EmbeddedSettings
+from he_fsm.runtime.hypervisors.faults import Faults
+from he_fsm.runtime.hypervisors.vm_file import VmRecord
+from he_fsm.runtime.leases.embedded import EmbeddedLeases
+from he_fsm.runtime.leases.hold import EmbeddedHolder
+from he_fsm.runtime.leases.records import create_lockspace
+from he_fsm.runtime.parts import WITNESS
+from he_fsm.scenario.model import Host, Scenario
+from he_fsm.snapshot import OwnerState
+
+_PAGE_TIMEOUT_S: Final = 0.5
+# An id that no host of a lab has: who looks at the leases from outside takes none.
+_OUTSIDER: Final = 2000
+_STOPPED: Final = "T"
+_SIGNALS: Final = {
+    "shutdown": signal.SIGTERM,
+    "hang": signal.SIGUSR1,
+    "heal": signal.SIGUSR2,
+    "pause": signal.SIGSTOP,
+    "resume": signal.SIGCONT,
+}
+
+
+class EmbeddedHost(LabHost):
+    """A host whose way to the storage is a symbolic link, and whose VM is a process of ours."""
+
+    lab: EmbeddedLab
+
+    def __init__(self, lab: EmbeddedLab, config: Host) -> None:
+        """Make the folder; nothing runs yet."""
+        super().__init__(lab, config)
+        self.storage.symlink_to(lab.shared)
+        self._faults = Faults(self.run_dir)
+
+    def own_config(self) -> Mapping[str, Any]:
+        """Give the VM's times; embedded leases need nothing."""
+        times, speed = self.lab.scenario.world, self.lab.speed
+        return {
+            "hypervisor": {
+                "port": self.lab.port,
+                "start": times.vm_start_s / speed,
+                "boot": times.vm_boot_s / speed,
+                "shutdown": times.vm_shutdown_s / speed,
+                "migration": times.migration_s / speed,
+                "hosts_dir": str(self.lab.folder / "by-id"),
+            },
+        }
+
+    def is_paused(self, record: VmRecord) -> bool:
+        """Whether the VM's process is stopped."""
+        return record.process_state == _STOPPED
+
+    def executes(self, record: VmRecord) -> bool:
+        """Whether the VM's process is not stopped."""
+        return not self.is_paused(record)
+
+    def page_is_good(self, record: VmRecord) -> bool:  # noqa: ARG002 - they all have one port
+        """Whether the one page of the engine is good."""
+        return self.lab.page_is_good()
+
+    def order_engine(self, word: str) -> None:
+        """Send the signal that the VM takes for the word."""
+        record = self.vm()
+        if record is None:
+            return
+        try:
+            os.kill(record.pid, _SIGNALS[word])
+        except ProcessLookupError:
+            return
+
+    def migrate_engine(self, target: int) -> None:
+        """Ask the VM's process itself."""
+        hypervisor = self.hypervisor(boot_s=0.0)
+        try:
+            hypervisor.migrate(target)
+        finally:
+            hypervisor.close()
+
+    def lead_storage(self, word: str) -> None:
+        """Let the host's own path lead nowhere, to what never answers, or to the storage."""
+        target = self.lab.shared
+        if word == "cut":
+            target = self.folder / "no-such-storage"
+        elif word == "hang":
+            target = self.folder / "hung-storage"
+            self._make_hung(target)
+        new = self.storage.with_name("storage.new")
+        new.unlink(missing_ok=True)
+        new.symlink_to(target)
+        new.replace(self.storage)
+
+    def _make_hung(self, folder: Path) -> None:
+        """Make a folder whose files block whoever opens them."""
+        leases = folder / "leases"
+        if leases.is_dir():
+            return
+        leases.mkdir(parents=True)
+        held = sorted((self.lab.shared / "leases").iterdir())
+        for name in ("whiteboard", *(f"leases/{path.name}" for path in held)):
+            os.mkfifo(folder / name)
+
+    def set_faults(self, **words: str) -> None:
+        """Throw the embedded hypervisor's switches."""
+        self._faults.set(**words)
+
+    def hypervisor(self, *, boot_s: float) -> EmbeddedHypervisor:
+        """Give this host's hypervisor, for what happens before the scenario begins."""
+        lab = self.lab
+        policy, times = lab.policy, lab.scenario.world
+        holder = EmbeddedHolder(
+            folder=self.storage / "leases",
+            host_id=self.config.id,
+            io_timeout_s=policy.io_timeout_s,
+            watchdog_s=policy.watchdog_s,
+        )
+        settings = EmbeddedSettings(
+            host_id=self.config.id,
+            run_dir=self.run_dir,
+            hosts=str(lab.folder / "by-id" / "{id}"),
+            leases=self.storage / "leases",
+            witness=self.storage / WITNESS,
+            port=lab.port,
+            io_timeout_s=policy.io_timeout_s,
+            watchdog_s=policy.watchdog_s,
+            start_s=0.0,
+            boot_s=boot_s,
+            shutdown_s=times.vm_shutdown_s / lab.speed,
+            migration_s=times.migration_s / lab.speed,
+        )
+        return EmbeddedHypervisor(settings, holder)
+
+
+class EmbeddedLab(Lab):
+    """A cluster with embedded leases; needs no root and nobody else's service."""
+
+    hosts: Mapping[str, EmbeddedHost]
+
+    def __init__(self, scenario: Scenario, speed: float, folder: Path) -> None:
+        """Make storage and hosts; nothing runs yet."""
+        self.port = free_port()
+        # Whoever started a VM has to ask for its status when it has ended.
+        self._starter: Optional[EmbeddedHypervisor] = None
+        super().__init__(scenario, speed, folder)
+        create_lockspace(self.shared / "leases")
+        self._leases = EmbeddedLeases(
+            self.shared / "leases",
+            _OUTSIDER,
+            "rehearsal",
+            self.policy.io_timeout_s,
+            self.policy.watchdog_s,
+        )
+        self._page = urllib3.PoolManager(retries=False, timeout=_PAGE_TIMEOUT_S)
+
+    def make_host(self, config: Host) -> EmbeddedHost:
+        """Make one host."""
+        return EmbeddedHost(self, config)
+
+    def start_engine(self, host: LabHost) -> None:
+        """Start the VM without its boot."""
+        self._starter = self.hosts[host.name].hypervisor(boot_s=0.0)
+        self._starter.start()
+
+    def page_is_good(self) -> bool:
+        """Ask the health page."""
+        url = f"http://127.0.0.1:{self.port}{HEALTH_PAGE}"
+        try:
+            answer = self._page.request("GET", url)
+        except urllib3.exceptions.HTTPError:
+            return False
+        return answer.status == HTTPStatus.OK and b"DB Up" in answer.data
+
+    def lease_owner(self) -> Optional[int]:
+        """Look at the lease's file."""
+        view = self._leases.status().view
+        is_over = view.free_at is not None and time.monotonic() >= view.free_at
+        return None if view.owner_state is OwnerState.FAILING and is_over else view.owner
+
+    def doubles(self) -> list[str]:
+        """Read the log of the witness file."""
+        return doubles(self.shared)
+
+    def release(self) -> None:
+        """Let go of the first VM's start, and of the health page."""
+        if self._starter is not None:
+            self._starter.close()
+        self._page.clear()

@@ -1,0 +1,329 @@
+"""A host of a scratch cluster: its folder, its configuration, and the processes that play it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, Optional
+
+import attrs
+import psutil
+import yaml
+
+from he_fsm.errors import HeFsmError
+from he_fsm.memory import FailedStarts, Memory
+from he_fsm.policy import Policy
+from he_fsm.runtime.broker.client import BrokerClient
+from he_fsm.runtime.hypervisors.embedded import STATE
+from he_fsm.runtime.hypervisors.vm_file import VmFile, VmRecord
+from he_fsm.runtime.hypervisors.vm_process import read_report
+from he_fsm.runtime.memory_file import MemoryFile, write_json
+from he_fsm.scenario.model import Host
+
+if TYPE_CHECKING:
+    from he_fsm.rehearse.lab import Lab
+
+# Share of a (scaled) loop within which storage has to answer.
+_DEADLINE_SHARE: Final = 0.4
+# A process that was killed has ended by then (seconds).
+ENDS_WITHIN_S: Final = 10.0
+_LOOK_S: Final = 0.002
+
+
+class LabHost(ABC):
+    """One host of the lab: its folder, and the processes that play it, whatever the back end."""
+
+    def __init__(self, lab: Lab, config: Host) -> None:
+        """Make the folder and the configuration; nothing runs yet."""
+        self.lab = lab
+        self.config = config
+        self.folder = lab.folder / "hosts" / config.name
+        self.run_dir = self.folder / "run"
+        self.state_dir = self.folder / "state"
+        self.monitors_dir = self.folder / "monitors"
+        for folder in (self.run_dir, self.state_dir, self.monitors_dir):
+            folder.mkdir(parents=True)
+        self.storage = self.folder / "storage"
+        by_id = lab.folder / "by-id" / str(config.id)
+        if not by_id.is_symlink():
+            by_id.symlink_to(self.run_dir)
+        self.vm_file = VmFile(self.run_dir / STATE)
+        self.broker_process: Optional[subprocess.Popen[bytes]] = None
+        self.agent_process: Optional[subprocess.Popen[bytes]] = None
+        self.is_powered = False
+        self.is_frozen = False
+        # Counts power cycles: a boot under way belongs to one.
+        self.boot = 0
+        self.version = 1
+        # Within it the storage has to answer (real seconds).
+        self.deadline_s = lab.policy.loop_s * _DEADLINE_SHARE
+        self.monitors = {
+            "gateway": config.gateway,
+            "bridge": config.bridge,
+            "mem_free": config.mem_free,
+            "cpu_load": config.cpu_load,
+            "mem_load": config.mem_load,
+        }
+
+    @property
+    def name(self) -> str:
+        """The host's name in the scenario."""
+        return self.config.name
+
+    @property
+    def client(self) -> BrokerClient:
+        """A client of this host's broker."""
+        return BrokerClient(str(self.run_dir / "broker.sock"), 1.0)
+
+    def write_monitors(self, **values: float) -> None:
+        """Let the monitors read these values from their next look on."""
+        self.monitors.update(values)
+        lines = {
+            "network": f"{self.monitors['gateway']:g}",
+            "bridge": f"{self.monitors['bridge']:g}",
+            "memory": f"{self.monitors['mem_free']:g} {self.monitors['mem_load']:g}",
+            "cpu": f"{self.monitors['cpu_load']:g}",
+        }
+        for name, line in lines.items():
+            path = self.monitors_dir / name
+            unfinished = path.with_suffix(".new")
+            unfinished.write_text(line + "\n", encoding="ascii")
+            unfinished.replace(path)
+
+    def write_config(self) -> None:
+        """Write the daemons' configuration file."""
+        lab = self.lab
+        policy = {
+            field.name: getattr(lab.policy, field.name)
+            for field in attrs.fields(Policy)
+            if field.name != "name"
+        }
+        plain = {
+            "host": {"id": self.config.id, "hostname": self.config.hostname},
+            "run_dir": str(self.run_dir),
+            "state_dir": str(self.state_dir),
+            "group": None,
+            "ovirt": None,
+            "storage": {
+                "path": str(self.storage),
+                "deadline": self.deadline_s,
+            },
+            "engine": {"memory": lab.scenario.engine.memory, "health": {"timeout": 2.0}},
+            "monitors": {
+                # Health and gateway are looked at a little more often than the loop.
+                "interval": lab.policy.loop_s / 2,
+                "network": {"test": "file", "path": str(self.monitors_dir / "network")},
+                "bridge": {"path": str(self.monitors_dir / "bridge")},
+                "memory": {"path": str(self.monitors_dir / "memory")},
+                "cpu": {"path": str(self.monitors_dir / "cpu")},
+            },
+            "policy": policy,
+            "parse_version": self.version,
+            **self.own_config(),
+        }
+        text = yaml.safe_dump(plain, sort_keys=False)
+        (self.folder / "config.yaml").write_text(text, encoding="utf-8")
+
+    def remember_failed_starts(self, count: int, last_at: float) -> None:
+        """Leave on the host's disk what its agent would remember (monotonic clock, seconds)."""
+        failed = FailedStarts(count=count, last_at=last_at)
+        memory = attrs.evolve(Memory(), failed=failed)
+        MemoryFile(self.state_dir / "memory.json").save(memory, time.monotonic())
+
+    def set_local_flag(self, *, is_set: bool) -> None:
+        """Set the local flag while no broker runs."""
+        write_json(self.state_dir / "flags.json", {"local_maintenance": is_set})
+
+    # What the back end has to say.
+
+    @abstractmethod
+    def own_config(self) -> Mapping[str, Any]:
+        """Give the sections of the configuration that say which leases and which VM."""
+
+    @abstractmethod
+    def is_paused(self, record: VmRecord) -> bool:
+        """Whether the VM here was stopped, and will not go on by itself."""
+
+    @abstractmethod
+    def executes(self, record: VmRecord) -> bool:
+        """Whether the VM here does anything now."""
+
+    @abstractmethod
+    def page_is_good(self, record: VmRecord) -> bool:
+        """Whether the VM's health page is good; it executes."""
+
+    @abstractmethod
+    def order_engine(self, word: str) -> None:
+        """Do one of the scenario's words for the engine (`hang`, `pause`, ...) to the VM here."""
+
+    @abstractmethod
+    def migrate_engine(self, target: int) -> None:
+        """Let the VM move to the host *target*, as somebody does who is no agent."""
+
+    @abstractmethod
+    def lead_storage(self, word: str) -> None:
+        """Let this host's own way to the storage be `ok`, `cut` or `hang`."""
+
+    @abstractmethod
+    def set_faults(self, **words: str) -> None:
+        """Let starts, boots, migrations or the hypervisor go wrong."""
+
+    def start_services(self) -> None:  # noqa: B027 - a back end may need nothing
+        """Start what runs on this host before its broker; return when that can be used."""
+
+    def services(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Give the processes of `start_services`."""
+        return iter(())
+
+    def end_services(self) -> None:  # noqa: B027 - a back end may need nothing
+        """Clean up after the services were killed."""
+
+    # Processes.
+
+    def start_broker(self) -> None:
+        """Start the broker's process."""
+        self.broker_process = self._start("broker", "he_fsm.runtime.broker.main")
+
+    def start_agent(self) -> None:
+        """Start the agent's process."""
+        self.agent_process = self._start("agent", "he_fsm.runtime.agent")
+
+    def _start(self, name: str, module: str) -> subprocess.Popen[bytes]:
+        code = f"from {module} import main; main()"
+        with (self.folder / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - our own daemons
+                [sys.executable, "-c", code, "--config", str(self.folder / "config.yaml")],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # By it, whatever they start in turn is known as the lab's.
+                cwd=self.folder,
+                start_new_session=True,
+            )
+
+    def check_daemons(self) -> None:
+        """
+        Make sure that no daemon has ended by itself.
+
+        Raises:
+            HeFsmError: one has; the sentence is the last that it logged.
+        """
+        processes = {"broker": self.broker_process, "agent": self.agent_process}
+        for name, process in processes.items():
+            if process is not None and process.poll() is not None:
+                lines = (self.folder / f"{name}.log").read_text(encoding="utf-8").splitlines()
+                said = lines[-1] if lines else "nothing"
+                msg = f"the {name} of host {self.name} ended with {process.returncode}: {said}"
+                raise HeFsmError(msg)
+
+    def vm(self) -> Optional[VmRecord]:
+        """Give the VM's record, if a VM's process is here."""
+        record = self.last_record()
+        return record if record is not None and record.is_here else None
+
+    def last_record(self) -> Optional[VmRecord]:
+        """Give the record of the last VM here, whether its process lives or not."""
+        try:
+            return self.vm_file.read()
+        except (OSError, ValueError):
+            return None
+
+    def lease_is_taken(self) -> bool:
+        """Say whether the last start that was ordered here got the lease."""
+        return bool(read_report(self.run_dir).get("lease") == "taken")
+
+    def kill_vm(self) -> None:
+        """Kill the VM's process, and wait for its end."""
+        record = self.vm()
+        if record is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(record.pid, signal.SIGKILL)
+            self._await_the_vms_end()
+
+    def _await_the_vms_end(self) -> None:
+        until = time.monotonic() + ENDS_WITHIN_S
+        while self.vm() is not None:
+            if time.monotonic() > until:
+                raise HeFsmError(self._does_not_end)
+            time.sleep(_LOOK_S)
+
+    @property
+    def _does_not_end(self) -> str:
+        return f"a process of host {self.name} does not end"
+
+    def processes(self) -> Iterator[psutil.Process]:
+        """Give every living process of this host, its VM's too; parents first."""
+        for process in (self.agent_process, self.broker_process):
+            if process is None or process.poll() is not None:
+                continue
+            try:
+                parent = psutil.Process(process.pid)
+                yield parent
+                # What an agent starts and lets go is the VM, found below.
+                if process is self.broker_process:
+                    yield from parent.children(recursive=True)
+            except psutil.NoSuchProcess:
+                continue
+        pids = [service.pid for service in self.services() if service.poll() is None]
+        record = self.last_record()
+        # One that has just moved away may be on its way out.
+        if record is not None and record.process_state is not None:
+            pids.insert(0, record.pid)
+        for pid in pids:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                yield psutil.Process(pid)
+
+    def signal_all(self, number: signal.Signals) -> None:
+        """Send a signal to every process of this host."""
+        for process in list(self.processes()):
+            try:
+                process.send_signal(number)
+            except psutil.NoSuchProcess:
+                continue
+
+    def stop_all(self) -> None:
+        """Stop every process of this host."""
+        self.signal_all(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let every process of this host go on."""
+        self.signal_all(signal.SIGCONT)
+
+    def power_off(self) -> None:
+        """Kill everything of this host at once."""
+        # Stopped first: nothing may act between the first and the last that is killed.
+        self.stop_all()
+        self.signal_all(signal.SIGKILL)
+        self.go_on()
+        self._reap()
+        self.is_powered = self.is_frozen = False
+        self.boot += 1
+
+    def _reap(self) -> None:
+        for process in (self.agent_process, self.broker_process, *self.services()):
+            if process is not None:
+                try:
+                    process.wait(ENDS_WITHIN_S)
+                except subprocess.TimeoutExpired as error:
+                    raise HeFsmError(self._does_not_end) from error
+        self._await_the_vms_end()
+        self.end_services()
+        self.agent_process = self.broker_process = None
+
+    def stop_agent(self) -> None:
+        """Ask the agent to end cleanly."""
+        if self.agent_process is not None:
+            self.agent_process.terminate()
+
+    def kill_agent(self) -> None:
+        """Kill the agent."""
+        if self.agent_process is not None:
+            self.agent_process.kill()
+            self.agent_process.wait(ENDS_WITHIN_S)
+            self.agent_process = None

@@ -1,0 +1,98 @@
+"""A host's own way to the shared folder: a pass-through (bindfs) that can die or hang alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Optional
+
+from he_fsm.errors import HeFsmError
+from he_fsm.rehearse.host import ENDS_WITHIN_S
+
+_MOUNTED_WITHIN_S: Final = 5.0
+_LOOK_S: Final = 0.005
+_MOUNTS: Final = Path("/proc/self/mounts")
+
+
+class Mount:
+    """
+    The folder *shared*, seen at *point*.
+
+    Nothing here looks below *point*: whoever does may wait for ever.
+    """
+
+    def __init__(self, shared: Path, point: Path) -> None:
+        """Make the mount point; nothing is mounted yet."""
+        point.mkdir()
+        self.process: Optional[subprocess.Popen[bytes]] = None
+        self._shared = shared
+        self._point = point
+
+    def mount(self) -> None:
+        """Mount it, and wait until that is done; raises `HeFsmError` where it fails."""
+        with self._point.with_suffix(".log").open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603 - a list of words, and no shell
+                # Without it, what others write would be seen a second later.
+                [
+                    *("bindfs", "-f", "-o", "direct_io"),
+                    *(str(self._shared), str(self._point)),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._point.parent,
+                start_new_session=True,
+            )
+        until = time.monotonic() + _MOUNTED_WITHIN_S
+        while not self._is_mounted():
+            if self.process.poll() is not None or time.monotonic() > until:
+                self.unmount()
+                msg = f"{self._point} can't be mounted; see {self._point.with_suffix('.log')}"
+                raise HeFsmError(msg)
+            time.sleep(_LOOK_S)
+
+    def cut(self) -> None:
+        """Let every access fail at once (ENOTCONN)."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(ENDS_WITHIN_S)
+
+    def hang(self) -> None:
+        """Let every access wait."""
+        self._signal(signal.SIGSTOP)
+
+    def restore(self) -> None:
+        """Let accesses work again; files that were open when it was cut stay broken."""
+        if self.process is not None and self.process.poll() is None:
+            self._signal(signal.SIGCONT)
+        else:
+            self.unmount()
+            self.mount()
+
+    def unmount(self) -> None:
+        """End it, and leave nothing mounted."""
+        self.cut()
+        while self._is_mounted():
+            done = subprocess.run(  # noqa: S603 - a list of words, and no shell
+                ["umount", "-l", str(self._point)],  # noqa: S607 - the system's
+                capture_output=True,
+                check=False,
+                text=True,
+            )
+            if done.returncode:
+                msg = f"{self._point} can't be unmounted: {done.stderr.strip()}"
+                raise HeFsmError(msg)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self.process.pid, number)
+
+    def _is_mounted(self) -> bool:
+        places = [line.split(" ")[1] for line in _MOUNTS.read_text().splitlines()]
+        # Spaces and the like are written as numbers there.
+        return str(self._point).replace(" ", "\\040") in places

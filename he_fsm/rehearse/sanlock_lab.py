@@ -1,0 +1,293 @@
+"""The sanlock back end: real sanlock daemons, real VMs under QEMU, a mount for each host."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, Optional
+
+import attrs
+
+from he_fsm.errors import HeFsmError
+from he_fsm.rehearse import lease_sight
+from he_fsm.rehearse.guest.build import HEALTH_PAGE, Guest, build, double_on, make_disk, wrote_to
+from he_fsm.rehearse.guest.kernel import find_kernel
+from he_fsm.rehearse.guest.saved import guest_vm, resting, saved_state
+from he_fsm.rehearse.host import LabHost
+from he_fsm.rehearse.lab import Lab, free_port
+from he_fsm.rehearse.lease_sight import LeaseSight
+from he_fsm.rehearse.mount import Mount
+from he_fsm.rehearse.sanlock_process import SanlockProcess
+from he_fsm.rehearse.vm_sight import VmSight
+from he_fsm.runtime.config import MoveConfig, VmConfig
+from he_fsm.runtime.config.plain import plain
+from he_fsm.runtime.hypervisors.qemu import QemuHypervisor
+from he_fsm.runtime.hypervisors.qemu_accel import TCG, usable_accel
+from he_fsm.runtime.hypervisors.qemu_command import binary_of
+from he_fsm.runtime.hypervisors.qemu_host import QemuSettings
+from he_fsm.runtime.hypervisors.vm_file import Phase, VmRecord
+from he_fsm.runtime.leases.rules import Rules
+from he_fsm.runtime.leases.sanlock_hold import SanlockHolder
+from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
+from he_fsm.scenario.model import Host, Scenario
+
+_LEASES: Final = "sanlock"
+_DISK: Final = "engine.raw"
+_LOCKSPACE: Final = "he-fsm"
+_RESOURCE: Final = "engine"
+# A guest's boot where it is emulated: one that should be quicker is resumed instead (seconds).
+_BOOT_S: Final = 5.0
+_STARTS_WITHIN_S: Final = 30.0
+_LOOK_S: Final = 0.02
+_STOPPED: Final = "T"
+_ORDERS: Final = {"shutdown": "system_powerdown", "pause": "stop", "resume": "cont"}
+_GUEST_WORDS: Final = {"hang": "sick", "heal": "well"}
+
+
+class SanlockHost(LabHost):
+    """A host with a sanlock daemon, a mount and a QEMU of its own."""
+
+    lab: SanlockLab
+
+    def __init__(self, lab: SanlockLab, config: Host) -> None:
+        """Make the folder; nothing runs yet."""
+        super().__init__(lab, config)
+        self.port = free_port()
+        self.mount = Mount(lab.shared, self.storage)
+        self.daemon: Optional[SanlockProcess] = None
+        self._sight: Optional[VmSight] = None
+
+    # The configuration.
+
+    def own_config(self) -> Mapping[str, Any]:
+        """Give sanlock's section and QEMU's."""
+        lab = self.lab
+        return {
+            "leases": "sanlock",
+            "sanlock": {
+                "lockspace": _LOCKSPACE,
+                "resource": _RESOURCE,
+                "run_dir": str(self._sanlock_dir),
+                "clock_rate": lab.speed,
+            },
+            "hypervisor": {"kind": "qemu", "vm": plain(self._vm), "move": plain(self._move)},
+            "engine": {
+                "memory": lab.scenario.engine.memory,
+                "health": {
+                    "url": f"http://127.0.0.1:{self.port}{HEALTH_PAGE}",
+                    "timeout": 1.0,
+                },
+            },
+        }
+
+    @property
+    def _sanlock_dir(self) -> Path:
+        return self.folder / "sanlock"
+
+    @property
+    def _vm(self) -> VmConfig:
+        return self.lab.vm(self.storage / _DISK, self.port)
+
+    @property
+    def _move(self) -> MoveConfig:
+        return MoveConfig(peers=f"unix:{self.lab.folder}/by-id/{{id}}/migrate.sock")
+
+    # What runs beside the daemons of ours.
+
+    def start_services(self) -> None:
+        """Mount the storage, and start sanlock."""
+        self.mount.mount()
+        self.start_sanlock()
+        if self._sight is None:
+            self._sight = VmSight(self.run_dir, self.vm_file, self.port, self.config.hostname)
+
+    def start_sanlock(self) -> None:
+        """Start the daemon, as an init system does with one that has ended."""
+        name = self.config.hostname
+        self.daemon = SanlockProcess(self._sanlock_dir, name, self.lab.speed)
+
+    def services(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Give sanlock's process and the mount's."""
+        if self.daemon is not None:
+            yield self.daemon.process
+        if self.mount.process is not None:
+            yield self.mount.process
+
+    def end_services(self) -> None:
+        """Remove sanlock's files, and the mount."""
+        if self.daemon is not None:
+            self.daemon.clean_up()
+        self.mount.unmount()
+
+    def close(self) -> None:
+        """Look at the VM no more."""
+        if self._sight is not None:
+            self._sight.close()
+
+    # The VM.
+
+    @property
+    def has_named(self) -> bool:
+        """Whether a VM here was told to let its witness write."""
+        return self._sight is not None and self._sight.has_named
+
+    def start_vm(self) -> int:
+        """Start the VM while no agent runs; give its process's number when it executes."""
+        settings = QemuSettings(host_id=self.config.id, run_dir=self.run_dir, vm=self._vm)
+        leases = self.lab.leases(self.storage, self._sanlock_dir, self.state_dir / "engine.lock")
+        hypervisor = QemuHypervisor(
+            settings, SanlockHolder(settings=leases, host_id=self.config.id)
+        )
+        try:
+            hypervisor.start()
+            until = time.monotonic() + _STARTS_WITHIN_S
+            while (record := self.vm()) is None or record.phase is not Phase.RUNNING:
+                if time.monotonic() > until:
+                    why = [result.detail for result in hypervisor.results()]
+                    msg = f"the VM does not start on host {self.name}: {why}"
+                    raise HeFsmError(msg)
+                time.sleep(_LOOK_S)
+        finally:
+            hypervisor.close()
+        return record.pid
+
+    def is_paused(self, record: VmRecord) -> bool:
+        """Whether the VM is stopped, and not because it moves."""
+        if record.process_state == _STOPPED:
+            return True
+        return not record.is_leaving and not self.executes(record)
+
+    def executes(self, record: VmRecord) -> bool:
+        """Ask QEMU."""
+        return self._sight is not None and self._sight.executes(record)
+
+    def page_is_good(self, record: VmRecord) -> bool:
+        """Whether this host's own way to the page finds it good."""
+        return self._sight is not None and self._sight.page_is_good(record)
+
+    def order_engine(self, word: str) -> None:
+        """Press the power button, stop or continue the VM, or let its page go bad."""
+        if self._sight is None:
+            return
+        if word in _ORDERS:
+            self._sight.order(_ORDERS[word])
+        else:
+            self._sight.say(_GUEST_WORDS[word])
+
+    def migrate_engine(self, target: int) -> None:
+        """Refuse: see `sanlock_needs.cannot`."""
+        msg = f"nobody but the agent moves the VM to host {target}"
+        raise HeFsmError(msg)
+
+    def lead_storage(self, word: str) -> None:
+        """Kill, stop or start the process behind this host's mount."""
+        if word == "cut":
+            self.mount.cut()
+        elif word == "hang":
+            self.mount.hang()
+        else:
+            self.mount.restore()
+
+    def set_faults(self, **words: str) -> None:
+        """Refuse: see `sanlock_needs.cannot`."""
+        msg = f"QEMU has no switches for {words}"
+        raise HeFsmError(msg)
+
+
+class SanlockLab(Lab):
+    """A cluster whose leases are sanlock's, and whose engine is the tiny guest."""
+
+    hosts: Mapping[str, SanlockHost]
+
+    def __init__(self, scenario: Scenario, speed: float, folder: Path) -> None:
+        """Make the folders; nothing runs yet."""
+        super().__init__(scenario, speed, folder)
+        self._guest: Optional[Guest] = None
+        self._saved: Optional[Path] = None
+        self._accel = TCG
+        self._outsider: Optional[SanlockProcess] = None
+        self._sight: Optional[LeaseSight] = None
+        # VMs that this process has started: it has to ask for their status.
+        self._started: list[int] = []
+
+    def make_host(self, config: Host) -> SanlockHost:
+        """Make one host."""
+        return SanlockHost(self, config)
+
+    def set_up(self) -> None:
+        """Write leases and disk, build the guest, and let somebody look at the leases."""
+        make_disk(self.shared / _DISK)
+        self._guest = build(self.folder, find_kernel())
+        if self.scenario.world.vm_boot_s / self.speed < _BOOT_S:
+            self._guest = resting(self._guest)
+            port = free_port()
+            vm = guest_vm(self._guest, self.shared / _DISK, port, accel=TCG)
+            self._saved = saved_state(vm, port)
+        else:
+            # Tried here: an agent's own trial would take seconds of its first start.
+            self._accel = usable_accel(binary_of(guest_vm(self._guest, self.shared / _DISK, 0)))
+        run_dir = self.folder / "outsider"
+        settings = self.leases(self.shared, run_dir, run_dir / "engine.lock")
+        io_timeout = settings.daemon_io_timeout(self.policy.io_timeout_s)
+        self._outsider = SanlockProcess(run_dir, "outsider", self.speed)
+        lease_sight.set_up(settings, io_timeout)
+        lease_sight.join(settings, io_timeout)
+        rules = Rules(io_timeout_s=self.policy.io_timeout_s, watchdog_s=self.policy.watchdog_s)
+        self._sight = LeaseSight(settings, rules)
+
+    def vm(self, disk: Path, port: int) -> VmConfig:
+        """Describe the engine's VM as a host has it."""
+        if self._guest is None:
+            msg = "the lab is not set up"
+            raise HeFsmError(msg)
+        vm = guest_vm(self._guest, disk, port, accel=self._accel)
+        return attrs.evolve(vm, saved_state=self._saved)
+
+    def leases(self, storage: Path, run_dir: Path, vm_lock: Path) -> SanlockSettings:
+        """Say where the leases are on somebody's way to the storage."""
+        path = str(storage / _LEASES)
+        return SanlockSettings(
+            lockspace=_LOCKSPACE,
+            path=path,
+            resource=_RESOURCE,
+            resource_path=path,
+            run_dir=str(run_dir),
+            vm_lock=str(vm_lock),
+            clock_rate=self.speed,
+        )
+
+    def start_engine(self, host: LabHost) -> None:
+        """Start the VM, and wait until it executes."""
+        self._started.append(self.hosts[host.name].start_vm())
+
+    def lease_owner(self) -> Optional[int]:
+        """Ask the outsider's daemon."""
+        if self._sight is None:
+            return None
+        return self._sight.owner()
+
+    def doubles(self) -> list[str]:
+        """Give the verdict of the guests' own witness, which has to have written."""
+        disk = self.shared / _DISK
+        found = double_on(disk)
+        if found is not None:
+            return [f"the guest's witness saw two engine VMs execute: {found}"]
+        if any(host.has_named for host in self.hosts.values()) and not wrote_to(disk):
+            return ["the guest's witness has written nothing: it can't tell whether two executed"]
+        return []
+
+    def release(self) -> None:
+        """End who looks from outside, and take the status of the VMs that were started here."""
+        for host in self.hosts.values():
+            host.close()
+        if self._sight is not None:
+            self._sight.close()
+        if self._outsider is not None:
+            self._outsider.kill()
+        for pid in self._started:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)

@@ -1,0 +1,89 @@
+"""What the sanlock back end needs of a machine and of a scenario; nothing is started for it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+from typing import Final
+
+from he_fsm.errors import HeFsmError
+from he_fsm.rehearse import faults
+from he_fsm.rehearse.guest.kernel import GuestError, find_kernel
+from he_fsm.rehearse.sanlock_process import faketime, program
+from he_fsm.runtime.leases import sanlock_module
+from he_fsm.scenario.model import Scenario, TimelineEntry, Verb
+
+_FUSE: Final = Path("/dev/fuse")
+# The kernel's I/O is not sped up: a stall of less than this would cost a host its id (seconds).
+_IO_TIMEOUT_MIN_S: Final = 0.2
+# A constant of sanlock's, in seconds of its own clock.
+_WATCHDOG_S: Final = 60
+_NO_SWITCH: Final = {
+    Verb.HYPERVISOR: "a real QEMU can't be kept from its agent",
+    Verb.STARTS: "a real VM's start can't be made to fail",
+    Verb.BOOTS: "the guest's boot can't be made to fail",
+    Verb.MIGRATIONS: "a real migration can't be made to fail",
+}
+
+
+def missing(speed: float) -> list[str]:
+    """Say what this machine lacks, and which package has it."""
+    needs = {
+        "root is needed, to mount each host's own way to the storage": os.geteuid() == 0,
+        "sanlock is missing: install the package sanlock": program() is not None,
+        "bindfs is missing: install the package bindfs": shutil.which("bindfs") is not None,
+        "/dev/fuse is missing: the kernel, or the container, has no FUSE": _FUSE.exists(),
+        "QEMU is missing: install the package qemu-system-x86": shutil.which("qemu-system-x86_64")
+        is not None,
+        "busybox is missing: install the package busybox-static": shutil.which("busybox")
+        is not None,
+        "the Python package qemu.qmp is missing: pip install 'he-fsm[qemu]'": _has_qmp(),
+        "libfaketime is missing, or use --speed 1: install the package faketime": speed == 1
+        or faketime() is not None,
+    }
+    reasons = [reason for reason, is_there in needs.items() if not is_there]
+    try:
+        sanlock_module.check()
+    except HeFsmError as error:
+        reasons.append(str(error))
+    try:
+        find_kernel()
+    except GuestError as error:
+        reasons.append(str(error))
+    return reasons
+
+
+def cannot(scenario: Scenario, speed: float) -> list[str]:
+    """Say which entries of a scenario this back end can't do, and why."""
+    reasons = faults.cannot(scenario)
+    reasons.extend(
+        f"{entry.place}: {entry.text}: {why}"
+        for entry in scenario.timeline
+        if (why := _why_not(entry))
+    )
+    if speed < 1:
+        reasons.append(f"--speed {speed:g}: sanlock can be faster than the clock, not slower")
+    io_timeout_s = scenario.policy.io_timeout_s
+    if io_timeout_s != round(io_timeout_s):
+        reasons.append(f"io_timeout: sanlock's is a whole number of seconds, not {io_timeout_s:g}")
+    if io_timeout_s / speed < _IO_TIMEOUT_MIN_S:
+        least = _IO_TIMEOUT_MIN_S * speed
+        reasons.append(f"io_timeout: at speed {speed:g} the disk needs {least:g} s or more")
+    if scenario.policy.watchdog_s != _WATCHDOG_S:
+        reasons.append(f"watchdog_s: sanlock's is {_WATCHDOG_S} s, whatever a policy says")
+    return reasons
+
+
+def _why_not(entry: TimelineEntry) -> str:
+    if entry.verb is Verb.ENGINE and entry.value[0] == "migrate":
+        return "nobody but the agents moves a real VM"
+    return _NO_SWITCH.get(entry.verb, "")
+
+
+def _has_qmp() -> bool:
+    try:
+        return importlib.util.find_spec("qemu.qmp") is not None
+    except ModuleNotFoundError:
+        return False

@@ -1,0 +1,103 @@
+"""A sanlock daemon of one host of a lab, faster than the clock where the rehearsal is."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Optional
+
+from he_fsm.errors import HeFsmError
+from he_fsm.rehearse.host import ENDS_WITHIN_S
+from he_fsm.runtime.leases.sanlock_daemon import SOCKET
+from he_fsm.runtime.leases.sanlock_settings import RUN_DIR_VARIABLE
+
+_LIBRARIES: Final = "/usr/lib*/*/faketime/libfaketimeMT.so.1"
+# Where libfaketime keeps what it shares between processes, by pid.
+_SHARED: Final = Path("/dev/shm")  # noqa: S108 - that is its place
+_STARTS_WITHIN_S: Final = 5.0
+_LOOK_S: Final = 0.005
+
+
+def program() -> Optional[str]:
+    """Give the path of sanlock, which need not be on everybody's PATH; None: it is missing."""
+    return shutil.which("sanlock") or shutil.which("sanlock", path="/usr/sbin:/sbin")
+
+
+def faketime() -> Optional[str]:
+    """Give the path of the library that lets a process's clock run faster; None: it is missing."""
+    return next(iter(sorted(glob.glob(_LIBRARIES))), None)  # noqa: PTH207 - an absolute pattern
+
+
+class SanlockProcess:
+    """One daemon; its name is what tells a host that comes back from another."""
+
+    def __init__(self, run_dir: Path, name: str, speed: float) -> None:
+        """Start it, and wait until it answers; raises `HeFsmError` where it does not."""
+        run_dir.mkdir(exist_ok=True)
+        self._run_dir = run_dir
+        environment = {
+            **os.environ,
+            # Else it wants limits that root in a container can't set.
+            "SANLOCK_PRIVILEGED": "0",
+            RUN_DIR_VARIABLE: str(run_dir),
+        }
+        if speed > 1:
+            environment |= {"LD_PRELOAD": str(faketime()), "FAKETIME": f"+0 x{speed:g}"}
+        with (run_dir / "log").open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603 - the system's own daemon
+                [
+                    *(str(program()), "daemon", "-D", "-e", name),
+                    # No watchdog, no real-time priority, no locked memory.
+                    *("-w", "0", "-h", "0", "-l", "0"),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                cwd=run_dir,
+                start_new_session=True,
+            )
+        try:
+            self._wait()
+        except BaseException:
+            self.kill()
+            raise
+
+    def _wait(self) -> None:
+        until = time.monotonic() + _STARTS_WITHIN_S
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > until:
+                msg = f"the sanlock daemon does not come up; see {self._run_dir / 'log'}"
+                raise HeFsmError(msg)
+            time.sleep(_LOOK_S)
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self._run_dir / SOCKET))
+            except OSError:
+                return False
+        return True
+
+    def kill(self) -> None:
+        """End it at once: it ignores SIGTERM while it has a lockspace."""
+        self.process.kill()
+        self.process.wait(ENDS_WITHIN_S)
+        self.clean_up()
+
+    def clean_up(self) -> None:
+        """Remove what a daemon that was killed leaves."""
+        pid = self.process.pid
+        for path in (
+            _SHARED / f"faketime_shm_{pid}",
+            _SHARED / f"sem.faketime_sem_{pid}",
+            self._run_dir / SOCKET,
+        ):
+            with suppress(FileNotFoundError):
+                path.unlink()
