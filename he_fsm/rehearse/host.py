@@ -168,7 +168,7 @@ class LabHost(ABC):
 
     @abstractmethod
     def lead_storage(self, word: str) -> None:
-        """Let this host's own way to the storage be `ok`, `cut` or `hang`."""
+        """Let this host's own way to the storage be `cut`, `hang` or, with any other word, well."""
 
     @abstractmethod
     def set_faults(self, **words: str) -> None:

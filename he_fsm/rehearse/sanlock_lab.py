@@ -110,6 +110,12 @@ class SanlockHost(LabHost):
         name = self.config.hostname
         self.daemon = SanlockProcess(self._sanlock_dir, name, self.lab.speed)
 
+    def kill_sanlock(self) -> None:
+        """Kill the daemon alone."""
+        if self.daemon is not None:
+            self.daemon.kill()
+            self.daemon = None
+
     def services(self) -> Iterator[subprocess.Popen[bytes]]:
         """Give sanlock's process and the mount's."""
         if self.daemon is not None:
