@@ -14,13 +14,16 @@ TIME ?= 5m
 # The other Pythons that the tests run on where they are there: the oldest and the newest.
 OTHER_PYTHONS = $(shell sh tools/other-pythons)
 
-.PHONY: help demo talk test lint types unit processes rehearsals others bench chaos soak deep diagram stories clean
+.PHONY: help demo demo-real talk test lint types unit processes rehearsals others bench chaos soak deep diagram stories clean
 
 help: ## Say what there is
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 demo: $(VENV)/.demo ## Show a living cluster: real daemons, real faults, in a live table
 	$(BIN)/he-fsm rehearse examples/demo.yaml --speed 6 --live --compare
+
+demo-real: $(VENV)/.real ## The same on real sanlock daemons and QEMU VMs (root; says what to install)
+	$(BIN)/he-fsm rehearse examples/real.yaml --backend sanlock --speed 10 --live --compare
 
 talk: $(VENV)/.demo ## Simulate the talk's faults, in a second
 	$(BIN)/he-fsm simulate examples/talk.yaml
@@ -80,9 +83,13 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	$(PIP) install -e '.[daemon]'
 	@touch $@
 
+$(VENV)/.real: pyproject.toml | $(BIN)/python
+	$(PIP) install -e '.[daemon,qemu]'
+	@touch $@ $(VENV)/.demo
+
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(PIP) install -e '.[test,lint,report,diagram,daemon,qemu]'
-	@touch $@ $(VENV)/.demo
+	@touch $@ $(VENV)/.demo $(VENV)/.real
 
 clean: ## Remove what these targets made
 	rm -rf $(VENV) $(VENV)-other build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -151,16 +151,21 @@ class Lab(ABC):
 
     def close(self) -> None:
         """End every process of every host, and what they had just begun to start."""
-        for host in self.hosts.values():
-            host.power_off()
-        for mask in self._masks.values():
-            mask.close()
+        with contextlib.ExitStack() as ends:
+            # From the last to the first, each of them even where another fails.
+            ends.callback(self.release)
+            ends.callback(self._end_left_over)
+            for mask in self._masks.values():
+                ends.callback(mask.close)
+            for host in self.hosts.values():
+                ends.callback(host.power_off)
+
+    def _end_left_over(self) -> None:
         while left := self.left_over():
             for process in left:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
             psutil.wait_procs(left, timeout=ENDS_WITHIN_S)
-        self.release()
 
     def left_over(self) -> list[psutil.Process]:
         """Give every living process that works in this lab's folder or was told of it."""

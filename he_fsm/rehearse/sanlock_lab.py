@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Optional
 
@@ -30,6 +28,7 @@ from he_fsm.runtime.hypervisors.qemu_accel import TCG, usable_accel
 from he_fsm.runtime.hypervisors.qemu_command import binary_of
 from he_fsm.runtime.hypervisors.qemu_host import QemuSettings
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmRecord
+from he_fsm.runtime.hypervisors.vm_process import has_ended
 from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.leases.sanlock_hold import SanlockHolder
 from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
@@ -295,5 +294,4 @@ class SanlockLab(Lab):
         if self._outsider is not None:
             self._outsider.kill()
         for pid in self._started:
-            with suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+            has_ended(pid)

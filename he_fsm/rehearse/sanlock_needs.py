@@ -11,6 +11,7 @@ from typing import Final
 from he_fsm.errors import HeFsmError
 from he_fsm.rehearse import faults
 from he_fsm.rehearse.guest.kernel import GuestError, find_kernel
+from he_fsm.rehearse.lease_sight import OUTSIDER
 from he_fsm.rehearse.sanlock_process import faketime, program
 from he_fsm.runtime.leases import sanlock_module
 from he_fsm.scenario.model import Scenario, TimelineEntry, Verb
@@ -62,6 +63,11 @@ def cannot(scenario: Scenario, speed: float) -> list[str]:
         f"{entry.place}: {entry.text}: {why}"
         for entry in scenario.timeline
         if (why := _why_not(entry))
+    )
+    reasons.extend(
+        f"host {host.name}: id {OUTSIDER} is for who looks at the leases from outside"
+        for host in scenario.hosts
+        if host.id == OUTSIDER
     )
     if speed < 1:
         reasons.append(f"--speed {speed:g}: sanlock can be faster than the clock, not slower")

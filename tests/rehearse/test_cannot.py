@@ -1,4 +1,4 @@
-"""What the embedded back end can't do is said before anything is started."""
+"""What a back end can't do is said before anything is started."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import pytest
 
 from he_fsm.cli.main import main
 from he_fsm.errors import HeFsmError
+from he_fsm.rehearse import sanlock_needs
+from he_fsm.rehearse.backends import SANLOCK
 from he_fsm.rehearse.faults import cannot
 from he_fsm.rehearse.run import rehearse
 from tests.rehearse.scenes import file_of, scenario_of
@@ -86,3 +88,53 @@ def test_the_command_refuses_before_the_first_scenario_runs(
     assert f"second: {path}:11:" in said.err
     assert said.err.count("\n") == 1
     assert not kept.exists()
+
+
+WITH_SANLOCK = {
+    "{at: 1s, host: 1, starts: fail}": "start",
+    "{at: 1s, host: 1, boots: never}": "boot",
+    "{at: 1s, host: 1, migrations: fail}": "migration",
+    "{at: 1s, host: 1, hypervisor: lost}": "QEMU",
+    "{at: 1s, engine: migrate 2}": "nobody but the agents",
+    **CASES,
+}
+
+
+@pytest.mark.parametrize(("entry", "why"), WITH_SANLOCK.items())
+def test_a_verb_that_real_vms_do_not_know_is_refused_with_its_place(entry: str, why: str):
+    (reason,) = sanlock_needs.cannot(scenario_of(body(CAN[0], entry)), 10.0)
+    assert reason.startswith("inline.yaml:7:")
+    assert why in reason
+
+
+@pytest.mark.parametrize(
+    ("world", "speed", "why"),
+    [
+        ("world: {io_timeout: 2.5s}", 10.0, "whole number of seconds"),
+        ("world: {io_timeout: 1s}", 10.0, "at speed 10 the disk needs 2 s"),
+        ("world: {io_timeout: 2s}", 11.0, "at speed 11"),
+        ("policy: {base: talk, watchdog_s: 70}", 1.0, "sanlock's is 60 s"),
+        ("world: {io_timeout: 2s}", 0.5, "not slower"),
+    ],
+)
+def test_times_that_sanlock_can_not_have_are_refused(world: str, speed: float, why: str):
+    (reason,) = sanlock_needs.cannot(scenario_of(f"{world}\nhosts: 1\nuntil: 1m\n"), speed)
+    assert why in reason
+
+
+@pytest.mark.parametrize(("speed", "io_timeout"), [(1.0, 1), (10.0, 2), (10.0, 10)])
+def test_times_that_sanlock_can_have_are_not_refused(speed: float, io_timeout: int):
+    times = f"world: {{io_timeout: {io_timeout}s}}"
+    assert sanlock_needs.cannot(scenario_of(f"{times}\nhosts: 1\nuntil: 1m\n"), speed) == []
+
+
+def test_what_the_machine_lacks_is_said_with_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said = "\n".join(sanlock_needs.missing(10.0))
+    for package in ("bindfs", "qemu-system-x86", "busybox-static"):
+        assert f"install the package {package}" in said
+    with pytest.raises(HeFsmError, match="install the package bindfs"):
+        rehearse(scenario_of(body(CAN[0])), backend=SANLOCK, speed=10.0, keep=tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
