@@ -43,6 +43,8 @@ _BOOT_S: Final = 5.0
 _STARTS_WITHIN_S: Final = 30.0
 _LOOK_S: Final = 0.02
 _STOPPED: Final = "T"
+# Share of a (scaled) loop within which storage and sanlock have to answer.
+_DEADLINE_SHARE: Final = 0.8
 _ORDERS: Final = {"shutdown": "system_powerdown", "pause": "stop", "resume": "cont"}
 _GUEST_WORDS: Final = {"hang": "sick", "heal": "well"}
 
@@ -56,6 +58,9 @@ class SanlockHost(LabHost):
         """Make the folder; nothing runs yet."""
         super().__init__(lab, config)
         self.port = free_port()
+        # Each look at the leases is three commands, and what they need of a busy machine is not
+        # shorter by the speed.
+        self.deadline_s = lab.policy.loop_s * _DEADLINE_SHARE
         self.mount = Mount(lab.shared, self.storage)
         self.daemon: Optional[SanlockProcess] = None
         self._sight: Optional[VmSight] = None
