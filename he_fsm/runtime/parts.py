@@ -11,6 +11,7 @@ from he_fsm.runtime.hypervisors.embedded import STATE, EmbeddedHypervisor, Embed
 from he_fsm.runtime.hypervisors.vm_file import VmFile
 from he_fsm.runtime.leases.hold import EmbeddedHolder
 from he_fsm.runtime.leases.movable import MovableEmbedded
+from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.leases.sanlock_guard import LeaseGuard
 from he_fsm.runtime.leases.sanlock_hold import SanlockHolder
 from he_fsm.runtime.monitors.make import make_runner
@@ -122,8 +123,11 @@ def _make_qemu(config: Config) -> Hypervisor:
 
 def make_guard(config: Config) -> Optional[LeaseGuard]:
     """Make what ends a VM that sanlock no longer looks after; None: other leases do it alone."""
-    settings = config.sanlock_settings
-    return None if settings is None else LeaseGuard(settings, VmFile(config.run_dir / STATE))
+    settings, policy = config.sanlock_settings, config.policy
+    if settings is None:
+        return None
+    rules = Rules(io_timeout_s=policy.io_timeout_s, watchdog_s=policy.watchdog_s)
+    return LeaseGuard(settings, VmFile(config.run_dir / STATE), rules)
 
 
 def make_movable_lease(config: Config) -> MovableLease:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,14 @@ import pytest
 
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmFile, VmRecord, started_ticks
 from tests.runtime.lease_contract import begin, joins, said
-from tests.runtime.sanlock_lab import NEEDS_SANLOCK, Host, SanlockLab
+from tests.runtime.sanlock_lab import (
+    IO_TIMEOUT,
+    NEEDS_SANLOCK,
+    WATCHDOG,
+    Host,
+    SanlockLab,
+    since,
+)
 from tests.runtime.waiting import until
 
 pytestmark = NEEDS_SANLOCK
@@ -22,12 +30,15 @@ GUARD = """
 import sys
 from pathlib import Path
 from he_fsm.runtime.hypervisors.vm_file import VmFile
+from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.leases.sanlock_guard import LeaseGuard
 from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
-guard = LeaseGuard(SanlockSettings.from_text(sys.argv[1]), VmFile(Path(sys.argv[2])))
+rules = Rules(io_timeout_s=float(sys.argv[3]), watchdog_s=float(sys.argv[4]))
+guard = LeaseGuard(SanlockSettings.from_text(sys.argv[1]), VmFile(Path(sys.argv[2])), rules)
 sys.stdin.readline()
 guard.close()
 """
+TIMES = (str(SanlockLab.io_timeout_s), str(SanlockLab.watchdog_s))
 NO_WATCHDOG = "no watchdog stands behind sanlock"
 
 
@@ -68,7 +79,7 @@ def guarded(host: Host, path: Path) -> Iterator[Path]:
     log = path.with_name("guard.log")
     with log.open("wb") as file:
         guard = subprocess.Popen(
-            [sys.executable, "-c", GUARD, host.settings.to_text(), str(path)],
+            [sys.executable, "-c", GUARD, host.settings.to_text(), str(path), *TIMES],
             stdin=subprocess.PIPE,
             stderr=file,
         )
@@ -100,6 +111,22 @@ def test_a_vm_ends_with_its_daemon(host: Host, vm: subprocess.Popen[bytes], tmp_
         host.daemon.kill()
         until(lambda: vm.poll() is not None)
     assert "it is ended: the sanlock daemon has ended" in log.read_text()
+
+
+def test_a_vm_is_ended_in_time_when_its_daemon_hangs(
+    host: Host, vm: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    with guarded(host, note(tmp_path, vm.pid, Phase.RUNNING)) as log:
+        until(lambda: NO_WATCHDOG in log.read_text())
+        stopped_at = time.monotonic()
+        host.daemon.stop()
+        until(lambda: vm.poll() is not None)
+        # sanlock's own limit, less two periods of renewal that may have passed before.
+        lived = since(stopped_at)
+        assert lived > 8 * IO_TIMEOUT + WATCHDOG * 5 / 6 - 2 * IO_TIMEOUT - 1
+        assert lived < 8 * IO_TIMEOUT + WATCHDOG - 2 * IO_TIMEOUT
+        host.daemon.go_on()
+    assert "was not renewed" in log.read_text()
 
 
 def test_a_vm_that_is_found_without_a_daemon_is_ended(
