@@ -23,6 +23,7 @@ demo: $(VENV)/.demo ## Show a living cluster: real daemons, real faults, in a li
 	$(BIN)/he-fsm rehearse examples/demo.yaml --speed 6 --live --compare
 
 demo-real: $(VENV)/.real ## The same on real sanlock daemons and QEMU VMs (root; says what to install)
+	-@$(BIN)/python -m he_fsm.rehearse.guest.kernel > /dev/null
 	$(BIN)/he-fsm rehearse examples/real.yaml --backend sanlock --speed 10 --live --compare
 
 talk: $(VENV)/.demo ## Simulate the talk's faults, in a second
@@ -41,6 +42,7 @@ unit: $(VENV)/.test ## The tests, on this Python
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -q -m 'not processes'
 
 processes: $(VENV)/.test ## The tests with real daemons, VMs and servers
+	-@$(BIN)/python -m he_fsm.rehearse.guest.kernel > /dev/null
 	$(BIN)/python -m pytest -n $(LABS) -q -m 'processes and not long'
 
 rehearsals: $(VENV)/.test ## Every scenario of the repository on real daemons (half an hour or so)

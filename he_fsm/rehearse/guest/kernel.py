@@ -12,6 +12,7 @@ import os
 import shutil
 import struct
 import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Final, Optional
@@ -65,7 +66,10 @@ def find_kernel() -> Kernel:
         found = _kernel_below(root)
         if found is not None:
             return found
-    msg = f"no kernel in /boot, none fetched: install {PACKAGE}, or let it be fetched (27 MB)"
+    msg = (
+        f"a kernel for the guest is missing: install the package {PACKAGE}, or have it fetched"
+        " (27 MB) by python -m he_fsm.rehearse.guest.kernel"
+    )
     raise GuestError(msg)
 
 
@@ -171,3 +175,18 @@ def _run(program: str, *arguments: str, cwd: Path) -> str:
     except subprocess.SubprocessError as error:
         msg = f"{program} {' '.join(arguments)}: {getattr(error, 'stderr', '') or error}"
         raise GuestError(msg) from error
+
+
+def main() -> int:
+    """Fetch a kernel, as a command; say what is missing."""
+    try:
+        kernel = fetch_kernel()
+    except GuestError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"{kernel.image}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
