@@ -1,4 +1,4 @@
-"""Every lab has a folder of its own; neither folder nor process may be left of it."""
+"""Every lab has a folder of its own; no folder, mount or process may be left of it."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def labs(
         folder = Path(name)
         monkeypatch.setattr(tempfile, "tempdir", name)
         yield folder
+        assert name not in Path("/proc/self/mounts").read_text(encoding="utf-8")
         assert list(folder.iterdir()) == []
         assert list(processes_about(folder)) == []
         children = psutil.Process().children()
