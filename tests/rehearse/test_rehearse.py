@@ -6,6 +6,7 @@ Times have some ten seconds of slack, which is one real second at this speed.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -199,3 +200,37 @@ def test_ctrl_c_leaves_nothing(labs: Path, tmp_path: Path, after_s: float):
     _, said = process.communicate(timeout=30)
     assert process.returncode == 1
     assert b"Traceback" not in said
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_command_shows_prediction_and_recoveries(form: str, tmp_path: Path):
+    path = tmp_path / "scene.yaml"
+    scene = """
+        world: {vm_boot: 10s}
+        hosts: 2
+        engine: {running_on: 1}
+        timeline: [{at: 5s, engine: kill}]
+        until: 40s
+        """
+    path.write_text(file_of(scene), encoding="utf-8")
+    code = "from he_fsm.cli.main import main; main()"
+    options = ["--speed", "10", "--compare", *(["--json"] if form == "json" else [])]
+    done = subprocess.run(
+        [sys.executable, "-c", code, "rehearse", str(path), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    if form == "json":
+        found = json.loads(done.stdout)
+        (recoveries,) = found["recoveries"]
+        assert [(each["fault"], each["then"], each["on"]) for each in recoveries] == [
+            ("engine: kill", "start ordered", 1),
+            ("engine: kill", "healthy again", 1),
+        ]
+        assert all(pair["seen"] is not None for pair in found["compared"][0])
+        return
+    for line in ("PASSED test", "Predicted and seen: test", "Recoveries: test"):
+        assert line in done.stdout.splitlines()
+    assert "on the clock they were 10 times shorter" in done.stdout
