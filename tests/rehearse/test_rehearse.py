@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from he_fsm.rehearse.run import rehearse
 from he_fsm.simulate import simulate
 from tests.rehearse.scenes import file_of, scenario_of
 from tests.rehearse.telling import alone, told
+from tests.runtime.waiting import until
 
 pytestmark = pytest.mark.rehearsal
 SPEED = 10.0
@@ -180,8 +180,12 @@ def test_kept_folders_hold_configurations_logs_and_whiteboard():
         assert list(processes_about(kept)) == []
 
 
-@pytest.mark.parametrize("after_s", [0.8, 4.0])
-def test_ctrl_c_leaves_nothing(labs: Path, tmp_path: Path, after_s: float):
+@pytest.mark.parametrize(
+    "there_is",
+    ["hosts/2", "hosts/2/broker.log", "hosts/2/state/memory.json"],
+    ids=["while the lab is set up", "while it comes up", "while it runs"],
+)
+def test_ctrl_c_leaves_nothing(labs: Path, tmp_path: Path, there_is: str):
     path = tmp_path / "scene.yaml"
     path.write_text(file_of("hosts: 2\nengine: {running_on: 1}\nuntil: 1h\n"), encoding="utf-8")
     code = "from he_fsm.cli.main import main; main()"
@@ -191,11 +195,7 @@ def test_ctrl_c_leaves_nothing(labs: Path, tmp_path: Path, after_s: float):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    until = time.monotonic() + 30
-    while not list(labs.glob("*/hosts/2/agent.log" if after_s > 1 else "*/hosts/2")):
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    time.sleep(after_s)
+    until(lambda: list(labs.glob(f"*/{there_is}")))
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 1
