@@ -38,10 +38,10 @@ unit: $(VENV)/.test ## The tests, on this Python
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -q -m 'not processes'
 
 processes: $(VENV)/.test ## The tests with real daemons, VMs and servers
-	$(BIN)/python -m pytest -n $(LABS) -q -m 'processes and not long'
+	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q -m 'processes and not long'
 
 rehearsals: $(VENV)/.test ## Every scenario of the repository on real daemons (half an hour or so)
-	$(BIN)/python -m pytest -n $(LABS) -q tests/rehearse/test_files.py
+	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q tests/rehearse/test_files.py
 
 others: ## The tests on the oldest and the newest Python that are there
 	@for python in $(OTHER_PYTHONS); do $(MAKE) --no-print-directory other OTHER=$$python || exit 1; done

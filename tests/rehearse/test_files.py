@@ -18,7 +18,7 @@ EXAMPLES = ("examples/demo.yaml", "examples/talk.yaml")
 STORIES = ("tests/scenarios/edges.yaml", "tests/scenarios/lessons.yaml")
 SPEED = 10.0
 # Longer stories (in seconds of the scenario), and bigger ones, are for `make rehearsals`.
-SHORT_S = 370.0
+SHORT_S = 300.0
 FEW_HOSTS = 6
 # Each host's edges are as predicted where they don't depend on who happens to look first.
 BY_CHANCE = {
