@@ -42,6 +42,8 @@ class HostSeen:
     pid: Optional[int] = None
     word: Optional[str] = None
     failed_migrations: int = 0
+    # The host to which its VM was last seen to move.
+    leaving_to: Optional[int] = None
     last_event_at: float = 0.0
     record: Optional[HostRecord] = None
     record_since: float = 0.0
@@ -145,7 +147,7 @@ class Observer:
         for name, record in records.items():
             seen = self._hosts[name]
             if record is None or not self._counts(name, record):
-                self._vm_is_gone(t, name, seen)
+                self._vm_is_gone(t, name, seen, records)
                 continue
             if record.pid != seen.pid:
                 self._vm_is_new(t, name, seen, record)
@@ -153,6 +155,7 @@ class Observer:
                 seen.failed_migrations = record.failed_migrations
                 self.judge.count(t, "failed_migrations", name)
                 self.note(t, name, "migration", f"the migration failed: {record.failure}")
+            seen.leaving_to = record.leaving_to
             word = _word(record, is_good=is_good, was_good=seen.was_good)
             if word == "good":
                 seen.was_good = True
@@ -169,20 +172,34 @@ class Observer:
             return self.lab.hosts[name].lease_is_taken()
         return record.phase is not Phase.ARRIVING
 
-    def _vm_is_gone(self, t: float, name: str, seen: HostSeen) -> None:
+    def _vm_is_gone(
+        self, t: float, name: str, seen: HostSeen, records: dict[str, Optional[VmRecord]]
+    ) -> None:
         if seen.pid is None:
             return
-        left = self.lab.hosts[name].vm_file.read()
-        has_moved = left is not None and left.phase is Phase.MIGRATED and left.pid == seen.pid
-        seen.pid = seen.word = None
+        to = self._moved_to(name, seen, records)
+        seen.pid = seen.word = seen.leaving_to = None
         seen.was_good = False
         seen.failed_migrations = 0
-        if left is not None and has_moved:
-            to = None if left.leaving_to is None else self._name_of(left.leaving_to)
+        if to is not None:
             self.judge.count(t, "migrations", name)
             self.note(t, name, "migration", f"the VM runs on host {to} now", done=True, to=to)
         else:
             self.note(t, name, "vm", "the VM is gone", vm="gone")
+
+    def _moved_to(
+        self, name: str, seen: HostSeen, records: dict[str, Optional[VmRecord]]
+    ) -> Optional[str]:
+        """Give the host to which the VM of this one has moved; None: it has ended here."""
+        left = self.lab.hosts[name].vm_file.read()
+        if left is not None and left.phase is Phase.MIGRATED and left.pid == seen.pid:
+            return None if left.leaving_to is None else self._name_of(left.leaving_to)
+        if seen.leaving_to is None:
+            return None
+        # The agent may have done away with the record of a VM that has left.
+        to = self._name_of(seen.leaving_to)
+        there = records[to]
+        return to if there is not None and there.phase is Phase.RUNNING else None
 
     def _vm_is_new(self, t: float, name: str, seen: HostSeen, record: VmRecord) -> None:
         seen.pid = record.pid

@@ -6,12 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from he_fsm.rehearse.compare import compare
 from he_fsm.rehearse.faults import cannot
-from he_fsm.rehearse.run import rehearse
 from he_fsm.scenario import Scenario, load_scenarios
-from he_fsm.simulate import simulate
-from tests.rehearse.telling import alone, told
+from tests.rehearse.telling import rehearsed_as_predicted
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ("examples/demo.yaml", "examples/talk.yaml")
@@ -47,8 +44,5 @@ def scenarios() -> list[object]:
 @pytest.mark.rehearsal
 @pytest.mark.parametrize("scenario", scenarios())
 def test_a_rehearsal_agrees_with_the_simulator(scenario: Scenario):
-    predicted = simulate(scenario)
-    seen = rehearse(scenario, speed=SPEED)
-    assert seen.passed, told(seen)
-    if scenario.name not in BY_CHANCE:
-        assert alone(compare(predicted, seen)) == [], told(seen)
+    in_order = scenario.name not in BY_CHANCE
+    assert rehearsed_as_predicted(scenario, SPEED, in_order=in_order) == ""

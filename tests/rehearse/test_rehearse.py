@@ -16,12 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from he_fsm.rehearse.compare import compare
 from he_fsm.rehearse.lab import processes_about
 from he_fsm.rehearse.run import rehearse
 from he_fsm.simulate import simulate
 from tests.rehearse.scenes import file_of, scenario_of
-from tests.rehearse.telling import alone, told
+from tests.rehearse.telling import rehearsed_as_predicted
 from tests.runtime.waiting import until
 
 pytestmark = pytest.mark.rehearsal
@@ -149,12 +148,7 @@ SCENES = {
 
 @pytest.mark.parametrize("name", SCENES)
 def test_a_rehearsal_shows_what_the_simulator_predicts(name: str):
-    scenario = scenario_of(SCENES[name])
-    predicted = simulate(scenario)
-    assert predicted.passed, told(predicted)
-    seen = rehearse(scenario, speed=SPEED)
-    assert seen.passed, told(seen)
-    assert alone(compare(predicted, seen)) == [], told(seen)
+    assert rehearsed_as_predicted(scenario_of(SCENES[name]), SPEED) == ""
 
 
 def test_an_expectation_that_does_not_hold_fails_in_both():
