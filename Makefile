@@ -6,6 +6,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST_WORKERS ?= 2
 # Tests with real processes wait more than they work.
 LABS ?= 4
+REAL ?= 2
 # The same examples with every run; `make deep` looks for new ones.
 export HYPOTHESIS_PROFILE ?= ci
 # Of `make chaos`.
@@ -14,7 +15,7 @@ TIME ?= 5m
 # The other Pythons that the tests run on where they are there: the oldest and the newest.
 OTHER_PYTHONS = $(shell sh tools/other-pythons)
 
-.PHONY: help demo demo-real talk test lint types unit processes rehearsals others bench chaos soak deep diagram stories clean
+.PHONY: help demo demo-real talk test lint types unit processes real rehearsals others bench chaos soak deep diagram stories clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -41,12 +42,15 @@ types: $(VENV)/.test ## Types
 unit: $(VENV)/.test ## The tests, on this Python
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -q -m 'not processes'
 
-processes: $(VENV)/.test ## The tests with real daemons, VMs and servers
+processes: $(VENV)/.test ## The tests with real daemons and servers
+	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q -m 'processes and not long and not sanlock and not qemu'
+
+real: $(VENV)/.test ## The tests with real sanlock daemons and QEMU VMs (some as root alone)
 	-@$(BIN)/python -m he_fsm.rehearse.guest.kernel > /dev/null
-	$(BIN)/python -m pytest -n $(LABS) -q -m 'processes and not long'
+	$(BIN)/python -m pytest -n $(REAL) --dist worksteal -q -m 'sanlock or qemu'
 
 rehearsals: $(VENV)/.test ## Every scenario of the repository on real daemons (half an hour or so)
-	$(BIN)/python -m pytest -n $(LABS) -q tests/rehearse/test_files.py
+	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q tests/rehearse/test_files.py
 
 others: ## The tests on the oldest and the newest Python that are there
 	@for python in $(OTHER_PYTHONS); do $(MAKE) --no-print-directory other OTHER=$$python || exit 1; done

@@ -244,11 +244,12 @@ class LabHost(ABC):
         if record is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(record.pid, signal.SIGKILL)
-            self._await_the_vms_end()
+            self._await_the_end_of(record)
 
-    def _await_the_vms_end(self) -> None:
+    def _await_the_end_of(self, vm: VmRecord) -> None:
+        """Wait for the end of one VM; its host may have begun the next one by then."""
         until = time.monotonic() + ENDS_WITHIN_S
-        while self.vm() is not None:
+        while vm.is_here:
             if time.monotonic() > until:
                 raise HeFsmError(self._does_not_end)
             time.sleep(_LOOK_S)
@@ -297,11 +298,14 @@ class LabHost(ABC):
 
     def power_off(self) -> None:
         """Kill everything of this host at once."""
+        vm = self.vm()
         # Stopped first: nothing may act between the first and the last that is killed.
         self.stop_all()
         self.signal_all(signal.SIGKILL)
         self.go_on()
         self._reap()
+        if vm is not None:
+            self._await_the_end_of(vm)
         self.is_powered = self.is_frozen = False
         self.boot += 1
 
@@ -312,7 +316,6 @@ class LabHost(ABC):
                     process.wait(ENDS_WITHIN_S)
                 except subprocess.TimeoutExpired as error:
                     raise HeFsmError(self._does_not_end) from error
-        self._await_the_vms_end()
         self.end_services()
         self.agent_process = self.broker_process = None
 

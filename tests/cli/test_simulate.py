@@ -54,13 +54,13 @@ scenarios:
 SOMETIMES = """\
 scenarios:
   - name: sometimes
-    hosts: [{id: 1, cpu_load: 0.9}, {id: 2}]
+    hosts: 2
     engine: {running_on: 1}
     timeline:
-      - {at: 65s, engine: kill}
+      - {at: 65s, host: 1, set: {gateway: 0}}
     until: 3m
     expect:
-      - {by: 72s, engine: starting}
+      - {by: 104s, engine: migrating}
 """
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 TALK = ROOT / "examples" / "talk.yaml"

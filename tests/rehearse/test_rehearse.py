@@ -6,22 +6,22 @@ Times have some ten seconds of slack, which is one real second at this speed.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
 
-from he_fsm.rehearse.compare import compare
 from he_fsm.rehearse.lab import processes_about
 from he_fsm.rehearse.run import rehearse
 from he_fsm.simulate import simulate
 from tests.rehearse.scenes import file_of, scenario_of
-from tests.rehearse.telling import alone, told
+from tests.rehearse.telling import rehearsed_as_predicted
+from tests.runtime.waiting import until
 
 pytestmark = pytest.mark.rehearsal
 SPEED = 10.0
@@ -148,12 +148,7 @@ SCENES = {
 
 @pytest.mark.parametrize("name", SCENES)
 def test_a_rehearsal_shows_what_the_simulator_predicts(name: str):
-    scenario = scenario_of(SCENES[name])
-    predicted = simulate(scenario)
-    assert predicted.passed, told(predicted)
-    seen = rehearse(scenario, speed=SPEED)
-    assert seen.passed, told(seen)
-    assert alone(compare(predicted, seen)) == [], told(seen)
+    assert rehearsed_as_predicted(scenario_of(SCENES[name]), SPEED) == ""
 
 
 def test_an_expectation_that_does_not_hold_fails_in_both():
@@ -179,8 +174,12 @@ def test_kept_folders_hold_configurations_logs_and_whiteboard():
         assert list(processes_about(kept)) == []
 
 
-@pytest.mark.parametrize("after_s", [0.8, 4.0])
-def test_ctrl_c_leaves_nothing(labs: Path, tmp_path: Path, after_s: float):
+@pytest.mark.parametrize(
+    "there_is",
+    ["hosts/2", "hosts/2/broker.log", "hosts/2/state/memory.json"],
+    ids=["while the lab is set up", "while it comes up", "while it runs"],
+)
+def test_ctrl_c_leaves_nothing(labs: Path, tmp_path: Path, there_is: str):
     path = tmp_path / "scene.yaml"
     path.write_text(file_of("hosts: 2\nengine: {running_on: 1}\nuntil: 1h\n"), encoding="utf-8")
     code = "from he_fsm.cli.main import main; main()"
@@ -190,12 +189,42 @@ def test_ctrl_c_leaves_nothing(labs: Path, tmp_path: Path, after_s: float):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    until = time.monotonic() + 30
-    while not list(labs.glob("*/hosts/2/agent.log" if after_s > 1 else "*/hosts/2")):
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    time.sleep(after_s)
+    until(lambda: list(labs.glob(f"*/{there_is}")))
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 1
     assert b"Traceback" not in said
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_command_shows_prediction_and_recoveries(form: str, tmp_path: Path):
+    path = tmp_path / "scene.yaml"
+    scene = """
+        world: {vm_boot: 10s}
+        hosts: 2
+        engine: {running_on: 1}
+        timeline: [{at: 5s, engine: kill}]
+        until: 40s
+        """
+    path.write_text(file_of(scene), encoding="utf-8")
+    code = "from he_fsm.cli.main import main; main()"
+    options = ["--speed", "10", "--compare", *(["--json"] if form == "json" else [])]
+    done = subprocess.run(
+        [sys.executable, "-c", code, "rehearse", str(path), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    if form == "json":
+        found = json.loads(done.stdout)
+        (recoveries,) = found["recoveries"]
+        assert [(each["fault"], each["then"], each["on"]) for each in recoveries] == [
+            ("engine: kill", "start ordered", 1),
+            ("engine: kill", "healthy again", 1),
+        ]
+        assert all(pair["seen"] is not None for pair in found["compared"][0])
+        return
+    for line in ("PASSED test", "Predicted and seen: test", "Recoveries: test"):
+        assert line in done.stdout.splitlines()
+    assert "on the clock they were 10 times shorter" in done.stdout
