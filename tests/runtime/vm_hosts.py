@@ -43,6 +43,8 @@ class VmHosts:
             self.run_dir(host_id).mkdir(parents=True)
             self.leases[host_id].join()
         self._hypervisors: dict[int, Hypervisor] = {}
+        # Other tests' processes, whose status they have not asked for.
+        self._others = set(psutil.Process().children())
         self.told: dict[int, list[Result]] = {host_id: [] for host_id in self.ids}
 
     def _leases(self, host_id: int) -> EmbeddedLeases:
@@ -185,7 +187,8 @@ class VmHosts:
         """Let the hypervisors ask for their children's status; say whether none is left over."""
         for host_id in self.ids:
             self.state(host_id)
-        return not any(_is_dying(child) for child in psutil.Process().children())
+        children = set(psutil.Process().children()) - self._others
+        return not any(_is_dying(child) for child in children)
 
 
 def _is_dying(process: psutil.Process) -> bool:
