@@ -42,6 +42,8 @@ _log = logging.getLogger(__name__)
 # Edges are followed at once; this many in a row would be a circle.
 _CHAIN_MAX = 16
 _EVENTS_KEPT = 20
+# Edges that nobody wants to hear of are among them: failed starts must not be pushed out.
+_UNTOLD_MAX = 200
 
 
 class Broker(Protocol):
@@ -117,7 +119,7 @@ class Loop:
         # It did not answer in this pass: it is not asked again before the next.
         self._is_broker_away = False
         # What people are to be told as soon as the broker is back.
-        self._untold: collections.deque[Event] = collections.deque(maxlen=_EVENTS_KEPT)
+        self._untold: collections.deque[Event] = collections.deque(maxlen=_UNTOLD_MAX)
         self._score_shown: Optional[int] = None
         # How long the last look took, with all that followed from it.
         self._worked_s: Optional[float] = None
