@@ -307,3 +307,10 @@ def test_a_browser_draws_every_bar(story: list[Outcome], tmp_path: Path) -> None
     wanted = sum(len((*lane.bars, *lane.vm, *lane.lease)) for lane in lanes(story[0])[0])
     drawn = run.stdout.count('<g class="point"')
     assert drawn == wanted
+
+
+def test_the_heading_names_what_ran_the_scenarios(story: list[Outcome]) -> None:
+    assert "<h1>he-fsm simulate</h1>" in page(story)
+    rehearsed = page(story, "he-fsm rehearse")
+    assert "<h1>he-fsm rehearse</h1>" in rehearsed
+    assert "<title>he-fsm rehearse: " in rehearsed

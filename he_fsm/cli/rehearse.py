@@ -94,7 +94,7 @@ def rehearse(  # noqa: PLR0913 - one for each option
     if html is not None:
         from he_fsm.report.page import write_page  # noqa: PLC0415 - needs the extra `report`
 
-        write_page(outcomes, Path(html))
+        write_page(outcomes, Path(html), "he-fsm rehearse")
     if as_json:
         click.echo(json.dumps(_plain(outcomes, predicted), indent=2))
     else:

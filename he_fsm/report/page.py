@@ -1,4 +1,4 @@
-"""The page of `he-fsm simulate --html`: one file, with everything in it, that looks nothing up."""
+"""The page that `--html` writes: one file, with everything in it, that looks nothing up."""
 
 from __future__ import annotations
 
@@ -32,17 +32,21 @@ _HINT = "Point at anything to read more; drag to zoom, double-click to go back."
 _NOTHING_ELSE = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 )
+# What ran the scenarios, unless it is said.
+SIMULATE = "he-fsm simulate"
 
 
-def write_page(outcomes: Sequence[Outcome], path: Path) -> None:
+def write_page(outcomes: Sequence[Outcome], path: Path, command: str = SIMULATE) -> None:
     """
     Write the page of some runs to a file, which is replaced at once or not at all.
+
+    *command*: what ran them, for the heading.
 
     Raises:
         MissingExtraError: plotly is not installed.
         HeFsmError: the file can't be written; the old one, if there is one, is as it was.
     """
-    content = page(outcomes).encode("utf-8", "replace")
+    content = page(outcomes, command).encode("utf-8", "replace")
     if path.exists() and not path.is_file():
         msg = f"can't write {path}: it is no regular file"
         raise HeFsmError(msg)
@@ -65,7 +69,7 @@ def write_page(outcomes: Sequence[Outcome], path: Path) -> None:
         raise HeFsmError(msg) from error
 
 
-def page(outcomes: Sequence[Outcome]) -> str:
+def page(outcomes: Sequence[Outcome], command: str = SIMULATE) -> str:
     """
     Show some runs as one HTML page that needs nothing else; the same runs give the same text.
 
@@ -88,11 +92,11 @@ def page(outcomes: Sequence[Outcome]) -> str:
             '<meta charset="utf-8">',
             f'<meta http-equiv="Content-Security-Policy" content="{_NOTHING_ELSE}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>he-fsm simulate: {escape(_title(outcomes, verdict))}</title>",
+            f"<title>{escape(command)}: {escape(_title(outcomes, verdict))}</title>",
             f"<style>{STYLE}</style>",
             "</head>",
             "<body>",
-            f'<header><h1>he-fsm simulate</h1><p class="soft">{verdict}</p></header>',
+            f'<header><h1>{escape(command)}</h1><p class="soft">{verdict}</p></header>',
             "<main>",
             _index(outcomes) if len(outcomes) > 1 else "",
             *(_section(number, outcome) for number, outcome in enumerate(outcomes, start=1)),
