@@ -12,7 +12,8 @@ from typing import Any, Final, Optional
 
 import urllib3
 
-from he_fsm.rehearse.host import LabHost
+from he_fsm.errors import HeFsmError
+from he_fsm.rehearse.host import ENDS_WITHIN_S, LabHost
 from he_fsm.rehearse.lab import Lab, free_port
 from he_fsm.rehearse.witness import doubles
 from he_fsm.runtime.config.settings import HEALTH_PAGE
@@ -30,6 +31,8 @@ _PAGE_TIMEOUT_S: Final = 0.5
 # An id that no host of a lab has: who looks at the leases from outside takes none.
 _OUTSIDER: Final = 2000
 _STOPPED: Final = "T"
+_LOOK_S: Final = 0.002
+_STOPPED_AFTER: Final = {"pause": True, "resume": False}
 _SIGNALS: Final = {
     "shutdown": signal.SIGTERM,
     "hang": signal.SIGUSR1,
@@ -85,6 +88,17 @@ class EmbeddedHost(LabHost):
             os.kill(record.pid, _SIGNALS[word])
         except ProcessLookupError:
             return
+        if word in _STOPPED_AFTER:
+            self._await_stopped(record, is_stopped=_STOPPED_AFTER[word])
+
+    def _await_stopped(self, record: VmRecord, *, is_stopped: bool) -> None:
+        """Wait until a signal has arrived: a process that gets no processor takes it later."""
+        until = time.monotonic() + ENDS_WITHIN_S
+        while record.is_here and self.is_paused(record) != is_stopped:
+            if time.monotonic() > until:
+                msg = f"the VM of host {self.name} does not take its signal"
+                raise HeFsmError(msg)
+            time.sleep(_LOOK_S)
 
     def migrate_engine(self, target: int) -> None:
         """Ask the VM's process itself."""

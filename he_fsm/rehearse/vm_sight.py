@@ -70,9 +70,14 @@ class VmSight:
         """Give QEMU an order by the monitor for people; one that is not there gets none."""
         monitor = self._monitor
         if monitor is not None:
-            order = asyncio.run_coroutine_threadsafe(monitor.execute(word), self._loop)
+            order = asyncio.run_coroutine_threadsafe(self._order(monitor, word), self._loop)
             with suppress(HypervisorError, futures.TimeoutError):
                 order.result(_ORDER_S)
+
+    async def _order(self, monitor: Monitor, word: str) -> None:
+        await monitor.execute(word)
+        # What the order did at once is to be seen by the next look.
+        await self._ask(monitor)
 
     def say(self, word: str) -> None:
         """Say a word to the guest's page of faults."""
