@@ -30,7 +30,7 @@ demo-real: $(VENV)/.real ## The same on real sanlock daemons and QEMU VMs (root;
 talk: $(VENV)/.demo ## Simulate the talk's faults, in a second
 	$(BIN)/he-fsm simulate examples/talk.yaml
 
-test: lint types unit others processes ## Everything that has to pass
+test: lint types unit others processes real ## Everything that has to pass
 
 lint: $(VENV)/.test ## Style
 	$(BIN)/ruff check .
@@ -47,7 +47,7 @@ processes: $(VENV)/.test ## The tests with real daemons and servers
 
 real: $(VENV)/.test ## The tests with real sanlock daemons and QEMU VMs (some as root alone)
 	-@$(BIN)/python -m he_fsm.rehearse.guest.kernel > /dev/null
-	$(BIN)/python -m pytest -n $(REAL) --dist worksteal -q -m 'sanlock or qemu'
+	$(BIN)/python -m pytest -n $(REAL) --dist worksteal -q -m '(sanlock or qemu) and not long'
 
 rehearsals: $(VENV)/.test ## Every scenario of the repository on real daemons (half an hour or so)
 	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q tests/rehearse/test_files.py
@@ -59,7 +59,8 @@ other:
 	@echo "== $$($(OTHER) --version)"
 	@$(OTHER) -m venv $(VENV)-other
 	@$(VENV)-other/bin/python -m pip --disable-pip-version-check --quiet install -e '.[test,report,daemon,qemu]'
-	@$(VENV)-other/bin/python -m pytest -n $(PYTEST_WORKERS) -q -m 'not processes' -p no:cacheprovider
+	@HYPOTHESIS_PROFILE=few $(VENV)-other/bin/python -m pytest -n $(PYTEST_WORKERS) -q \
+	  -m 'not processes and not once' -p no:cacheprovider
 	@rm -rf $(VENV)-other
 
 bench: $(VENV)/.demo ## Measure, and print a table

@@ -1,4 +1,4 @@
-"""How hard the properties are tried: `HYPOTHESIS_PROFILE` is dev, ci (as `make test`) or deep."""
+"""How hard the properties are tried: `HYPOTHESIS_PROFILE` is dev, few, ci (`make test`) or deep."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from hypothesis import HealthCheck, settings
 
 # The machine's other work must not make a test fail: no property has a deadline.
 settings.register_profile("dev", max_examples=50, deadline=None)
-settings.register_profile(
-    "ci",
-    max_examples=60,
-    derandomize=True,
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+# `few` is for the other Pythons, on which the same examples would come out the same.
+for name, examples in (("ci", 60), ("few", 15)):
+    settings.register_profile(
+        name,
+        max_examples=examples,
+        derandomize=True,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
 settings.register_profile(
     "deep",
     max_examples=20_000,

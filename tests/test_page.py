@@ -277,6 +277,7 @@ def test_a_page_behind_a_link_is_replaced_and_the_link_stays(
     assert (tmp_path / "real.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
+@pytest.mark.once
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_a_browser_draws_every_bar(story: list[Outcome], tmp_path: Path) -> None:

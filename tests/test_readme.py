@@ -109,6 +109,7 @@ def is_runnable(command: str) -> bool:
     return "svg" not in command or shutil.which("dot") is not None
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("page", pages_with("sh"), ids=name_of)
 def test_commands_run_and_print_what_is_shown(page: Path, tmp_path: Path) -> None:
     install(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,21 @@ from he_fsm.rehearse.host import ENDS_WITHIN_S
 _MOUNTED_WITHIN_S: Final = 5.0
 _LOOK_S: Final = 0.005
 _MOUNTS: Final = Path("/proc/self/mounts")
+
+
+def trial() -> str:
+    """Mount a folder and unmount it; give why that fails, nothing where it works."""
+    with tempfile.TemporaryDirectory(prefix="he-fsm-mount-") as name:
+        shared = Path(name) / "shared"
+        shared.mkdir()
+        mount = Mount(shared, Path(name) / "point")
+        try:
+            mount.mount()
+        except HeFsmError:
+            said = (Path(name) / "point.log").read_text(encoding="utf-8", errors="replace").strip()
+            return said.splitlines()[-1] if said else "bindfs ends without a word"
+        mount.unmount()
+    return ""
 
 
 class Mount:

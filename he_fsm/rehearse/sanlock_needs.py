@@ -12,6 +12,7 @@ from he_fsm.errors import HeFsmError
 from he_fsm.rehearse import faults
 from he_fsm.rehearse.guest.kernel import GuestError, find_kernel
 from he_fsm.rehearse.lease_sight import OUTSIDER
+from he_fsm.rehearse.mount import trial
 from he_fsm.rehearse.sanlock_process import faketime, program
 from he_fsm.runtime.leases import sanlock_module
 from he_fsm.scenario.model import Scenario, TimelineEntry, Verb
@@ -45,6 +46,9 @@ def missing(speed: float) -> list[str]:
         or faketime() is not None,
     }
     reasons = [reason for reason, is_there in needs.items() if not is_there]
+    # A /dev/fuse that is there proves nothing.
+    if not reasons and (why := trial()):
+        reasons.append(f"bindfs can't mount a folder here: {why}")
     try:
         sanlock_module.check()
     except HeFsmError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,13 @@ def test_what_the_machine_lacks_is_said_with_its_package(
     with pytest.raises(HeFsmError, match="install the package bindfs"):
         rehearse(scenario_of(body(CAN[0])), backend=SANLOCK, speed=10.0, keep=tmp_path / "kept")
     assert not (tmp_path / "kept").exists()
+
+
+@pytest.mark.skipif(bool(sanlock_needs.missing(10.0)), reason="else there is something to say")
+def test_that_folders_can_be_mounted_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    bindfs = tmp_path / "bindfs"
+    bindfs.write_text("#!/bin/sh\necho mount failed: Operation not permitted >&2\nexit 1\n")
+    bindfs.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    why = "bindfs can't mount a folder here: mount failed: Operation not permitted"
+    assert sanlock_needs.missing(10.0) == [why]

@@ -11,11 +11,11 @@ from he_fsm.scenario import Scenario, load_scenarios
 from tests.rehearse.telling import rehearsed_as_predicted
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = ("examples/demo.yaml", "examples/talk.yaml")
-STORIES = ("tests/scenarios/edges.yaml", "tests/scenarios/lessons.yaml")
+DEMO = "examples/demo.yaml"
+FILES = (DEMO, "examples/talk.yaml", "tests/scenarios/edges.yaml", "tests/scenarios/lessons.yaml")
 SPEED = 10.0
 # Longer stories (in seconds of the scenario), and bigger ones, are for `make rehearsals`.
-SHORT_S = 300.0
+SHORT_S = 180.0
 FEW_HOSTS = 6
 # Each host's edges are as predicted where they don't depend on who happens to look first.
 BY_CHANCE = {
@@ -30,12 +30,12 @@ IMPOSSIBLE = {
 
 def scenarios() -> list[object]:
     found = []
-    for file in (*EXAMPLES, *STORIES):
+    for file in FILES:
         for scenario in load_scenarios(ROOT / file):
             if cannot(scenario) or scenario.name in IMPOSSIBLE:
                 continue
             is_big = len(scenario.hosts) > FEW_HOSTS
-            is_long = file in STORIES and scenario.until > SHORT_S
+            is_long = scenario.until > SHORT_S and file != DEMO
             marks = [pytest.mark.long] if is_big or is_long else []
             found.append(pytest.param(scenario, id=scenario.name, marks=marks))
     return found

@@ -118,6 +118,7 @@ scenarios:
 """
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("scenario", parse_scenarios(STAMPEDE, "stampede"), ids=lambda s: s.name)
 def test_equal_hosts_do_not_all_run_into_the_lease(scenario: Scenario) -> None:
     assert simulate(scenario).failures == ()
