@@ -20,6 +20,7 @@ NAMES = [
     "timing",
     "status",
     "maintenance",
+    "storage",
     "whiteboard",
     "config",
 ]

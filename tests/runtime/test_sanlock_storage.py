@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 import attrs
 import pytest
 
+from he_fsm.runtime.config import load_config
+from he_fsm.runtime.leases.sanlock_daemon import SanlockDaemon
 from he_fsm.runtime.leases.sanlock_settings import MIB, SanlockSettings
 from tests.runtime.lease_contract import begin, joins, said
 from tests.runtime.sanlock_lab import IO_TIMEOUT, NEEDS_SANLOCK, SanlockLab, python
@@ -141,3 +144,32 @@ def test_a_block_device_holds_the_leases(
             for vm in started:
                 vm.kill()
             lab.close()
+
+
+def test_the_command_sets_up_what_a_cluster_needs(lab: SanlockLab, tmp_path: Path) -> None:
+    daemon = lab.start(tmp_path / "run", "host1")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    config = tmp_path / "he-fsm.yaml"
+    config.write_text(
+        "host: {id: 1}\ngroup: null\nleases: sanlock\nmonitors: {network: {test: none}}\n"
+        f"hypervisor: {{kind: qemu, vm: {{disks: [{{path: {shared}/engine.raw}}]}}}}\n"
+        f"storage: {{path: {shared}}}\nsanlock: {{run_dir: {daemon.run_dir}}}\n"
+        "engine: {health: {url: 'http://127.0.0.1:8080/'}}\n"
+    )
+    said = ["made", "made for host ids 1 to 64"], ["there already, left alone"] * 2
+    for words in said:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-c", "from he_fsm.cli.main import main; main()"),
+                *("storage", "init", "--config", str(config)),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert [line.rpartition(": ")[2] for line in done.stdout.splitlines()] == words
+    settings = load_config(config).sanlock_settings
+    assert settings is not None
+    assert SanlockDaemon(settings).engine_lease().timestamp == 0

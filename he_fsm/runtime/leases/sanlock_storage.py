@@ -16,12 +16,12 @@ from he_fsm.runtime.leases.sanlock_module import call
 from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
 
 
-def initialise(settings: SanlockSettings, io_timeout_s: float) -> None:
+def initialise(settings: SanlockSettings, io_timeout_s: float) -> bool:
     """
     Write the lockspace and the engine's lease where there are none; what is there stays as it is.
 
-    The daemon of `settings` writes them. A file is made, or made longer, as needed; a block device
-    must be there and be large enough.
+    False is given where both are there. The daemon of `settings` writes them. A file is made, or
+    made longer, as needed; a block device must be there and be large enough.
 
     Raises:
         LeaseForeignError: other leases are there; they may be somebody's.
@@ -35,7 +35,8 @@ def initialise(settings: SanlockSettings, io_timeout_s: float) -> None:
     _make_room(Path(settings.resource_path), end, settings)
     area = {"align": settings.align_bytes, "sector": settings.sector_bytes}
     lockspace = settings.lockspace.encode()
-    if _is_missing(lambda: daemon.host_id_lease(1)):
+    has_no_ids = _is_missing(lambda: daemon.host_id_lease(1))
+    if has_no_ids:
         _write(
             settings,
             "write_lockspace",
@@ -43,9 +44,11 @@ def initialise(settings: SanlockSettings, io_timeout_s: float) -> None:
             iotimeout=settings.daemon_io_timeout(io_timeout_s),
             **area,
         )
-    if _is_missing(daemon.engine_lease):
+    has_no_lease = _is_missing(daemon.engine_lease)
+    if has_no_lease:
         resource = settings.resource.encode()
         _write(settings, "write_resource", lockspace, resource, settings.disks, **area)
+    return has_no_ids or has_no_lease
 
 
 def _check_areas(settings: SanlockSettings) -> None:

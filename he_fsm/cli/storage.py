@@ -1,0 +1,48 @@
+"""`he-fsm storage`: what the hosts share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from he_fsm.metadata.layout import HOST_ID_MAX
+from he_fsm.runtime.config import DEFAULT_PATH, load_config
+from he_fsm.runtime.storage.set_up import set_up
+
+# As many as oVirt's own agents have room for.
+_HOSTS = 64
+
+
+@click.group()
+def storage() -> None:
+    """Set up what the hosts share: whiteboard and leases."""
+
+
+@storage.command()
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_PATH,
+    show_default=True,
+    metavar="FILE",
+    help="The configuration, which says where they are.",
+)
+@click.option(
+    "--hosts",
+    type=click.IntRange(1, HOST_ID_MAX),
+    default=_HOSTS,
+    show_default=True,
+    metavar="N",
+    help="Make room on the whiteboard for the host ids 1 to N.",
+)
+def init(path: Path, hosts: int) -> None:
+    """
+    Make the whiteboard and the leases where there are none; what is there stays as it is.
+
+    Once, on one host. With `leases: sanlock` its daemon has to run here. Exit status 2: something
+    can't be made, or something else is there; nothing was written over.
+    """
+    for line in set_up(load_config(path), hosts):
+        click.echo(line)

@@ -1,0 +1,118 @@
+"""Set up what the hosts share, once: the places of the leases, and the whiteboard."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Optional
+
+from he_fsm.errors import StorageError
+from he_fsm.metadata.codec import encode_global
+from he_fsm.metadata.layout import HOST_ID_MAX, SLOT_BYTES
+from he_fsm.metadata.whiteboard import Whiteboard
+from he_fsm.runtime.broker.listener import gid_of
+from he_fsm.runtime.config import Config
+from he_fsm.runtime.leases import sanlock_storage
+from he_fsm.runtime.leases.records import ENGINE_FILE, create_lockspace
+from he_fsm.runtime.storage.whiteboard_io import WhiteboardFile, create
+
+
+def set_up(config: Config, hosts: int) -> Iterator[str]:
+    """
+    Make what is missing, one sentence for each part; what is there stays as it is.
+
+    Where root does it, the files are for the group of the daemons; sanlock's leases for sanlock's.
+
+    Args:
+        config: of any of the hosts.
+        hosts: the host ids 1 to this one get a slot, where the whiteboard is made; 1 to 2000.
+
+    Raises:
+        LockspaceError: the leases can't be made, or others are there.
+        StorageError: the whiteboard can't be made, or something else is there.
+    """
+    gid = gid_of(config.group) if os.geteuid() == 0 else None
+    settings = config.sanlock_settings
+    if settings is not None:
+        is_made = sanlock_storage.initialise(settings, config.policy.io_timeout_s)
+        yield f"sanlock's leases in {settings.path}: {_said(is_made=is_made)}"
+    else:
+        folder = config.storage.leases
+        is_made = not (folder / ENGINE_FILE).exists()
+        create_lockspace(folder)
+        if is_made:
+            _give((folder, folder / ENGINE_FILE), gid)
+        yield f"leases in {folder}: {_said(is_made=is_made)}"
+    path, offset = config.storage.whiteboard, config.storage.offset
+    is_made = set_up_whiteboard(path, offset, hosts)
+    if is_made and path.is_file():
+        _give((path,), gid)
+    slots = f" for host ids 1 to {hosts}" if is_made else ""
+    yield f"whiteboard in {path}: {_said(is_made=is_made)}{slots}"
+
+
+def set_up_whiteboard(path: Path, offset: int, hosts: int) -> bool:
+    """
+    Make a whiteboard in a file or on a block device; False: there is one already.
+
+    Args:
+        path: a file, which is made or made longer, or a block device.
+        offset: where slot 0 begins, in bytes, a multiple of 4096.
+        hosts: the host ids 1 to this one get a slot, 1 to 2000.
+
+    Raises:
+        StorageError: it can't be made, or there is something that is no whiteboard.
+        ValueError: *offset* or *hosts* can't be.
+    """
+    if not path.exists() and offset == 0:
+        create(path, hosts)
+        return True
+    if not 1 <= hosts <= HOST_ID_MAX:
+        msg = f"hosts must be 1 to {HOST_ID_MAX}, got {hosts}"
+        raise ValueError(msg)
+    board = WhiteboardFile(path, offset)
+    data = board.read()
+    if data:
+        found = Whiteboard.parse(data)
+        if found.records or found.global_block.problem is None:
+            return False
+        msg = f"{path} holds something that is no whiteboard; nothing was written"
+        raise StorageError(msg)
+    _make_room(path, offset + SLOT_BYTES * (hosts + 1))
+    board.write_slot(0, encode_global(False))
+    return True
+
+
+def _make_room(path: Path, end: int) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            is_long_enough = os.lseek(descriptor, 0, os.SEEK_END) >= end
+            if not is_long_enough and path.is_file():
+                os.posix_fallocate(descriptor, 0, end)
+                is_long_enough = True
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        msg = f"{path} can't be made longer: {error.strerror}"
+        raise StorageError(msg) from error
+    if not is_long_enough:
+        msg = f"{path} has no room for {end} bytes; take fewer hosts, or a larger device"
+        raise StorageError(msg)
+
+
+def _give(paths: tuple[Path, ...], gid: Optional[int]) -> None:
+    """Let the daemons' group have what root has made."""
+    if gid is None:
+        return
+    for path in paths:
+        try:
+            os.chown(path, -1, gid)
+        except OSError as error:
+            msg = f"{path} can't be given to the daemons' group: {error.strerror}"
+            raise StorageError(msg) from error
+
+
+def _said(*, is_made: bool) -> str:
+    return "made" if is_made else "there already, left alone"
