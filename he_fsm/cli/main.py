@@ -25,6 +25,7 @@ _COMMANDS = {
         "he_fsm.cli.maintenance",
         "Set or show the maintenance flags, each on its own.",
     ),
+    "console": ("he_fsm.cli.console", "Give out a password for the engine VM's screen, once."),
     "storage": ("he_fsm.cli.storage", "Set up what the hosts share: whiteboard and leases."),
     "whiteboard": ("he_fsm.cli.whiteboard", "Decode a whiteboard, slot by slot."),
     "config": ("he_fsm.cli.config", "Show and check the configuration of the daemons."),

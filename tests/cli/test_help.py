@@ -20,6 +20,7 @@ NAMES = [
     "timing",
     "status",
     "maintenance",
+    "console",
     "storage",
     "whiteboard",
     "config",

@@ -17,6 +17,7 @@ from he_fsm.runtime.daemon import EXIT_CONFIG, EXIT_SUPERSEDED
 
 FOLDER = Path(__file__).parents[2] / "packaging" / "systemd"
 UNITS = ("he-fsm-agent.service", "he-fsm-broker.service")
+DROP_INS = ("he-fsm-agent.service.d/sanlock-qemu.conf", "he-fsm-broker.service.d/sanlock.conf")
 # systemd's own scale from 0 (locked in) to 10; what it calls OK ends at 5.
 EXPOSURE_MAX = 3.0
 
@@ -48,6 +49,27 @@ def test_the_units_are_verified(installed: Path) -> None:
     about_ours = [line for line in done.stderr.splitlines() if "he-fsm" in line]
     assert about_ours == []
     assert done.returncode == 0
+
+
+@pytest.fixture
+def with_vms(installed: Path) -> Path:
+    """Give the folder with the units as they are for sanlock and QEMU."""
+    for name in DROP_INS:
+        (installed / name).parent.mkdir()
+        shutil.copy(FOLDER / name, installed / name)
+    return installed
+
+
+def test_the_drop_ins_are_verified(with_vms: Path) -> None:
+    done = run(tool("systemd-analyze"), "verify", *(str(with_vms / name) for name in UNITS))
+    assert [line for line in done.stderr.splitlines() if "he-fsm" in line] == []
+    assert done.returncode == 0
+
+
+def test_the_drop_ins_are_read(with_vms: Path) -> None:
+    (with_vms / DROP_INS[0]).write_text("[Service]\nNonsense=1\n", encoding="utf-8")
+    done = run(tool("systemd-analyze"), "verify", *(str(with_vms / name) for name in UNITS))
+    assert "Nonsense" in done.stderr
 
 
 @pytest.mark.parametrize("name", UNITS)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,13 +12,11 @@ import pytest
 
 from he_fsm.errors import HypervisorError
 from he_fsm.rehearse.guest.build import double_on
-from he_fsm.runtime.config import ConsoleConfig
 from he_fsm.runtime.hypervisors.qemu import QemuHypervisor
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmFile
 from he_fsm.snapshot import Outcome, VmState
 from tests.runtime.hypervisor_contract import EVENT_S, HypervisorContract
 from tests.runtime.qemu_hosts import Prepared, QemuHosts, prepare, short_folder
-from tests.runtime.vm_hosts import free_port
 from tests.runtime.waiting import until
 
 pytestmark = pytest.mark.qemu
@@ -222,23 +219,6 @@ def test_what_a_dead_vm_left_is_cleared(hosts: QemuHosts) -> None:
     hosts.reaches(1, VmState.ABSENT)
     assert not (hosts.run_dir(1) / "vm.qmp").exists()
     hosts.start(1)
-
-
-def test_the_screen_has_a_password_that_no_argument_list_shows(hosts: QemuHosts) -> None:
-    port = max(free_port(), 5900)
-    hosts.change(1, console=ConsoleConfig(port=port), saved_state=None)
-    with pytest.raises(HypervisorError):
-        qemu(hosts, 1).open_console(30).result(5)
-    hosts.hypervisor(1).start()
-    hosts.reaches(1, VmState.UP)
-    first, second = (qemu(hosts, 1).open_console(30).result(5) for _ in range(2))
-    assert first != second
-    assert second not in " ".join(psutil.Process(hosts.record(1).pid).cmdline())
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as screen:
-        assert screen.recv(12).startswith(b"RFB ")
-        screen.sendall(b"RFB 003.008\n")
-        # One way in, number 2: a password.
-        assert screen.recv(2) == b"\x01\x02"
 
 
 def test_a_vm_has_a_limit_of_memory(hosts: QemuHosts) -> None:

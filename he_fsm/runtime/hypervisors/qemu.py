@@ -125,15 +125,6 @@ class QemuHypervisor:
         """Give a migration up."""
         self._post(self._host.cancel_migration())
 
-    def open_console(self, valid_s: float) -> futures.Future[str]:
-        """
-        Let somebody see the VM's screen with a new password, for connections that begin in time.
-
-        Gives the password when QEMU knows it; the last one is void then. `HypervisorError`: there
-        is no VM here, or it has no screen.
-        """
-        return self._post(self._host.open_console(valid_s))
-
     def watch(self, wake: Callable[[], None]) -> None:
         """Call *wake* whenever something about the VM here changes."""
         self._host.wake = wake

@@ -6,7 +6,6 @@ import asyncio
 import collections
 import logging
 import resource
-import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
@@ -35,7 +34,6 @@ from he_fsm.snapshot import Outcome, Result, VmState
 
 _log = logging.getLogger(__name__)
 STATE: Final = "vm.json"
-_PASSWORD_BYTES: Final = 6
 _MIB: Final = 1 << 20
 _STATE_FILE: Final = "saved-state"
 _IN_MIGRATE: Final = "inmigrate"
@@ -248,18 +246,6 @@ class QemuHost:
         """End the VM, unless it only arrives here."""
         if self._machine is not None and self._machine.record.phase is not Phase.ARRIVING:
             self._machine.kill()
-
-    async def open_console(self, valid_s: float) -> str:
-        """Give a new password for the screen; `HypervisorError`: there is none."""
-        machine, console = self._machine, self._settings.vm.console
-        if machine is None or console is None:
-            msg = "there is no screen: the VM is not here, or has none"
-            raise HypervisorError(msg)
-        password = secrets.token_urlsafe(_PASSWORD_BYTES)
-        monitor, protocol = machine.monitor, console.kind
-        await monitor.execute("set_password", protocol=protocol, password=password)
-        await monitor.execute("expire_password", protocol=protocol, time=f"+{round(valid_s)}")
-        return password
 
     # Move.
 

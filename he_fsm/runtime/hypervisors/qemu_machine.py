@@ -16,6 +16,7 @@ import attrs
 
 from he_fsm.errors import HypervisorError
 from he_fsm.runtime.hypervisors.qemu_command import MONITOR, SECOND_MONITOR
+from he_fsm.runtime.hypervisors.qemu_console import SCREENS, void_password
 from he_fsm.runtime.hypervisors.qemu_monitor import Monitor, MonitorLostError
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmFile, VmRecord
 from he_fsm.runtime.hypervisors.vm_process import has_ended, open_process, send_signal
@@ -168,7 +169,17 @@ class Machine:
                 self.tell(phase=Phase.STOPPING)
             if name in _CHANGES:
                 await self._try_ask()
+            if name in SCREENS:
+                await self._void_password(SCREENS[name])
             self._stirred.set()
+
+    async def _void_password(self, protocol: str) -> None:
+        """End the screen's password: somebody has got in with it."""
+        try:
+            await void_password(self.monitor, protocol)
+        except HypervisorError as error:
+            # It ends in any case when its time is up.
+            _log.warning("the screen's password is not used up: %s", error)
 
     async def _beat(self) -> None:
         while True:

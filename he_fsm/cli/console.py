@@ -1,0 +1,75 @@
+"""`he-fsm console`: see the engine VM's screen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from he_fsm.errors import ConfigError, HypervisorError, MissingExtraError
+from he_fsm.runtime.config import DEFAULT_PATH, load_config
+
+if TYPE_CHECKING:
+    from he_fsm.runtime.config import Config, ConsoleConfig
+
+_VALID_S = 120
+_VALID_MAX_S = 3600
+
+
+@click.command()
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_PATH,
+    show_default=True,
+    metavar="FILE",
+    help="The configuration of this host.",
+)
+@click.option(
+    "--valid",
+    type=click.IntRange(1, _VALID_MAX_S),
+    default=_VALID_S,
+    show_default=True,
+    metavar="S",
+    help="Seconds within which to connect.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def console(path: Path, valid: int, as_json: bool) -> None:
+    """
+    Print where the VM's screen is, and a password that is good for one connection.
+
+    On the host that runs the VM. Exit status 2: the VM is not here, or has no screen.
+    """
+    config = load_config(path)
+    screen = _screen(config)
+    try:
+        # Needs the extra `qemu`.
+        from he_fsm.runtime.hypervisors.qemu_console import give_out  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        msg = f"he-fsm console needs the package {error.name}: pip install 'he-fsm[qemu]'"
+        raise MissingExtraError(msg) from error
+    try:
+        password = give_out(config.run_dir, screen.kind, valid)
+    except OSError as error:
+        msg = f"QEMU's monitor can't be used: {error.strerror}"
+        raise HypervisorError(msg) from error
+    if as_json:
+        shown = {"protocol": screen.kind, "address": screen.address, "port": screen.port}
+        click.echo(json.dumps({**shown, "password": password, "valid_s": valid}, indent=2))
+        return
+    click.echo(f"Screen:   {screen.kind}://{screen.address}:{screen.port}")
+    click.echo(f"Password: {password} (for one connection, within {valid} s)")
+
+
+def _screen(config: Config) -> ConsoleConfig:
+    vm = config.hypervisor.vm
+    if config.hypervisor.kind != "qemu" or vm is None:
+        msg = "only a VM of hypervisor.kind qemu has a screen"
+        raise ConfigError(msg)
+    if vm.console is None:
+        msg = "the VM has no screen: hypervisor.vm.console is not set"
+        raise ConfigError(msg)
+    return vm.console
