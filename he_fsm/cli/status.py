@@ -88,7 +88,9 @@ def lease_text(lease: Optional[dict[str, Any]]) -> str:
     if lease["renewal_age_s"] is not None:
         text += f", renewed {lease['renewal_age_s']:.0f} s ago"
     if lease["free_in_s"] is not None:
-        text += f", free in {lease['free_in_s']:.0f} s"
+        text += f", renews no more: can be taken in {lease['free_in_s']:.0f} s"
+    elif lease.get("runs_out_in_s") is not None:
+        text += f" (could be taken in {lease['runs_out_in_s']:.0f} s if it renewed no more)"
     return text
 
 

@@ -15,13 +15,15 @@ class LeaseStatus:
     """
     The leases as a lease manager reports them, on the machine's monotonic clock (seconds).
 
-    `view` is what decisions are made from. `owner_generation` and `renewed_at` (of the engine's
-    lease's owner) are for people; None: not known.
+    `view` is what decisions are made from. The rest is about the engine's lease's owner and for
+    people; None: not known. `runs_out_at`: from when on others can take the lease, if the owner
+    renews no more.
     """
 
     view: LeaseView
     owner_generation: Optional[int] = None
     renewed_at: Optional[float] = None
+    runs_out_at: Optional[float] = None
 
 
 class Leases(Protocol):

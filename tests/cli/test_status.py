@@ -157,23 +157,30 @@ def test_a_damaged_slot_is_shown(
     assert "1 host1" in shown.get()
 
 
+def lease(**known: float) -> dict[str, Any]:
+    """Give what the broker says of the lease of host 2; what is not *known* is null."""
+    names = ("generation", "renewal_age_s", "free_in_s", "runs_out_in_s")
+    return {"owner": 2, **dict.fromkeys(names), **known}
+
+
 @pytest.mark.parametrize(
-    ("lease", "text"),
+    ("found", "text"),
     [
         (None, "not known, the lease manager does not answer"),
         ({"owner": None}, "free"),
         (
-            {"owner": 2, "generation": 3, "renewal_age_s": 4.4, "free_in_s": None},
-            "host 2, generation 3, renewed 4 s ago",
+            lease(generation=3, renewal_age_s=4.4, runs_out_in_s=135.6),
+            "host 2, generation 3, renewed 4 s ago (could be taken in 136 s if it renewed no more)",
         ),
         (
-            {"owner": 2, "generation": None, "renewal_age_s": None, "free_in_s": 70.0},
-            "host 2, free in 70 s",
+            lease(renewal_age_s=70.0, free_in_s=70.0, runs_out_in_s=70.0),
+            "host 2, renewed 70 s ago, renews no more: can be taken in 70 s",
         ),
+        (lease(), "host 2"),
     ],
 )
-def test_the_lease_is_said_in_words(lease: Any, text: str) -> None:
-    assert lease_text(lease) == text
+def test_the_lease_is_said_in_words(found: Any, text: str) -> None:
+    assert lease_text(found) == text
 
 
 def test_the_table_has_a_row_for_each_host(service: BrokerService) -> None:

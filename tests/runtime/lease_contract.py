@@ -170,6 +170,7 @@ class LeaseContract:
         assert status.renewed_at is not None
         expiry_s = 8 * lab.io_timeout_s + lab.watchdog_s
         assert free_at == pytest.approx(status.renewed_at + expiry_s, abs=1e-6)
+        assert status.runs_out_at == free_at
         # It may wait, and win as soon as it can; or say how long it would have had to.
         early = self.start(lab, vms, 2)
         if early.report["lease"] == "held":
@@ -184,6 +185,19 @@ class LeaseContract:
         assert time.monotonic() >= free_at
         until(lambda: 1 in self.view(second).dead_hosts)
         assert self.view(second).owner == 2
+
+    def test_people_are_told_when_a_living_owners_lease_would_run_out(
+        self, lab: Lab, vms: list[Vm]
+    ) -> None:
+        self.joined(lab, 1)
+        second = self.joined(lab, 2)
+        self.start(lab, vms, 1)
+        until(lambda: second.status().renewed_at is not None)
+        status = second.status()
+        expiry_s = 8 * lab.io_timeout_s + lab.watchdog_s
+        assert status.renewed_at is not None
+        assert status.runs_out_at == pytest.approx(status.renewed_at + expiry_s, abs=1e-6)
+        assert status.view.free_at is None
 
     def test_a_host_that_comes_back_does_not_free_the_lease_of_a_vm_that_runs(
         self, lab: Lab, vms: list[Vm]

@@ -280,7 +280,9 @@ def test_asking_for_the_status_never_keeps_anybody_from_the_lease(lab: EmbeddedL
 
     def ask() -> None:
         while not ended.is_set():
-            hosts[1].status()
+            # Nobody may know whose it is at the moment at which it is taken.
+            with suppress(LockspaceError):
+                hosts[1].status()
 
     askers = [threading.Thread(target=ask) for _ in range(3)]
     for asker in askers:

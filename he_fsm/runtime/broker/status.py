@@ -56,11 +56,16 @@ def _lease(leases: Optional[LeaseStatus], now: float) -> Optional[dict[str, Any]
         "owner_state": view.owner_state.value,
         "generation": leases.owner_generation,
         "renewal_age_s": _rounded(None if leases.renewed_at is None else now - leases.renewed_at),
-        "free_in_s": _rounded(None if view.free_at is None else max(0.0, view.free_at - now)),
+        "free_in_s": _left(view.free_at, now),
+        "runs_out_in_s": _left(leases.runs_out_at, now),
         "joined": view.joined,
         "held_by_other": view.held_by_other,
         "dead_hosts": sorted(view.dead_hosts),
     }
+
+
+def _left(at: Optional[float], now: float) -> Optional[float]:
+    return None if at is None else _rounded(max(0.0, at - now))
 
 
 def _hosts(whiteboard: Whiteboard) -> dict[str, Any]:

@@ -204,6 +204,7 @@ class EmbeddedLeases:
             ),
             owner_generation=record.generation,
             renewed_at=None if owner is None else owner.renewed_at,
+            runs_out_at=None if owner is None else self.rules.free_at(owner, now),
         )
 
     def _engine(self) -> tuple[Optional[EngineRecord], bool]:

@@ -40,15 +40,18 @@ class JoinedView:
         if lease.timestamp == 0 or (owner is not None and _has_let_go(owner, lease)):
             return LeaseStatus(view=view)
         renewed_at = self._renewed_at(lease.owner, owner)
-        free_at = None
-        if owner is not None and renewed_at is not None and self._has_failed(lease.owner, owner):
-            free_at = renewed_at + _LOST * owner.io_timeout / self.clock_rate
-            free_at += self.rules.watchdog_s
+        runs_out_at = free_at = None
+        if owner is not None and renewed_at is not None:
+            runs_out_at = renewed_at + _LOST * owner.io_timeout / self.clock_rate
+            runs_out_at += self.rules.watchdog_s
+            if self._has_failed(lease.owner, owner):
+                free_at = runs_out_at
         state = OwnerState.LIVE if free_at is None else OwnerState.FAILING
         return LeaseStatus(
             view=attrs.evolve(view, owner=lease.owner, owner_state=state, free_at=free_at),
             owner_generation=lease.generation,
             renewed_at=renewed_at,
+            runs_out_at=runs_out_at,
         )
 
     def _dead_hosts(self) -> frozenset[int]:
