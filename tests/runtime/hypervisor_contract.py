@@ -171,6 +171,8 @@ class HypervisorContract:
 
     def test_from_the_order_on_a_vm_is_leaving(self, hosts: VmHosts) -> None:
         hosts.start(1)
+        # There is somebody who takes it.
+        hosts.hypervisor(2)
         hosts.hypervisor(1).migrate(2)
         # The agent looks again at once: a VM that is seen to stay has failed to leave.
         assert hosts.state(1) is VmState.LEAVING
