@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from he_fsm.rehearse import faults, sanlock_needs
+from he_fsm.rehearse import faults, host_network, sanlock_needs, watchdog
 from he_fsm.rehearse.embedded import EmbeddedLab
 from he_fsm.rehearse.lab import Lab
 from he_fsm.scenario.model import Scenario
@@ -20,12 +20,14 @@ class Backend:
     One back end.
 
     `missing` gives a sentence for each thing that this machine lacks for it, at a speed, and
-    `cannot` one for each thing in a scenario that it can't do; `make` makes the cluster.
+    `cannot` one for each thing in a scenario that it can't do; `notices` says what is less real
+    on this machine than the back end can have it; `make` makes the cluster.
     """
 
     name: str
     missing: Callable[[float], list[str]]
     cannot: Callable[[Scenario, float], list[str]]
+    notices: Callable[[Scenario], list[str]]
     make: Callable[[Scenario, float, Path], Lab]
 
 
@@ -33,8 +35,13 @@ EMBEDDED: Final = Backend(
     name="embedded",
     missing=lambda _: [],
     cannot=lambda scenario, _: faults.cannot(scenario),
+    notices=lambda _: [],
     make=EmbeddedLab,
 )
+
+
+def _sanlock_notices(scenario: Scenario) -> list[str]:
+    return [*host_network.notices(scenario), *watchdog.notices(scenario)]
 
 
 def _sanlock_lab(scenario: Scenario, speed: float, folder: Path) -> Lab:
@@ -48,6 +55,7 @@ SANLOCK: Final = Backend(
     name="sanlock",
     missing=sanlock_needs.missing,
     cannot=sanlock_needs.cannot,
+    notices=_sanlock_notices,
     make=_sanlock_lab,
 )
 BACKENDS: Final = {each.name: each for each in (EMBEDDED, SANLOCK)}
