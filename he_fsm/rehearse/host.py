@@ -81,8 +81,8 @@ class LabHost(ABC):
         """A client of this host's broker."""
         return BrokerClient(str(self.run_dir / "broker.sock"), 1.0)
 
-    def write_monitors(self, **values: float) -> None:
-        """Let the monitors read these values from their next look on."""
+    def write_monitors(self, **values: float) -> tuple[str, ...]:
+        """Let the monitors read these values from their next look on; say what changed for it."""
         self.monitors.update(values)
         lines = {
             "network": f"{self.monitors['gateway']:g}",
@@ -95,6 +95,7 @@ class LabHost(ABC):
             unfinished = path.with_suffix(".new")
             unfinished.write_text(line + "\n", encoding="ascii")
             unfinished.replace(path)
+        return ()
 
     def write_config(self) -> None:
         """Write the daemons' configuration file."""

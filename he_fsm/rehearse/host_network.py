@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Optional
 
 from he_fsm.rehearse import netns
@@ -39,8 +39,8 @@ class HostNetwork(ABC):
         """Say what the monitors look at that is real."""
 
     @abstractmethod
-    def show(self, readings: Mapping[str, float]) -> None:
-        """Let links and bridge be as the scenario has them now."""
+    def show(self, readings: Mapping[str, float]) -> tuple[str, ...]:
+        """Let link and bridge be as the scenario has them now; say what that changed."""
 
     @abstractmethod
     def vm(self, vm: VmConfig) -> VmConfig:
@@ -62,8 +62,9 @@ class UserNetwork(HostNetwork):
         """Say nothing."""
         return {}
 
-    def show(self, readings: Mapping[str, float]) -> None:
+    def show(self, readings: Mapping[str, float]) -> tuple[str, ...]:  # noqa: ARG002 - as all have it
         """Do nothing: the files say it."""
+        return ()
 
     def vm(self, vm: VmConfig) -> VmConfig:
         """Give it as it is."""
@@ -82,6 +83,11 @@ class NamespaceNetwork(HostNetwork):
         self._host = host
         self._real = real
         self._speed = speed
+        self._parts: dict[str, tuple[str, Callable[..., None]]] = {
+            "gateway": ("the link to the switch", network.set_link),
+            "bridge": ("the bridge", network.set_bridge),
+        }
+        self._is_up = dict.fromkeys(self._parts, True)
         self.pages = PagesAt(_HTTP, ENGINE, network.namespace(host))
 
     def within(self, words: list[str]) -> list[str]:
@@ -100,12 +106,16 @@ class NamespaceNetwork(HostNetwork):
         config = {"gateway": ("network", ping), "bridge": ("bridge", {"name": BRIDGE})}
         return dict(config[reading] for reading in READINGS if reading in self._real)
 
-    def show(self, readings: Mapping[str, float]) -> None:
+    def show(self, readings: Mapping[str, float]) -> tuple[str, ...]:
         """Pull the link's plug, or let the bridge be lost, or put it right again."""
-        if "gateway" in self._real:
-            self._network.set_link(self._host, is_up=bool(readings["gateway"]))
-        if "bridge" in self._real:
-            self._network.set_bridge(self._host, is_up=bool(readings["bridge"]))
+        said = []
+        for reading, (what, put) in self._parts.items():
+            is_up = bool(readings[reading])
+            if reading in self._real and self._is_up[reading] != is_up:
+                put(self._host, is_up=is_up)
+                self._is_up[reading] = is_up
+                said.append(f"{what} is {'up' if is_up else 'down'}")
+        return tuple(said)
 
     def vm(self, vm: VmConfig) -> VmConfig:
         """Give the guest the tap, and its own address."""

@@ -38,9 +38,6 @@ class LabNetwork:
         self._switch = f"{self._prefix}-switch"
         self._gateway = f"{self._prefix}-gateway"
         self._made: list[str] = []
-        # What was last done to a host's link and to its bridge.
-        self._links = dict.fromkeys(hosts, True)
-        self._bridges = dict.fromkeys(hosts, True)
 
     def namespace(self, host: str) -> str:
         """Give the name of a host's namespace."""
@@ -84,10 +81,8 @@ class LabNetwork:
 
     def set_link(self, host: str, *, is_up: bool) -> None:
         """Let a host's link to the switch be up or down."""
-        if self._links[host] != is_up:
-            port, word = _port(self._numbers[host]), "up" if is_up else "down"
-            netns.ip("-n", self._switch, "link", "set", port, word)
-            self._links[host] = is_up
+        port, word = _port(self._numbers[host]), "up" if is_up else "down"
+        netns.ip("-n", self._switch, "link", "set", port, word)
 
     def set_bridge(self, host: str, *, is_up: bool) -> None:
         """
@@ -96,15 +91,12 @@ class LabNetwork:
         A lost one is dormant: the monitor of the bridge takes it for lost, and what crosses it
         still does, as the scenario says of the bridge alone.
         """
-        if self._bridges[host] != is_up:
-            mode, state = ("default", "up") if is_up else ("dormant", "dormant")
-            namespace = self.namespace(host)
-            # The mode first: by it the kernel keeps the state when something is plugged in.
-            netns.ip_batch(
-                namespace,
-                (f"link set {BRIDGE} mode {mode}", f"link set {BRIDGE} state {state}"),
-            )
-            self._bridges[host] = is_up
+        mode, state = ("default", "up") if is_up else ("dormant", "dormant")
+        # The mode first: by it the kernel keeps the state when something is plugged in.
+        netns.ip_batch(
+            self.namespace(host),
+            (f"link set {BRIDGE} mode {mode}", f"link set {BRIDGE} state {state}"),
+        )
 
     def remove(self) -> None:
         """Remove the namespaces, and all that is in them; no process may be there any more."""

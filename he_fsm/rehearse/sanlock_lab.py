@@ -111,10 +111,9 @@ class SanlockHost(LabHost):
         """Say what the monitors look at: the network, where it is real."""
         return {**super().monitors_config(), **self.network.monitors_config()}
 
-    def write_monitors(self, **values: float) -> None:
-        """Let the monitors see these values from their next look on."""
-        super().write_monitors(**values)
-        self.network.show(self.monitors)
+    def write_monitors(self, **values: float) -> tuple[str, ...]:
+        """Let the monitors see these values from their next look on; say what changed for it."""
+        return super().write_monitors(**values) + self.network.show(self.monitors)
 
     def within(self, words: list[str]) -> list[str]:
         """Give the command that runs *words* in this host's network."""
@@ -179,10 +178,12 @@ class SanlockHost(LabHost):
 
     def services(self) -> Iterator[subprocess.Popen[bytes]]:
         """Give sanlock's process and the mount's."""
-        if self.daemon is not None:
-            yield self.daemon.process
-        if self.mount.process is not None:
-            yield self.mount.process
+        # The watchdog's thread asks as well, at any moment.
+        daemon, mount = self.daemon, self.mount.process
+        if daemon is not None:
+            yield daemon.process
+        if mount is not None:
+            yield mount
 
     def end_services(self) -> None:
         """Remove sanlock's files, the watchdog and the mount."""

@@ -92,10 +92,16 @@ class Watchdog:
                     else:
                         self._serve(key.data)
             if not self._ends.is_set():
-                self._reset()
-                self.has_fired = True
+                self._fire()
         finally:
             self._close()
+
+    def _fire(self) -> None:
+        try:
+            self._reset()
+        finally:
+            # Whoever looks at it completes what is done here.
+            self.has_fired = True
 
     def _close(self) -> None:
         self._selector.close()

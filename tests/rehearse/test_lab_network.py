@@ -7,13 +7,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 
+from he_fsm.cli.main import main
 from he_fsm.errors import HeFsmError
-from he_fsm.rehearse import host_network, netns
+from he_fsm.rehearse import host_network, netns, watchdog
+from he_fsm.rehearse.backends import BACKENDS, SANLOCK
+from he_fsm.rehearse.lab import Lab
 from he_fsm.rehearse.lab_network import BRIDGE, ENGINE, GATEWAY, LabNetwork
 from he_fsm.runtime.monitors.network import Network, Ping
-from tests.rehearse.scenes import scenario_of
+from tests.rehearse.scenes import file_of, scenario_of
 from tests.runtime.waiting import until
 
 WHY_NOT = netns.why_not()
@@ -157,3 +161,28 @@ def test_where_there_are_no_namespaces_a_line_says_why(monkeypatch: pytest.Monke
     (said,) = host_network.notices(scenario_of(SCENE))
     assert "no network namespaces (Operation not permitted)" in said
     assert "played by files" in said
+
+
+def test_the_line_is_said_once_and_before_anything_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backend = attrs.evolve(SANLOCK, missing=lambda _: [], make=nothing)
+    monkeypatch.setitem(BACKENDS, "sanlock", backend)
+    monkeypatch.setattr(netns, "why_not", lambda: "Operation not permitted")
+    monkeypatch.setattr(watchdog, "why_not", lambda: "")
+    path = tmp_path / "scenes.yaml"
+    body = "world: {io_timeout: 2s}\nhosts: 2\nuntil: 1m\n"
+    second = file_of(body, "second")[len("scenarios:\n") :]
+    path.write_text(file_of(body, "first") + second, encoding="utf-8")
+    arguments = ["he-fsm", "rehearse", str(path), "--speed", "10", "--backend", "sanlock"]
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit):
+        main()
+    said, error = capsys.readouterr().err.splitlines()
+    assert said.startswith("first: no network namespaces (Operation not permitted)")
+    assert "nothing is made here" in error
+
+
+def nothing(*_: object) -> Lab:
+    msg = "nothing is made here"
+    raise HeFsmError(msg)
