@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from he_fsm.rehearse import faults, host_network, sanlock_needs, watchdog
+from he_fsm.rehearse import faults, played, sanlock_needs
 from he_fsm.rehearse.embedded import EmbeddedLab
 from he_fsm.rehearse.lab import Lab
 from he_fsm.scenario.model import Scenario
@@ -40,10 +40,6 @@ EMBEDDED: Final = Backend(
 )
 
 
-def _sanlock_notices(scenario: Scenario) -> list[str]:
-    return [*host_network.notices(scenario), *watchdog.notices(scenario)]
-
-
 def _sanlock_lab(scenario: Scenario, speed: float, folder: Path) -> Lab:
     # Needs the extra `qemu`.
     from he_fsm.rehearse.sanlock_lab import SanlockLab  # noqa: PLC0415
@@ -55,7 +51,7 @@ SANLOCK: Final = Backend(
     name="sanlock",
     missing=sanlock_needs.missing,
     cannot=sanlock_needs.cannot,
-    notices=_sanlock_notices,
+    notices=played.notices,
     make=_sanlock_lab,
 )
 BACKENDS: Final = {each.name: each for each in (EMBEDDED, SANLOCK)}

@@ -6,17 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Optional
 
-from he_fsm.rehearse import netns
 from he_fsm.rehearse.guest.saved import on_tap
 from he_fsm.rehearse.lab import free_port
 from he_fsm.rehearse.lab_network import BRIDGE, ENGINE, GATEWAY, PREFIX_BITS, TAP, LabNetwork
+from he_fsm.rehearse.played import READINGS, real_readings
 from he_fsm.rehearse.vm_sight import PagesAt
 from he_fsm.runtime.config import VmConfig
 from he_fsm.runtime.config.settings import NetworkMonitorConfig
-from he_fsm.scenario.model import Scenario, Verb
+from he_fsm.scenario.model import Scenario
 
-# A reading of the monitors that a link or a bridge can show.
-READINGS: Final = ("gateway", "bridge")
 # An answer takes a millisecond, and some tenths of a second where the machine is busy.
 _PING_MIN_S: Final = 0.4
 _HTTP: Final = 80
@@ -120,33 +118,6 @@ class NamespaceNetwork(HostNetwork):
     def vm(self, vm: VmConfig) -> VmConfig:
         """Give the guest the tap, and its own address."""
         return on_tap(vm, TAP, f"{ENGINE}/{PREFIX_BITS}", GATEWAY)
-
-
-def real_readings(scenario: Scenario, host: str) -> frozenset[str]:
-    """Give the readings of a host that a scenario has as there or gone, never in between."""
-    config = next(each for each in scenario.hosts if each.name == host)
-    values: dict[str, set[float]] = {name: {getattr(config, name)} for name in READINGS}
-    for entry in scenario.timeline:
-        if entry.verb is Verb.SET and host in entry.hosts:
-            for name in READINGS:
-                values[name] |= {entry.value[name]} if name in entry.value else set()
-    return frozenset(name for name in READINGS if values[name] <= {0.0, 1.0})
-
-
-def notices(scenario: Scenario) -> list[str]:
-    """Say which networks of a scenario are not real; empty: all are."""
-    why = netns.why_not()
-    if why:
-        return [f"no network namespaces ({why}): gateways and bridges are played by files"]
-    played = [
-        f"{reading} of host {host.name}"
-        for reading in READINGS
-        for host in scenario.hosts
-        if reading not in real_readings(scenario, host.name)
-    ]
-    if not played:
-        return []
-    return [f"played by files, as a link has no fractions: {', '.join(played)}"]
 
 
 def made(network: Optional[LabNetwork], scenario: Scenario, host: str, speed: float) -> HostNetwork:

@@ -27,7 +27,6 @@ from typing import Final, Optional
 import attrs
 
 from he_fsm.rehearse import behind_watchdog
-from he_fsm.scenario.model import Scenario
 
 SOCKET: Final = "wdmd.sock"
 # Magic, command, number, flags, interval, fire time-out; last keep-alive, renewal, expiry; name.
@@ -173,11 +172,3 @@ def why_not() -> str:
             cwd=os.sep,
         )
     return " ".join(done.stderr.split()) if done.returncode else ""
-
-
-def notices(scenario: Scenario) -> list[str]:
-    """Say whose watchdogs are not real; empty: all are."""
-    why = why_not()
-    if why and any(host.watchdog for host in scenario.hosts):
-        return [f"no watchdog behind sanlock ({why}): resets are played by the rehearsal"]
-    return []

@@ -7,17 +7,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import attrs
 import pytest
 
-from he_fsm.cli.main import main
 from he_fsm.errors import HeFsmError
-from he_fsm.rehearse import host_network, netns, watchdog
-from he_fsm.rehearse.backends import BACKENDS, SANLOCK
-from he_fsm.rehearse.lab import Lab
+from he_fsm.rehearse import netns
 from he_fsm.rehearse.lab_network import BRIDGE, ENGINE, GATEWAY, LabNetwork
 from he_fsm.runtime.monitors.network import Network, Ping
-from tests.rehearse.scenes import file_of, scenario_of
 from tests.runtime.waiting import until
 
 WHY_NOT = netns.why_not()
@@ -135,54 +130,3 @@ def test_only_the_thread_that_enters_a_namespace_is_in_it(network: LabNetwork) -
     assert Path("/proc/thread-self/ns/net").readlink() == home
     with pytest.raises(FileNotFoundError), netns.inside("he-fsm-none"):
         pass
-
-
-SCENE = """
-    hosts: [{id: 1}, {id: 2, gateway: 0.5}, {id: 3}]
-    timeline:
-      - {at: 1s, hosts: [1, 3], set: {gateway: 0, cpu_load: 0.5}}
-      - {at: 2s, host: 3, set: {bridge: 0.5}}
-    until: 1m
-    """
-
-
-def test_readings_in_between_are_played_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(netns, "why_not", lambda: "")
-    scenario = scenario_of(SCENE)
-    real = [host_network.real_readings(scenario, name) for name in ("1", "2", "3")]
-    assert real == [{"gateway", "bridge"}, {"bridge"}, {"gateway"}]
-    (said,) = host_network.notices(scenario)
-    assert said.endswith(": gateway of host 2, bridge of host 3")
-    assert host_network.notices(scenario_of("hosts: 2\nuntil: 1m\n")) == []
-
-
-def test_where_there_are_no_namespaces_a_line_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(netns, "why_not", lambda: "Operation not permitted")
-    (said,) = host_network.notices(scenario_of(SCENE))
-    assert "no network namespaces (Operation not permitted)" in said
-    assert "played by files" in said
-
-
-def test_the_line_is_said_once_and_before_anything_is_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    backend = attrs.evolve(SANLOCK, missing=lambda _: [], make=nothing)
-    monkeypatch.setitem(BACKENDS, "sanlock", backend)
-    monkeypatch.setattr(netns, "why_not", lambda: "Operation not permitted")
-    monkeypatch.setattr(watchdog, "why_not", lambda: "")
-    path = tmp_path / "scenes.yaml"
-    body = "world: {io_timeout: 2s}\nhosts: 2\nuntil: 1m\n"
-    second = file_of(body, "second")[len("scenarios:\n") :]
-    path.write_text(file_of(body, "first") + second, encoding="utf-8")
-    arguments = ["he-fsm", "rehearse", str(path), "--speed", "10", "--backend", "sanlock"]
-    monkeypatch.setattr("sys.argv", arguments)
-    with pytest.raises(SystemExit):
-        main()
-    said, error = capsys.readouterr().err.splitlines()
-    assert said.startswith("first: no network namespaces (Operation not permitted)")
-    assert "nothing is made here" in error
-
-
-def nothing(*_: object) -> Lab:
-    msg = "nothing is made here"
-    raise HeFsmError(msg)

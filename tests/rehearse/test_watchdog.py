@@ -19,7 +19,6 @@ from he_fsm.rehearse.sanlock_process import SanlockProcess, faketime, program
 from he_fsm.rehearse.watchdog import GRACE, RECORD, SOCKET, STATUS, TEST_LIVE, Watchdog, behind
 from he_fsm.runtime.leases.sanlock_daemon import SanlockDaemon
 from he_fsm.runtime.leases.sanlock_settings import RUN_DIR_VARIABLE, SanlockSettings
-from tests.rehearse.scenes import scenario_of
 from tests.runtime.waiting import until
 
 REGISTER = 1
@@ -138,17 +137,6 @@ def test_a_host_without_power_is_not_reset(
     stand_in.close()
     assert not fired.wait(2 * GRACE_S)
     assert not stand_in.has_fired
-
-
-def test_where_there_is_none_a_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    scenario = scenario_of("hosts: 2\nuntil: 1m\n")
-    unwatched = scenario_of("hosts: [{id: 1, watchdog: false}]\nuntil: 1m\n")
-    monkeypatch.setattr(watchdog, "why_not", lambda: "Operation not permitted")
-    (said,) = watchdog.notices(scenario)
-    assert "Operation not permitted" in said
-    assert watchdog.notices(unwatched) == []
-    monkeypatch.setattr(watchdog, "why_not", lambda: "")
-    assert watchdog.notices(scenario) == []
 
 
 # Behind real daemons.
