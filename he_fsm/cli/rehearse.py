@@ -85,6 +85,7 @@ def rehearse(  # noqa: PLR0913 - one for each option
     scenarios = chosen(files, only, settings_of(settings))
     chosen_backend = BACKENDS[backend]
     _refuse_what_cannot_be_done(scenarios, chosen_backend, speed)
+    _say_what_is_played(scenarios, chosen_backend)
     outcomes = []
     predicted = []
     for scenario in scenarios:
@@ -116,6 +117,17 @@ def _refuse_what_cannot_be_done(scenarios: list[Scenario], backend: Backend, spe
     if reasons:
         msg = f"the back end {backend.name} can't do this, nothing was started: "
         raise HeFsmError(msg + "; ".join(reasons))
+
+
+def _say_what_is_played(scenarios: list[Scenario], backend: Backend) -> None:
+    """Say in a line what is less real than it could be; before anything is started."""
+    said = set()
+    for scenario in scenarios:
+        for notice in backend.notices(scenario):
+            # What is about the machine is so for all scenarios.
+            if notice not in said:
+                click.echo(f"{printable(scenario.name)}: {notice}", err=True)
+                said.add(notice)
 
 
 def _rehearsed(

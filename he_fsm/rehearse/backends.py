@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from he_fsm.rehearse import faults, sanlock_needs
+from he_fsm.rehearse import faults, played, sanlock_needs
 from he_fsm.rehearse.embedded import EmbeddedLab
 from he_fsm.rehearse.lab import Lab
 from he_fsm.scenario.model import Scenario
@@ -20,12 +20,14 @@ class Backend:
     One back end.
 
     `missing` gives a sentence for each thing that this machine lacks for it, at a speed, and
-    `cannot` one for each thing in a scenario that it can't do; `make` makes the cluster.
+    `cannot` one for each thing in a scenario that it can't do; `notices` says what is less real
+    on this machine than the back end can have it; `make` makes the cluster.
     """
 
     name: str
     missing: Callable[[float], list[str]]
     cannot: Callable[[Scenario, float], list[str]]
+    notices: Callable[[Scenario], list[str]]
     make: Callable[[Scenario, float, Path], Lab]
 
 
@@ -33,6 +35,7 @@ EMBEDDED: Final = Backend(
     name="embedded",
     missing=lambda _: [],
     cannot=lambda scenario, _: faults.cannot(scenario),
+    notices=lambda _: [],
     make=EmbeddedLab,
 )
 
@@ -48,6 +51,7 @@ SANLOCK: Final = Backend(
     name="sanlock",
     missing=sanlock_needs.missing,
     cannot=sanlock_needs.cannot,
+    notices=played.notices,
     make=_sanlock_lab,
 )
 BACKENDS: Final = {each.name: each for each in (EMBEDDED, SANLOCK)}

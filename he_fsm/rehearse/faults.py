@@ -70,8 +70,9 @@ def apply(rehearsal: Rehearsal, entry: TimelineEntry) -> None:
             act(rehearsal, host, entry.value)
 
 
-def _set(_: Rehearsal, host: LabHost, values: dict[str, float]) -> None:
-    host.write_monitors(**values)
+def _set(rehearsal: Rehearsal, host: LabHost, values: dict[str, float]) -> None:
+    for text in host.write_monitors(**values):
+        rehearsal.observer.note(rehearsal.now(), host.name, "network", text)
 
 
 def _power(rehearsal: Rehearsal, host: LabHost, word: str) -> None:

@@ -81,8 +81,8 @@ class LabHost(ABC):
         """A client of this host's broker."""
         return BrokerClient(str(self.run_dir / "broker.sock"), 1.0)
 
-    def write_monitors(self, **values: float) -> None:
-        """Let the monitors read these values from their next look on."""
+    def write_monitors(self, **values: float) -> tuple[str, ...]:
+        """Let the monitors read these values from their next look on; say what changed for it."""
         self.monitors.update(values)
         lines = {
             "network": f"{self.monitors['gateway']:g}",
@@ -95,6 +95,7 @@ class LabHost(ABC):
             unfinished = path.with_suffix(".new")
             unfinished.write_text(line + "\n", encoding="ascii")
             unfinished.replace(path)
+        return ()
 
     def write_config(self) -> None:
         """Write the daemons' configuration file."""
@@ -118,10 +119,7 @@ class LabHost(ABC):
             "monitors": {
                 # Health and gateway are looked at a little more often than the loop.
                 "interval": lab.policy.loop_s / 2,
-                "network": {"test": "file", "path": str(self.monitors_dir / "network")},
-                "bridge": {"path": str(self.monitors_dir / "bridge")},
-                "memory": {"path": str(self.monitors_dir / "memory")},
-                "cpu": {"path": str(self.monitors_dir / "cpu")},
+                **self.monitors_config(),
             },
             "policy": policy,
             "parse_version": self.version,
@@ -141,6 +139,29 @@ class LabHost(ABC):
         write_json(self.state_dir / "flags.json", {"local_maintenance": is_set})
 
     # What the back end has to say.
+
+    def monitors_config(self) -> dict[str, Any]:
+        """Say what the monitors look at: files, where the back end has nothing else."""
+        return {
+            "network": {"test": "file", "path": str(self.monitors_dir / "network")},
+            "bridge": {"path": str(self.monitors_dir / "bridge")},
+            "memory": {"path": str(self.monitors_dir / "memory")},
+            "cpu": {"path": str(self.monitors_dir / "cpu")},
+        }
+
+    def within(self, words: list[str]) -> list[str]:
+        """Give the command that runs *words* on this host."""
+        return words
+
+    @property
+    def has_watchdog(self) -> bool:
+        """Whether a watchdog of the back end's stands behind this host."""
+        return False
+
+    @property
+    def was_reset(self) -> bool:
+        """Whether that watchdog has killed all that ran here."""
+        return False
 
     @abstractmethod
     def own_config(self) -> Mapping[str, Any]:
@@ -198,7 +219,9 @@ class LabHost(ABC):
         code = f"from {module} import main; main()"
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - our own daemons
-                [sys.executable, "-c", code, "--config", str(self.folder / "config.yaml")],
+                self.within(
+                    [sys.executable, "-c", code, "--config", str(self.folder / "config.yaml")]
+                ),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -242,6 +242,9 @@ class Rehearsal:
 
     def _step(self) -> bool:
         """Let what is due happen, and look; False: the scenario is over."""
+        for host in self.lab.hosts.values():
+            if host.was_reset:
+                self._reset(host)
         now = self.observer.time()
         while self._queue and self._queue[0][0] <= now:
             self._due, _, act = heapq.heappop(self._queue)
@@ -280,12 +283,12 @@ class Rehearsal:
         self.at(self.now() + self.scenario.world.reboot_s, booted)
 
     def freeze(self, host: LabHost) -> None:
-        """Stop everything on a host; its watchdog resets it in time."""
+        """Stop everything on a host; its watchdog, or else this rehearsal, resets it in time."""
         if not host.is_powered or host.is_frozen:
             return
         host.is_frozen = True
         host.stop_all()
-        if host.config.watchdog:
+        if host.config.watchdog and not host.has_watchdog:
             policy = self.scenario.policy
             fires_s = policy.lease_kill_s + policy.watchdog_s * _WATCHDOG_SHARE
             boot = host.boot
@@ -295,10 +298,14 @@ class Rehearsal:
 
     def _watchdog_fires(self, host: LabHost, boot: int) -> None:
         if host.is_frozen and host.boot == boot:
-            self.judge.count(self.observer.time(), "resets", host.name)
-            self.note(host, "the watchdog resets the host")
-            host.power_off()
-            self.boot(host)
+            self._reset(host)
+
+    def _reset(self, host: LabHost) -> None:
+        """Do what follows when a watchdog resets a host."""
+        self.judge.count(self.observer.time(), "resets", host.name)
+        self.note(host, "the watchdog resets the host")
+        host.power_off()
+        self.boot(host)
 
     def thaw(self, host: LabHost) -> None:
         """Let everything on a host go on."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -11,16 +13,20 @@ from typing import Any, Final, Optional
 import attrs
 
 from he_fsm.errors import HeFsmError
-from he_fsm.rehearse import lease_sight
+from he_fsm.rehearse import host_network, lease_sight, netns, watchdog
 from he_fsm.rehearse.guest.build import HEALTH_PAGE, Guest, build, double_on, make_disk, wrote_to
 from he_fsm.rehearse.guest.kernel import find_kernel
 from he_fsm.rehearse.guest.saved import guest_vm, resting, saved_state
 from he_fsm.rehearse.host import LabHost
-from he_fsm.rehearse.lab import Lab, free_port
+from he_fsm.rehearse.host_network import HostNetwork
+from he_fsm.rehearse.lab import Lab
+from he_fsm.rehearse.lab_network import LabNetwork
 from he_fsm.rehearse.lease_sight import LeaseSight
 from he_fsm.rehearse.mount import Mount
 from he_fsm.rehearse.sanlock_process import SanlockProcess
+from he_fsm.rehearse.shared_mounts import SharedMounts
 from he_fsm.rehearse.vm_sight import VmSight
+from he_fsm.rehearse.watchdog import Watchdog
 from he_fsm.runtime.config import MoveConfig, VmConfig
 from he_fsm.runtime.config.plain import plain
 from he_fsm.runtime.hypervisors.qemu import QemuHypervisor
@@ -57,19 +63,20 @@ class SanlockHost(LabHost):
     def __init__(self, lab: SanlockLab, config: Host) -> None:
         """Make the folder; nothing runs yet."""
         super().__init__(lab, config)
-        self.port = free_port()
+        self.network = host_network.made(lab.network, lab.scenario, config.name, lab.speed)
         # Each look at the leases is three commands, and what they need of a busy machine is not
         # shorter by the speed.
         self.deadline_s = lab.policy.loop_s * _DEADLINE_SHARE
         self.mount = Mount(lab.shared, self.storage)
         self.daemon: Optional[SanlockProcess] = None
+        self._watchdog: Optional[Watchdog] = None
         self._sight: Optional[VmSight] = None
 
     # The configuration.
 
     def own_config(self) -> Mapping[str, Any]:
         """Give sanlock's section and QEMU's."""
-        lab = self.lab
+        lab, pages = self.lab, self.network.pages
         return {
             "leases": "sanlock",
             "sanlock": {
@@ -82,8 +89,8 @@ class SanlockHost(LabHost):
             "engine": {
                 "memory": lab.scenario.engine.memory,
                 "health": {
-                    "url": f"http://127.0.0.1:{self.port}{HEALTH_PAGE}",
-                    "timeout": 1.0,
+                    "url": f"http://{pages.address}:{pages.port}{HEALTH_PAGE}",
+                    "timeout": self.network.page_timeout_s,
                 },
             },
         }
@@ -94,25 +101,74 @@ class SanlockHost(LabHost):
 
     @property
     def _vm(self) -> VmConfig:
-        return self.lab.vm(self.storage / _DISK, self.port)
+        return self.lab.vm(self.storage / _DISK, self.network)
 
     @property
     def _move(self) -> MoveConfig:
         return MoveConfig(peers=f"unix:{self.lab.folder}/by-id/{{id}}/migrate.sock")
 
+    def monitors_config(self) -> dict[str, Any]:
+        """Say what the monitors look at: the network, where it is real."""
+        return {**super().monitors_config(), **self.network.monitors_config()}
+
+    def write_monitors(self, **values: float) -> tuple[str, ...]:
+        """Let the monitors see these values from their next look on; say what changed for it."""
+        return super().write_monitors(**values) + self.network.show(self.monitors)
+
+    def within(self, words: list[str]) -> list[str]:
+        """Give the command that runs *words* in this host's network."""
+        return self.network.within(words)
+
     # What runs beside the daemons of ours.
 
+    @property
+    def has_watchdog(self) -> bool:
+        """Whether a stand-in for wdmd is behind sanlock."""
+        return self.config.watchdog and not watchdog.why_not()
+
+    @property
+    def was_reset(self) -> bool:
+        """Whether the stand-in has killed all that ran here."""
+        return self._watchdog is not None and self._watchdog.has_fired
+
     def start_services(self) -> None:
-        """Mount the storage, and start sanlock."""
+        """Mount the storage, and start the watchdog and sanlock."""
         self.mount.mount()
+        if self.has_watchdog:
+            self._watchdog = Watchdog(self._watchdog_dir, self.lab.speed, self._cut_power)
         self.start_sanlock()
         if self._sight is None:
-            self._sight = VmSight(self.run_dir, self.vm_file, self.port, self.config.hostname)
+            name = self.config.hostname
+            self._sight = VmSight(self.run_dir, self.vm_file, self.network.pages, name)
 
     def start_sanlock(self) -> None:
         """Start the daemon, as an init system does with one that has ended."""
-        name = self.config.hostname
-        self.daemon = SanlockProcess(self._sanlock_dir, name, self.lab.speed)
+        self.daemon = SanlockProcess(
+            self._sanlock_dir,
+            self.config.hostname,
+            self.lab.speed,
+            has_watchdog=self.has_watchdog,
+            within=self._behind_watchdog,
+        )
+
+    def _behind_watchdog(self, words: list[str]) -> list[str]:
+        if self.has_watchdog:
+            words = watchdog.behind(self._watchdog_dir, words)
+        return self.within(words)
+
+    @property
+    def _watchdog_dir(self) -> Path:
+        return self.folder / "wdmd"
+
+    def _cut_power(self) -> None:
+        """
+        Kill everything here; called by the watchdog, in its thread.
+
+        safety: others may have the lease some seconds of sanlock's clock later, so this does not
+        wait until the rehearsal looks at the host.
+        """
+        self.stop_all()
+        self.signal_all(signal.SIGKILL)
 
     def kill_sanlock(self) -> None:
         """Kill the daemon alone."""
@@ -122,13 +178,18 @@ class SanlockHost(LabHost):
 
     def services(self) -> Iterator[subprocess.Popen[bytes]]:
         """Give sanlock's process and the mount's."""
-        if self.daemon is not None:
-            yield self.daemon.process
-        if self.mount.process is not None:
-            yield self.mount.process
+        # The watchdog's thread asks as well, at any moment.
+        daemon, mount = self.daemon, self.mount.process
+        if daemon is not None:
+            yield daemon.process
+        if mount is not None:
+            yield mount
 
     def end_services(self) -> None:
-        """Remove sanlock's files, and the mount."""
+        """Remove sanlock's files, the watchdog and the mount."""
+        if self._watchdog is not None:
+            self._watchdog.close()
+            self._watchdog = None
         if self.daemon is not None:
             self.daemon.clean_up()
         self.mount.unmount()
@@ -149,9 +210,11 @@ class SanlockHost(LabHost):
         """Start the VM while no agent runs; give its process's number when it executes."""
         settings = QemuSettings(host_id=self.config.id, run_dir=self.run_dir, vm=self._vm)
         leases = self.lab.leases(self.storage, self._sanlock_dir, self.state_dir / "engine.lock")
-        hypervisor = QemuHypervisor(
-            settings, SanlockHolder(settings=leases, host_id=self.config.id)
-        )
+        # Its threads, and what they start, belong where it is made.
+        with netns.inside(self.network.pages.namespace):
+            hypervisor = QemuHypervisor(
+                settings, SanlockHolder(settings=leases, host_id=self.config.id)
+            )
         try:
             hypervisor.start()
             until = time.monotonic() + _STARTS_WITHIN_S
@@ -215,7 +278,10 @@ class SanlockLab(Lab):
 
     def __init__(self, scenario: Scenario, speed: float, folder: Path) -> None:
         """Make the folders; nothing runs yet."""
+        names = [host.name for host in scenario.hosts]
+        self.network = None if netns.why_not() else LabNetwork(names)
         super().__init__(scenario, speed, folder)
+        self._mounts = SharedMounts(folder / "hosts")
         self._guest: Optional[Guest] = None
         self._saved: Optional[Path] = None
         self._accel = TCG
@@ -229,14 +295,19 @@ class SanlockLab(Lab):
         return SanlockHost(self, config)
 
     def set_up(self) -> None:
-        """Write leases and disk, build the guest, and let somebody look at the leases."""
+        """Make the network, leases, disk and guest, and let somebody look at the leases."""
+        self._mounts.begin()
+        if self.network is not None:
+            self.network.set_up()
         make_disk(self.shared / _DISK)
         self._guest = build(self.folder, find_kernel())
         if self.scenario.world.vm_boot_s / self.speed < _BOOT_S:
             self._guest = resting(self._guest)
-            port = free_port()
-            vm = guest_vm(self._guest, self.shared / _DISK, port, accel=TCG)
-            self._saved = saved_state(vm, port)
+            network = next(iter(self.hosts.values())).network
+            pages = network.pages
+            with netns.inside(pages.namespace):
+                vm = self.vm(self.shared / _DISK, network)
+                self._saved = saved_state(vm, pages.port, pages.address)
         else:
             # Tried here: an agent's own trial would take seconds of its first start.
             self._accel = usable_accel(binary_of(guest_vm(self._guest, self.shared / _DISK, 0)))
@@ -249,12 +320,12 @@ class SanlockLab(Lab):
         rules = Rules(io_timeout_s=self.policy.io_timeout_s, watchdog_s=self.policy.watchdog_s)
         self._sight = LeaseSight(settings, rules)
 
-    def vm(self, disk: Path, port: int) -> VmConfig:
+    def vm(self, disk: Path, network: HostNetwork) -> VmConfig:
         """Describe the engine's VM as a host has it."""
         if self._guest is None:
             msg = "the lab is not set up"
             raise HeFsmError(msg)
-        vm = guest_vm(self._guest, disk, port, accel=self._accel)
+        vm = network.vm(guest_vm(self._guest, disk, network.pages.port, accel=self._accel))
         return attrs.evolve(vm, saved_state=self._saved)
 
     def leases(self, storage: Path, run_dir: Path, vm_lock: Path) -> SanlockSettings:
@@ -291,12 +362,17 @@ class SanlockLab(Lab):
         return []
 
     def release(self) -> None:
-        """End who looks from outside, and take the status of the VMs that were started here."""
-        for host in self.hosts.values():
-            host.close()
-        if self._sight is not None:
-            self._sight.close()
-        if self._outsider is not None:
-            self._outsider.kill()
-        for pid in self._started:
-            has_ended(pid)
+        """End who looks from outside, take the status of VMs started here, remove the network."""
+        with contextlib.ExitStack() as ends:
+            # From the last to the first, each of them even where another fails.
+            ends.callback(self._mounts.end)
+            if self.network is not None:
+                ends.callback(self.network.remove)
+            for pid in self._started:
+                ends.callback(has_ended, pid)
+            if self._outsider is not None:
+                ends.callback(self._outsider.kill)
+            if self._sight is not None:
+                ends.callback(self._sight.close)
+            for host in self.hosts.values():
+                ends.callback(host.close)

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Optional
@@ -37,8 +38,28 @@ def faketime() -> Optional[str]:
 class SanlockProcess:
     """One daemon; its name is what tells a host that comes back from another."""
 
-    def __init__(self, run_dir: Path, name: str, speed: float) -> None:
-        """Start it, and wait until it answers; raises `HeFsmError` where it does not."""
+    def __init__(
+        self,
+        run_dir: Path,
+        name: str,
+        speed: float,
+        *,
+        has_watchdog: bool = False,
+        within: Callable[[list[str]], list[str]] = list,
+    ) -> None:
+        """
+        Start it, and wait until it answers.
+
+        Args:
+            run_dir: its folder.
+            name: what it calls its host.
+            speed: its clock is faster by this factor.
+            has_watchdog: somebody serves /run/wdmd for it.
+            within: gives the command that runs a command where the daemon is to be.
+
+        Raises:
+            HeFsmError: it does not come up.
+        """
         run_dir.mkdir(exist_ok=True)
         self._run_dir = run_dir
         environment = {
@@ -47,15 +68,16 @@ class SanlockProcess:
             "SANLOCK_PRIVILEGED": "0",
             RUN_DIR_VARIABLE: str(run_dir),
         }
-        if speed > 1:
-            environment |= {"LD_PRELOAD": str(faketime()), "FAKETIME": f"+0 x{speed:g}"}
+        # For the daemon alone, and not for what becomes the daemon.
+        fast = ["env", f"LD_PRELOAD={faketime()}", f"FAKETIME=+0 x{speed:g}"] if speed > 1 else []
+        words = [
+            *(*fast, str(program()), "daemon", "-D", "-e", name),
+            # No real-time priority, no locked memory.
+            *("-w", str(int(has_watchdog)), "-h", "0", "-l", "0"),
+        ]
         with (run_dir / "log").open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - the system's own daemon
-                [
-                    *(str(program()), "daemon", "-D", "-e", name),
-                    # No watchdog, no real-time priority, no locked memory.
-                    *("-w", "0", "-h", "0", "-l", "0"),
-                ],
+                within(words),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

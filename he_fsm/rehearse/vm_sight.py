@@ -11,8 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Optional
 
+import attrs
+
 from he_fsm.errors import HypervisorError
-from he_fsm.rehearse.guest.saved import page, say
+from he_fsm.rehearse import netns
+from he_fsm.rehearse.guest.saved import LOCAL, page, say
 from he_fsm.runtime.hypervisors.qemu_command import SECOND_MONITOR
 from he_fsm.runtime.hypervisors.qemu_monitor import Monitor
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmFile, VmRecord
@@ -30,6 +33,25 @@ _HALTED: Final = {
 _STOPPED: Final = "T"
 
 
+@attrs.frozen
+class PagesAt:
+    """Where one host reaches the pages of its VM; *namespace* None: in this machine's network."""
+
+    port: int
+    address: str = LOCAL
+    namespace: Optional[str] = None
+
+    def health(self) -> Optional[int]:
+        """Give the health page's status; None: nobody answers."""
+        with netns.inside(self.namespace):
+            return page(self.port, timeout_s=_PAGE_S, address=self.address)
+
+    def say(self, word: str) -> Optional[str]:
+        """Say a word to the page of faults; give its answer, None: none came."""
+        with netns.inside(self.namespace):
+            return say(self.port, word, address=self.address)
+
+
 class VmSight:
     """
     Looks at the VM of one run folder, in two threads of its own.
@@ -37,12 +59,12 @@ class VmSight:
     It also gives each VM's witness its name: VMs that were resumed from one state have none.
     """
 
-    def __init__(self, run_dir: Path, file: VmFile, port: int, name: str) -> None:
-        """Begin to look; *port* is the page's, *name* what this host's VMs are called."""
+    def __init__(self, run_dir: Path, file: VmFile, pages: PagesAt, name: str) -> None:
+        """Begin to look at *pages* and at QEMU; *name* is what this host's VMs are called."""
         self.has_named = False
         self._path = run_dir / SECOND_MONITOR
         self._file = file
-        self._port = port
+        self._pages = pages
         self._name = name
         self._runstate = ""
         self._monitor: Optional[Monitor] = None
@@ -81,7 +103,7 @@ class VmSight:
 
     def say(self, word: str) -> None:
         """Say a word to the guest's page of faults."""
-        say(self._port, word)
+        self._pages.say(word)
 
     def close(self) -> None:
         """Look no more."""
@@ -136,9 +158,9 @@ class VmSight:
                 self._good_at = None
                 continue
             asked_at = time.monotonic()
-            is_good = page(self._port, timeout_s=_PAGE_S) == http.client.OK
+            is_good = self._pages.health() == http.client.OK
             self._good_at = asked_at if is_good else None
-            if record.pid != named and say(self._port, f"witness={self._name}-{record.pid}"):
+            if record.pid != named and self._pages.say(f"witness={self._name}-{record.pid}"):
                 named = record.pid
                 self.has_named = True
 

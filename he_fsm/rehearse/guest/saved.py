@@ -8,6 +8,7 @@ beside the kernel, about 60 MB, under a name that says what it was made of.
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import http.client
 import subprocess
@@ -35,7 +36,10 @@ from he_fsm.runtime.hypervisors.qemu_monitor import Monitor
 _BOOTED_S: Final = 60.0
 _LOOK_S: Final = 0.05
 _PAGE_S: Final = 1.0
-_STATES_KEPT: Final = 4
+# Labs with namespaces and labs without have one each, and others work at other versions.
+_STATES_KEPT: Final = 6
+# Where a guest's pages are whose network is QEMU's own.
+LOCAL: Final = "127.0.0.1"
 
 
 def guest_vm(guest: Guest, disk: Path, port: int, *, accel: str = "auto") -> VmConfig:
@@ -45,7 +49,7 @@ def guest_vm(guest: Guest, disk: Path, port: int, *, accel: str = "auto") -> VmC
         cpus=1,
         memory=MEMORY_MIB,
         disks=(DiskConfig(path=disk),),
-        nics=(NicConfig(kind="user", forwards=(f"127.0.0.1:{port}:80",)),),
+        nics=(NicConfig(kind="user", forwards=(f"{LOCAL}:{port}:80",)),),
         kernel=guest.kernel,
         initrd=guest.initrd,
         append=guest.append,
@@ -62,9 +66,21 @@ def resting(guest: Guest) -> Guest:
     return attrs.evolve(guest, append=f"{guest.append} guest.witness=rest")
 
 
-def page(port: int, path: str = HEALTH_PAGE, timeout_s: float = _PAGE_S) -> Optional[int]:
+def on_tap(vm: VmConfig, name: str, address: str, gateway: str) -> VmConfig:
+    """
+    Give the guest another network: a tap of this machine, and an address of its own.
+
+    *address* has the bits of its network: `10.99.0.100/16`.
+    """
+    append = f"{vm.append} guest.ip={address} guest.gw={gateway}"
+    return attrs.evolve(vm, nics=(NicConfig(kind="tap", name=name),), append=append)
+
+
+def page(
+    port: int, path: str = HEALTH_PAGE, timeout_s: float = _PAGE_S, address: str = LOCAL
+) -> Optional[int]:
     """Give the status of a page of the guest; None: nobody answers."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    connection = http.client.HTTPConnection(address, port, timeout=timeout_s)
     try:
         connection.request("GET", path)
         return connection.getresponse().status
@@ -74,9 +90,9 @@ def page(port: int, path: str = HEALTH_PAGE, timeout_s: float = _PAGE_S) -> Opti
         connection.close()
 
 
-def say(port: int, word: str, timeout_s: float = _PAGE_S) -> Optional[str]:
+def say(port: int, word: str, timeout_s: float = _PAGE_S, address: str = LOCAL) -> Optional[str]:
     """Say a word to the guest's page of faults (`files/lab`); give its answer, None: none came."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    connection = http.client.HTTPConnection(address, port, timeout=timeout_s)
     try:
         connection.request("GET", f"{FAULTS_PAGE}?{word}")
         return connection.getresponse().read().decode(errors="replace")
@@ -86,21 +102,24 @@ def say(port: int, word: str, timeout_s: float = _PAGE_S) -> Optional[str]:
         connection.close()
 
 
-def saved_state(vm: VmConfig, port: int) -> Path:
+def saved_state(vm: VmConfig, port: int, address: str = LOCAL) -> Path:
     """
     Give the state of a healthy guest, by booting one where none was saved yet.
 
-    *vm* is a guest that rests, emulated (`tcg`); *port* is its page's.
+    *vm* is a guest that rests, emulated (`tcg`); *port* and *address* are its page's.
 
     Raises:
         GuestError: it does not become healthy.
     """
     folder = cache_folder()
     path = folder / f"state-{_digest(vm)}"
-    if not path.exists():
+    if path.exists():
+        # Those that are used are kept.
+        path.touch()
+    else:
         with tempfile.TemporaryDirectory(prefix="he-fsm-") as run_dir:
             fresh = Path(run_dir) / "state"
-            asyncio.run(_save(vm, port, Path(run_dir), fresh))
+            asyncio.run(_save(vm, port, address, Path(run_dir), fresh))
             # Into the cache as a whole, from wherever temporary files are.
             copy = path.with_suffix(".new")
             copy.write_bytes(fresh.read_bytes())
@@ -122,7 +141,7 @@ def _digest(vm: VmConfig) -> str:
     return digest.hexdigest()[:16]
 
 
-async def _save(vm: VmConfig, port: int, run_dir: Path, path: Path) -> None:
+async def _save(vm: VmConfig, port: int, address: str, run_dir: Path, path: Path) -> None:
     disk = run_dir / "disk"
     make_disk(disk)
     vm = attrs.evolve(vm, disks=(DiskConfig(path=disk, cache="writeback"),))
@@ -134,7 +153,7 @@ async def _save(vm: VmConfig, port: int, run_dir: Path, path: Path) -> None:
         if monitor is None:
             msg = "QEMU ended before the guest was healthy"
             raise GuestError(msg)
-        await _healthy(port, run_dir)
+        await _healthy(port, address, run_dir)
         await monitor.execute("stop")
         await _write_state(monitor, path)
         await monitor.close()
@@ -144,10 +163,11 @@ async def _save(vm: VmConfig, port: int, run_dir: Path, path: Path) -> None:
         await process.wait()
 
 
-async def _healthy(port: int, run_dir: Path) -> None:
+async def _healthy(port: int, address: str, run_dir: Path) -> None:
     ends_at = time.monotonic() + _BOOTED_S
     loop = asyncio.get_running_loop()
-    while await loop.run_in_executor(None, page, port) != http.client.OK:
+    ask = functools.partial(page, port, address=address)
+    while await loop.run_in_executor(None, ask) != http.client.OK:
         if time.monotonic() > ends_at:
             said = (run_dir / CONSOLE_LOG).read_text(errors="replace")[-500:]
             msg = f"the guest is not healthy after {_BOOTED_S:g} s: {said}"

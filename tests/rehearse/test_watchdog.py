@@ -1,0 +1,208 @@
+"""The stand-in for wdmd(8): it resets a host that can't renew, and no other."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from he_fsm.rehearse import lease_sight, watchdog
+from he_fsm.rehearse.lease_sight import OUTSIDER
+from he_fsm.rehearse.sanlock_process import SanlockProcess, faketime, program
+from he_fsm.rehearse.watchdog import GRACE, RECORD, SOCKET, STATUS, TEST_LIVE, Watchdog, behind
+from he_fsm.runtime.leases.sanlock_daemon import SanlockDaemon
+from he_fsm.runtime.leases.sanlock_settings import RUN_DIR_VARIABLE, SanlockSettings
+from tests.runtime.waiting import until
+
+REGISTER = 1
+# The grace is over in a tenth of a second.
+SPEED = 500.0
+GRACE_S = GRACE / SPEED
+# Of the tests with sanlock.
+SANLOCK_SPEED = 10.0
+IO_TIMEOUT = 2
+WHY_NOT = watchdog.why_not() or (
+    "" if program() and faketime() else "sanlock or libfaketime is missing"
+)
+
+
+class Client:
+    """A client of wdmd, as sanlock is one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(5)
+        self.socket.connect(str(folder / SOCKET))
+        self.send(REGISTER)
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def send(self, command: int, renewal: int = 0, expiry: int = 0) -> None:
+        record = RECORD.pack(0x12345678, command, 0, 0, 0, 0, 0, renewal, expiry, b"lockspace")
+        self.socket.sendall(record)
+
+    def has_status(self) -> tuple[int, int]:
+        """Give interval and time-out; by then what was sent before is done as well."""
+        self.send(STATUS)
+        answer = RECORD.unpack(self.socket.recv(RECORD.size, socket.MSG_WAITALL))
+        return answer[4], answer[5]
+
+    def renews(self, left_s: float) -> None:
+        """Renew: nothing expires for so many seconds of this clock."""
+        self.send(TEST_LIVE, 1000, 1000 + round(left_s * SPEED))
+        self.has_status()
+
+    def clears(self) -> None:
+        self.send(TEST_LIVE)
+        self.has_status()
+
+
+@pytest.fixture
+def fired() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, fired: threading.Event) -> Iterator[Watchdog]:
+    stand_in = Watchdog(tmp_path, SPEED, fired.set)
+    yield stand_in
+    stand_in.close()
+    assert not (tmp_path / SOCKET).exists()
+
+
+@pytest.fixture
+def client(stand_in: Watchdog, tmp_path: Path) -> Iterator[Client]:
+    assert not stand_in.has_fired
+    with closing(Client(tmp_path)) as client:
+        yield client
+
+
+def test_it_calls_itself_a_watchdog_that_fires_after_a_minute(client: Client) -> None:
+    assert client.has_status() == (10, 60)
+
+
+def test_a_host_that_renews_no_more_is_reset_when_the_grace_is_over(
+    client: Client, stand_in: Watchdog, fired: threading.Event
+) -> None:
+    began = time.monotonic()
+    client.renews(0.2)
+    assert fired.wait(5)
+    assert time.monotonic() - began >= 0.2 + GRACE_S
+    until(lambda: stand_in.has_fired)
+
+
+def test_a_host_that_renews_is_not_reset(client: Client, fired: threading.Event) -> None:
+    ends_at = time.monotonic() + 4 * GRACE_S
+    while time.monotonic() < ends_at:
+        client.renews(60)
+    client.renews(120)
+    assert not fired.is_set()
+
+
+def test_a_client_that_has_cleared_its_time_may_go(
+    client: Client, tmp_path: Path, fired: threading.Event
+) -> None:
+    client.renews(0.01)
+    client.clears()
+    client.close()
+    assert not fired.wait(3 * GRACE_S)
+    # It serves the next one.
+    with closing(Client(tmp_path)) as other:
+        assert other.has_status() == (10, 60)
+
+
+def test_a_client_that_is_gone_with_its_time_running_brings_the_reset(
+    client: Client, tmp_path: Path, fired: threading.Event
+) -> None:
+    client.renews(0.05)
+    client.close()
+    # Another one in its place does not help.
+    with closing(Client(tmp_path)) as other:
+        other.renews(60)
+        assert fired.wait(5)
+
+
+def test_a_host_without_power_is_not_reset(
+    client: Client, stand_in: Watchdog, fired: threading.Event
+) -> None:
+    client.renews(0.01)
+    stand_in.close()
+    assert not fired.wait(2 * GRACE_S)
+    assert not stand_in.has_fired
+
+
+# Behind real daemons.
+
+
+class Host:
+    """A sanlock daemon behind a stand-in, and its lockspace."""
+
+    def __init__(self, folder: Path, fired: threading.Event) -> None:
+        self.watchdog = Watchdog(folder / "wdmd", SANLOCK_SPEED, fired.set)
+        path = str(folder / "leases")
+        self.settings = SanlockSettings(
+            lockspace="he-fsm",
+            path=path,
+            resource="engine",
+            resource_path=path,
+            run_dir=str(folder / "run"),
+            vm_lock=str(folder / "engine.lock"),
+            clock_rate=SANLOCK_SPEED,
+        )
+        self.daemon = SanlockProcess(
+            folder / "run",
+            "host1",
+            SANLOCK_SPEED,
+            has_watchdog=True,
+            within=lambda words: behind(folder / "wdmd", words),
+        )
+        lease_sight.set_up(self.settings, IO_TIMEOUT)
+        lease_sight.join(self.settings, IO_TIMEOUT)
+
+
+@pytest.fixture
+def host(tmp_path: Path, fired: threading.Event) -> Iterator[Host]:
+    host = Host(tmp_path, fired)
+    yield host
+    host.daemon.kill()
+    host.watchdog.close()
+
+
+@pytest.mark.sanlock
+@pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "all is here")
+@pytest.mark.parametrize("word", ["kill", "stop"])
+def test_a_daemon_that_renews_no_more_has_its_host_reset(
+    host: Host, fired: threading.Event, word: str
+) -> None:
+    assert SanlockDaemon(host.settings).status().has_watchdog
+    assert not fired.is_set()
+    if word == "kill":
+        host.daemon.kill()
+    else:
+        host.daemon.process.send_signal(signal.SIGSTOP)
+    struck_at = time.monotonic()
+    assert fired.wait(20)
+    # Not before the daemon could have ended its VMs: it takes 40 s for that.
+    assert time.monotonic() - struck_at > (6 * IO_TIMEOUT + 40) / SANLOCK_SPEED
+
+
+@pytest.mark.sanlock
+@pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "all is here")
+def test_a_host_that_leaves_is_not_reset(host: Host, fired: threading.Event) -> None:
+    space = f"{host.settings.lockspace}:{OUTSIDER}:{host.settings.path}:0"
+    subprocess.run(
+        [str(program()), "client", "rem_lockspace", "-s", space],
+        env={RUN_DIR_VARIABLE: host.settings.run_dir},
+        capture_output=True,
+        check=True,
+    )
+    host.daemon.kill()
+    assert not fired.wait((8 * IO_TIMEOUT + 60) / SANLOCK_SPEED)
