@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import glob
+import grp
 import os
+import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -34,13 +37,29 @@ def faketime() -> Optional[str]:
     return next(iter(sorted(glob.glob(_LIBRARIES))), None)  # noqa: PTH207 - an absolute pattern
 
 
-class SanlockProcess:
-    """One daemon; its name is what tells a host that comes back from another."""
+def _command(name: str, *, watchdog: bool) -> list[str]:
+    """Give the daemon's command: no real-time priority, no locked memory."""
+    words = [str(program()), "daemon", "-D", "-e", name, "-h", "0", "-l", "0"]
+    words += ["-w", "1" if watchdog else "0"]
+    if os.geteuid() != 0:
+        # By their names: the daemon would take a number for the name of nobody, and root instead.
+        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(os.getegid())
+        words += ["-U", user.pw_name, "-G", group.gr_name]
+    return words
 
-    def __init__(self, run_dir: Path, name: str, speed: float) -> None:
+
+class SanlockProcess:
+    """
+    One daemon; its name is what tells a host that comes back from another.
+
+    Without root it is the user's own. A *watchdog* is asked of the service wdmd.
+    """
+
+    def __init__(self, run_dir: Path, name: str, speed: float, *, watchdog: bool = False) -> None:
         """Start it, and wait until it answers; raises `HeFsmError` where it does not."""
-        run_dir.mkdir(exist_ok=True)
-        self._run_dir = run_dir
+        run_dir.mkdir(parents=True, exist_ok=True)
+        self.run_dir = run_dir
+        self.name = name
         environment = {
             **os.environ,
             # Else it wants limits that root in a container can't set.
@@ -51,11 +70,7 @@ class SanlockProcess:
             environment |= {"LD_PRELOAD": str(faketime()), "FAKETIME": f"+0 x{speed:g}"}
         with (run_dir / "log").open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - the system's own daemon
-                [
-                    *(str(program()), "daemon", "-D", "-e", name),
-                    # No watchdog, no real-time priority, no locked memory.
-                    *("-w", "0", "-h", "0", "-l", "0"),
-                ],
+                _command(name, watchdog=watchdog),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -73,17 +88,25 @@ class SanlockProcess:
         until = time.monotonic() + _STARTS_WITHIN_S
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > until:
-                msg = f"the sanlock daemon does not come up; see {self._run_dir / 'log'}"
+                msg = f"the sanlock daemon does not come up; see {self.run_dir / 'log'}"
                 raise HeFsmError(msg)
             time.sleep(_LOOK_S)
 
     def _answers(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:
             try:
-                probe.connect(str(self._run_dir / SOCKET))
+                probe.connect(str(self.run_dir / SOCKET))
             except OSError:
                 return False
         return True
+
+    def stop(self) -> None:
+        """Let it do nothing until it is to go on."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it at once: it ignores SIGTERM while it has a lockspace."""
@@ -97,7 +120,7 @@ class SanlockProcess:
         for path in (
             _SHARED / f"faketime_shm_{pid}",
             _SHARED / f"sem.faketime_sem_{pid}",
-            self._run_dir / SOCKET,
+            self.run_dir / SOCKET,
         ):
             with suppress(FileNotFoundError):
                 path.unlink()
