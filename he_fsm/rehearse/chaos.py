@@ -1,15 +1,17 @@
 """
-Random kills on real daemons: whatever dies, one engine is up in the end and never were two.
+Random faults on real daemons: whatever fails, one engine is up in the end and never were two.
 
-A campaign kills (SIGKILL) agents, brokers, storage workers and engine VMs of random hosts at random
-moments, in every combination; what an init system would start again is started again. The moments
-come from a seed. What the processes are doing then does not: a failure need not come again.
+A campaign strikes random hosts at random moments with what its back end's kit has: processes are
+killed or stopped, storage is cut, hosts lose their power. What an init system would start again is
+started again, and what a watchdog would do is done when it would. Hosts, faults and moments come
+from a seed. What the processes are doing then does not: a failure need not come again.
 """
 
 from __future__ import annotations
 
+import heapq
 import itertools
-import os
+import logging
 import random
 import shutil
 import signal
@@ -17,121 +19,111 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Optional
 
 import attrs
 import psutil
-import requests
 
 from he_fsm.errors import HeFsmError
 from he_fsm.metadata.whiteboard import Whiteboard
-from he_fsm.rehearse.embedded import EmbeddedLab
-from he_fsm.rehearse.host import LabHost
-from he_fsm.rehearse.witness import doubles
-from he_fsm.runtime.config.settings import HEALTH_PAGE
-from he_fsm.runtime.leases.records import EngineRecord, host_ids, open_engine, read_host, read_line
-from he_fsm.runtime.storage.client import BACKOFF_MAX_S
+from he_fsm.rehearse.chaos_kit import EMBEDDED_KIT, Fault, Kit, Unit
+from he_fsm.rehearse.chaos_summary import RESTART_WITHIN_S, Summary, bound
+from he_fsm.rehearse.host import ENDS_WITHIN_S, LabHost
+from he_fsm.rehearse.lab import Lab
+from he_fsm.runtime.hypervisors.vm_file import Phase
 from he_fsm.scenario import Scenario, parse_scenarios
 
-KINDS = ("agent", "broker", "worker", "vm")
-_SCENARIO = """
-scenarios:
-  - name: chaos
-    policy: {base: talk, failed_starts_forget_s: 60}
-    world: {io_timeout: 3s, vm_start: 2s, vm_boot: 10s}
-    hosts: 3
-"""
+_log = logging.getLogger(__name__)
 _LOOK_S = 0.02
-_PAGE_TIMEOUT_S = 0.5
-# How long an init system waits before it starts a daemon again, at most (seconds).
-_RESTART_WITHIN_S = 1.0
-# Of the scenario: between two faults, at most; and between the victims of one.
-_PAUSE_MAX_S = 30.0
+# What lives for so long after the end of everything is left over (seconds).
+_LEFT_AFTER_S = 1.0
+# Of the scenario: between the faults of one strike, at most.
 _APART_MAX_S = 2.0
-_ENDS_WITHIN_S = 10.0
-# Loops that pass, at worst, until everybody has seen what is so and has acted.
-_LOOPS = 6
 # An older report is not what an agent thinks now.
 _LOOPS_FRESH = 3
+# As the simulator has it: a watchdog's last pet may be this share of its time old.
+_WATCHDOG_SHARE = 5 / 6
+WATCHDOG = "reset by the watchdog"
+_MOUNTS = Path("/proc/self/mounts")
 
 
-@attrs.frozen(kw_only=True)
-class Summary:
+def campaign(
+    seed: int,
+    for_s: float,
+    *,
+    speed: float = 10.0,
+    kit: Kit = EMBEDDED_KIT,
+    keep: Optional[Path] = None,
+) -> Summary:
     """
-    What a campaign showed; all times are real seconds.
+    Strike for *for_s* real seconds, then see whether everything comes back.
 
-    `kills`: how many processes of each kind were killed. `recoveries`: outages of the health page
-    that ended. `settled_s`: from the last fault until one engine was up and all agents knew;
-    `bound_s`: what it may take. `problems`: what is not as it should be; none: all is well.
-    """
-
-    seed: int
-    faults: int
-    kills: dict[str, int]
-    recoveries: int
-    longest_outage_s: float
-    settled_s: float
-    bound_s: float
-    doubles: int
-    problems: tuple[str, ...]
-
-    def lines(self) -> Iterator[str]:
-        """Give the summary for people."""
-        kills = ", ".join(f"{kind} {count}" for kind, count in sorted(self.kills.items()))
-        yield f"seed {self.seed}: {self.faults} faults; killed: {kills or 'nothing'}"
-        yield f"recoveries: {self.recoveries}, longest outage {self.longest_outage_s:.1f} s"
-        yield f"settled after {self.settled_s:.1f} s, bound {self.bound_s:.1f} s"
-        yield f"two engines at once: {self.doubles}"
-        yield from (f"PROBLEM: {problem}" for problem in self.problems)
-
-
-def campaign(seed: int, for_s: float, *, speed: float = 10.0) -> Summary:
-    """
-    Kill processes for *for_s* real seconds, then see whether everything comes back.
+    Args:
+        seed: what hosts, faults and moments come from.
+        for_s: how long to strike.
+        speed: as of a rehearsal.
+        kit: what can be done to the hosts.
+        keep: leave the hosts' folders here, with their logs.
 
     Raises:
-        HeFsmError: the cluster does not even come up.
+        HeFsmError: the cluster does not even come up, or this machine lacks something for it.
     """
-    (scenario,) = parse_scenarios(_SCENARIO, "chaos")
-    folder = Path(tempfile.mkdtemp(prefix="he-fsm-chaos-"))
-    lab = EmbeddedLab(scenario, speed, folder)
+    (scenario,) = parse_scenarios(kit.scenario, "chaos")
+    reasons = [*kit.backend.missing(speed), *kit.backend.cannot(scenario, speed)]
+    if reasons:
+        msg = f"the {kit.backend.name} back end can't do this: " + "; ".join(reasons)
+        raise HeFsmError(msg)
+    folder = keep or Path(tempfile.mkdtemp(prefix="he-fsm-chaos-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    lab = kit.backend.make(scenario, speed, folder)
     try:
-        return _Campaign(lab, seed).run(for_s)
+        try:
+            lab.set_up()
+            summary = _Campaign(lab, kit, seed).run(for_s)
+        finally:
+            lab.close()
+        left = tuple(_left_of_all(lab))
+        return attrs.evolve(summary, problems=(*summary.problems, *left))
     finally:
-        lab.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        if keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def bound(scenario: Scenario, speed: float) -> float:
-    """
-    Give how long recovery may take after the last fault, in real seconds.
+def _left_of_all(lab: Lab) -> Iterator[str]:
+    """Say what is left when the whole lab has ended."""
+    yield from _left_of(lab.left_over())
+    if f"{lab.folder}/" in _MOUNTS.read_text(encoding="utf-8"):
+        yield f"something is still mounted below {lab.folder}"
 
-    The worst: every host is blocked by failed starts, the last start came to nothing, its owner's
-    lease has to run out, and a broker waits as long as it ever does before it tries storage again.
-    """
-    policy, world = scenario.policy, scenario.world
-    scaled_s = (
-        policy.lease_expiry_s
-        + policy.failed_starts_forget_s
-        + policy.stagger_total_s
-        + 2 * (world.vm_start_s + world.vm_boot_s)
-        + _LOOPS * policy.loop_s
-    )
-    return _RESTART_WITHIN_S + BACKOFF_MAX_S + scaled_s / speed
+
+@attrs.define(order=True)
+class _Planned:
+    """Something that will be done to a host; *undoes*: at once when the strikes are over."""
+
+    at: float
+    number: int
+    undoes: bool = attrs.field(order=False)
+    act: Callable[[], None] = attrs.field(order=False)
 
 
 class _Campaign:
     """One run in one lab."""
 
-    def __init__(self, lab: EmbeddedLab, seed: int) -> None:
+    def __init__(self, lab: Lab, kit: Kit, seed: int) -> None:
         self._lab = lab
+        self._kit = kit
         self._seed = seed
         self._random = random.Random(seed)  # noqa: S311 - no secret
-        self._page = requests.Session()
-        self._kills: Counter[str] = Counter()
+        self._faults: Counter[str] = Counter()
         self._restart_at: dict[tuple[str, str], float] = {}
+        self._plan: list[_Planned] = []
+        self._numbers = itertools.count()
+        # When the last fault began or ended (monotonic clock).
+        self._changed_at = 0.0
         # Since when the health page is not good; None: it is.
-        self._bad_since: float | None = None
+        self._bad_since: Optional[float] = None
         self._outages: list[float] = []
 
     def run(self, for_s: float) -> Summary:
@@ -139,22 +131,23 @@ class _Campaign:
         lab.start()
         bound_s = bound(lab.scenario, lab.speed)
         if not self._live_until(self._is_settled, bound_s):
-            msg = f"after {bound_s:.0f} s the engine is not up, before anything was killed"
+            msg = f"after {bound_s:.0f} s the engine is not up, before any fault: {self._states()}"
             raise HeFsmError(msg)
         self._outages.clear()
-        faults = self._strike_for(for_s)
+        strikes = self._strike_for(for_s)
+        self._undo_all()
         last_fault = time.monotonic()
         has_settled = self._live_until(self._is_settled, bound_s)
         settled_s = time.monotonic() - last_fault
-        problems = [] if has_settled else [f"after {bound_s:.1f} s: {self._states()}"]
-        problems.extend(self._torn_files())
+        problems = [] if has_settled else [f"after {bound_s:.1f} s: {self._how_it_is()}"]
+        problems.extend(self._torn_slots())
+        problems.extend(self._kit.damage(lab))
         problems.extend(self._left_after_the_end())
-        seen_double = doubles(lab.shared)
-        self._page.close()
+        seen_double = lab.doubles()
         return Summary(
             seed=self._seed,
-            faults=faults,
-            kills=dict(self._kills),
+            strikes=strikes,
+            faults=dict(self._faults),
             recoveries=len(self._outages),
             longest_outage_s=max(self._outages, default=0.0),
             settled_s=settled_s,
@@ -166,35 +159,87 @@ class _Campaign:
     # Faults.
 
     def _strike_for(self, for_s: float) -> int:
-        """Let every combination of victims have its turn, in random order, again and again."""
+        """Let every combination of faults have its turn, in random order, again and again."""
         ends_at = time.monotonic() + for_s
-        combinations: list[tuple[str, ...]] = []
-        faults = 0
+        combinations: list[tuple[Fault, ...]] = []
+        strikes = 0
         while time.monotonic() < ends_at:
             if not combinations:
-                sizes = range(1, len(KINDS) + 1)
-                combinations = [c for n in sizes for c in itertools.combinations(KINDS, n)]
+                sizes = range(1, self._kit.at_once + 1)
+                combinations = [
+                    c for n in sizes for c in itertools.combinations(self._kit.faults, n)
+                ]
                 self._random.shuffle(combinations)
             self._strike(combinations.pop())
-            faults += 1
-            pause_s = self._random.uniform(0, _PAUSE_MAX_S) / self._lab.speed
+            strikes += 1
+            pause_s = self._random.uniform(0, self._kit.pause_max_s) / self._lab.speed
             self._live_for(min(pause_s, ends_at - time.monotonic()))
-        return faults
+        return strikes
 
-    def _strike(self, kinds: tuple[str, ...]) -> None:
-        host = self._random.choice(list(self._lab.hosts.values()))
+    def _strike(self, faults: tuple[Fault, ...]) -> None:
+        hosts = [host for host in self._lab.hosts.values() if _can_be_struck(host)]
+        if not hosts:
+            return
+        host = self._random.choice(hosts)
         if self._random.random() < 0.5:
             # Half of the time where the engine is: that is where it matters most.
-            host = next((h for h in self._lab.hosts.values() if h.vm() is not None), host)
-        victims = [(kind, pid) for kind in kinds for pid in _pids(host, kind)]
-        self._random.shuffle(victims)
-        for kind, pid in victims:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-            self._kills[kind] += 1
+            host = next((each for each in hosts if each.vm() is not None), host)
+        for fault in self._random.sample(faults, len(faults)):
+            if _can_be_struck(host):
+                self._strike_one(host, fault)
             self._live_for(self._random.uniform(0, _APART_MAX_S) / self._lab.speed)
+
+    def _strike_one(self, host: LabHost, fault: Fault) -> None:
+        blow = fault.strike(host)
+        if blow is None:
+            return
+        boot = host.boot
+        self._changed_at = time.monotonic()
+        _log.info("host %s: %s", host.name, fault.name)
+        self._faults[fault.name] += 1
+        undo, is_unsafe = blow.undo, blow.is_unsafe
+
+        def undone() -> None:
+            if undo is not None and (blow.outlasts_boot or host.boot == boot):
+                _log.info("host %s: %s is over", host.name, fault.name)
+                undo()
+                self._changed_at = time.monotonic()
+
+        def watchdog_fires() -> None:
+            if is_unsafe is not None and host.boot == boot and is_unsafe():
+                self._reset(host)
+
+        if undo is not None:
+            lasts_s = self._random.uniform(0, fault.lasts_max_s)
+            self._later(lasts_s, undone, undoes=True)
+        if is_unsafe is not None:
+            self._later(_watchdog_fires_after_s(self._lab.scenario), watchdog_fires, undoes=False)
+
+    def _reset(self, host: LabHost) -> None:
+        _log.info("host %s: the watchdog resets it", host.name)
+        self._faults[WATCHDOG] += 1
+        host.power_off()
+        self._changed_at = time.monotonic()
+        boot = host.boot
+
+        def booted() -> None:
+            if host.boot == boot and not host.is_powered:
+                host.power_on()
+
+        self._later(self._lab.scenario.world.vm_boot_s, booted, undoes=True)
+
+    def _later(self, after_s: float, act: Callable[[], None], *, undoes: bool) -> None:
+        """Plan something; *after_s* is of the scenario."""
+        at = time.monotonic() + after_s / self._lab.speed
+        heapq.heappush(self._plan, _Planned(at, next(self._numbers), undoes, act))
+
+    def _undo_all(self) -> None:
+        """End every fault that lasts; a watchdog's time stays what it is."""
+        undoing = sorted(planned for planned in self._plan if planned.undoes)
+        self._plan = [planned for planned in self._plan if not planned.undoes]
+        heapq.heapify(self._plan)
+        for planned in undoing:
+            planned.act()
 
     # Time passes.
 
@@ -206,9 +251,12 @@ class _Campaign:
         ends_at = time.monotonic() + within_s
         while True:
             self._look_at_the_page()
+            while self._plan and self._plan[0].at <= time.monotonic():
+                heapq.heappop(self._plan).act()
             for host in self._lab.hosts.values():
-                self._restart(host, "broker", host.broker_process is None)
-                self._restart(host, "agent", host.agent_process is None)
+                if host.is_powered and not host.is_frozen:
+                    for unit in self._kit.units:
+                        self._restart(host, unit)
             if is_so():
                 return True
             left_s = ends_at - time.monotonic()
@@ -216,27 +264,20 @@ class _Campaign:
                 return False
             time.sleep(min(_LOOK_S, left_s))
 
-    def _restart(self, host: LabHost, name: str, is_gone: bool) -> None:
+    def _restart(self, host: LabHost, unit: Unit) -> None:
         """Start a daemon again that has ended, after a moment, as an init system does."""
-        process = host.broker_process if name == "broker" else host.agent_process
-        if not is_gone and process is not None and process.poll() is None:
+        key = host.name, unit.name
+        if not unit.has_ended(host):
+            self._restart_at.pop(key, None)
             return
         now = time.monotonic()
-        pause_s = self._random.uniform(0, _RESTART_WITHIN_S)
-        if now < self._restart_at.setdefault((host.name, name), now + pause_s):
-            return
-        del self._restart_at[host.name, name]
-        if name == "broker":
-            host.start_broker()
-        else:
-            host.start_agent()
+        pause_s = self._random.uniform(0, RESTART_WITHIN_S)
+        if now >= self._restart_at.setdefault(key, now + pause_s):
+            del self._restart_at[key]
+            unit.start(host)
 
     def _look_at_the_page(self) -> None:
-        url = f"http://127.0.0.1:{self._lab.port}{HEALTH_PAGE}"
-        try:
-            is_good = "DB Up" in self._page.get(url, timeout=_PAGE_TIMEOUT_S).text
-        except requests.RequestException:
-            is_good = False
+        is_good = any(_page_is_good(host) for host in self._lab.hosts.values())
         now = time.monotonic()
         if not is_good and self._bad_since is None:
             self._bad_since = now
@@ -254,36 +295,35 @@ class _Campaign:
             except HeFsmError:
                 report = {}
             age_s = report.get("age_s")
-            is_new = age_s is not None and age_s < _LOOPS_FRESH * self._lab.policy.loop_s
+            # What was so before the last fault is nobody's answer to it.
+            fresh_s = time.monotonic() - self._changed_at
+            fresh_s = min(fresh_s, _LOOPS_FRESH * self._lab.policy.loop_s)
+            is_new = age_s is not None and age_s < fresh_s
             states[host.name] = report.get("state") if is_new else None
         return states
+
+    def _running(self) -> list[str]:
+        return [host.name for host in self._lab.hosts.values() if host.vm() is not None]
 
     def _is_settled(self) -> bool:
         """Say whether one engine is up, and its host alone says so."""
         if self._bad_since is not None:
             return False
-        running = [host.name for host in self._lab.hosts.values() if host.vm() is not None]
+        running = self._running()
         if len(running) != 1:
             return False
         wanted = dict.fromkeys(self._lab.hosts, "EngineDown")
         return self._states() == {**wanted, running[0]: "EngineUp"}
 
-    def _torn_files(self) -> Iterator[str]:
+    def _how_it_is(self) -> str:
+        page = "good" if self._bad_since is None else "bad"
+        return f"the page is {page}, VMs on hosts {self._running()}, states {self._states()}"
+
+    def _torn_slots(self) -> Iterator[str]:
         found = Whiteboard.parse(self._lab.whiteboard.read())
         ids = {host.config.id for host in self._lab.hosts.values()}
         yield from (f"slot {i}: {problem}" for i, problem in found.problems.items())
         yield from (f"slot {i} is empty" for i in sorted(ids - set(found.slots)))
-        folder = self._lab.shared / "leases"
-        try:
-            for host_id in host_ids(folder):
-                read_host(folder, host_id)
-            descriptor = open_engine(folder)
-            try:
-                read_line(descriptor, EngineRecord, folder / "engine")
-            finally:
-                os.close(descriptor)
-        except HeFsmError as error:
-            yield str(error)
 
     def _left_after_the_end(self) -> list[str]:
         """End what was started, cleanly; give what runs all the same."""
@@ -292,27 +332,54 @@ class _Campaign:
         for daemons in ([h.agent_process for h in hosts], [h.broker_process for h in hosts]):
             living = [process for process in daemons if process is not None]
             for process in living:
+                # One that is stopped would not hear of its end.
+                process.send_signal(signal.SIGCONT)
                 process.terminate()
             for process in living:
-                process.wait(_ENDS_WITHIN_S)
+                process.wait(ENDS_WITHIN_S)
         for host in hosts:
-            for pid in _pids(host, "vm"):
-                os.kill(pid, signal.SIGKILL)
-        psutil.wait_procs(self._lab.left_over(), timeout=1.0)
-        return [f"left over: {' '.join(each.cmdline())}" for each in self._lab.left_over()]
+            host.kill_vm()
+        return list(_left_of(self._left_over()))
+
+    def _left_over(self) -> list[psutil.Process]:
+        """Give what runs, but the hosts' services and what is a part of the lab itself."""
+        hosts = self._lab.hosts.values()
+        services = {service.pid for host in hosts for service in host.services()}
+        services |= self._lab.own_pids()
+        return [each for each in self._lab.left_over() if not services & _with_parents(each)]
 
 
-def _pids(host: LabHost, kind: str) -> list[int]:
-    """Give the processes of a kind on a host; none where there is none now."""
-    if kind == "vm":
-        record = host.vm()
-        return [] if record is None else [record.pid]
-    process = host.agent_process if kind == "agent" else host.broker_process
-    if process is None or process.poll() is not None:
-        return []
-    if kind != "worker":
-        return [process.pid]
+def _left_of(processes: list[psutil.Process]) -> Iterator[str]:
+    """Say which of these do not end; whoever looks at the lab starts some that do."""
+    _, living = psutil.wait_procs(processes, timeout=_LEFT_AFTER_S)
+    for process in living:
+        with suppress(psutil.NoSuchProcess):
+            yield f"left over: {' '.join(process.cmdline())}"
+
+
+def _with_parents(process: psutil.Process) -> set[int]:
     try:
-        return [child.pid for child in psutil.Process(process.pid).children()]
+        return {process.pid, *(parent.pid for parent in process.parents())}
     except psutil.NoSuchProcess:
-        return []
+        return set()
+
+
+def _can_be_struck(host: LabHost) -> bool:
+    return host.is_powered and not host.is_frozen
+
+
+def _page_is_good(host: LabHost) -> bool:
+    record = host.vm()
+    return (
+        record is not None
+        and record.phase in (Phase.RUNNING, Phase.STOPPING)
+        and host.executes(record)
+        and host.page_is_good(record)
+    )
+
+
+def _watchdog_fires_after_s(scenario: Scenario) -> float:
+    """Give when it fires; the last renewal is not older than a renewal's period."""
+    policy = scenario.policy
+    fires_s = policy.lease_kill_s + policy.watchdog_s * _WATCHDOG_SHARE
+    return fires_s - 2 * policy.io_timeout_s

@@ -105,16 +105,17 @@ class Lab(ABC):
     def release(self) -> None:  # noqa: B027 - a back end may need nothing
         """Let go of what `set_up` and `start_engine` left; all processes of hosts have ended."""
 
+    def own_pids(self) -> set[int]:
+        """Give the processes that are the lab's, and no host's."""
+        return set()
+
     def start(self) -> None:
         """Start all daemons of all hosts, as a cluster comes up."""
         self.write_global(maintenance=False)
         for host in self.hosts.values():
             host.write_config()
             host.write_monitors()
-            host.is_powered = True
-            host.start_services()
-            host.start_broker()
-            host.start_agent()
+            host.power_on()
 
     def write_global(self, *, maintenance: bool) -> None:
         """Write slot 0, as the maintenance command does."""

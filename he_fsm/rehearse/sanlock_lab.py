@@ -46,7 +46,7 @@ _STOPPED: Final = "T"
 # Share of a (scaled) loop within which storage and sanlock have to answer.
 _DEADLINE_SHARE: Final = 0.8
 _ORDERS: Final = {"shutdown": "system_powerdown", "pause": "stop", "resume": "cont"}
-_GUEST_WORDS: Final = {"hang": "sick", "heal": "well"}
+_GUEST_WORDS: Final = {"hang": "sick", "heal": "well", "crash": "crash"}
 
 
 class SanlockHost(LabHost):
@@ -289,6 +289,10 @@ class SanlockLab(Lab):
         if any(host.has_named for host in self.hosts.values()) and not wrote_to(disk):
             return ["the guest's witness has written nothing: it can't tell whether two executed"]
         return []
+
+    def own_pids(self) -> set[int]:
+        """Give the daemon of who looks from outside."""
+        return set() if self._outsider is None else {self._outsider.process.pid}
 
     def release(self) -> None:
         """End who looks from outside, and take the status of the VMs that were started here."""
