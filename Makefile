@@ -23,7 +23,7 @@ help: ## Say what there is
 demo: $(VENV)/.demo ## Show a living cluster: real daemons, real faults, in a live table
 	$(BIN)/he-fsm rehearse examples/demo.yaml --speed 6 --live --compare
 
-demo-real: $(VENV)/.real ## The same on real sanlock daemons and QEMU VMs (root; says what to install)
+demo-real: $(VENV)/.real ## The same on real sanlock daemons and QEMU VMs (says what to install)
 	-@$(BIN)/python -m he_fsm.rehearse.guest.kernel > /dev/null
 	$(BIN)/he-fsm rehearse examples/real.yaml --backend sanlock --speed 10 --live --compare
 
@@ -68,7 +68,7 @@ bench: $(VENV)/.demo ## Measure, and print a table
 chaos: $(VENV)/.test ## Kill random processes of a real cluster (SEED=1 TIME=5m)
 	$(BIN)/python tools/chaos --seed $(SEED) --time $(TIME)
 
-chaos-real: $(VENV)/.real ## Break real sanlock daemons, QEMU VMs and hosts at random (root; SEED=1 TIME=5m)
+chaos-real: $(VENV)/.real ## Break real sanlock daemons, QEMU VMs and hosts at random (SEED=1 TIME=5m)
 	-@$(BIN)/python -m he_fsm.rehearse.guest.kernel > /dev/null
 	$(BIN)/python tools/chaos --real --seed $(SEED) --time $(TIME)
 

@@ -14,6 +14,7 @@ from he_fsm.rehearse.backends import SANLOCK
 from he_fsm.rehearse.chaos_kit import AGENT, BROKER, KILLS, Blow, Fault, Kit, Unit
 from he_fsm.rehearse.host import LabHost
 from he_fsm.rehearse.lab import Lab
+from he_fsm.rehearse.mount import can_mount
 from he_fsm.rehearse.sanlock_lab import SanlockHost
 
 # How long what lasts may last, in seconds of the scenario: a lease that nobody renews is
@@ -109,6 +110,9 @@ def _damage(lab: Lab) -> Iterator[str]:
         yield str(error)
 
 
+_STORAGE: Final = tuple(
+    Fault(f"storage-{word}", _lead_storage(word), _LASTS_MAX_S) for word in ("cut", "hang")
+)
 _UNIT: Final = Unit("sanlock", _sanlock_process, lambda host: _of(host).start_sanlock())
 SANLOCK_KIT: Final = Kit(
     backend=SANLOCK,
@@ -127,8 +131,7 @@ scenarios:
         Fault("agent-frozen", _freeze_agent, _LASTS_MAX_S),
         Fault("host-off", _power_off, _LASTS_MAX_S),
         Fault("host-frozen", _freeze, _LASTS_MAX_S),
-        Fault("storage-cut", _lead_storage("cut"), _LASTS_MAX_S),
-        Fault("storage-hang", _lead_storage("hang"), _LASTS_MAX_S),
+        *(_STORAGE if can_mount() else ()),
         Fault("guest-hang", _tell_guest("hang"), _LASTS_MAX_S),
         Fault("guest-crash", _tell_guest("crash")),
         Fault("gateway-lost", _lose_gateway, _LASTS_MAX_S),

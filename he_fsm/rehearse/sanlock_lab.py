@@ -18,7 +18,7 @@ from he_fsm.rehearse.guest.saved import guest_vm, resting, saved_state
 from he_fsm.rehearse.host import LabHost
 from he_fsm.rehearse.lab import Lab, free_port
 from he_fsm.rehearse.lease_sight import LeaseSight
-from he_fsm.rehearse.mount import Mount
+from he_fsm.rehearse.mount import way
 from he_fsm.rehearse.sanlock_process import SanlockProcess
 from he_fsm.rehearse.vm_sight import VmSight
 from he_fsm.runtime.config import MoveConfig, VmConfig
@@ -50,7 +50,7 @@ _GUEST_WORDS: Final = {"hang": "sick", "heal": "well", "crash": "crash"}
 
 
 class SanlockHost(LabHost):
-    """A host with a sanlock daemon, a mount and a QEMU of its own."""
+    """A host with a sanlock daemon, a way to the storage and a QEMU of its own."""
 
     lab: SanlockLab
 
@@ -61,7 +61,7 @@ class SanlockHost(LabHost):
         # Each look at the leases is three commands, and what they need of a busy machine is not
         # shorter by the speed.
         self.deadline_s = lab.policy.loop_s * _DEADLINE_SHARE
-        self.mount = Mount(lab.shared, self.storage)
+        self.mount = way(lab.shared, self.storage)
         self.daemon: Optional[SanlockProcess] = None
         self._sight: Optional[VmSight] = None
 

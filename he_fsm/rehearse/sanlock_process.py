@@ -37,14 +37,28 @@ def faketime() -> Optional[str]:
     return next(iter(sorted(glob.glob(_LIBRARIES))), None)  # noqa: PTH207 - an absolute pattern
 
 
+def _own_names() -> tuple[str, str]:
+    """Give the names of this user and its group; `KeyError`: it has none."""
+    return pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
+
+
+def has_names() -> bool:
+    """Whether this user can have a daemon: its user and group have names."""
+    try:
+        _own_names()
+    except KeyError:
+        return False
+    return True
+
+
 def _command(name: str, *, watchdog: bool) -> list[str]:
     """Give the daemon's command: no real-time priority, no locked memory."""
     words = [str(program()), "daemon", "-D", "-e", name, "-h", "0", "-l", "0"]
     words += ["-w", "1" if watchdog else "0"]
     if os.geteuid() != 0:
         # By their names: the daemon would take a number for the name of nobody, and root instead.
-        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(os.getegid())
-        words += ["-U", user.pw_name, "-G", group.gr_name]
+        user, group = _own_names()
+        words += ["-U", user, "-G", group]
     return words
 
 
