@@ -51,10 +51,10 @@ def has_names() -> bool:
     return True
 
 
-def _command(name: str, *, watchdog: bool) -> list[str]:
+def _command(name: str, *, has_watchdog: bool) -> list[str]:
     """Give the daemon's command: no real-time priority, no locked memory."""
     words = [str(program()), "daemon", "-D", "-e", name, "-h", "0", "-l", "0"]
-    words += ["-w", "1" if watchdog else "0"]
+    words += ["-w", "1" if has_watchdog else "0"]
     if os.geteuid() != 0:
         # By their names: the daemon would take a number for the name of nobody, and root instead.
         user, group = _own_names()
@@ -66,10 +66,12 @@ class SanlockProcess:
     """
     One daemon; its name is what tells a host that comes back from another.
 
-    Without root it is the user's own. A *watchdog* is asked of the service wdmd.
+    Without root it is the user's own. With *has_watchdog* one is asked of the service wdmd.
     """
 
-    def __init__(self, run_dir: Path, name: str, speed: float, *, watchdog: bool = False) -> None:
+    def __init__(
+        self, run_dir: Path, name: str, speed: float, *, has_watchdog: bool = False
+    ) -> None:
         """Start it, and wait until it answers; raises `HeFsmError` where it does not."""
         run_dir.mkdir(parents=True, exist_ok=True)
         self.run_dir = run_dir
@@ -84,7 +86,7 @@ class SanlockProcess:
             environment |= {"LD_PRELOAD": str(faketime()), "FAKETIME": f"+0 x{speed:g}"}
         with (run_dir / "log").open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - the system's own daemon
-                _command(name, watchdog=watchdog),
+                _command(name, has_watchdog=has_watchdog),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

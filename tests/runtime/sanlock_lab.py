@@ -109,8 +109,8 @@ class SanlockLab:
         self.hosts.append(host)
         return host
 
-    def start(self, run_dir: Path, name: str, *, watchdog: bool = False) -> SanlockProcess:
-        daemon = SanlockProcess(run_dir, name, SPEED, watchdog=watchdog)
+    def start(self, run_dir: Path, name: str, *, has_watchdog: bool = False) -> SanlockProcess:
+        daemon = SanlockProcess(run_dir, name, SPEED, has_watchdog=has_watchdog)
         self.daemons.append(daemon)
         return daemon
 

@@ -223,7 +223,7 @@ def test_a_daemon_with_a_watchdog_that_is_not_there_does_not_join(
         pytest.skip("a watchdog is there")
     host = lab.add(1, "host1")
     host.daemon.kill()
-    lab.start(host.daemon.run_dir, "host1", watchdog=True)
+    lab.start(host.daemon.run_dir, "host1", has_watchdog=True)
     with pytest.raises(WatchdogMissingError, match="start the service wdmd"):
         until(lambda: joins(host.client))
 
