@@ -16,7 +16,6 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Optional
 
@@ -24,7 +23,7 @@ import attrs
 
 from he_fsm.errors import HeFsmError
 from he_fsm.rehearse.chaos_kit import EMBEDDED_KIT, Fault, Kit
-from he_fsm.rehearse.chaos_living import Living, left_of
+from he_fsm.rehearse.chaos_living import Living
 from he_fsm.rehearse.chaos_summary import Summary, bound
 from he_fsm.rehearse.host import LabHost
 from he_fsm.rehearse.lab import Lab
@@ -36,7 +35,6 @@ _APART_MAX_S = 2.0
 # As the simulator has it: a watchdog's last pet may be this share of its time old.
 _WATCHDOG_SHARE = 5 / 6
 WATCHDOG = "reset by the watchdog"
-_MOUNTS = Path("/proc/self/mounts")
 
 
 def campaign(
@@ -65,8 +63,11 @@ def campaign(
     if reasons:
         msg = f"the {kit.backend.name} back end can't do this: " + "; ".join(reasons)
         raise HeFsmError(msg)
-    folder = keep or Path(tempfile.mkdtemp(prefix="he-fsm-chaos-"))
+    folder = keep.absolute() if keep else Path(tempfile.mkdtemp(prefix="he-fsm-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        msg = f"{folder} is not empty"
+        raise HeFsmError(msg)
     lab = kit.backend.make(scenario, speed, folder)
     try:
         try:
@@ -74,18 +75,10 @@ def campaign(
             summary = _Campaign(lab, kit, seed).run(for_s)
         finally:
             lab.close()
-        left = tuple(_left_of_all(lab))
-        return attrs.evolve(summary, problems=(*summary.problems, *left))
+        return attrs.evolve(summary, problems=(*summary.problems, *lab.left_behind()))
     finally:
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _left_of_all(lab: Lab) -> Iterator[str]:
-    """Say what is left when the whole lab has ended."""
-    yield from left_of(lab.left_over())
-    if f"{lab.folder}/" in _MOUNTS.read_text(encoding="utf-8"):
-        yield f"something is still mounted below {lab.folder}"
 
 
 class _Campaign:

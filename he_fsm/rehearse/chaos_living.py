@@ -20,12 +20,10 @@ from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.rehearse.chaos_kit import Unit
 from he_fsm.rehearse.chaos_summary import RESTART_WITHIN_S
 from he_fsm.rehearse.host import ENDS_WITHIN_S, LabHost
-from he_fsm.rehearse.lab import Lab
+from he_fsm.rehearse.lab import Lab, not_ended
 from he_fsm.runtime.hypervisors.vm_file import Phase
 
 _LOOK_S = 0.02
-# What lives for so long after the end of everything is left over (seconds).
-_LEFT_AFTER_S = 1.0
 # An older report is not what an agent thinks now.
 _LOOPS_FRESH = 3
 
@@ -181,7 +179,7 @@ class Living:
                     process.wait(ENDS_WITHIN_S)
         for host in hosts:
             host.kill_vm()
-        return list(left_of(self._left_over()))
+        return list(not_ended(self._left_over()))
 
     def _left_over(self) -> list[psutil.Process]:
         """Give what runs, but the hosts' services and what is a part of the lab itself."""
@@ -189,14 +187,6 @@ class Living:
         services = {service.pid for host in hosts for service in host.services()}
         services |= self._lab.own_pids()
         return [each for each in self._lab.left_over() if not services & _with_parents(each)]
-
-
-def left_of(processes: list[psutil.Process]) -> Iterator[str]:
-    """Say which of these do not end; whoever looks at the lab starts some that do."""
-    _, living = psutil.wait_procs(processes, timeout=_LEFT_AFTER_S)
-    for process in living:
-        with suppress(psutil.NoSuchProcess):
-            yield f"left over: {' '.join(process.cmdline())}"
 
 
 def _with_parents(process: psutil.Process) -> set[int]:

@@ -12,7 +12,15 @@ import attrs
 
 from he_fsm.errors import HeFsmError
 from he_fsm.rehearse import lease_sight
-from he_fsm.rehearse.guest.build import HEALTH_PAGE, Guest, build, double_on, make_disk, wrote_to
+from he_fsm.rehearse.guest.build import (
+    HEALTH_PAGE,
+    MEMORY_MIB,
+    Guest,
+    build,
+    double_on,
+    make_disk,
+    wrote_to,
+)
 from he_fsm.rehearse.guest.kernel import find_kernel
 from he_fsm.rehearse.guest.saved import guest_vm, resting, saved_state
 from he_fsm.rehearse.host import LabHost
@@ -212,6 +220,8 @@ class SanlockLab(Lab):
     """A cluster whose leases are sanlock's, and whose engine is the tiny guest."""
 
     hosts: Mapping[str, SanlockHost]
+    # The guest's memory; its saved states are of one size.
+    memory_mib = MEMORY_MIB
 
     def __init__(self, scenario: Scenario, speed: float, folder: Path) -> None:
         """Make the folders; nothing runs yet."""
@@ -255,7 +265,7 @@ class SanlockLab(Lab):
             msg = "the lab is not set up"
             raise HeFsmError(msg)
         vm = guest_vm(self._guest, disk, port, accel=self._accel)
-        return attrs.evolve(vm, saved_state=self._saved)
+        return attrs.evolve(vm, saved_state=self._saved, memory=self.memory_mib)
 
     def leases(self, storage: Path, run_dir: Path, vm_lock: Path) -> SanlockSettings:
         """Say where the leases are on somebody's way to the storage."""

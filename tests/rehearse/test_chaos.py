@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import tempfile
+from pathlib import Path
+
 import attrs
 import pytest
 
+from he_fsm.errors import HeFsmError
 from he_fsm.rehearse.chaos import campaign
 from he_fsm.rehearse.chaos_kit import KILLS
 from he_fsm.rehearse.chaos_summary import Summary, bound
+from he_fsm.rehearse.embedded import EmbeddedLab
 from tests.rehearse.scenes import scenario_of
 
 SUMMARY = Summary(
@@ -37,6 +43,22 @@ def test_the_bound_is_longer_than_a_lease_lasts_and_shrinks_with_speed():
     scenario = scenario_of("hosts: 2")
     assert bound(scenario, 1.0) > scenario.policy.lease_expiry_s
     assert bound(scenario, 10.0) < bound(scenario, 1.0)
+
+
+def test_what_is_left_of_a_lab_is_told(labs: Path):
+    with tempfile.TemporaryDirectory(dir=labs) as name:
+        lab = EmbeddedLab(scenario_of("hosts: 1"), 10.0, Path(name))
+        assert list(lab.left_behind()) == []
+        with subprocess.Popen(["/bin/sleep", "60"], cwd=lab.shared) as process:
+            assert list(lab.left_behind()) == ["left over: /bin/sleep 60"]
+            process.kill()
+        lab.close()
+
+
+def test_a_folder_that_is_to_be_kept_has_to_be_empty(tmp_path: Path):
+    (tmp_path / "something").touch()
+    with pytest.raises(HeFsmError, match="is not empty"):
+        campaign(seed=1, for_s=1.0, keep=tmp_path)
 
 
 def test_the_summary_says_what_failed_and_what_is_wrong():
