@@ -9,21 +9,21 @@ LABS ?= 4
 REAL ?= 2
 # The same examples with every run; `make deep` looks for new ones.
 export HYPOTHESIS_PROFILE ?= ci
-# Of `make chaos`.
+# Of `make chaos` and `make chaos-real`.
 SEED ?= 1
 TIME ?= 5m
 # The other Pythons that the tests run on where they are there: the oldest and the newest.
 OTHER_PYTHONS = $(shell sh tools/other-pythons)
 
-.PHONY: help demo demo-real talk test lint types unit processes real rehearsals others bench chaos soak deep diagram stories clean
+.PHONY: help demo demo-real talk test lint types unit processes real rehearsals others bench bench-real chaos chaos-real soak deep diagram stories clean
 
 help: ## Say what there is
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 demo: $(VENV)/.demo ## Show a living cluster: real daemons, real faults, in a live table
 	$(BIN)/he-fsm rehearse examples/demo.yaml --speed 6 --live --compare
 
-demo-real: $(VENV)/.real ## The same on real sanlock daemons and QEMU VMs (root; says what to install)
+demo-real: $(VENV)/.real ## The same on real sanlock daemons and QEMU VMs (says what to install)
 	-@$(BIN)/python -m he_fsm.rehearse.guest.kernel > /dev/null
 	$(BIN)/he-fsm rehearse examples/real.yaml --backend sanlock --speed 10 --live --compare
 
@@ -68,6 +68,10 @@ bench: $(VENV)/.demo ## Measure, and print a table
 
 chaos: $(VENV)/.test ## Kill random processes of a real cluster (SEED=1 TIME=5m)
 	$(BIN)/python tools/chaos --seed $(SEED) --time $(TIME)
+
+chaos-real: $(VENV)/.real ## Break real sanlock daemons, QEMU VMs and hosts at random (SEED=1 TIME=5m)
+	-@$(BIN)/python -m he_fsm.rehearse.guest.kernel > /dev/null
+	$(BIN)/python tools/chaos --real --seed $(SEED) --time $(TIME)
 
 soak: $(VENV)/.test ## See whether the daemons grow over ten thousand loops
 	$(BIN)/python tools/soak

@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any, Callable
 
 import psutil
+from table import Row
 
 from he_fsm import EngineStatus, HostRecord, parse_scenarios
 from he_fsm.errors import HeFsmError
 from he_fsm.metadata import encode_slot
-from he_fsm.rehearse.lab import Lab, LabHost
+from he_fsm.rehearse.embedded import EmbeddedLab
+from he_fsm.rehearse.host import LabHost
+from he_fsm.rehearse.lab import Lab
 from he_fsm.rehearse.run import rehearse
 from he_fsm.report.events import Event
 from he_fsm.report.outcome import Outcome
 
-Row = tuple[str, float, "float | None", str]
 _MIB = 1 << 20
 _DOWN = EngineStatus("down", "bad", "unknown", "vm not running on this host")
 # Shortest times with the default loop: the lease of a dead host is free after 76 s.
@@ -153,7 +155,7 @@ def _usage() -> Iterator[Row]:
 @contextlib.contextmanager
 def _lab(text: str) -> Iterator[Lab]:
     with tempfile.TemporaryDirectory(prefix="he-fsm-bench-") as name:
-        lab = Lab(parse_scenarios(text, "benchmark")[0], 1.0, Path(name))
+        lab = EmbeddedLab(parse_scenarios(text, "benchmark")[0], 1.0, Path(name))
         try:
             lab.start()
             yield lab

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import resource
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Callable
 
 import attrs
 import daemons
+from table import show
 
 from he_fsm import (
     TALK,
@@ -177,19 +177,6 @@ def main() -> None:
     show(rows)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"\n{time.perf_counter() - began:.0f} s in all, peak memory {peak:.0f} MiB")
-
-
-def show(rows: list[tuple[str, float, float | None, str]]) -> None:
-    """Print the table; a negative limit is a least, not a most."""
-    print(f"{platform.node()}, {platform.machine()}, Python {platform.python_version()}\n")
-    print(f"{'what':<40} {'found':>12} {'limit':>14}")
-    for what, found, limit, unit in rows:
-        if limit is None:
-            print(f"{what:<40} {found:>12.4g} {'':>14} {unit}")
-            continue
-        holds = found >= -limit if limit < 0 else found <= limit
-        bound = f">= {-limit:g}" if limit < 0 else f"<= {limit:g}"
-        print(f"{what:<40} {found:>12.4g} {bound:>14} {unit}  {'ok' if holds else 'TOO SLOW'}")
 
 
 if __name__ == "__main__":

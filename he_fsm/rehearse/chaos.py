@@ -1,162 +1,123 @@
 """
-Random kills on real daemons: whatever dies, one engine is up in the end and never were two.
+Random faults on real daemons: whatever fails, one engine is up in the end and never were two.
 
-A campaign kills (SIGKILL) agents, brokers, storage workers and engine VMs of random hosts at random
-moments, in every combination; what an init system would start again is started again. The moments
-come from a seed. What the processes are doing then does not: a failure need not come again.
+A campaign strikes random hosts at random moments with what its back end's kit has: processes are
+killed or stopped, storage is cut, hosts lose their power. What an init system would start again is
+started again, and what a watchdog would do is done when it would. Hosts, faults and moments come
+from a seed. What the processes are doing then does not: a failure need not come again.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
+import logging
 import random
 import shutil
-import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Optional
 
 import attrs
-import psutil
-import requests
 
 from he_fsm.errors import HeFsmError
-from he_fsm.metadata.whiteboard import Whiteboard
-from he_fsm.rehearse.embedded import EmbeddedLab
+from he_fsm.rehearse.chaos_kit import EMBEDDED_KIT, Fault, Kit
+from he_fsm.rehearse.chaos_living import Living
+from he_fsm.rehearse.chaos_summary import Summary, bound
 from he_fsm.rehearse.host import LabHost
-from he_fsm.rehearse.witness import doubles
-from he_fsm.runtime.config.settings import HEALTH_PAGE
-from he_fsm.runtime.leases.records import EngineRecord, host_ids, open_engine, read_host, read_line
-from he_fsm.runtime.storage.client import BACKOFF_MAX_S
+from he_fsm.rehearse.lab import Lab
 from he_fsm.scenario import Scenario, parse_scenarios
 
-KINDS = ("agent", "broker", "worker", "vm")
-_SCENARIO = """
-scenarios:
-  - name: chaos
-    policy: {base: talk, failed_starts_forget_s: 60}
-    world: {io_timeout: 3s, vm_start: 2s, vm_boot: 10s}
-    hosts: 3
-"""
-_LOOK_S = 0.02
-_PAGE_TIMEOUT_S = 0.5
-# How long an init system waits before it starts a daemon again, at most (seconds).
-_RESTART_WITHIN_S = 1.0
-# Of the scenario: between two faults, at most; and between the victims of one.
-_PAUSE_MAX_S = 30.0
+_log = logging.getLogger(__name__)
+# Of the scenario: between the faults of one strike, at most.
 _APART_MAX_S = 2.0
-_ENDS_WITHIN_S = 10.0
-# Loops that pass, at worst, until everybody has seen what is so and has acted.
-_LOOPS = 6
-# An older report is not what an agent thinks now.
-_LOOPS_FRESH = 3
+# As the simulator has it: a watchdog's last pet may be this share of its time old.
+_WATCHDOG_SHARE = 5 / 6
+WATCHDOG = "reset by the watchdog"
 
 
-@attrs.frozen(kw_only=True)
-class Summary:
+def campaign(
+    seed: int,
+    for_s: float,
+    *,
+    speed: float = 10.0,
+    kit: Kit = EMBEDDED_KIT,
+    keep: Optional[Path] = None,
+) -> Summary:
     """
-    What a campaign showed; all times are real seconds.
+    Strike for *for_s* real seconds, then see whether everything comes back.
 
-    `kills`: how many processes of each kind were killed. `recoveries`: outages of the health page
-    that ended. `settled_s`: from the last fault until one engine was up and all agents knew;
-    `bound_s`: what it may take. `problems`: what is not as it should be; none: all is well.
-    """
-
-    seed: int
-    faults: int
-    kills: dict[str, int]
-    recoveries: int
-    longest_outage_s: float
-    settled_s: float
-    bound_s: float
-    doubles: int
-    problems: tuple[str, ...]
-
-    def lines(self) -> Iterator[str]:
-        """Give the summary for people."""
-        kills = ", ".join(f"{kind} {count}" for kind, count in sorted(self.kills.items()))
-        yield f"seed {self.seed}: {self.faults} faults; killed: {kills or 'nothing'}"
-        yield f"recoveries: {self.recoveries}, longest outage {self.longest_outage_s:.1f} s"
-        yield f"settled after {self.settled_s:.1f} s, bound {self.bound_s:.1f} s"
-        yield f"two engines at once: {self.doubles}"
-        yield from (f"PROBLEM: {problem}" for problem in self.problems)
-
-
-def campaign(seed: int, for_s: float, *, speed: float = 10.0) -> Summary:
-    """
-    Kill processes for *for_s* real seconds, then see whether everything comes back.
+    Args:
+        seed: what hosts, faults and moments come from.
+        for_s: how long to strike.
+        speed: as of a rehearsal.
+        kit: what can be done to the hosts.
+        keep: leave the hosts' folders here, with their logs.
 
     Raises:
-        HeFsmError: the cluster does not even come up.
+        HeFsmError: the cluster does not even come up, or this machine lacks something for it.
     """
-    (scenario,) = parse_scenarios(_SCENARIO, "chaos")
-    folder = Path(tempfile.mkdtemp(prefix="he-fsm-chaos-"))
-    lab = EmbeddedLab(scenario, speed, folder)
+    (scenario,) = parse_scenarios(kit.scenario, "chaos")
+    reasons = [*kit.backend.missing(speed), *kit.backend.cannot(scenario, speed)]
+    if reasons:
+        msg = f"the {kit.backend.name} back end can't do this: " + "; ".join(reasons)
+        raise HeFsmError(msg)
+    folder = keep.absolute() if keep else Path(tempfile.mkdtemp(prefix="he-fsm-chaos-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        msg = f"{folder} is not empty"
+        raise HeFsmError(msg)
+    lab = kit.backend.make(scenario, speed, folder)
     try:
-        return _Campaign(lab, seed).run(for_s)
+        try:
+            lab.set_up()
+            summary = _Campaign(lab, kit, seed).run(for_s)
+        finally:
+            lab.close()
+        return attrs.evolve(summary, problems=(*summary.problems, *lab.left_behind()))
     finally:
-        lab.close()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def bound(scenario: Scenario, speed: float) -> float:
-    """
-    Give how long recovery may take after the last fault, in real seconds.
-
-    The worst: every host is blocked by failed starts, the last start came to nothing, its owner's
-    lease has to run out, and a broker waits as long as it ever does before it tries storage again.
-    """
-    policy, world = scenario.policy, scenario.world
-    scaled_s = (
-        policy.lease_expiry_s
-        + policy.failed_starts_forget_s
-        + policy.stagger_total_s
-        + 2 * (world.vm_start_s + world.vm_boot_s)
-        + _LOOPS * policy.loop_s
-    )
-    return _RESTART_WITHIN_S + BACKOFF_MAX_S + scaled_s / speed
+        if keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Campaign:
     """One run in one lab."""
 
-    def __init__(self, lab: EmbeddedLab, seed: int) -> None:
+    def __init__(self, lab: Lab, kit: Kit, seed: int) -> None:
         self._lab = lab
+        self._kit = kit
         self._seed = seed
         self._random = random.Random(seed)  # noqa: S311 - no secret
-        self._page = requests.Session()
-        self._kills: Counter[str] = Counter()
-        self._restart_at: dict[tuple[str, str], float] = {}
-        # Since when the health page is not good; None: it is.
-        self._bad_since: float | None = None
-        self._outages: list[float] = []
+        self._faults: Counter[str] = Counter()
+        self._living = Living(lab, kit.units, self._random)
+        self._living.on_reset = self._reset
 
     def run(self, for_s: float) -> Summary:
         lab = self._lab
         lab.start()
         bound_s = bound(lab.scenario, lab.speed)
-        if not self._live_until(self._is_settled, bound_s):
-            msg = f"after {bound_s:.0f} s the engine is not up, before anything was killed"
+        if not self._living.live_until(self._living.is_settled, bound_s):
+            how = self._living.how_it_is()
+            msg = f"after {bound_s:.0f} s the engine is not up, before any fault: {how}"
             raise HeFsmError(msg)
-        self._outages.clear()
-        faults = self._strike_for(for_s)
+        self._living.outages.clear()
+        strikes = self._strike_for(for_s)
+        self._living.undo_all()
         last_fault = time.monotonic()
-        has_settled = self._live_until(self._is_settled, bound_s)
+        has_settled = self._living.live_until(self._living.is_settled, bound_s)
         settled_s = time.monotonic() - last_fault
-        problems = [] if has_settled else [f"after {bound_s:.1f} s: {self._states()}"]
-        problems.extend(self._torn_files())
-        problems.extend(self._left_after_the_end())
-        seen_double = doubles(lab.shared)
-        self._page.close()
+        problems = [] if has_settled else [f"after {bound_s:.1f} s: {self._living.how_it_is()}"]
+        problems.extend(self._living.torn_slots())
+        problems.extend(self._kit.damage(lab))
+        problems.extend(self._living.end())
+        seen_double = lab.doubles()
         return Summary(
             seed=self._seed,
-            faults=faults,
-            kills=dict(self._kills),
-            recoveries=len(self._outages),
-            longest_outage_s=max(self._outages, default=0.0),
+            strikes=strikes,
+            faults=dict(self._faults),
+            recoveries=len(self._living.outages),
+            longest_outage_s=max(self._living.outages, default=0.0),
             settled_s=settled_s,
             bound_s=bound_s,
             doubles=len(seen_double),
@@ -166,153 +127,85 @@ class _Campaign:
     # Faults.
 
     def _strike_for(self, for_s: float) -> int:
-        """Let every combination of victims have its turn, in random order, again and again."""
+        """Let every combination of faults have its turn, in random order, again and again."""
         ends_at = time.monotonic() + for_s
-        combinations: list[tuple[str, ...]] = []
-        faults = 0
+        combinations: list[tuple[Fault, ...]] = []
+        strikes = 0
         while time.monotonic() < ends_at:
             if not combinations:
-                sizes = range(1, len(KINDS) + 1)
-                combinations = [c for n in sizes for c in itertools.combinations(KINDS, n)]
+                sizes = range(1, self._kit.at_once + 1)
+                combinations = [
+                    c for n in sizes for c in itertools.combinations(self._kit.faults, n)
+                ]
                 self._random.shuffle(combinations)
             self._strike(combinations.pop())
-            faults += 1
-            pause_s = self._random.uniform(0, _PAUSE_MAX_S) / self._lab.speed
-            self._live_for(min(pause_s, ends_at - time.monotonic()))
-        return faults
+            strikes += 1
+            pause_s = self._random.uniform(0, self._kit.pause_max_s) / self._lab.speed
+            self._living.live_for(min(pause_s, ends_at - time.monotonic()))
+        return strikes
 
-    def _strike(self, kinds: tuple[str, ...]) -> None:
-        host = self._random.choice(list(self._lab.hosts.values()))
+    def _strike(self, faults: tuple[Fault, ...]) -> None:
+        hosts = [host for host in self._lab.hosts.values() if _can_be_struck(host)]
+        if not hosts:
+            return
+        host = self._random.choice(hosts)
         if self._random.random() < 0.5:
             # Half of the time where the engine is: that is where it matters most.
-            host = next((h for h in self._lab.hosts.values() if h.vm() is not None), host)
-        victims = [(kind, pid) for kind in kinds for pid in _pids(host, kind)]
-        self._random.shuffle(victims)
-        for kind, pid in victims:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-            self._kills[kind] += 1
-            self._live_for(self._random.uniform(0, _APART_MAX_S) / self._lab.speed)
+            host = next((each for each in hosts if each.vm() is not None), host)
+        for fault in self._random.sample(faults, len(faults)):
+            if _can_be_struck(host):
+                self._strike_one(host, fault)
+            self._living.live_for(self._random.uniform(0, _APART_MAX_S) / self._lab.speed)
 
-    # Time passes.
-
-    def _live_for(self, seconds: float) -> None:
-        self._live_until(lambda: False, seconds)
-
-    def _live_until(self, is_so: Callable[[], bool], within_s: float) -> bool:
-        """Restart what has ended and watch the engine, until something is so or time is up."""
-        ends_at = time.monotonic() + within_s
-        while True:
-            self._look_at_the_page()
-            for host in self._lab.hosts.values():
-                self._restart(host, "broker", host.broker_process is None)
-                self._restart(host, "agent", host.agent_process is None)
-            if is_so():
-                return True
-            left_s = ends_at - time.monotonic()
-            if left_s <= 0:
-                return False
-            time.sleep(min(_LOOK_S, left_s))
-
-    def _restart(self, host: LabHost, name: str, is_gone: bool) -> None:
-        """Start a daemon again that has ended, after a moment, as an init system does."""
-        process = host.broker_process if name == "broker" else host.agent_process
-        if not is_gone and process is not None and process.poll() is None:
+    def _strike_one(self, host: LabHost, fault: Fault) -> None:
+        blow = fault.strike(host)
+        if blow is None:
             return
-        now = time.monotonic()
-        pause_s = self._random.uniform(0, _RESTART_WITHIN_S)
-        if now < self._restart_at.setdefault((host.name, name), now + pause_s):
-            return
-        del self._restart_at[host.name, name]
-        if name == "broker":
-            host.start_broker()
-        else:
-            host.start_agent()
+        boot = host.boot
+        self._living.changed_at = time.monotonic()
+        _log.info("host %s: %s", host.name, fault.name)
+        self._faults[fault.name] += 1
+        undo, is_unsafe = blow.undo, blow.is_unsafe
 
-    def _look_at_the_page(self) -> None:
-        url = f"http://127.0.0.1:{self._lab.port}{HEALTH_PAGE}"
-        try:
-            is_good = "DB Up" in self._page.get(url, timeout=_PAGE_TIMEOUT_S).text
-        except requests.RequestException:
-            is_good = False
-        now = time.monotonic()
-        if not is_good and self._bad_since is None:
-            self._bad_since = now
-        elif is_good and self._bad_since is not None:
-            self._outages.append(now - self._bad_since)
-            self._bad_since = None
+        def undone() -> None:
+            if undo is not None and (blow.outlasts_boot or host.boot == boot):
+                _log.info("host %s: %s is over", host.name, fault.name)
+                undo()
+                self._living.changed_at = time.monotonic()
 
-    # What is so.
+        def watchdog_fires() -> None:
+            if is_unsafe is not None and host.boot == boot and is_unsafe():
+                self._reset(host)
 
-    def _states(self) -> dict[str, object]:
-        states: dict[str, object] = {}
-        for host in self._lab.hosts.values():
-            try:
-                report = host.client.last_report()
-            except HeFsmError:
-                report = {}
-            age_s = report.get("age_s")
-            is_new = age_s is not None and age_s < _LOOPS_FRESH * self._lab.policy.loop_s
-            states[host.name] = report.get("state") if is_new else None
-        return states
+        if undo is not None:
+            lasts_s = self._random.uniform(0, fault.lasts_max_s)
+            self._living.later(lasts_s, undone, undoes=True)
+        # Where there is a real one, it does it by itself.
+        if is_unsafe is not None and not host.has_watchdog:
+            self._living.later(
+                _watchdog_fires_after_s(self._lab.scenario), watchdog_fires, undoes=False
+            )
 
-    def _is_settled(self) -> bool:
-        """Say whether one engine is up, and its host alone says so."""
-        if self._bad_since is not None:
-            return False
-        running = [host.name for host in self._lab.hosts.values() if host.vm() is not None]
-        if len(running) != 1:
-            return False
-        wanted = dict.fromkeys(self._lab.hosts, "EngineDown")
-        return self._states() == {**wanted, running[0]: "EngineUp"}
+    def _reset(self, host: LabHost) -> None:
+        _log.info("host %s: the watchdog resets it", host.name)
+        self._faults[WATCHDOG] += 1
+        host.power_off()
+        self._living.changed_at = time.monotonic()
+        boot = host.boot
 
-    def _torn_files(self) -> Iterator[str]:
-        found = Whiteboard.parse(self._lab.whiteboard.read())
-        ids = {host.config.id for host in self._lab.hosts.values()}
-        yield from (f"slot {i}: {problem}" for i, problem in found.problems.items())
-        yield from (f"slot {i} is empty" for i in sorted(ids - set(found.slots)))
-        folder = self._lab.shared / "leases"
-        try:
-            for host_id in host_ids(folder):
-                read_host(folder, host_id)
-            descriptor = open_engine(folder)
-            try:
-                read_line(descriptor, EngineRecord, folder / "engine")
-            finally:
-                os.close(descriptor)
-        except HeFsmError as error:
-            yield str(error)
+        def booted() -> None:
+            if host.boot == boot and not host.is_powered:
+                host.power_on()
 
-    def _left_after_the_end(self) -> list[str]:
-        """End what was started, cleanly; give what runs all the same."""
-        hosts = self._lab.hosts.values()
-        # Agents first: they say goodbye by their brokers, and start no VM any more.
-        for daemons in ([h.agent_process for h in hosts], [h.broker_process for h in hosts]):
-            living = [process for process in daemons if process is not None]
-            for process in living:
-                process.terminate()
-            for process in living:
-                process.wait(_ENDS_WITHIN_S)
-        for host in hosts:
-            for pid in _pids(host, "vm"):
-                os.kill(pid, signal.SIGKILL)
-        psutil.wait_procs(self._lab.left_over(), timeout=1.0)
-        return [f"left over: {' '.join(each.cmdline())}" for each in self._lab.left_over()]
+        self._living.later(self._lab.scenario.world.vm_boot_s, booted, undoes=True)
 
 
-def _pids(host: LabHost, kind: str) -> list[int]:
-    """Give the processes of a kind on a host; none where there is none now."""
-    if kind == "vm":
-        record = host.vm()
-        return [] if record is None else [record.pid]
-    process = host.agent_process if kind == "agent" else host.broker_process
-    if process is None or process.poll() is not None:
-        return []
-    if kind != "worker":
-        return [process.pid]
-    try:
-        return [child.pid for child in psutil.Process(process.pid).children()]
-    except psutil.NoSuchProcess:
-        return []
+def _can_be_struck(host: LabHost) -> bool:
+    return host.is_powered and not host.is_frozen
+
+
+def _watchdog_fires_after_s(scenario: Scenario) -> float:
+    """Give when it fires; the last renewal is not older than a renewal's period."""
+    policy = scenario.policy
+    fires_s = policy.lease_kill_s + policy.watchdog_s * _WATCHDOG_SHARE
+    return fires_s - 2 * policy.io_timeout_s

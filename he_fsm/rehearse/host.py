@@ -319,6 +319,13 @@ class LabHost(ABC):
         """Let every process of this host go on."""
         self.signal_all(signal.SIGCONT)
 
+    def power_on(self) -> None:
+        """Start all that runs on this host, as its boot does."""
+        self.is_powered = True
+        self.start_services()
+        self.start_broker()
+        self.start_agent()
+
     def power_off(self) -> None:
         """Kill everything of this host at once."""
         vm = self.vm()

@@ -9,7 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Optional
+from typing import Final, Optional
 
 import attrs
 import psutil
@@ -20,6 +20,10 @@ from he_fsm.rehearse.host import ENDS_WITHIN_S, LabHost
 from he_fsm.rehearse.masks import Mask
 from he_fsm.runtime.storage.whiteboard_io import WhiteboardFile, create
 from he_fsm.scenario.model import Host, Scenario
+
+# Whoever looks at a lab starts processes that end by themselves; by then they have (seconds).
+_ENDS_BY_ITSELF_S: Final = 1.0
+_MOUNTS: Final = Path("/proc/self/mounts")
 
 
 def scaled(policy: Policy, speed: float) -> Policy:
@@ -55,6 +59,14 @@ def processes_about(folder: Path) -> Iterator[psutil.Process]:
             continue
         if is_about:
             yield process
+
+
+def not_ended(processes: list[psutil.Process]) -> Iterator[str]:
+    """Give a sentence for each of these that does not end by itself within a moment."""
+    _, living = psutil.wait_procs(processes, timeout=_ENDS_BY_ITSELF_S)
+    for process in living:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            yield f"left over: {' '.join(process.cmdline())}"
 
 
 class Lab(ABC):
@@ -105,16 +117,17 @@ class Lab(ABC):
     def release(self) -> None:  # noqa: B027 - a back end may need nothing
         """Let go of what `set_up` and `start_engine` left; all processes of hosts have ended."""
 
+    def own_pids(self) -> set[int]:
+        """Give the processes that are the lab's, and no host's."""
+        return set()
+
     def start(self) -> None:
         """Start all daemons of all hosts, as a cluster comes up."""
         self.write_global(maintenance=False)
         for host in self.hosts.values():
             host.write_config()
             host.write_monitors()
-            host.is_powered = True
-            host.start_services()
-            host.start_broker()
-            host.start_agent()
+            host.power_on()
 
     def write_global(self, *, maintenance: bool) -> None:
         """Write slot 0, as the maintenance command does."""
@@ -166,6 +179,12 @@ class Lab(ABC):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
             psutil.wait_procs(left, timeout=ENDS_WITHIN_S)
+
+    def left_behind(self) -> Iterator[str]:
+        """Give a sentence for each thing of the lab that is still there when it was closed."""
+        yield from not_ended(self.left_over())
+        if f"{self.folder}/" in _MOUNTS.read_text(encoding="utf-8"):
+            yield f"something is still mounted below {self.folder}"
 
     def left_over(self) -> list[psutil.Process]:
         """Give every living process that works in this lab's folder or was told of it."""

@@ -1,4 +1,9 @@
-"""A host's own way to the shared folder: a pass-through (bindfs) that can die or hang alone."""
+"""
+A host's own way to the shared folder.
+
+For root it is a pass-through (bindfs) that can die or hang alone. For others it is a symbolic link:
+sanlock and QEMU would keep their open files whatever became of it, so it can't be broken.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Optional
+from typing import Final, Optional, Union
 
 from he_fsm.errors import HeFsmError
 from he_fsm.rehearse.host import ENDS_WITHIN_S
@@ -17,6 +22,10 @@ from he_fsm.rehearse.host import ENDS_WITHIN_S
 _MOUNTED_WITHIN_S: Final = 5.0
 _LOOK_S: Final = 0.005
 _MOUNTS: Final = Path("/proc/self/mounts")
+NO_MOUNT: Final = (
+    "only root can break one host's storage alone: sanlock keeps its open file, whatever becomes of"
+    " the path to it"
+)
 
 
 def trial() -> str:
@@ -112,3 +121,46 @@ class Mount:
         places = [line.split(" ")[1] for line in _MOUNTS.read_text().splitlines()]
         # Spaces and the like are written as numbers there.
         return str(self._point).replace(" ", "\\040") in places
+
+
+class Link:
+    """The folder *shared*, seen at *point*, for who may not mount; it is always well."""
+
+    process = None
+
+    def __init__(self, shared: Path, point: Path) -> None:
+        """Link nothing yet."""
+        self._shared = shared
+        self._point = point
+
+    def mount(self) -> None:
+        """Make the link."""
+        self._point.symlink_to(self._shared)
+
+    def cut(self) -> None:
+        """Refuse: see `sanlock_needs.cannot`."""
+        raise HeFsmError(NO_MOUNT)
+
+    def hang(self) -> None:
+        """Refuse, as `cut` does."""
+        raise HeFsmError(NO_MOUNT)
+
+    def restore(self) -> None:
+        """Do nothing: it is well."""
+
+    def unmount(self) -> None:
+        """Remove the link."""
+        self._point.unlink(missing_ok=True)
+
+
+Way = Union[Mount, Link]
+
+
+def can_mount() -> bool:
+    """Whether this user may mount each host's own way to the storage."""
+    return os.geteuid() == 0
+
+
+def way(shared: Path, point: Path) -> Way:
+    """Give a host's way to the folder *shared*; nothing is there yet."""
+    return Mount(shared, point) if can_mount() else Link(shared, point)

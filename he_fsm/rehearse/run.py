@@ -275,10 +275,7 @@ class Rehearsal:
 
         def booted() -> None:
             if host.boot == boot and not host.is_powered:
-                host.is_powered = True
-                host.start_services()
-                host.start_broker()
-                host.start_agent()
+                host.power_on()
 
         self.at(self.now() + self.scenario.world.reboot_s, booted)
 

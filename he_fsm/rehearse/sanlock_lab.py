@@ -14,7 +14,15 @@ import attrs
 
 from he_fsm.errors import HeFsmError
 from he_fsm.rehearse import host_network, lease_sight, netns, watchdog
-from he_fsm.rehearse.guest.build import HEALTH_PAGE, Guest, build, double_on, make_disk, wrote_to
+from he_fsm.rehearse.guest.build import (
+    HEALTH_PAGE,
+    MEMORY_MIB,
+    Guest,
+    build,
+    double_on,
+    make_disk,
+    wrote_to,
+)
 from he_fsm.rehearse.guest.kernel import find_kernel
 from he_fsm.rehearse.guest.saved import guest_vm, resting, saved_state
 from he_fsm.rehearse.host import LabHost
@@ -22,7 +30,7 @@ from he_fsm.rehearse.host_network import HostNetwork
 from he_fsm.rehearse.lab import Lab
 from he_fsm.rehearse.lab_network import LabNetwork
 from he_fsm.rehearse.lease_sight import LeaseSight
-from he_fsm.rehearse.mount import Mount
+from he_fsm.rehearse.mount import way
 from he_fsm.rehearse.sanlock_process import SanlockProcess
 from he_fsm.rehearse.shared_mounts import SharedMounts
 from he_fsm.rehearse.vm_sight import VmSight
@@ -52,11 +60,11 @@ _STOPPED: Final = "T"
 # Share of a (scaled) loop within which storage and sanlock have to answer.
 _DEADLINE_SHARE: Final = 0.8
 _ORDERS: Final = {"shutdown": "system_powerdown", "pause": "stop", "resume": "cont"}
-_GUEST_WORDS: Final = {"hang": "sick", "heal": "well"}
+_GUEST_WORDS: Final = {"hang": "sick", "heal": "well", "crash": "crash"}
 
 
 class SanlockHost(LabHost):
-    """A host with a sanlock daemon, a mount and a QEMU of its own."""
+    """A host with a sanlock daemon, a way to the storage and a QEMU of its own."""
 
     lab: SanlockLab
 
@@ -67,7 +75,7 @@ class SanlockHost(LabHost):
         # Each look at the leases is three commands, and what they need of a busy machine is not
         # shorter by the speed.
         self.deadline_s = lab.policy.loop_s * _DEADLINE_SHARE
-        self.mount = Mount(lab.shared, self.storage)
+        self.mount = way(lab.shared, self.storage)
         self.daemon: Optional[SanlockProcess] = None
         self._watchdog: Optional[Watchdog] = None
         self._sight: Optional[VmSight] = None
@@ -275,6 +283,8 @@ class SanlockLab(Lab):
     """A cluster whose leases are sanlock's, and whose engine is the tiny guest."""
 
     hosts: Mapping[str, SanlockHost]
+    # The guest's memory; its saved states are of one size.
+    memory_mib = MEMORY_MIB
 
     def __init__(self, scenario: Scenario, speed: float, folder: Path) -> None:
         """Make the folders; nothing runs yet."""
@@ -326,7 +336,7 @@ class SanlockLab(Lab):
             msg = "the lab is not set up"
             raise HeFsmError(msg)
         vm = network.vm(guest_vm(self._guest, disk, network.pages.port, accel=self._accel))
-        return attrs.evolve(vm, saved_state=self._saved)
+        return attrs.evolve(vm, saved_state=self._saved, memory=self.memory_mib)
 
     def leases(self, storage: Path, run_dir: Path, vm_lock: Path) -> SanlockSettings:
         """Say where the leases are on somebody's way to the storage."""
@@ -360,6 +370,10 @@ class SanlockLab(Lab):
         if any(host.has_named for host in self.hosts.values()) and not wrote_to(disk):
             return ["the guest's witness has written nothing: it can't tell whether two executed"]
         return []
+
+    def own_pids(self) -> set[int]:
+        """Give the daemon of who looks from outside."""
+        return set() if self._outsider is None else {self._outsider.process.pid}
 
     def release(self) -> None:
         """End who looks from outside, take the status of VMs started here, remove the network."""

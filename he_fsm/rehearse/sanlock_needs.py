@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 from pathlib import Path
 from typing import Final
@@ -12,8 +11,8 @@ from he_fsm.errors import HeFsmError
 from he_fsm.rehearse import faults
 from he_fsm.rehearse.guest.kernel import GuestError, find_kernel
 from he_fsm.rehearse.lease_sight import OUTSIDER
-from he_fsm.rehearse.mount import trial
-from he_fsm.rehearse.sanlock_process import faketime, program
+from he_fsm.rehearse.mount import NO_MOUNT, can_mount, trial
+from he_fsm.rehearse.sanlock_process import faketime, has_names, program
 from he_fsm.runtime.leases import sanlock_module
 from he_fsm.scenario.model import Scenario, TimelineEntry, Verb
 
@@ -32,11 +31,15 @@ _NO_SWITCH: Final = {
 
 def missing(speed: float) -> list[str]:
     """Say what this machine lacks, and which package has it."""
+    # An ordinary user has no mounts: see `mount`.
+    mounts = can_mount()
     needs = {
-        "root is needed, to mount each host's own way to the storage": os.geteuid() == 0,
         "sanlock is missing: install the package sanlock": program() is not None,
-        "bindfs is missing: install the package bindfs": shutil.which("bindfs") is not None,
-        "/dev/fuse is missing: the kernel, or the container, has no FUSE": _FUSE.exists(),
+        "sanlock wants a user and a group that have names": has_names(),
+        "bindfs is missing: install the package bindfs": not mounts
+        or shutil.which("bindfs") is not None,
+        "/dev/fuse is missing: the kernel, or the container, has no FUSE": not mounts
+        or _FUSE.exists(),
         "QEMU is missing: install the package qemu-system-x86": shutil.which("qemu-system-x86_64")
         is not None,
         "busybox is missing: install the package busybox-static": shutil.which("busybox")
@@ -47,7 +50,7 @@ def missing(speed: float) -> list[str]:
     }
     reasons = [reason for reason, is_there in needs.items() if not is_there]
     # A /dev/fuse that is there proves nothing.
-    if not reasons and (why := trial()):
+    if mounts and not reasons and (why := trial()):
         reasons.append(f"bindfs can't mount a folder here: {why}")
     try:
         sanlock_module.check()
@@ -89,6 +92,8 @@ def cannot(scenario: Scenario, speed: float) -> list[str]:
 def _why_not(entry: TimelineEntry) -> str:
     if entry.verb is Verb.ENGINE and entry.value[0] == "migrate":
         return "nobody but the agents moves a real VM"
+    if entry.verb is Verb.STORAGE and entry.value[0] in ("cut", "hang") and not can_mount():
+        return NO_MOUNT
     return _NO_SWITCH.get(entry.verb, "")
 
 

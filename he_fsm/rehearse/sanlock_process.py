@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import glob
+import grp
 import os
+import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -35,8 +38,37 @@ def faketime() -> Optional[str]:
     return next(iter(sorted(glob.glob(_LIBRARIES))), None)  # noqa: PTH207 - an absolute pattern
 
 
+def _own_names() -> tuple[str, str]:
+    """Give the names of this user and its group; `KeyError`: it has none."""
+    return pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
+
+
+def has_names() -> bool:
+    """Whether this user can have a daemon: its user and group have names."""
+    try:
+        _own_names()
+    except KeyError:
+        return False
+    return True
+
+
+def _command(name: str, *, has_watchdog: bool) -> list[str]:
+    """Give the daemon's command: no real-time priority, no locked memory."""
+    words = [str(program()), "daemon", "-D", "-e", name, "-h", "0", "-l", "0"]
+    words += ["-w", "1" if has_watchdog else "0"]
+    if os.geteuid() != 0:
+        # By their names: the daemon would take a number for the name of nobody, and root instead.
+        user, group = _own_names()
+        words += ["-U", user, "-G", group]
+    return words
+
+
 class SanlockProcess:
-    """One daemon; its name is what tells a host that comes back from another."""
+    """
+    One daemon; its name is what tells a host that comes back from another.
+
+    Without root it is the user's own.
+    """
 
     def __init__(
         self,
@@ -60,8 +92,9 @@ class SanlockProcess:
         Raises:
             HeFsmError: it does not come up.
         """
-        run_dir.mkdir(exist_ok=True)
-        self._run_dir = run_dir
+        run_dir.mkdir(parents=True, exist_ok=True)
+        self.run_dir = run_dir
+        self.name = name
         environment = {
             **os.environ,
             # Else it wants limits that root in a container can't set.
@@ -70,11 +103,7 @@ class SanlockProcess:
         }
         # For the daemon alone, and not for what becomes the daemon.
         fast = ["env", f"LD_PRELOAD={faketime()}", f"FAKETIME=+0 x{speed:g}"] if speed > 1 else []
-        words = [
-            *(*fast, str(program()), "daemon", "-D", "-e", name),
-            # No real-time priority, no locked memory.
-            *("-w", str(int(has_watchdog)), "-h", "0", "-l", "0"),
-        ]
+        words = [*fast, *_command(name, has_watchdog=has_watchdog)]
         with (run_dir / "log").open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - the system's own daemon
                 within(words),
@@ -95,17 +124,25 @@ class SanlockProcess:
         until = time.monotonic() + _STARTS_WITHIN_S
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > until:
-                msg = f"the sanlock daemon does not come up; see {self._run_dir / 'log'}"
+                msg = f"the sanlock daemon does not come up; see {self.run_dir / 'log'}"
                 raise HeFsmError(msg)
             time.sleep(_LOOK_S)
 
     def _answers(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:
             try:
-                probe.connect(str(self._run_dir / SOCKET))
+                probe.connect(str(self.run_dir / SOCKET))
             except OSError:
                 return False
         return True
+
+    def stop(self) -> None:
+        """Let it do nothing until it is to go on."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it at once: it ignores SIGTERM while it has a lockspace."""
@@ -119,7 +156,7 @@ class SanlockProcess:
         for path in (
             _SHARED / f"faketime_shm_{pid}",
             _SHARED / f"sem.faketime_sem_{pid}",
-            self._run_dir / SOCKET,
+            self.run_dir / SOCKET,
         ):
             with suppress(FileNotFoundError):
                 path.unlink()

@@ -159,6 +159,9 @@ class VmSight:
                 continue
             asked_at = time.monotonic()
             is_good = self._pages.health() == http.client.OK
+            # A guest that has begun anew has forgotten its name: it is told again after an outage.
+            if is_good and self._good_at is None:
+                named = None
             self._good_at = asked_at if is_good else None
             if record.pid != named and self._pages.say(f"witness={self._name}-{record.pid}"):
                 named = record.pid

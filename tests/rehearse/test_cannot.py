@@ -132,6 +132,7 @@ def test_times_that_sanlock_can_have_are_not_refused(speed: float, io_timeout: i
 def test_what_the_machine_lacks_is_said_with_its_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setenv("PATH", str(tmp_path))
     said = "\n".join(sanlock_needs.missing(10.0))
     for package in ("bindfs", "qemu-system-x86", "busybox-static"):
@@ -149,3 +150,38 @@ def test_that_folders_can_be_mounted_is_tried(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     why = "bindfs can't mount a folder here: mount failed: Operation not permitted"
     assert sanlock_needs.missing(10.0) == [why]
+
+
+@pytest.fixture
+def no_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 65534)
+
+
+@pytest.mark.usefixtures("no_root")
+@pytest.mark.parametrize("word", ["cut", "hang"])
+def test_without_root_one_hosts_storage_can_not_be_broken_alone(word: str):
+    entries = (CAN[2], f"{{at: 1s, host: 1, storage: {word}}}")
+    (reason,) = sanlock_needs.cannot(scenario_of(body(*entries)), 10.0)
+    assert reason.startswith("inline.yaml:7:")
+    assert "only root can break one host's storage alone" in reason
+
+
+@pytest.mark.parametrize("word", ["cut", "hang"])
+def test_root_can_break_one_hosts_storage_alone(word: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    entry = f"{{at: 1s, host: 1, storage: {word}}}"
+    assert sanlock_needs.cannot(scenario_of(body(entry)), 10.0) == []
+
+
+@pytest.mark.usefixtures("no_root")
+def test_without_root_nothing_is_needed_for_mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said = "\n".join(sanlock_needs.missing(10.0))
+    assert "qemu-system-x86" in said
+    assert "bindfs" not in said
+    assert "root" not in said
+
+
+def test_a_user_without_a_name_can_have_no_daemon(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("os.geteuid", lambda: 54321)
+    assert any("names" in reason for reason in sanlock_needs.missing(10.0))

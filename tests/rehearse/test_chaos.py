@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
+import tempfile
+from pathlib import Path
+
 import attrs
 import pytest
 
-from he_fsm.rehearse.chaos import KINDS, Summary, bound, campaign
+from he_fsm.errors import HeFsmError
+from he_fsm.rehearse.chaos import campaign
+from he_fsm.rehearse.chaos_kit import KILLS
+from he_fsm.rehearse.chaos_summary import Summary, bound
+from he_fsm.rehearse.embedded import EmbeddedLab
 from tests.rehearse.scenes import scenario_of
 
 SUMMARY = Summary(
     seed=7,
-    faults=3,
-    kills={"vm": 2, "agent": 1},
+    strikes=2,
+    faults={"vm": 2, "agent": 1},
     recoveries=2,
     longest_outage_s=4.25,
     settled_s=1.0,
@@ -27,8 +35,8 @@ def test_whatever_dies_one_engine_is_up_in_the_end():
     assert summary.problems == ()
     assert summary.doubles == 0
     assert summary.settled_s <= summary.bound_s
-    assert summary.faults > 0
-    assert set(summary.kills) <= set(KINDS)
+    assert summary.strikes > 0
+    assert set(summary.faults) <= {fault.name for fault in KILLS}
 
 
 def test_the_bound_is_longer_than_a_lease_lasts_and_shrinks_with_speed():
@@ -37,9 +45,25 @@ def test_the_bound_is_longer_than_a_lease_lasts_and_shrinks_with_speed():
     assert bound(scenario, 10.0) < bound(scenario, 1.0)
 
 
-def test_the_summary_says_what_was_killed_and_what_is_wrong():
+def test_what_is_left_of_a_lab_is_told(labs: Path):
+    with tempfile.TemporaryDirectory(dir=labs) as name:
+        lab = EmbeddedLab(scenario_of("hosts: 1"), 10.0, Path(name))
+        assert list(lab.left_behind()) == []
+        with subprocess.Popen(["/bin/sleep", "60"], cwd=lab.shared) as process:
+            assert list(lab.left_behind()) == ["left over: /bin/sleep 60"]
+            process.kill()
+        lab.close()
+
+
+def test_a_folder_that_is_to_be_kept_has_to_be_empty(tmp_path: Path):
+    (tmp_path / "something").touch()
+    with pytest.raises(HeFsmError, match="is not empty"):
+        campaign(seed=1, for_s=1.0, keep=tmp_path)
+
+
+def test_the_summary_says_what_failed_and_what_is_wrong():
     assert list(SUMMARY.lines()) == [
-        "seed 7: 3 faults; killed: agent 1, vm 2",
+        "seed 7: 2 strikes; faults: agent 1, vm 2",
         "recoveries: 2, longest outage 4.2 s",
         "settled after 1.0 s, bound 30.0 s",
         "two engines at once: 0",

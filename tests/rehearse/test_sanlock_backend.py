@@ -148,7 +148,7 @@ def comes_back(host: SanlockHost) -> None:
 
 def hangs(host: SanlockHost) -> None:
     assert host.daemon is not None
-    host.daemon.process.send_signal(signal.SIGSTOP)
+    host.daemon.stop()
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,9 @@ waits are not, so the I/O timeout must not be below 2 s of the daemon's.
 
 from __future__ import annotations
 
-import glob
-import grp
-import os
-import pwd
-import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Optional
 
@@ -25,28 +17,26 @@ import attrs
 import pytest
 
 from he_fsm.errors import SanlockMissingError
+from he_fsm.rehearse.sanlock_process import SanlockProcess, faketime, program
 from he_fsm.runtime.leases import sanlock_module
 from he_fsm.runtime.leases.sanlock_daemon import SanlockDaemon
 from he_fsm.runtime.leases.sanlock_hold import SanlockHolder
-from he_fsm.runtime.leases.sanlock_settings import RUN_DIR_VARIABLE, SanlockSettings
+from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
 from he_fsm.runtime.ports import Leases
 from he_fsm.runtime.storage.client import StorageClient
 from he_fsm.runtime.storage.protocol import StorageSettings
-from tests.runtime.waiting import until
 
 SPEED = 10
 # On the daemons' clocks: sanlock's 60 s of watchdog are a constant.
 IO_TIMEOUT = 2
 WATCHDOG = 60
 DEADLINE_S = 20.0
-PROGRAM = shutil.which("sanlock", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-FAKETIME = next(iter(glob.glob("/usr/lib*/*/faketime/libfaketimeMT.so.1")), "")  # noqa: PTH207
 
 
 def _why_not() -> str:
-    if PROGRAM is None:
+    if program() is None:
         return "the command sanlock is not installed (package sanlock)"
-    if not FAKETIME:
+    if faketime() is None:
         return "libfaketime is not installed (package faketime)"
     try:
         sanlock_module._imported()
@@ -62,69 +52,11 @@ NEEDS_SANLOCK = [
 ]
 
 
-class Daemon:
-    """One sanlock daemon: a host, as far as leases go."""
-
-    def __init__(self, run_dir: Path, name: str, *, watchdog: bool = False) -> None:
-        assert PROGRAM is not None
-        self.run_dir = run_dir
-        self.name = name
-        run_dir.mkdir(parents=True, exist_ok=True)
-        words = [PROGRAM, "daemon", "-D", "-w", str(int(watchdog)), "-h", "0", "-l", "0"]
-        if os.geteuid() != 0:
-            # By their names: the daemon would take a number for the name of nobody, and root.
-            user, group = pwd.getpwuid(os.getuid()), grp.getgrgid(os.getgid())
-            words += ["-U", user.pw_name, "-G", group.gr_name]
-        environment = {
-            **os.environ,
-            "SANLOCK_PRIVILEGED": "0",
-            RUN_DIR_VARIABLE: str(run_dir),
-            "LD_PRELOAD": FAKETIME,
-            "FAKETIME": f"+0 x{SPEED}",
-        }
-        with (run_dir / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [*words, "-e", name],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                start_new_session=True,
-            )
-        until(self._answers)
-
-    def _answers(self) -> bool:
-        assert self.process.poll() is None, (self.run_dir / "log").read_text()
-        with socket.socket(socket.AF_UNIX) as probe:
-            try:
-                probe.connect(str(self.run_dir / "sanlock.sock"))
-            except OSError:
-                return False
-        return True
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
-
-    def kill(self) -> None:
-        """End it at once: it ignores SIGTERM while it has a lockspace."""
-        self.process.kill()
-        self.process.wait()
-        # libfaketime would have removed them.
-        for name in (f"faketime_shm_{self.process.pid}", f"sem.faketime_sem_{self.process.pid}"):
-            with suppress(FileNotFoundError):
-                Path("/dev/shm", name).unlink()  # noqa: S108 - that is where they are
-        with suppress(FileNotFoundError):
-            (self.run_dir / "sanlock.sock").unlink()
-
-
 @attrs.frozen
 class Host:
     """A host's daemon, and its storage worker, which is what the broker has of it."""
 
-    daemon: Daemon
+    daemon: SanlockProcess
     settings: SanlockSettings
     client: StorageClient
 
@@ -140,7 +72,7 @@ class SanlockLab:
         self.disk = disk or folder / "leases"
         self.area = area
         self.hosts: list[Host] = []
-        self.daemons: list[Daemon] = []
+        self.daemons: list[SanlockProcess] = []
         # The first host to come sets the leases up.
         self._is_set_up = False
 
@@ -177,8 +109,8 @@ class SanlockLab:
         self.hosts.append(host)
         return host
 
-    def start(self, run_dir: Path, name: str) -> Daemon:
-        daemon = Daemon(run_dir, name)
+    def start(self, run_dir: Path, name: str, *, has_watchdog: bool = False) -> SanlockProcess:
+        daemon = SanlockProcess(run_dir, name, SPEED, has_watchdog=has_watchdog)
         self.daemons.append(daemon)
         return daemon
 

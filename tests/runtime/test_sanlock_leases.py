@@ -28,7 +28,7 @@ from he_fsm.runtime.leases.vm_lock import VmLock
 from he_fsm.runtime.storage.client import StorageClient
 from he_fsm.snapshot import OwnerState
 from tests.runtime.lease_contract import Vm, begin, joins, said
-from tests.runtime.sanlock_lab import NEEDS_SANLOCK, Daemon, Host, SanlockLab, python
+from tests.runtime.sanlock_lab import NEEDS_SANLOCK, Host, SanlockLab, python
 from tests.runtime.waiting import until
 
 pytestmark = NEEDS_SANLOCK
@@ -223,7 +223,7 @@ def test_a_daemon_with_a_watchdog_that_is_not_there_does_not_join(
         pytest.skip("a watchdog is there")
     host = lab.add(1, "host1")
     host.daemon.kill()
-    lab.daemons.append(Daemon(host.daemon.run_dir, "host1", watchdog=True))
+    lab.start(host.daemon.run_dir, "host1", has_watchdog=True)
     with pytest.raises(WatchdogMissingError, match="start the service wdmd"):
         until(lambda: joins(host.client))
 

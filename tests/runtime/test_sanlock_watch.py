@@ -13,7 +13,7 @@ import pytest
 from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
 from he_fsm.runtime.leases.sanlock_watch import NO_WATCHDOG, watchdog_warning
 from tests.runtime.lease_contract import begin, joins, said
-from tests.runtime.sanlock_lab import NEEDS_SANLOCK, Daemon, Host, SanlockLab, python
+from tests.runtime.sanlock_lab import NEEDS_SANLOCK, Host, SanlockLab, python
 from tests.runtime.waiting import until
 
 pytestmark = NEEDS_SANLOCK
@@ -117,5 +117,5 @@ def test_a_vm_whose_daemon_has_begun_anew_holds_nothing(lab: SanlockLab, host: H
 def test_whether_a_watchdog_stands_behind_the_daemon(lab: SanlockLab, host: Host) -> None:
     assert watchdog_warning(host.settings) == NO_WATCHDOG
     host.daemon.kill()
-    lab.daemons.append(Daemon(host.daemon.run_dir, "host1", watchdog=True))
+    lab.start(host.daemon.run_dir, "host1", has_watchdog=True)
     assert watchdog_warning(host.settings) is None

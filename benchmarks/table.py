@@ -1,0 +1,26 @@
+"""The table of what was measured, each figure beside its limit."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+
+# What, the figure, its limit (None: there is none; negative: a least, not a most), its unit.
+Row = tuple[str, float, "float | None", str]
+
+
+def show(rows: Sequence[Row]) -> bool:
+    """Print the table; say whether every limit holds."""
+    print(f"{platform.node()}, {platform.machine()}, Python {platform.python_version()}\n")
+    width = max(40, *(len(row[0]) for row in rows))
+    print(f"{'what':<{width}} {'found':>12} {'limit':>14}")
+    are_held = True
+    for what, found, limit, unit in rows:
+        if limit is None:
+            print(f"{what:<{width}} {found:>12.4g} {'':>14} {unit}")
+            continue
+        holds = found >= -limit if limit < 0 else found <= limit
+        are_held = are_held and holds
+        bound = f">= {-limit:g}" if limit < 0 else f"<= {limit:g}"
+        print(f"{what:<{width}} {found:>12.4g} {bound:>14} {unit}  {'ok' if holds else 'TOO SLOW'}")
+    return are_held
