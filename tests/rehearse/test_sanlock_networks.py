@@ -40,6 +40,11 @@ pytestmark = [
 Strike = Callable[[SanlockHost], None]
 
 
+def namespaces() -> list[Path]:
+    """Give those of this process's labs."""
+    return list(Path("/run/netns").glob(f"he-fsm-{os.getpid()}-*"))
+
+
 def host_of(rehearsal: Rehearsal, name: str) -> SanlockHost:
     host = rehearsal.lab.hosts[name]
     assert isinstance(host, SanlockHost)
@@ -128,11 +133,28 @@ def test_a_lost_bridge_is_seen_and_half_a_gateway_is_played(tmp_path: Path):
     assert [NO_WATCHDOG in each for each in said] == [False, True]
 
 
+def test_without_namespaces_gateways_bridges_and_resets_are_played(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(netns, "why_not", lambda: "Operation not permitted")
+    monkeypatch.setattr(watchdog, "why_not", lambda: "Operation not permitted")
+    found: list[tuple[bool, bool]] = []
+
+    def look(rehearsal: Rehearsal) -> None:
+        host = host_of(rehearsal, "1")
+        found.append((host.has_watchdog, bool(namespaces())))
+
+    watch = at_times({10: look})
+    seen = rehearse(scenario_of(BRIDGE_LOST), backend=SANLOCK, speed=SPEED, watch=watch)
+    assert seen.passed, told(seen)
+    assert found == [(False, False)]
+
+
 def test_a_lab_that_does_not_come_up_leaves_nothing(monkeypatch: pytest.MonkeyPatch):
     made: list[bool] = []
 
     def no_kernel() -> Kernel:
-        made.append(bool(list(Path("/run/netns").glob(f"he-fsm-{os.getpid()}-*"))))
+        made.append(bool(namespaces()))
         msg = "there is no kernel"
         raise GuestError(msg)
 
