@@ -10,6 +10,7 @@ from he_fsm.memory import FailedStarts
 from he_fsm.scenario.damage import Slot, damaged
 from he_fsm.scenario.fault_words import fault_words
 from he_fsm.scenario.model import TimelineEntry, Verb
+from he_fsm.simulate import daemons
 from he_fsm.simulate.host import SimHost, Trial
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def _agent(world: World, host: SimHost, word: str) -> None:
         agent.is_frozen = True
     elif agent.is_frozen:
         agent.is_frozen = False
+        daemons.look_after_vm(world, host)
         world.wake(host)
 
 
@@ -144,6 +146,8 @@ _ON_HOST: dict[Verb, Callable[[Any, SimHost, Any], None]] = {
     Verb.SET: _set,
     Verb.POWER: _power,
     Verb.AGENT: _agent,
+    Verb.BROKER: daemons.broker,
+    Verb.SANLOCK: daemons.sanlock,
     Verb.STORAGE: _storage,
     Verb.HYPERVISOR: _hypervisor,
     Verb.STARTS: _starts,

@@ -12,9 +12,9 @@ from he_fsm.report.truth import Truth
 from he_fsm.scenario.judge import Judge
 from he_fsm.scenario.model import Scenario
 from he_fsm.simulate import agent as agents
-from he_fsm.simulate import faults, quiet, start
+from he_fsm.simulate import daemons, faults, quiet, start
 from he_fsm.simulate.engine import Engine, Vm
-from he_fsm.simulate.host import Agent, SimHost
+from he_fsm.simulate.host import RUNS, Agent, SimHost
 from he_fsm.simulate.lockspace import Lockspace
 from he_fsm.simulate.rules import Rules
 from he_fsm.simulate.schedule import LoopTimes
@@ -24,8 +24,6 @@ from he_fsm.snapshot import Result
 Action = Callable[[], None]
 # At one moment the file's entries act first, then what was under way ends, then agents look.
 FILE, PROCESS, LOOK = 0, 1, 2
-# A watchdog's last pet may be this share of its time old when the petting stops.
-_WATCHDOG_SHARE = 5 / 6
 # A daemon that wakes up finds that its leases have run out, and kills their holders (measured).
 _THAW_KILL_S = 0.1
 
@@ -205,8 +203,17 @@ class World:
         """Let brokers that can read tell their agents that the lease is free, if it still is."""
         if self._shown_lease is None:
             for host in self.hosts.values():
-                if host.is_up and host.storage_answers:
+                if host.is_up and host.sees_leases:
                     self.wake(host)
+
+    def hear_of_the_lease_manager(self, host: SimHost) -> None:
+        """Let the broker tell its agent that the lease manager answers no more, or again."""
+
+        def hear() -> None:
+            if host.sees_storage:
+                self.wake(host)
+
+        self.at(self.now + self.policy.lease_news_s, hear)
 
     def expiry(self, name: str) -> float:
         """Give the true time at which a host's leases run out, if it does not renew until then."""
@@ -266,11 +273,10 @@ class World:
         memory = agents.memory_of_new_agent(host, now, after_boot=after_boot)
         seed = f"{self.seed}/{host.name}/{host.restarts}"
         loops = LoopTimes(now, self.times.loop_s, self.times.jitter_s, seed)
-        host.agent = Agent(memory, loops, alive=frozenset((host.host_id,)))
+        host.agent = Agent(memory, loops, alive=frozenset((host.host_id,)), began_at=self.now)
         self.truth.show(self.now, "state", host.name, memory.state.value)
         self.note(host, "agent", "the agent starts")
-        if not host.member.is_joined and host.member.has_left:
-            self._join_later(host)
+        daemons.look_after_vm(self, host)
         self.wake(host)
 
     def kill_agent(self, host: SimHost) -> None:
@@ -288,7 +294,7 @@ class World:
         agents.publish_stopped(self, host, agent)
         self.note(host, "agent", "the agent has stopped cleanly")
         self.kill_agent(host)
-        can_leave = host.member.is_joined and host.member.renews
+        can_leave = host.sees_leases and host.holds_id
         if can_leave and self.engine.on(host) is None:
             self.lockspace.leave(host.member, self.now)
             self._truth_changed = True
@@ -319,8 +325,9 @@ class World:
 
     def _lockspace_lost(self, host: SimHost, lapse: int) -> None:
         """sanlock's recovery: what holds a lease of this host is killed."""
-        # A frozen host's daemon stands still too; what it does when it wakes up, `thaw` knows.
-        if host.lapse != lapse or host.member.renews or not host.runs:
+        # A daemon that stands still does nothing; when it wakes up, `renewals_resume` knows what.
+        stands_still = not host.runs or host.sanlock != RUNS
+        if host.lapse != lapse or host.member.renews or stands_still:
             return
         host.member.is_joined = False
         vm = self.engine.on(host)
@@ -332,7 +339,7 @@ class World:
         """The storage answers again: renewals go on, or the host joins anew."""
         host.lapse += 1
         member = host.member
-        if not host.runs:
+        if not host.runs or host.sanlock != RUNS:
             return
         if member.is_joined and not member.renews:
             self.lockspace.resume(member, self.now)
@@ -340,20 +347,23 @@ class World:
             self._truth_changed = True
             self.wake(host)
         elif not member.is_joined and not member.has_left:
-            self._join_later(host)
+            self.join_later(host)
 
     def _pay_release(self, host: SimHost) -> None:
         if host.owes_release and self.lockspace.owner is host.member:
             self.lockspace.set_owner(None, self.now)
         host.owes_release = False
 
-    def _join_later(self, host: SimHost) -> None:
+    def join_later(self, host: SimHost) -> None:
         """Join after the time that a free id is watched for (sanlock: 2 x io_timeout + 1 s)."""
-        lapse = host.lapse
-        boot = host.boot
+        joining = host.joining = host.boot, host.lapse
 
         def join() -> None:
-            if host.boot == boot and host.lapse == lapse and host.runs and host.storage_answers:
+            if host.joining != joining:
+                return
+            host.joining = None
+            is_same = (host.boot, host.lapse) == joining
+            if is_same and host.runs and host.can_renew and not host.member.is_joined:
                 self.join(host)
 
         self.at(self.now + 2 * self.policy.io_timeout_s + 1.0, join)
@@ -402,6 +412,7 @@ class World:
         host.is_booting = False
         host.is_up = True
         host.boot += 1
+        host.broker = host.sanlock = RUNS
         host.clock.boot(self.now)
         self.note(host, "agent", "the host has booted")
         if host.storage_answers:
@@ -431,25 +442,38 @@ class World:
             # Without a lockspace there is no lease that its lease manager would wait for.
             joined = host.member.is_joined
             fires_at = renewed_at + self.policy.lease_kill_s if joined else self.now
-            fires_at += self.policy.watchdog_s * _WATCHDOG_SHARE
+            fires_at += self.policy.watchdog_s * daemons.LAST_MOMENT
             boot = host.boot
             self.at(fires_at, lambda: self._watchdog_fires(host, boot))
 
     def _watchdog_fires(self, host: SimHost, boot: int) -> None:
         if host.boot == boot and host.is_frozen and not host.member.renews:
-            self.count("resets", host)
-            self.note(host, "fault", "the watchdog resets the host", reset=True)
-            self.reset(host)
+            self.watchdog_resets(host)
+
+    def watchdog_resets(self, host: SimHost) -> None:
+        """Power off and on again, by the watchdog."""
+        self.count("resets", host)
+        self.note(host, "fault", "the watchdog resets the host", reset=True)
+        self.reset(host)
 
     def thaw(self, host: SimHost) -> None:
         """Let everything on a frozen host go on."""
         if not host.is_frozen:
             return
         host.is_frozen = False
-        member = host.member
         self._truth_changed = True
-        expired = self.now >= member.renewed_at + self.policy.lease_kill_s / host.clock.rate
         deferred, host.deferred = host.deferred, []
+        if host.sanlock == RUNS:
+            self.renewals_resume(host)
+        for action in deferred:
+            self.at(self.now, action)
+        daemons.look_after_vm(self, host)
+        self.wake(host)
+
+    def renewals_resume(self, host: SimHost) -> None:
+        """A daemon that stood still goes on: it renews, or finds that it is too late for that."""
+        member = host.member
+        expired = self.now >= member.renewed_at + self.policy.lease_kill_s / host.clock.rate
         if member.is_joined and (expired or not host.storage_answers):
             lapse = host.lapse
             killed_at = (
@@ -459,9 +483,6 @@ class World:
             )
             self.at(killed_at, lambda: self._lockspace_lost(host, lapse))
             if host.storage_answers:
-                self.at(killed_at, lambda: self._join_later(host))
+                self.at(killed_at, lambda: self.join_later(host))
         elif host.storage_answers:
             self.renewals_begin(host)
-        for action in deferred:
-            self.at(self.now, action)
-        self.wake(host)
