@@ -131,6 +131,11 @@ class EmbeddedHost(LabHost):
         for name in ("whiteboard", *(f"leases/{path.name}" for path in held)):
             os.mkfifo(folder / name)
 
+    def order_sanlock(self, word: str) -> bool:
+        """Refuse: see `faults.cannot`."""
+        msg = f"sanlock: {word}: there is none here"
+        raise HeFsmError(msg)
+
     def set_faults(self, **words: str) -> None:
         """Throw the embedded hypervisor's switches."""
         self._faults.set(**words)

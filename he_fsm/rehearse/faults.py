@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from he_fsm.metadata.codec import decode_slot
 from he_fsm.metadata.record import EngineStatus, HostRecord
+from he_fsm.rehearse import daemons
 from he_fsm.rehearse.host import LabHost
 from he_fsm.scenario.damage import Slot, damaged
 from he_fsm.scenario.fault_words import fault_words
@@ -18,16 +19,16 @@ if TYPE_CHECKING:
 _NOBODY = EngineStatus("down", "bad", "unknown", "vm not running on this host")
 
 
-def cannot(scenario: Scenario) -> list[str]:
+def cannot(scenario: Scenario, *, has_sanlock: bool = False) -> list[str]:
     """
     Say which entries of a scenario no back end of one machine can do, and why.
 
-    Found before anything is started.
+    Found before anything is started. *has_sanlock*: each host has a sanlock daemon of its own.
     """
     reasons = [
         f"{entry.place}: {entry.text}: {why}"
         for entry in scenario.timeline
-        if (why := _why_not(entry))
+        if (why := _why_not(entry, has_sanlock=has_sanlock))
     ]
     reasons.extend(
         f"host {host.name}: clock: this machine has one clock for all hosts"
@@ -40,7 +41,9 @@ def cannot(scenario: Scenario) -> list[str]:
     return reasons
 
 
-def _why_not(entry: TimelineEntry) -> str:
+def _why_not(entry: TimelineEntry, *, has_sanlock: bool) -> str:
+    if entry.verb is Verb.SANLOCK and not has_sanlock:
+        return "embedded leases have no sanlock; --backend sanlock has"
     if entry.verb is Verb.CLOCK:
         return "this machine has one clock for all hosts"
     if entry.verb is Verb.STORAGE and entry.value[0] == "slow":
@@ -150,6 +153,8 @@ _ON_HOST: dict[Verb, Callable[[Any, LabHost, Any], None]] = {
     Verb.SET: _set,
     Verb.POWER: _power,
     Verb.AGENT: _agent,
+    Verb.BROKER: daemons.broker,
+    Verb.SANLOCK: daemons.sanlock,
     Verb.STORAGE: _storage,
     Verb.HYPERVISOR: _hypervisor,
     Verb.STARTS: _starts,

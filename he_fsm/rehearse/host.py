@@ -58,6 +58,9 @@ class LabHost(ABC):
         self.agent_process: Optional[subprocess.Popen[bytes]] = None
         self.is_powered = False
         self.is_frozen = False
+        self.broker_is_frozen = False
+        # Counts how often sanlock was told to go on.
+        self.sanlock_thaws = 0
         # Counts power cycles: a boot under way belongs to one.
         self.boot = 0
         self.version = 1
@@ -174,6 +177,10 @@ class LabHost(ABC):
     def set_faults(self, **words: str) -> None:
         """Let starts, boots, migrations or the hypervisor go wrong."""
 
+    @abstractmethod
+    def order_sanlock(self, word: str) -> bool:
+        """Kill, start, freeze or thaw the host's sanlock; False: it is so already."""
+
     def start_services(self) -> None:  # noqa: B027 - a back end may need nothing
         """Start what runs on this host before its broker; return when that can be used."""
 
@@ -188,6 +195,7 @@ class LabHost(ABC):
 
     def start_broker(self) -> None:
         """Start the broker's process."""
+        self.broker_is_frozen = False
         self.broker_process = self._start("broker", "he_fsm.runtime.broker.main")
 
     def start_agent(self) -> None:
@@ -318,6 +326,14 @@ class LabHost(ABC):
                     raise HeFsmError(self._does_not_end) from error
         self.end_services()
         self.agent_process = self.broker_process = None
+
+    def kill_broker(self) -> None:
+        """Kill the broker; what it has started ends by itself."""
+        if self.broker_process is not None:
+            self.broker_process.kill()
+            self.broker_process.wait(ENDS_WITHIN_S)
+            self.broker_process = None
+            self.broker_is_frozen = False
 
     def stop_agent(self) -> None:
         """Ask the agent to end cleanly."""

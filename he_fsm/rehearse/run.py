@@ -285,20 +285,29 @@ class Rehearsal:
             return
         host.is_frozen = True
         host.stop_all()
-        if host.config.watchdog:
-            policy = self.scenario.policy
-            fires_s = policy.lease_kill_s + policy.watchdog_s * _WATCHDOG_SHARE
-            boot = host.boot
-            # The last renewal is not older than a renewal's period.
-            fires_s -= 2 * policy.io_timeout_s
-            self.at(self.now() + fires_s, lambda: self._watchdog_fires(host, boot))
+        self.reset_in_time(host, lambda: host.is_frozen)
 
-    def _watchdog_fires(self, host: LabHost, boot: int) -> None:
-        if host.is_frozen and host.boot == boot:
-            self.judge.count(self.observer.time(), "resets", host.name)
-            self.note(host, "the watchdog resets the host")
-            host.power_off()
-            self.boot(host)
+    def reset_in_time(self, host: LabHost, is_due: Callable[[], bool]) -> None:
+        """Let a host whose leases are renewed no more be reset in time, if that is due then."""
+        if not host.config.watchdog:
+            return
+        policy = self.scenario.policy
+        fires_s = policy.lease_kill_s + policy.watchdog_s * _WATCHDOG_SHARE
+        boot = host.boot
+        # The last renewal is not older than a renewal's period.
+        fires_s -= 2 * policy.io_timeout_s
+
+        def fires() -> None:
+            if host.boot == boot and is_due():
+                self._reset(host)
+
+        self.at(self.now() + fires_s, fires)
+
+    def _reset(self, host: LabHost) -> None:
+        self.judge.count(self.observer.time(), "resets", host.name)
+        self.note(host, "the watchdog resets the host")
+        host.power_off()
+        self.boot(host)
 
     def thaw(self, host: LabHost) -> None:
         """Let everything on a host go on."""
@@ -315,7 +324,7 @@ class Rehearsal:
             except HeFsmError:
                 return
 
-        if host.is_powered:
+        if host.is_powered and host.broker_process is not None:
             threading.Thread(target=ask, daemon=True).start()
         else:
             host.set_local_flag(is_set=is_set)

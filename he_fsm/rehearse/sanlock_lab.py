@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -119,6 +120,19 @@ class SanlockHost(LabHost):
         if self.daemon is not None:
             self.daemon.kill()
             self.daemon = None
+
+    def order_sanlock(self, word: str) -> bool:
+        """Kill, start, stop or continue the daemon; False: it is so already."""
+        daemon = self.daemon
+        if (daemon is None) != (word == "start"):
+            return False
+        if daemon is None:
+            self.start_sanlock()
+        elif word == "kill":
+            self.kill_sanlock()
+        else:
+            daemon.process.send_signal(signal.SIGSTOP if word == "freeze" else signal.SIGCONT)
+        return True
 
     def services(self) -> Iterator[subprocess.Popen[bytes]]:
         """Give sanlock's process and the mount's."""

@@ -58,7 +58,7 @@ def missing(speed: float) -> list[str]:
 
 def cannot(scenario: Scenario, speed: float) -> list[str]:
     """Say which entries of a scenario this back end can't do, and why."""
-    reasons = faults.cannot(scenario)
+    reasons = faults.cannot(scenario, has_sanlock=True)
     reasons.extend(
         f"{entry.place}: {entry.text}: {why}"
         for entry in scenario.timeline

@@ -22,7 +22,9 @@ CASES = {
     "{at: 1s, host: 1, failed_starts: 2}": "can't be set from outside",
     "{at: 1s, host: 1, slot: torn, for: 20s}": "torn",
 }
+EMBEDDED = {"{at: 1s, host: 1, sanlock: kill}": "--backend sanlock has", **CASES}
 CAN = (
+    "{at: 1s, host: 1, broker: kill}",
     "{at: 1s, host: 1, storage: cut}",
     "{at: 1s, host: 1, storage: hang}",
     "{at: 1s, host: 1, power: freeze}",
@@ -39,7 +41,7 @@ def body(*entries: str) -> str:
     return f"hosts: 2\nuntil: 1m\ntimeline:\n{lines}"
 
 
-@pytest.mark.parametrize(("entry", "why"), CASES.items())
+@pytest.mark.parametrize(("entry", "why"), EMBEDDED.items())
 def test_a_verb_that_needs_more_than_one_machine_is_refused_with_its_place(entry: str, why: str):
     (reason,) = cannot(scenario_of(body(CAN[0], entry)))
     assert reason.startswith("inline.yaml:7:")
@@ -105,6 +107,12 @@ def test_a_verb_that_real_vms_do_not_know_is_refused_with_its_place(entry: str, 
     (reason,) = sanlock_needs.cannot(scenario_of(body(CAN[0], entry)), 10.0)
     assert reason.startswith("inline.yaml:7:")
     assert why in reason
+
+
+@pytest.mark.parametrize("word", ["kill", "start", "freeze", "thaw"])
+def test_where_there_are_sanlock_daemons_their_verb_is_not_refused(word: str):
+    entry = f"{{at: 1s, host: 1, sanlock: {word}}}"
+    assert sanlock_needs.cannot(scenario_of(body(entry)), 10.0) == []
 
 
 @pytest.mark.parametrize(

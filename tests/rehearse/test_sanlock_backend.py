@@ -11,15 +11,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from he_fsm.rehearse.backends import SANLOCK
 from he_fsm.rehearse.compare import compare
-from he_fsm.rehearse.run import Rehearsal, rehearse
-from he_fsm.rehearse.sanlock_lab import SanlockHost
+from he_fsm.rehearse.run import rehearse
 from he_fsm.rehearse.sanlock_needs import missing
 from he_fsm.simulate import simulate
 from tests.rehearse.scenes import file_of, scenario_of
@@ -100,29 +98,57 @@ SCENES = {
           - {total: {starts: 1, refused_starts: 0}}
         """,
 }
-SANLOCK_ENDS = """
-    world: {io_timeout: 2s, vm_start: 2s, vm_boot: 5s}
-    hosts: 2
-    engine: {running_on: 1}
-    until: 130s
-    expect:
-      - {from: 20s, to: 70s, running: 0, lease: 1}
-      - {after: 72s, by: 105s, engine_on: 2, engine: starting}
-      - {after: 72s, by: 120s, engine_on: 2, engine: good}
-      - {total: {starts: 1}}
-    """
-# Its agent gives it up 8 x io_timeout + 50 s after the last renewal.
-SANLOCK_HANGS = SANLOCK_ENDS.replace("from: 20s, to: 70s", "from: 73s, to: 73s")
-SANLOCK_COMES_BACK = """
-    world: {io_timeout: 2s, vm_start: 2s, vm_boot: 5s}
-    hosts: 2
-    engine: {running_on: 1}
-    until: 80s
-    expect:
-      - {after: 6s, by: 20s, running: 0}
-      - {after: 6s, by: 75s, engine: good, running: 1}
-      - {total: {starts: 1, failed_starts: 0}}
-    """
+SANLOCK_SCENES = {
+    "it ends": """
+        world: {io_timeout: 2s, vm_start: 2s, vm_boot: 5s}
+        hosts: [{id: 1, watchdog: false}, {id: 2, watchdog: false}]
+        engine: {running_on: 1}
+        timeline: [{at: 5s, host: 1, sanlock: kill}]
+        until: 130s
+        expect:
+          - {from: 20s, to: 70s, running: 0, lease: 1}
+          - {after: 72s, by: 105s, engine_on: 2, engine: starting}
+          - {after: 72s, by: 120s, engine_on: 2, engine: good}
+          - {total: {starts: 1, resets: 0}}
+        """,
+    "it comes back": """
+        world: {io_timeout: 2s, vm_start: 2s, vm_boot: 5s}
+        hosts: [{id: 1, watchdog: false}, {id: 2, watchdog: false}]
+        engine: {running_on: 1}
+        timeline: [{at: 5s, host: 1, sanlock: kill}, {at: 5s, host: 1, sanlock: start}]
+        until: 80s
+        expect:
+          - {after: 6s, by: 20s, running: 0}
+          - {after: 6s, by: 75s, engine: good, running: 1}
+          - {total: {starts: 1, failed_starts: 0, resets: 0}}
+        """,
+    "it stands still": """
+        world: {io_timeout: 2s, vm_start: 2s, vm_boot: 5s}
+        hosts: [{id: 1, watchdog: false}, {id: 2, watchdog: false}]
+        engine: {running_on: 1}
+        timeline: [{at: 5s, host: 1, sanlock: freeze}]
+        until: 130s
+        expect:
+          # The agent gives it up 8 x io_timeout + 50 s after the last renewal.
+          - {from: 10s, to: 60s, running: 1}
+          - {from: 73s, to: 73s, running: 0, lease: 1}
+          - {after: 73s, by: 105s, engine_on: 2, engine: starting}
+          - {after: 73s, by: 120s, engine_on: 2, engine: good}
+          - {total: {starts: 1, resets: 0}}
+        """,
+    "a watchdog does what no agent can": """
+        world: {io_timeout: 2s, vm_start: 2s, vm_boot: 5s}
+        hosts: 2
+        engine: {running_on: 1}
+        timeline: [{at: 5s, host: 1, agent: kill}, {at: 6s, host: 1, sanlock: kill}]
+        until: 130s
+        expect:
+          - {from: 6s, to: 62s, running: 1, engine_on: 1}
+          - {from: 73s, to: 73s, running: 0, lease: 1}
+          - {after: 73s, by: 105s, engine_on: 2, engine: starting}
+          - {total: {starts: 1, resets: 1}}
+        """,
+}
 
 
 @pytest.mark.parametrize("name", SCENES)
@@ -135,38 +161,12 @@ def test_a_rehearsal_shows_what_the_simulator_predicts(name: str):
     assert alone(compare(predicted, seen)) == [], told(seen)
 
 
-# The scenario language has no words for these, so they are done beside the timeline.
-def ends(host: SanlockHost) -> None:
-    host.kill_sanlock()
-
-
-def comes_back(host: SanlockHost) -> None:
-    host.kill_sanlock()
-    host.start_sanlock()
-
-
-def hangs(host: SanlockHost) -> None:
-    assert host.daemon is not None
-    host.daemon.process.send_signal(signal.SIGSTOP)
-
-
-@pytest.mark.parametrize(
-    ("fault", "body"),
-    [(ends, SANLOCK_ENDS), (comes_back, SANLOCK_COMES_BACK), (hangs, SANLOCK_HANGS)],
-)
-def test_the_vm_is_dead_before_another_starts_whatever_becomes_of_its_sanlock(
-    fault: Callable[[SanlockHost], None], body: str
-):
-    struck: list[SanlockHost] = []
-
-    def strike(rehearsal: Rehearsal) -> None:
-        host = rehearsal.lab.hosts["1"]
-        assert isinstance(host, SanlockHost)
-        if not struck and rehearsal.observer.time() >= 5:
-            struck.append(host)
-            fault(host)
-
-    outcome = rehearse(scenario_of(body), backend=SANLOCK, speed=SPEED, watch=strike)
+@pytest.mark.parametrize("name", SANLOCK_SCENES)
+def test_the_vm_is_dead_before_another_starts_whatever_becomes_of_its_sanlock(name: str):
+    scenario = scenario_of(SANLOCK_SCENES[name])
+    predicted = simulate(scenario)
+    assert predicted.passed, told(predicted)
+    outcome = rehearse(scenario, backend=SANLOCK, speed=SPEED)
     assert outcome.passed, told(outcome)
     gone = next(e.t for e in outcome.events if e.kind == "vm" and e.details["vm"] == "gone")
     begun = next(e.t for e in outcome.events if e.kind == "vm" and e.details["vm"] == "starting")
