@@ -16,11 +16,13 @@ from he_fsm.rehearse import lease_sight
 from he_fsm.rehearse.guest.build import HEALTH_PAGE, Guest, build, double_on, make_disk, wrote_to
 from he_fsm.rehearse.guest.kernel import find_kernel
 from he_fsm.rehearse.guest.saved import guest_vm, resting, saved_state
+from he_fsm.rehearse.guest_files import GuestFiles, Origin
 from he_fsm.rehearse.host import LabHost
 from he_fsm.rehearse.lab import Lab, free_port
 from he_fsm.rehearse.lease_sight import LeaseSight
 from he_fsm.rehearse.mount import Mount
 from he_fsm.rehearse.sanlock_process import SanlockProcess
+from he_fsm.rehearse.vm_faults import VmFaults
 from he_fsm.rehearse.vm_sight import VmSight
 from he_fsm.runtime.config import MoveConfig, VmConfig
 from he_fsm.runtime.config.plain import plain
@@ -33,7 +35,7 @@ from he_fsm.runtime.hypervisors.vm_process import has_ended
 from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.leases.sanlock_hold import SanlockHolder
 from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
-from he_fsm.scenario.model import Host, Scenario
+from he_fsm.scenario.model import Host, Scenario, Verb
 
 _LEASES: Final = "sanlock"
 _DISK: Final = "engine.raw"
@@ -63,8 +65,14 @@ class SanlockHost(LabHost):
         # shorter by the speed.
         self.deadline_s = lab.policy.loop_s * _DEADLINE_SHARE
         self.mount = Mount(lab.shared, self.storage)
+        self.guest_files = GuestFiles(self.folder / "guest")
         self.daemon: Optional[SanlockProcess] = None
         self._sight: Optional[VmSight] = None
+
+    @property
+    def host_id(self) -> int:
+        """sanlock's number for this host."""
+        return self.config.id
 
     # The configuration.
 
@@ -95,7 +103,7 @@ class SanlockHost(LabHost):
 
     @property
     def _vm(self) -> VmConfig:
-        return self.lab.vm(self.storage / _DISK, self.port)
+        return self.guest_files.begins(self.lab.vm(self.storage / _DISK, self.port))
 
     @property
     def _move(self) -> MoveConfig:
@@ -217,9 +225,8 @@ class SanlockHost(LabHost):
             self.mount.restore()
 
     def set_faults(self, **words: str) -> None:
-        """Refuse: see `sanlock_needs.cannot`."""
-        msg = f"QEMU has no switches for {words}"
-        raise HeFsmError(msg)
+        """Let starts, boots or migrations fail."""
+        self.lab.set_faults(self.name, words)
 
 
 class SanlockLab(Lab):
@@ -233,6 +240,7 @@ class SanlockLab(Lab):
         self._guest: Optional[Guest] = None
         self._saved: Optional[Path] = None
         self._accel = TCG
+        self._vm_faults: Optional[VmFaults] = None
         self._outsider: Optional[SanlockProcess] = None
         self._sight: Optional[LeaseSight] = None
         # VMs that this process has started: it has to ask for their status.
@@ -245,15 +253,7 @@ class SanlockLab(Lab):
     def set_up(self) -> None:
         """Write leases and disk, build the guest, and let somebody look at the leases."""
         make_disk(self.shared / _DISK)
-        self._guest = build(self.folder, find_kernel())
-        if self.scenario.world.vm_boot_s / self.speed < _BOOT_S:
-            self._guest = resting(self._guest)
-            port = free_port()
-            vm = guest_vm(self._guest, self.shared / _DISK, port, accel=TCG)
-            self._saved = saved_state(vm, port)
-        else:
-            # Tried here: an agent's own trial would take seconds of its first start.
-            self._accel = usable_accel(binary_of(guest_vm(self._guest, self.shared / _DISK, 0)))
+        self._make_guest()
         run_dir = self.folder / "outsider"
         settings = self.leases(self.shared, run_dir, run_dir / "engine.lock")
         io_timeout = settings.daemon_io_timeout(self.policy.io_timeout_s)
@@ -262,6 +262,31 @@ class SanlockLab(Lab):
         lease_sight.join(settings, io_timeout)
         rules = Rules(io_timeout_s=self.policy.io_timeout_s, watchdog_s=self.policy.watchdog_s)
         self._sight = LeaseSight(settings, rules)
+
+    def _make_guest(self) -> None:
+        """Build the guest, and a sick one beside it where the scenario wants one."""
+        kernel, sick = find_kernel(), None
+        guest = build(self.folder, kernel)
+        if any(entry.verb is Verb.BOOTS for entry in self.scenario.timeline):
+            sick = _origin(build(self.folder, kernel, is_sick=True))
+        if self.scenario.world.vm_boot_s / self.speed < _BOOT_S:
+            guest = resting(guest)
+            port = free_port()
+            vm = guest_vm(guest, self.shared / _DISK, port, accel=TCG)
+            self._saved = saved_state(vm, port)
+            if sick is not None:
+                sick = attrs.evolve(sick, saved_state=saved_state(vm, port, is_sick=True))
+        else:
+            # Tried here: an agent's own trial would take seconds of its first start.
+            self._accel = usable_accel(binary_of(guest_vm(guest, self.shared / _DISK, 0)))
+        self._guest = guest
+        well = attrs.evolve(_origin(guest), saved_state=self._saved)
+        self._vm_faults = VmFaults(self.hosts, well, sick)
+
+    def set_faults(self, name: str, words: Mapping[str, str]) -> None:
+        """Let starts, boots or migrations of a host fail."""
+        if self._vm_faults is not None:
+            self._vm_faults.set(name, words)
 
     def vm(self, disk: Path, port: int) -> VmConfig:
         """Describe the engine's VM as a host has it."""
@@ -306,6 +331,8 @@ class SanlockLab(Lab):
 
     def release(self) -> None:
         """End who looks from outside, and take the status of the VMs that were started here."""
+        if self._vm_faults is not None:
+            self._vm_faults.close()
         for host in self.hosts.values():
             host.close()
         if self._sight is not None:
@@ -314,3 +341,7 @@ class SanlockLab(Lab):
             self._outsider.kill()
         for pid in self._started:
             has_ended(pid)
+
+
+def _origin(guest: Guest) -> Origin:
+    return Origin(kernel=guest.kernel, initrd=guest.initrd)

@@ -93,9 +93,7 @@ def test_the_command_refuses_before_the_first_scenario_runs(
 
 
 WITH_SANLOCK = {
-    "{at: 1s, host: 1, starts: fail}": "start",
-    "{at: 1s, host: 1, boots: never}": "boot",
-    "{at: 1s, host: 1, migrations: fail}": "migration",
+    "{at: 1s, host: 1, migrations: hang}": "migration",
     "{at: 1s, host: 1, hypervisor: lost}": "QEMU",
     "{at: 1s, engine: migrate 2}": "nobody but the agents",
     **CASES,
@@ -109,9 +107,15 @@ def test_a_verb_that_real_vms_do_not_know_is_refused_with_its_place(entry: str, 
     assert why in reason
 
 
-@pytest.mark.parametrize("word", ["kill", "start", "freeze", "thaw"])
-def test_where_there_are_sanlock_daemons_their_verb_is_not_refused(word: str):
-    entry = f"{{at: 1s, host: 1, sanlock: {word}}}"
+@pytest.mark.parametrize(
+    "verb",
+    [
+        *(f"sanlock: {word}" for word in ("kill", "start", "freeze", "thaw")),
+        *("starts: fail 2", "boots: never", "boots: die 5s", "migrations: fail"),
+    ],
+)
+def test_what_real_daemons_and_vms_can_do_is_not_refused(verb: str):
+    entry = f"{{at: 1s, host: 1, {verb}}}"
     assert sanlock_needs.cannot(scenario_of(body(entry)), 10.0) == []
 
 

@@ -115,7 +115,7 @@ SCENES = {
           - {total: {starts: 0, refused_starts: 0, migrations: 0}}
         """,
     "brokers-away": """
-        hosts: 2
+        hosts: 3
         engine: {running_on: 1}
         timeline:
           - {at: 5s, host: 1, broker: freeze}
@@ -126,8 +126,8 @@ SCENES = {
         expect:
           - {engine_on: 1, engine: good, running: 1, from: 0s}
           - {after: 55s, by: 70s, state: {1: EngineUp}}
-          - {after: 60s, by: 88s, alive: {1: [1]}}
-          - {after: 90s, by: 125s, alive: {1: [1, 2]}, state: {2: EngineDown}}
+          - {after: 65s, by: 88s, alive: {3: [1, 3]}}
+          - {after: 90s, by: 125s, alive: {3: [1, 2, 3]}, state: {2: EngineDown}}
           - {total: {starts: 0, migrations: 0}}
         """,
     "three-failed-starts": """

@@ -98,6 +98,65 @@ SCENES = {
           - {total: {starts: 1, refused_starts: 0}}
         """,
 }
+VM_SCENES = {
+    "starts-fail": """
+        world: {io_timeout: 2s, vm_start: 2s, vm_boot: 5s}
+        hosts: [{id: 1}, {id: 2, cpu_load: 0.9, mem_load: 0.9}]
+        engine: {running_on: 1}
+        timeline:
+          - {at: 5s, host: 1, starts: fail 2}
+          - {at: 5s, engine: kill}
+        until: 90s
+        expect:
+          - {after: 6s, by: 75s, engine_on: 1, engine: good}
+          - {total: {failed_starts: 2, starts: 3, refused_starts: 0}}
+        """,
+    "vm-dies": """
+        world: {io_timeout: 2s, vm_start: 2s, vm_boot: 5s}
+        hosts: [{id: 1}, {id: 2, cpu_load: 0.9, mem_load: 0.9}]
+        engine: {running_on: 1}
+        timeline:
+          - {at: 5s, host: 1, boots: die 20s}
+          - {at: 5s, engine: kill}
+          - {at: 20s, host: 1, boots: ok}
+        until: 100s
+        expect:
+          - {after: 6s, by: 26s, engine_on: 1, engine: good}
+          - {after: 26s, by: 50s, engine: starting}
+          - {at: 90s, engine_on: 1, engine: good}
+          - {total: {starts: 2}}
+        """,
+    "never-healthy": """
+        policy: {base: talk, start_timeout_s: 30s}
+        world: {io_timeout: 2s, vm_start: 2s, vm_boot: 5s, vm_shutdown: 5s}
+        hosts: [{id: 1}, {id: 2, cpu_load: 0.9, mem_load: 0.9}]
+        engine: {running_on: 1}
+        timeline:
+          - {at: 5s, host: 1, boots: never}
+          - {at: 5s, engine: kill}
+        until: 60s
+        expect:
+          - {after: 6s, by: 20s, engine_on: 1, engine: starting}
+          - {from: 20s, to: 30s, engine_on: 1, engine: starting, running: 1}
+          - {after: 30s, by: 55s, total: {failed_starts: 1}}
+          - {total: {failed_starts: 1}}
+        """,
+    "migration-fails": """
+        world: {io_timeout: 2s, vm_boot: 5s, migration: 5s}
+        hosts: 2
+        engine: {running_on: 1}
+        timeline:
+          - {at: 5s, host: 1, migrations: fail 1}
+          - {at: 10s, host: 1, set: {gateway: 0}}
+        # A minute later it would be tried again.
+        until: 95s
+        expect:
+          - {from: 0s, engine_on: 1}
+          - {by: 80s, total: {failed_migrations: 1}}
+          - {at: 90s, engine: good, lease: 1, running: 1}
+          - {total: {starts: 0, migrations: 0, failed_migrations: 1}}
+        """,
+}
 SANLOCK_SCENES = {
     "it ends": """
         world: {io_timeout: 2s, vm_start: 2s, vm_boot: 5s}
@@ -151,9 +210,9 @@ SANLOCK_SCENES = {
 }
 
 
-@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("name", [*SCENES, *VM_SCENES])
 def test_a_rehearsal_shows_what_the_simulator_predicts(name: str):
-    scenario = scenario_of(SCENES[name])
+    scenario = scenario_of({**SCENES, **VM_SCENES}[name])
     predicted = simulate(scenario)
     assert predicted.passed, told(predicted)
     seen = rehearse(scenario, backend=SANLOCK, speed=SPEED)

@@ -86,9 +86,11 @@ def say(port: int, word: str, timeout_s: float = _PAGE_S) -> Optional[str]:
         connection.close()
 
 
-def saved_state(vm: VmConfig, port: int) -> Path:
+def saved_state(vm: VmConfig, port: int, *, is_sick: bool = False) -> Path:
     """
     Give the state of a healthy guest, by booting one where none was saved yet.
+
+    *is_sick*: it has just lost its health page.
 
     *vm* is a guest that rests, emulated (`tcg`); *port* is its page's.
 
@@ -96,11 +98,11 @@ def saved_state(vm: VmConfig, port: int) -> Path:
         GuestError: it does not become healthy.
     """
     folder = cache_folder()
-    path = folder / f"state-{_digest(vm)}"
+    path = folder / f"state-{_digest(vm)}{'-sick' if is_sick else ''}"
     if not path.exists():
         with tempfile.TemporaryDirectory(prefix="he-fsm-") as run_dir:
             fresh = Path(run_dir) / "state"
-            asyncio.run(_save(vm, port, Path(run_dir), fresh))
+            asyncio.run(_save(vm, port, Path(run_dir), fresh, is_sick=is_sick))
             # Into the cache as a whole, from wherever temporary files are.
             copy = path.with_suffix(".new")
             copy.write_bytes(fresh.read_bytes())
@@ -122,7 +124,7 @@ def _digest(vm: VmConfig) -> str:
     return digest.hexdigest()[:16]
 
 
-async def _save(vm: VmConfig, port: int, run_dir: Path, path: Path) -> None:
+async def _save(vm: VmConfig, port: int, run_dir: Path, path: Path, *, is_sick: bool) -> None:
     disk = run_dir / "disk"
     make_disk(disk)
     vm = attrs.evolve(vm, disks=(DiskConfig(path=disk, cache="writeback"),))
@@ -135,6 +137,8 @@ async def _save(vm: VmConfig, port: int, run_dir: Path, path: Path) -> None:
             msg = "QEMU ended before the guest was healthy"
             raise GuestError(msg)
         await _healthy(port, run_dir)
+        if is_sick:
+            await asyncio.get_running_loop().run_in_executor(None, say, port, "sick")
         await monitor.execute("stop")
         await _write_state(monitor, path)
         await monitor.close()
