@@ -143,13 +143,10 @@ def _leases(world: World, host: SimHost) -> LeaseView:
     if not host.holds_id:
         holder = lockspace.holders.get(host.host_id)
         is_taken = holder is not None and holder is not member
-        if is_taken:
-            # A host that waits for its id tries again with every look.
-            world.join(host)
-        elif not member.is_joined:
+        # A host that waits for its id tries again with every look.
+        if not member.is_joined and lockspace.can_join(member, time):
             daemons.ask_to_join(world, host)
-        if not host.holds_id:
-            return LeaseView(joined=False, held_by_other=is_taken)
+        return LeaseView(joined=False, held_by_other=is_taken)
     dead_hosts = lockspace.dead_hosts(member, time)
     owner = lockspace.seen_owner(time)
     if owner is None or owner.has_left:

@@ -227,6 +227,7 @@ def test_the_vm_is_dead_before_another_starts_whatever_becomes_of_its_sanlock(na
     assert predicted.passed, told(predicted)
     outcome = rehearse(scenario, backend=SANLOCK, speed=SPEED)
     assert outcome.passed, told(outcome)
+    assert alone(compare(predicted, outcome)) == [], told(outcome)
     gone = next(e.t for e in outcome.events if e.kind == "vm" and e.details["vm"] == "gone")
     begun = next(e.t for e in outcome.events if e.kind == "vm" and e.details["vm"] == "starting")
     assert gone < begun

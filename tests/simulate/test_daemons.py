@@ -257,3 +257,13 @@ def test_words_about_a_daemon_that_is_so_already_do_nothing() -> None:
         "{at: 66s, host: 2, broker: kill}",
         "{from: 0s, engine: good, engine_on: 1, state: {1: EngineUp}, total: {resets: 0}}",
     )
+
+
+def test_an_id_whose_holder_died_is_watched_like_a_free_one_when_it_has_run_out() -> None:
+    play(
+        "{at: 60s, host: 2, power: off}",
+        # 140 s after a renewal between 40 s and 60 s, and 2 x io_timeout + 1 s.
+        "{from: 30s, to: 200s, state: {impostor: Unknown}}",
+        "{after: 201s, by: 233s, state: {impostor: EngineDown}}",
+        hosts="[{id: 1}, {id: 2}, {id: 2, name: impostor, hostname: impostor}]",
+    )
