@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from he_fsm.simulate import renewals
 from he_fsm.simulate.host import FROZEN, KILLED, RUNS, SimHost
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def sanlock(world: World, host: SimHost, word: str) -> None:
         _freeze(world, host)
     elif word == "thaw" and host.sanlock == FROZEN:
         host.sanlock = RUNS
-        world.renewals_resume(host)
+        renewals.resume(world, host)
         world.wake(host)
 
 
@@ -60,7 +61,7 @@ def _kill(world: World, host: SimHost) -> None:
     member = host.member
     was_joined = member.is_joined
     renewed_at = member.last_renewal(world.now)
-    world.renewals_end(host)
+    renewals.end(world, host)
     host.sanlock = KILLED
     host.daemon += 1
     member.is_joined = False
@@ -87,7 +88,7 @@ def _freeze(world: World, host: SimHost) -> None:
     renewed_at = host.member.last_renewal(world.now)
     host.sanlock = FROZEN
     host.daemon += 1
-    world.renewals_end(host)
+    renewals.end(world, host)
     world.hear_of_the_lease_manager(host)
     if not host.member.is_joined:
         return
@@ -139,4 +140,4 @@ def ask_to_join(world: World, host: SimHost) -> None:
     is_under_way = host.joining == (host.boot, host.lapse)
     # safety: a new generation frees the lease of a VM that runs here.
     if not is_under_way and world.engine.on(host) is None:
-        world.join_later(host)
+        renewals.join_later(world, host)

@@ -10,7 +10,7 @@ from he_fsm.memory import FailedStarts
 from he_fsm.scenario.damage import Slot, damaged
 from he_fsm.scenario.fault_words import fault_words
 from he_fsm.scenario.model import TimelineEntry, Verb
-from he_fsm.simulate import daemons
+from he_fsm.simulate import daemons, renewals
 from he_fsm.simulate.host import SimHost, Trial
 
 if TYPE_CHECKING:
@@ -82,9 +82,9 @@ def _storage(world: World, host: SimHost, value: tuple[str, float]) -> None:
     host.storage = "ok" if word == "restore" else word
     host.slow_s = seconds if word == "slow" else 0.0
     if answered and not host.storage_answers:
-        world.renewals_end(host)
+        renewals.end(world, host)
     elif host.storage_answers and not answered:
-        world.renewals_begin(host)
+        renewals.begin(world, host)
 
 
 def _hypervisor(world: World, host: SimHost, word: str) -> None:

@@ -12,7 +12,7 @@ from he_fsm.report.truth import Truth
 from he_fsm.scenario.judge import Judge
 from he_fsm.scenario.model import Scenario
 from he_fsm.simulate import agent as agents
-from he_fsm.simulate import daemons, faults, quiet, start
+from he_fsm.simulate import daemons, faults, quiet, renewals, start
 from he_fsm.simulate.engine import Engine, Vm
 from he_fsm.simulate.host import RUNS, Agent, SimHost
 from he_fsm.simulate.lockspace import Lockspace
@@ -24,8 +24,6 @@ from he_fsm.snapshot import Result
 Action = Callable[[], None]
 # At one moment the file's entries act first, then what was under way ends, then agents look.
 FILE, PROCESS, LOOK = 0, 1, 2
-# A daemon that wakes up finds that its leases have run out, and kills their holders (measured).
-_THAW_KILL_S = 0.1
 
 
 class World:
@@ -305,75 +303,11 @@ class World:
         if agent is not None:
             agents.plan_next(self, host, agent, None)
 
-    # Hardware, storage, lockspace.
+    # Hardware.
 
-    def renewals_end(self, host: SimHost) -> None:
-        """The host can no longer renew: its VM is killed in time, its leases run out."""
-        member = host.member
-        host.lapse += 1
-        lapse = host.lapse
-        if not (member.is_joined and member.renews):
-            return
-        self.lockspace.lapse(member, self.now)
-        killed_at = member.renewed_at + self.policy.lease_kill_s / host.clock.rate
-        self.at(max(self.now, killed_at), lambda: self._lockspace_lost(host, lapse))
-        # Just after: "its time is up" begins at this moment.
-        self.at(member.renewed_at + self.policy.lease_expiry_s, self._mark_truth)
-
-    def _mark_truth(self) -> None:
+    def mark_truth(self) -> None:
+        """Something has become true or false that is not an agent's belief."""
         self._truth_changed = True
-
-    def _lockspace_lost(self, host: SimHost, lapse: int) -> None:
-        """sanlock's recovery: what holds a lease of this host is killed."""
-        # A daemon that stands still does nothing; when it wakes up, `renewals_resume` knows what.
-        stands_still = not host.runs or host.sanlock != RUNS
-        if host.lapse != lapse or host.member.renews or stands_still:
-            return
-        host.member.is_joined = False
-        vm = self.engine.on(host)
-        if vm is not None:
-            self.engine.end(vm, "its lease could not be renewed, sanlock killed it")
-        self.wake(host)
-
-    def renewals_begin(self, host: SimHost) -> None:
-        """The storage answers again: renewals go on, or the host joins anew."""
-        host.lapse += 1
-        member = host.member
-        if not host.runs or host.sanlock != RUNS:
-            return
-        if member.is_joined and not member.renews:
-            self.lockspace.resume(member, self.now)
-            self._pay_release(host)
-            self._truth_changed = True
-            self.wake(host)
-        elif not member.is_joined and not member.has_left:
-            self.join_later(host)
-
-    def _pay_release(self, host: SimHost) -> None:
-        if host.owes_release and self.lockspace.owner is host.member:
-            self.lockspace.set_owner(None, self.now)
-        host.owes_release = False
-
-    def join_later(self, host: SimHost) -> None:
-        """Join after the time that a free id is watched for (sanlock: 2 x io_timeout + 1 s)."""
-        joining = host.joining = host.boot, host.lapse
-
-        def join() -> None:
-            if host.joining != joining:
-                return
-            host.joining = None
-            is_same = (host.boot, host.lapse) == joining
-            if is_same and host.runs and host.can_renew and not host.member.is_joined:
-                self.join(host)
-
-        self.at(self.now + 2 * self.policy.io_timeout_s + 1.0, join)
-
-    def join(self, host: SimHost) -> None:
-        """Let a host try to take its host id."""
-        if self.lockspace.join(host.member, self.now):
-            host.owes_release = False
-            self._truth_changed = True
-            self.wake(host)
 
     def power_off(self, host: SimHost) -> None:
         """Cut the power: VM, agent and renewals end at once."""
@@ -391,7 +325,7 @@ class World:
         member = host.member
         if member.renews and member.is_joined:
             self.lockspace.lapse(member, self.now)
-            self.at(member.renewed_at + self.policy.lease_expiry_s, self._mark_truth)
+            self.at(member.renewed_at + self.policy.lease_expiry_s, self.mark_truth)
         host.lapse += 1
         self._truth_changed = True
 
@@ -416,7 +350,7 @@ class World:
         host.clock.boot(self.now)
         self.note(host, "agent", "the host has booted")
         if host.storage_answers:
-            self.join(host)
+            renewals.join(self, host)
         else:
             host.member.is_joined = False
         self.start_agent(host, after_boot=True)
@@ -434,7 +368,7 @@ class World:
         renewed_at = host.member.last_renewal(self.now)
         host.is_frozen = True
         if host.member.renews:
-            self.renewals_end(host)
+            renewals.end(self, host)
         self._truth_changed = True
         if vm is not None:
             self.note(host, "vm", "the VM stands still with its host", vm="paused")
@@ -464,25 +398,8 @@ class World:
         self._truth_changed = True
         deferred, host.deferred = host.deferred, []
         if host.sanlock == RUNS:
-            self.renewals_resume(host)
+            renewals.resume(self, host)
         for action in deferred:
             self.at(self.now, action)
         daemons.look_after_vm(self, host)
         self.wake(host)
-
-    def renewals_resume(self, host: SimHost) -> None:
-        """A daemon that stood still goes on: it renews, or finds that it is too late for that."""
-        member = host.member
-        expired = self.now >= member.renewed_at + self.policy.lease_kill_s / host.clock.rate
-        if member.is_joined and (expired or not host.storage_answers):
-            lapse = host.lapse
-            killed_at = (
-                self.now + _THAW_KILL_S
-                if expired
-                else member.renewed_at + (self.policy.lease_kill_s / host.clock.rate)
-            )
-            self.at(killed_at, lambda: self._lockspace_lost(host, lapse))
-            if host.storage_answers:
-                self.at(killed_at, lambda: self.join_later(host))
-        elif host.storage_answers:
-            self.renewals_begin(host)
