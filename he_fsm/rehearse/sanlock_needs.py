@@ -77,8 +77,6 @@ def cannot(scenario: Scenario, speed: float) -> list[str]:
 
 
 def _why_not(entry: TimelineEntry) -> str:
-    if entry.verb is Verb.ENGINE and entry.value[0] == "migrate":
-        return "nobody but the agents moves a real VM"
     if entry.verb is Verb.HYPERVISOR:
         return "a real QEMU can't be kept from its agent: it has the monitor open"
     if entry.verb is Verb.MIGRATIONS and entry.value[0] == "hang":

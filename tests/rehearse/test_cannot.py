@@ -95,7 +95,6 @@ def test_the_command_refuses_before_the_first_scenario_runs(
 WITH_SANLOCK = {
     "{at: 1s, host: 1, migrations: hang}": "migration",
     "{at: 1s, host: 1, hypervisor: lost}": "QEMU",
-    "{at: 1s, engine: migrate 2}": "nobody but the agents",
     **CASES,
 }
 

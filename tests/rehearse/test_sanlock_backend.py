@@ -141,6 +141,18 @@ VM_SCENES = {
           - {after: 30s, by: 55s, total: {failed_starts: 1}}
           - {total: {failed_starts: 1}}
         """,
+    "moved-by-somebody-outside": """
+        world: {io_timeout: 2s, vm_boot: 5s, migration: 5s}
+        hosts: 2
+        engine: {running_on: 1}
+        timeline: [{at: 10s, engine: migrate 2}]
+        until: 60s
+        expect:
+          - {from: 0s, to: 60s, running: 1}
+          - {after: 10s, by: 40s, engine_on: 2, engine: good, lease: 2}
+          - {by: 55s, state: {1: EngineDown, 2: EngineUp}}
+          - {total: {starts: 0, migrations: 1, failed_migrations: 0, downtime: "<= 15s"}}
+        """,
     "migration-fails": """
         world: {io_timeout: 2s, vm_boot: 5s, migration: 5s}
         hosts: 2
