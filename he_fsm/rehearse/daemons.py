@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING
 
 from he_fsm.rehearse.host import LabHost
@@ -15,26 +14,30 @@ def broker(_: Rehearsal, host: LabHost, word: str) -> None:
     """Kill, start, stop or continue the broker."""
     if not host.is_powered or host.is_frozen:
         return
-    process = host.broker_process
-    if process is None:
-        if word == "start":
-            host.start_broker()
-    elif word == "kill":
+    if word == "kill":
         host.kill_broker()
-    elif word in ("freeze", "thaw"):
-        host.broker_is_frozen = word == "freeze"
-        process.send_signal(signal.SIGSTOP if host.broker_is_frozen else signal.SIGCONT)
+    elif word == "start" and host.broker_process is None:
+        host.start_broker()
+    elif word == "freeze":
+        host.freeze("broker")
+    elif word == "thaw":
+        host.thaw("broker")
 
 
 def sanlock(rehearsal: Rehearsal, host: LabHost, word: str) -> None:
     """Kill, start, stop or continue sanlock; the host's watchdog takes note."""
-    if not host.is_powered or host.is_frozen or not host.order_sanlock(word):
+    if not host.is_powered or host.is_frozen:
         return
-    if word == "thaw":
-        host.sanlock_thaws += 1
-    thaws = host.sanlock_thaws
-    if word == "kill":
+    if host.daemon_process("sanlock") is None:
+        if word == "start":
+            host.start_sanlock()
+    elif word == "kill":
+        host.kill_sanlock()
         # A watchdog goes on counting for a daemon that has gone without a word.
         rehearsal.reset_in_time(host, lambda: True)
     elif word == "freeze":
-        rehearsal.reset_in_time(host, lambda: host.sanlock_thaws == thaws)
+        host.freeze("sanlock")
+        thaws = host.thaws
+        rehearsal.reset_in_time(host, lambda: host.thaws == thaws)
+    elif word == "thaw":
+        host.thaw("sanlock")

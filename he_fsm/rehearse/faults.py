@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from he_fsm.metadata.codec import decode_slot
@@ -100,8 +99,10 @@ def _agent(_: Rehearsal, host: LabHost, word: str) -> None:
         host.kill_agent()
     elif word == "stop":
         host.stop_agent()
+    elif word == "freeze":
+        host.freeze("agent")
     else:
-        process.send_signal(signal.SIGSTOP if word == "freeze" else signal.SIGCONT)
+        host.thaw("agent")
 
 
 def _storage(_: Rehearsal, host: LabHost, value: tuple[str, Optional[float]]) -> None:
@@ -139,9 +140,11 @@ def _version(_: Rehearsal, host: LabHost, version: int) -> None:
     if host.is_powered:
         # The broker reads up to its own version: it is the new release's as well.
         if host.broker_process is not None:
+            # One that stands still hears it when it goes on.
             host.broker_process.terminate()
+            host.thaw("broker")
             host.broker_process.wait()
-        host.start_broker()
+            host.start_broker()
         host.start_agent()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -130,19 +129,13 @@ class SanlockHost(LabHost):
         if self.daemon is not None:
             self.daemon.kill()
             self.daemon = None
+            self.frozen.discard("sanlock")
 
-    def order_sanlock(self, word: str) -> bool:
-        """Kill, start, stop or continue the daemon; False: it is so already."""
-        daemon = self.daemon
-        if (daemon is None) != (word == "start"):
-            return False
-        if daemon is None:
-            self.start_sanlock()
-        elif word == "kill":
-            self.kill_sanlock()
-        else:
-            daemon.process.send_signal(signal.SIGSTOP if word == "freeze" else signal.SIGCONT)
-        return True
+    def daemon_process(self, name: str) -> Optional[subprocess.Popen[bytes]]:
+        """Give the process of `agent`, `broker` or `sanlock`; None: it does not run."""
+        if name == "sanlock":
+            return None if self.daemon is None else self.daemon.process
+        return super().daemon_process(name)
 
     def services(self) -> Iterator[subprocess.Popen[bytes]]:
         """Give sanlock's process and the mount's."""

@@ -11,7 +11,7 @@ from he_fsm.scenario.damage import Slot, damaged
 from he_fsm.scenario.fault_words import fault_words
 from he_fsm.scenario.model import TimelineEntry, Verb
 from he_fsm.simulate import daemons, renewals
-from he_fsm.simulate.host import SimHost, Trial
+from he_fsm.simulate.host import FROZEN, RUNS, SimHost, Trial
 
 if TYPE_CHECKING:
     from he_fsm.simulate.world import World
@@ -125,6 +125,9 @@ def _version(world: World, host: SimHost, version: int) -> None:
     if host.agent is not None:
         world.kill_agent(host)
     if host.is_up:
+        if host.broker == FROZEN:
+            # It is restarted as well.
+            host.broker = RUNS
         world.start_agent(host)
 
 
