@@ -30,6 +30,7 @@ from he_fsm.snapshot import OwnerState
 _PAGE_TIMEOUT_S: Final = 0.5
 # An id that no host of a lab has: who looks at the leases from outside takes none.
 _OUTSIDER: Final = 2000
+_NO_SANLOCK: Final = "embedded leases have no sanlock"
 _STOPPED: Final = "T"
 _LOOK_S: Final = 0.002
 _STOPPED_AFTER: Final = {"pause": True, "resume": False}
@@ -130,6 +131,14 @@ class EmbeddedHost(LabHost):
         held = sorted((self.lab.shared / "leases").iterdir())
         for name in ("whiteboard", *(f"leases/{path.name}" for path in held)):
             os.mkfifo(folder / name)
+
+    def start_sanlock(self) -> None:
+        """Refuse: see `faults.cannot`."""
+        raise HeFsmError(_NO_SANLOCK)
+
+    def kill_sanlock(self) -> None:
+        """Refuse: see `faults.cannot`."""
+        raise HeFsmError(_NO_SANLOCK)
 
     def set_faults(self, **words: str) -> None:
         """Throw the embedded hypervisor's switches."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from he_fsm.metadata.codec import decode_slot
 from he_fsm.metadata.record import EngineStatus, HostRecord
+from he_fsm.rehearse import daemons
 from he_fsm.rehearse.host import LabHost
 from he_fsm.scenario.damage import Slot, damaged
 from he_fsm.scenario.fault_words import fault_words
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 _NOBODY = EngineStatus("down", "bad", "unknown", "vm not running on this host")
 
 
-def cannot(scenario: Scenario) -> list[str]:
+def cannot(scenario: Scenario, *, has_sanlock: bool = False) -> list[str]:
     """
     Say which entries of a scenario no back end of one machine can do, and why.
 
-    Found before anything is started.
+    Found before anything is started. *has_sanlock*: each host has a sanlock daemon of its own.
     """
     reasons = [
         f"{entry.place}: {entry.text}: {why}"
         for entry in scenario.timeline
-        if (why := _why_not(entry))
+        if (why := _why_not(entry, has_sanlock=has_sanlock))
     ]
     reasons.extend(
         f"host {host.name}: clock: this machine has one clock for all hosts"
@@ -40,7 +40,9 @@ def cannot(scenario: Scenario) -> list[str]:
     return reasons
 
 
-def _why_not(entry: TimelineEntry) -> str:
+def _why_not(entry: TimelineEntry, *, has_sanlock: bool) -> str:
+    if entry.verb is Verb.SANLOCK and not has_sanlock:
+        return "embedded leases have no sanlock; --backend sanlock has"
     if entry.verb is Verb.CLOCK:
         return "this machine has one clock for all hosts"
     if entry.verb is Verb.STORAGE and entry.value[0] == "slow":
@@ -98,8 +100,10 @@ def _agent(_: Rehearsal, host: LabHost, word: str) -> None:
         host.kill_agent()
     elif word == "stop":
         host.stop_agent()
+    elif word == "freeze":
+        host.freeze("agent")
     else:
-        process.send_signal(signal.SIGSTOP if word == "freeze" else signal.SIGCONT)
+        host.thaw("agent")
 
 
 def _storage(_: Rehearsal, host: LabHost, value: tuple[str, Optional[float]]) -> None:
@@ -137,9 +141,11 @@ def _version(_: Rehearsal, host: LabHost, version: int) -> None:
     if host.is_powered:
         # The broker reads up to its own version: it is the new release's as well.
         if host.broker_process is not None:
+            # One that stands still hears it when it goes on.
             host.broker_process.terminate()
+            host.thaw("broker")
             host.broker_process.wait()
-        host.start_broker()
+            host.start_broker()
         host.start_agent()
 
 
@@ -151,6 +157,8 @@ _ON_HOST: dict[Verb, Callable[[Any, LabHost, Any], None]] = {
     Verb.SET: _set,
     Verb.POWER: _power,
     Verb.AGENT: _agent,
+    Verb.BROKER: daemons.broker,
+    Verb.SANLOCK: daemons.sanlock,
     Verb.STORAGE: _storage,
     Verb.HYPERVISOR: _hypervisor,
     Verb.STARTS: _starts,

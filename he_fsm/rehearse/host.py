@@ -58,6 +58,10 @@ class LabHost(ABC):
         self.agent_process: Optional[subprocess.Popen[bytes]] = None
         self.is_powered = False
         self.is_frozen = False
+        # Which of `agent`, `broker` and `sanlock` stand still, each by itself.
+        self.frozen: set[str] = set()
+        # Counts how often one of them was told to go on.
+        self.thaws = 0
         # Counts power cycles: a boot under way belongs to one.
         self.boot = 0
         self.version = 1
@@ -195,6 +199,14 @@ class LabHost(ABC):
     def set_faults(self, **words: str) -> None:
         """Let starts, boots, migrations or the hypervisor go wrong."""
 
+    @abstractmethod
+    def start_sanlock(self) -> None:
+        """Start the host's sanlock, as an init system does with one that has ended."""
+
+    @abstractmethod
+    def kill_sanlock(self) -> None:
+        """Kill the host's sanlock alone."""
+
     def start_services(self) -> None:  # noqa: B027 - a back end may need nothing
         """Start what runs on this host before its broker; return when that can be used."""
 
@@ -209,10 +221,12 @@ class LabHost(ABC):
 
     def start_broker(self) -> None:
         """Start the broker's process."""
+        self.frozen.discard("broker")
         self.broker_process = self._start("broker", "he_fsm.runtime.broker.main")
 
     def start_agent(self) -> None:
         """Start the agent's process."""
+        self.frozen.discard("agent")
         self.agent_process = self._start("agent", "he_fsm.runtime.agent")
 
     def _start(self, name: str, module: str) -> subprocess.Popen[bytes]:
@@ -303,6 +317,25 @@ class LabHost(ABC):
             with contextlib.suppress(psutil.NoSuchProcess):
                 yield psutil.Process(pid)
 
+    def daemon_process(self, name: str) -> Optional[subprocess.Popen[bytes]]:
+        """Give the process of `agent`, `broker` or `sanlock`; None: it does not run."""
+        return {"agent": self.agent_process, "broker": self.broker_process}.get(name)
+
+    def freeze(self, name: str) -> None:
+        """Let one daemon stand still."""
+        process = self.daemon_process(name)
+        if process is not None:
+            process.send_signal(signal.SIGSTOP)
+            self.frozen.add(name)
+
+    def thaw(self, name: str) -> None:
+        """Let one daemon go on that stood still by itself."""
+        process = self.daemon_process(name)
+        if process is not None and name in self.frozen:
+            process.send_signal(signal.SIGCONT)
+            self.frozen.discard(name)
+            self.thaws += 1
+
     def signal_all(self, number: signal.Signals) -> None:
         """Send a signal to every process of this host."""
         for process in list(self.processes()):
@@ -316,8 +349,13 @@ class LabHost(ABC):
         self.signal_all(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Let every process of this host go on."""
-        self.signal_all(signal.SIGCONT)
+        """Let every process of this host go on, but those that stand still by themselves."""
+        still = {self.daemon_process(name) for name in self.frozen}
+        pids = {process.pid for process in still if process is not None}
+        for process in list(self.processes()):
+            if process.pid not in pids:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGCONT)
 
     def power_on(self) -> None:
         """Start all that runs on this host, as its boot does."""
@@ -337,6 +375,7 @@ class LabHost(ABC):
         if vm is not None:
             self._await_the_end_of(vm)
         self.is_powered = self.is_frozen = False
+        self.frozen.clear()
         self.boot += 1
 
     def _reap(self) -> None:
@@ -348,6 +387,14 @@ class LabHost(ABC):
                     raise HeFsmError(self._does_not_end) from error
         self.end_services()
         self.agent_process = self.broker_process = None
+
+    def kill_broker(self) -> None:
+        """Kill the broker; what it has started ends by itself."""
+        if self.broker_process is not None:
+            self.broker_process.kill()
+            self.broker_process.wait(ENDS_WITHIN_S)
+            self.broker_process = None
+            self.frozen.discard("broker")
 
     def stop_agent(self) -> None:
         """Ask the agent to end cleanly."""

@@ -275,7 +275,7 @@ class Observer:
         if process is None or process.poll() is not None:
             self._show_state(t, name, None)
             return
-        if host.is_frozen:
+        if host.is_frozen or "broker" in host.frozen:
             return
         try:
             report = host.client.last_report()

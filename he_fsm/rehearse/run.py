@@ -285,17 +285,23 @@ class Rehearsal:
             return
         host.is_frozen = True
         host.stop_all()
-        if host.config.watchdog and not host.has_watchdog:
-            policy = self.scenario.policy
-            fires_s = policy.lease_kill_s + policy.watchdog_s * _WATCHDOG_SHARE
-            boot = host.boot
-            # The last renewal is not older than a renewal's period.
-            fires_s -= 2 * policy.io_timeout_s
-            self.at(self.now() + fires_s, lambda: self._watchdog_fires(host, boot))
+        self.reset_in_time(host, lambda: host.is_frozen)
 
-    def _watchdog_fires(self, host: LabHost, boot: int) -> None:
-        if host.is_frozen and host.boot == boot:
-            self._reset(host)
+    def reset_in_time(self, host: LabHost, is_due: Callable[[], bool]) -> None:
+        """Reset a host whose leases are renewed no more, if that is due then; a watchdog does."""
+        if not host.config.watchdog or host.has_watchdog:
+            return
+        policy = self.scenario.policy
+        fires_s = policy.lease_kill_s + policy.watchdog_s * _WATCHDOG_SHARE
+        boot = host.boot
+        # The last renewal is not older than a renewal's period.
+        fires_s -= 2 * policy.io_timeout_s
+
+        def fires() -> None:
+            if host.boot == boot and is_due():
+                self._reset(host)
+
+        self.at(self.now() + fires_s, fires)
 
     def _reset(self, host: LabHost) -> None:
         """Do what follows when a watchdog resets a host."""
@@ -319,7 +325,7 @@ class Rehearsal:
             except HeFsmError:
                 return
 
-        if host.is_powered:
+        if host.is_powered and host.broker_process is not None:
             threading.Thread(target=ask, daemon=True).start()
         else:
             host.set_local_flag(is_set=is_set)

@@ -25,14 +25,17 @@ from he_fsm.rehearse.guest.build import (
 )
 from he_fsm.rehearse.guest.kernel import find_kernel
 from he_fsm.rehearse.guest.saved import guest_vm, resting, saved_state
+from he_fsm.rehearse.guest_files import GuestFiles, Origin
 from he_fsm.rehearse.host import LabHost
 from he_fsm.rehearse.host_network import HostNetwork
 from he_fsm.rehearse.lab import Lab
 from he_fsm.rehearse.lab_network import LabNetwork
 from he_fsm.rehearse.lease_sight import LeaseSight
 from he_fsm.rehearse.mount import way
+from he_fsm.rehearse.move_vm import Mover
 from he_fsm.rehearse.sanlock_process import SanlockProcess
 from he_fsm.rehearse.shared_mounts import SharedMounts
+from he_fsm.rehearse.vm_faults import VmFaults
 from he_fsm.rehearse.vm_sight import VmSight
 from he_fsm.rehearse.watchdog import Watchdog
 from he_fsm.runtime.config import MoveConfig, VmConfig
@@ -46,7 +49,7 @@ from he_fsm.runtime.hypervisors.vm_process import has_ended
 from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.leases.sanlock_hold import SanlockHolder
 from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
-from he_fsm.scenario.model import Host, Scenario
+from he_fsm.scenario.model import Host, Scenario, Verb
 
 _LEASES: Final = "sanlock"
 _DISK: Final = "engine.raw"
@@ -76,9 +79,16 @@ class SanlockHost(LabHost):
         # shorter by the speed.
         self.deadline_s = lab.policy.loop_s * _DEADLINE_SHARE
         self.mount = way(lab.shared, self.storage)
+        self.guest_files = GuestFiles(self.folder / "guest")
         self.daemon: Optional[SanlockProcess] = None
+        self._mover: Optional[Mover] = None
         self._watchdog: Optional[Watchdog] = None
         self._sight: Optional[VmSight] = None
+
+    @property
+    def host_id(self) -> int:
+        """sanlock's number for this host."""
+        return self.config.id
 
     # The configuration.
 
@@ -109,7 +119,7 @@ class SanlockHost(LabHost):
 
     @property
     def _vm(self) -> VmConfig:
-        return self.lab.vm(self.storage / _DISK, self.network)
+        return self.guest_files.begins(self.lab.vm(self.storage / _DISK, self.network))
 
     @property
     def _move(self) -> MoveConfig:
@@ -183,15 +193,24 @@ class SanlockHost(LabHost):
         if self.daemon is not None:
             self.daemon.kill()
             self.daemon = None
+            self.frozen.discard("sanlock")
+
+    def daemon_process(self, name: str) -> Optional[subprocess.Popen[bytes]]:
+        """Give the process of `agent`, `broker` or `sanlock`; None: it does not run."""
+        if name == "sanlock":
+            return None if self.daemon is None else self.daemon.process
+        return super().daemon_process(name)
 
     def services(self) -> Iterator[subprocess.Popen[bytes]]:
         """Give sanlock's process and the mount's."""
         # The watchdog's thread asks as well, at any moment.
-        daemon, mount = self.daemon, self.mount.process
+        daemon, mount, mover = self.daemon, self.mount.process, self._mover
         if daemon is not None:
             yield daemon.process
         if mount is not None:
             yield mount
+        if mover is not None:
+            yield mover.process
 
     def end_services(self) -> None:
         """Remove sanlock's files, the watchdog and the mount."""
@@ -204,6 +223,8 @@ class SanlockHost(LabHost):
 
     def close(self) -> None:
         """Look at the VM no more."""
+        if self._mover is not None:
+            self._mover.close()
         if self._sight is not None:
             self._sight.close()
 
@@ -260,9 +281,9 @@ class SanlockHost(LabHost):
             self._sight.say(_GUEST_WORDS[word])
 
     def migrate_engine(self, target: int) -> None:
-        """Refuse: see `sanlock_needs.cannot`."""
-        msg = f"nobody but the agent moves the VM to host {target}"
-        raise HeFsmError(msg)
+        """Let a process of this host that is no agent move the VM."""
+        if self._sight is not None and (self._mover is None or not self._mover.is_busy):
+            self._mover = Mover(self.folder / "config.yaml", target, self._sight)
 
     def lead_storage(self, word: str) -> None:
         """Kill, stop or start the process behind this host's mount."""
@@ -274,9 +295,8 @@ class SanlockHost(LabHost):
             self.mount.restore()
 
     def set_faults(self, **words: str) -> None:
-        """Refuse: see `sanlock_needs.cannot`."""
-        msg = f"QEMU has no switches for {words}"
-        raise HeFsmError(msg)
+        """Let starts, boots or migrations fail."""
+        self.lab.set_faults(self.name, words)
 
 
 class SanlockLab(Lab):
@@ -295,6 +315,7 @@ class SanlockLab(Lab):
         self._guest: Optional[Guest] = None
         self._saved: Optional[Path] = None
         self._accel = TCG
+        self._vm_faults: Optional[VmFaults] = None
         self._outsider: Optional[SanlockProcess] = None
         self._sight: Optional[LeaseSight] = None
         # VMs that this process has started: it has to ask for their status.
@@ -310,17 +331,7 @@ class SanlockLab(Lab):
         if self.network is not None:
             self.network.set_up()
         make_disk(self.shared / _DISK)
-        self._guest = build(self.folder, find_kernel())
-        if self.scenario.world.vm_boot_s / self.speed < _BOOT_S:
-            self._guest = resting(self._guest)
-            network = next(iter(self.hosts.values())).network
-            pages = network.pages
-            with netns.inside(pages.namespace):
-                vm = self.vm(self.shared / _DISK, network)
-                self._saved = saved_state(vm, pages.port, pages.address)
-        else:
-            # Tried here: an agent's own trial would take seconds of its first start.
-            self._accel = usable_accel(binary_of(guest_vm(self._guest, self.shared / _DISK, 0)))
+        self._make_guest()
         run_dir = self.folder / "outsider"
         settings = self.leases(self.shared, run_dir, run_dir / "engine.lock")
         io_timeout = settings.daemon_io_timeout(self.policy.io_timeout_s)
@@ -329,6 +340,37 @@ class SanlockLab(Lab):
         lease_sight.join(settings, io_timeout)
         rules = Rules(io_timeout_s=self.policy.io_timeout_s, watchdog_s=self.policy.watchdog_s)
         self._sight = LeaseSight(settings, rules)
+
+    def _make_guest(self) -> None:
+        """Build the guest, and a sick one beside it where the scenario wants one."""
+        kernel, sick = find_kernel(), None
+        guest = build(self.folder, kernel)
+        if any(entry.verb is Verb.BOOTS for entry in self.scenario.timeline):
+            sick = _origin(build(self.folder, kernel, is_sick=True))
+        is_resumed = self.scenario.world.vm_boot_s / self.speed < _BOOT_S
+        self._guest = resting(guest) if is_resumed else guest
+        if is_resumed:
+            network = next(iter(self.hosts.values())).network
+            vm = self.vm(self.shared / _DISK, network)
+            self._saved = self._state(vm, network)
+            if sick is not None:
+                sick = attrs.evolve(sick, saved_state=self._state(vm, network, is_sick=True))
+        else:
+            # Tried here: an agent's own trial would take seconds of its first start.
+            self._accel = usable_accel(binary_of(guest_vm(guest, self.shared / _DISK, 0)))
+        well = attrs.evolve(_origin(guest), saved_state=self._saved)
+        self._vm_faults = VmFaults(self.hosts, well, sick)
+
+    @staticmethod
+    def _state(vm: VmConfig, network: HostNetwork, *, is_sick: bool = False) -> Path:
+        pages = network.pages
+        with netns.inside(pages.namespace):
+            return saved_state(vm, pages.port, pages.address, is_sick=is_sick)
+
+    def set_faults(self, name: str, words: Mapping[str, str]) -> None:
+        """Let starts, boots or migrations of a host fail."""
+        if self._vm_faults is not None:
+            self._vm_faults.set(name, words)
 
     def vm(self, disk: Path, network: HostNetwork) -> VmConfig:
         """Describe the engine's VM as a host has it."""
@@ -390,3 +432,9 @@ class SanlockLab(Lab):
                 ends.callback(self._sight.close)
             for host in self.hosts.values():
                 ends.callback(host.close)
+            if self._vm_faults is not None:
+                ends.callback(self._vm_faults.close)
+
+
+def _origin(guest: Guest) -> Origin:
+    return Origin(kernel=guest.kernel, initrd=guest.initrd)

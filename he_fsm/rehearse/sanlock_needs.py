@@ -21,12 +21,6 @@ _FUSE: Final = Path("/dev/fuse")
 _IO_TIMEOUT_MIN_S: Final = 0.2
 # A constant of sanlock's, in seconds of its own clock.
 _WATCHDOG_S: Final = 60
-_NO_SWITCH: Final = {
-    Verb.HYPERVISOR: "a real QEMU can't be kept from its agent",
-    Verb.STARTS: "a real VM's start can't be made to fail",
-    Verb.BOOTS: "the guest's boot can't be made to fail",
-    Verb.MIGRATIONS: "a real migration can't be made to fail",
-}
 
 
 def missing(speed: float) -> list[str]:
@@ -65,7 +59,7 @@ def missing(speed: float) -> list[str]:
 
 def cannot(scenario: Scenario, speed: float) -> list[str]:
     """Say which entries of a scenario this back end can't do, and why."""
-    reasons = faults.cannot(scenario)
+    reasons = faults.cannot(scenario, has_sanlock=True)
     reasons.extend(
         f"{entry.place}: {entry.text}: {why}"
         for entry in scenario.timeline
@@ -90,11 +84,13 @@ def cannot(scenario: Scenario, speed: float) -> list[str]:
 
 
 def _why_not(entry: TimelineEntry) -> str:
-    if entry.verb is Verb.ENGINE and entry.value[0] == "migrate":
-        return "nobody but the agents moves a real VM"
     if entry.verb is Verb.STORAGE and entry.value[0] in ("cut", "hang") and not can_mount():
         return NO_MOUNT
-    return _NO_SWITCH.get(entry.verb, "")
+    if entry.verb is Verb.HYPERVISOR:
+        return "a real QEMU can't be kept from its agent: it has the monitor open"
+    if entry.verb is Verb.MIGRATIONS and entry.value[0] == "hang":
+        return "a real migration can be made to fail, not to hang: its own limits would end it"
+    return ""
 
 
 def _has_qmp() -> bool:

@@ -71,6 +71,8 @@ class VmSight:
         # When the page was last asked, if it was good then.
         self._good_at: Optional[float] = None
         self._ends = threading.Event()
+        # Somebody else has the monitor, and tells what QEMU says.
+        self._is_lent = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._threads = [
             threading.Thread(target=target, name="vm-sight", daemon=True)
@@ -101,6 +103,19 @@ class VmSight:
         # What the order did at once is to be seen by the next look.
         await self._ask(monitor)
 
+    def lend(self) -> None:
+        """Let somebody else have the monitor, which serves one at a time."""
+        self._is_lent.set()
+
+    def hear(self, runstate: str) -> None:
+        """Take QEMU's word for the VM's state from whoever has the monitor now."""
+        if self._is_lent.is_set():
+            self._runstate = runstate
+
+    def take_back(self) -> None:
+        """Have the monitor again."""
+        self._is_lent.clear()
+
     def say(self, word: str) -> None:
         """Say a word to the guest's page of faults."""
         self._pages.say(word)
@@ -120,7 +135,7 @@ class VmSight:
 
     async def _follow(self) -> None:
         while not self._ends.is_set():
-            if not self._path.exists():
+            if self._is_lent.is_set() or not self._path.exists():
                 await asyncio.sleep(_LOOK_S)
                 continue
             self._monitor = await Monitor.connect(
@@ -131,7 +146,7 @@ class VmSight:
 
     async def _listen(self, monitor: Monitor) -> None:
         listening = asyncio.ensure_future(self._take_events(monitor))
-        while not listening.done() and not self._ends.is_set():
+        while not (listening.done() or self._ends.is_set() or self._is_lent.is_set()):
             await asyncio.wait({listening}, timeout=_LOOK_S)
         listening.cancel()
         with suppress(asyncio.CancelledError, HypervisorError):

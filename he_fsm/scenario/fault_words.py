@@ -25,7 +25,7 @@ def fault_words(verb: Verb, value: Any, slot: Optional[int] = None) -> str:
         return f"the agent counts {value} failed starts"
     if verb is Verb.VERSION:
         return f"the agent is restarted as a release of parse version {value}"
-    if verb in (Verb.AGENT, Verb.HYPERVISOR):
+    if verb in (Verb.AGENT, Verb.BROKER, Verb.SANLOCK, Verb.HYPERVISOR):
         return f"{verb.value}: {value}"
     word, argument = value
     if verb is Verb.SLOT:

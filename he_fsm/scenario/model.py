@@ -122,6 +122,8 @@ class Verb(str, enum.Enum):
     SET = "set"
     POWER = "power"
     AGENT = "agent"
+    BROKER = "broker"
+    SANLOCK = "sanlock"
     STORAGE = "storage"
     HYPERVISOR = "hypervisor"
     STARTS = "starts"

@@ -130,6 +130,8 @@ VERBS: Final[Mapping[Verb, VerbForm]] = {
     Verb.SET: VerbForm(ReadingsForm(), "dict: name of a reading -> number"),
     Verb.POWER: VerbForm(Choice.of("off", "on", "reset", "freeze", "thaw"), "str"),
     Verb.AGENT: VerbForm(Choice.of("kill", "stop", "start", "freeze", "thaw"), "str"),
+    Verb.BROKER: VerbForm(Choice.of("kill", "start", "freeze", "thaw"), "str"),
+    Verb.SANLOCK: VerbForm(Choice.of("kill", "start", "freeze", "thaw"), "str"),
     Verb.STORAGE: VerbForm(
         Phrase({"cut": None, "hang": None, "restore": None, "slow": Argument(Duration())}),
         "(word, seconds for slow)",

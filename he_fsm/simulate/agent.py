@@ -20,8 +20,9 @@ from he_fsm.effects import (
 from he_fsm.memory import Memory
 from he_fsm.metadata.record import HostRecord
 from he_fsm.scenario.matching import Seen
-from he_fsm.simulate.host import Agent, SimHost
-from he_fsm.snapshot import LeaseView, OwnerState
+from he_fsm.simulate import daemons
+from he_fsm.simulate.host import RUNS, Agent, SimHost
+from he_fsm.snapshot import LeaseView, LocalVm, OwnerState, Reading, Readings
 from he_fsm.step import Step
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def tick(world: World, host: SimHost, agent: Agent) -> None:
         agent.loops.advance()
     facts = _facts(world, host, agent, now)
     own = _publish(world, host, agent, facts)
-    answers = host.storage_answers
+    answers = host.sees_storage
     whiteboard = world.storage.read(time, host.identity.version) if answers else None
     before = agent.memory
     try:
@@ -99,28 +100,53 @@ def _facts(world: World, host: SimHost, agent: Agent, now: float) -> loop.Facts:
     if vm is None:
         vm = host.local_vm = world.engine.as_seen_by(host)
     results, agent.results = tuple(agent.results), []
+    readings = host.readings
+    if host.broker == RUNS:
+        agent.heard_at, agent.local_maintenance = now, host.local_maintenance
+    else:
+        readings, vm = _without_broker(agent, readings, vm, now)
     return loop.Facts(
         now=now,
         wall_offset_s=host.clock.wall_offset_s,
-        readings=host.readings,
+        readings=readings,
         vm=vm,
-        leases=_leases(world, host) if host.storage_answers else None,
-        local_maintenance=host.local_maintenance,
+        leases=_leases(world, host) if host.sees_leases else None,
+        local_maintenance=agent.local_maintenance,
         results=results,
     )
+
+
+def _without_broker(
+    agent: Agent, readings: Readings, vm: LocalVm, now: float
+) -> tuple[Readings, LocalVm]:
+    """Give what an agent goes by whose broker, with all monitors, does not answer."""
+    age_s = now - max(agent.heard_at, agent.memory.began_at)
+    has_heard = agent.heard_at >= agent.memory.began_at
+
+    def older(reading: Reading) -> Reading:
+        return Reading(reading.value if has_heard else None, age_s)
+
+    aged = attrs.evolve(
+        readings,
+        gateway=older(readings.gateway),
+        bridge=older(readings.bridge),
+        mem_free=older(readings.mem_free),
+        cpu_load=older(readings.cpu_load),
+        mem_load=older(readings.mem_load),
+    )
+    return aged, LocalVm(vm.state)
 
 
 def _leases(world: World, host: SimHost) -> LeaseView:
     """Give the leases as this host's lease manager shows them."""
     lockspace, member, time = world.lockspace, host.member, world.now
-    if not (member.is_joined and member.renews):
+    if not host.holds_id:
         holder = lockspace.holders.get(host.host_id)
         is_taken = holder is not None and holder is not member
-        if is_taken:
-            # A host that waits for its id tries again with every look.
-            world.join(host)
-        if not (member.is_joined and member.renews):
-            return LeaseView(joined=False, held_by_other=is_taken)
+        # A host that waits for its id tries again with every look.
+        if not member.is_joined and lockspace.can_join(member, time):
+            daemons.ask_to_join(world, host)
+        return LeaseView(joined=False, held_by_other=is_taken)
     dead_hosts = lockspace.dead_hosts(member, time)
     owner = lockspace.seen_owner(time)
     if owner is None or owner.has_left:
@@ -142,7 +168,7 @@ def _publish(world: World, host: SimHost, agent: Agent, facts: loop.Facts) -> Op
         agent.scored = scored
     score = agent.score
     _note_score(world, host, agent, score.total, score.why)
-    if not (host.storage_answers and host.member.is_joined and host.member.renews):
+    if not (host.sees_storage and host.holds_id):
         return None
     record = loop.make_record(facts, host.identity, score.total)
     _write(world, host, agent, record, facts, score.why)
@@ -168,7 +194,7 @@ def _write(  # noqa: PLR0913 - one for each part of a block
 
 def publish_stopped(world: World, host: SimHost, agent: Agent) -> None:
     """Write the last record of an agent that stops cleanly."""
-    if not (host.storage_answers and host.member.is_joined and host.member.renews):
+    if not (host.sees_storage and host.holds_id):
         return
     now = host.clock.monotonic(world.now)
     facts = _facts(world, host, agent, now)

@@ -34,6 +34,8 @@ class Vm:
     is_sick: bool = False
     is_paused: bool = False
     is_gone: bool = False
+    # The daemon that gave it its lease lives.
+    is_kept: bool = True
     # What its guest was about to do when it was paused.
     waiting: list[Callable[[], None]] = attrs.field(factory=list)
     migration: Optional[Migration] = None
@@ -245,7 +247,7 @@ class Engine:
         if not target.runs or target.hypervisor_is_lost:
             return f"host {target.name} does not answer"
         for host in (source, target):
-            if not (host.member.is_joined and host.member.renews):
+            if not host.holds_id:
                 return f"host {host.name} can't reach the lease"
         return ""
 
@@ -278,7 +280,7 @@ class Engine:
         del self.vms[host.name]
         world.note(host, "vm", f"the VM is gone: {why}", vm="gone")
         if world.lockspace.owner is host.member:
-            if host.runs and host.member.renews and host.member.is_joined:
+            if host.runs and host.holds_id:
                 world.lockspace.set_owner(None, world.now)
             else:
                 host.owes_release = host.is_up

@@ -10,7 +10,8 @@ from he_fsm.memory import FailedStarts
 from he_fsm.scenario.damage import Slot, damaged
 from he_fsm.scenario.fault_words import fault_words
 from he_fsm.scenario.model import TimelineEntry, Verb
-from he_fsm.simulate.host import SimHost, Trial
+from he_fsm.simulate import daemons, renewals
+from he_fsm.simulate.host import FROZEN, RUNS, SimHost, Trial
 
 if TYPE_CHECKING:
     from he_fsm.simulate.world import World
@@ -71,6 +72,7 @@ def _agent(world: World, host: SimHost, word: str) -> None:
         agent.is_frozen = True
     elif agent.is_frozen:
         agent.is_frozen = False
+        daemons.look_after_vm(world, host)
         world.wake(host)
 
 
@@ -80,9 +82,9 @@ def _storage(world: World, host: SimHost, value: tuple[str, float]) -> None:
     host.storage = "ok" if word == "restore" else word
     host.slow_s = seconds if word == "slow" else 0.0
     if answered and not host.storage_answers:
-        world.renewals_end(host)
+        renewals.end(world, host)
     elif host.storage_answers and not answered:
-        world.renewals_begin(host)
+        renewals.begin(world, host)
 
 
 def _hypervisor(world: World, host: SimHost, word: str) -> None:
@@ -123,6 +125,9 @@ def _version(world: World, host: SimHost, version: int) -> None:
     if host.agent is not None:
         world.kill_agent(host)
     if host.is_up:
+        if host.broker == FROZEN:
+            # It is restarted as well.
+            host.broker = RUNS
         world.start_agent(host)
 
 
@@ -144,6 +149,8 @@ _ON_HOST: dict[Verb, Callable[[Any, SimHost, Any], None]] = {
     Verb.SET: _set,
     Verb.POWER: _power,
     Verb.AGENT: _agent,
+    Verb.BROKER: daemons.broker,
+    Verb.SANLOCK: daemons.sanlock,
     Verb.STORAGE: _storage,
     Verb.HYPERVISOR: _hypervisor,
     Verb.STARTS: _starts,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Optional
+from typing import Callable, Final, Optional
 
 import attrs
 
@@ -16,6 +16,11 @@ from he_fsm.simulate.schedule import LoopTimes
 from he_fsm.snapshot import LocalVm, Reading, Readings, Result
 from he_fsm.states.names import State
 from he_fsm.tick import Identity
+
+# How the daemons beside an agent are.
+RUNS: Final = "runs"
+KILLED: Final = "killed"
+FROZEN: Final = "frozen"
 
 
 @attrs.define(eq=False)
@@ -44,6 +49,11 @@ class Agent:
     loops: LoopTimes
     results: list[Result] = attrs.field(factory=list)
     is_frozen: bool = False
+    # When it began (true time).
+    began_at: float = float("-inf")
+    # When it last heard of its broker (monotonic clock), and what that said of the local flag.
+    heard_at: float = float("-inf")
+    local_maintenance: bool = False
     # The tick that counts; events for another time are left over from before.
     next_tick: float = -1.0
     # The monotonic time that the next tick was asked for, where it was: rounding must not miss it.
@@ -86,6 +96,10 @@ class SimHost:
     is_frozen: bool = False
     storage: str = "ok"
     slow_s: float = 0.0
+    broker: str = RUNS
+    sanlock: str = RUNS
+    # Counts what befell sanlock: what was to come of it belongs to one of them.
+    daemon: int = 0
     hypervisor_is_lost: bool = False
     starts: Trial = attrs.field(factory=Trial)
     migrations: Trial = attrs.field(factory=Trial)
@@ -98,6 +112,8 @@ class SimHost:
     restarts: int = 0
     # Counts lapses of the renewals: an expiry belongs to one of them.
     lapse: int = 0
+    # The boot and the lapse in which its host id is being taken.
+    joining: Optional[tuple[int, int]] = None
     # The engine's lease could not be given back; done when the storage answers again.
     owes_release: bool = False
     # What was due while the host was frozen.
@@ -123,6 +139,26 @@ class SimHost:
     def storage_answers(self) -> bool:
         """Whether this host's reads and writes come back."""
         return self.storage in ("ok", "slow")
+
+    @property
+    def can_renew(self) -> bool:
+        """Whether this host's sanlock runs, and its writes come back."""
+        return self.storage_answers and self.sanlock == RUNS
+
+    @property
+    def sees_storage(self) -> bool:
+        """Whether an agent here can read and write slots."""
+        return self.storage_answers and self.broker == RUNS
+
+    @property
+    def sees_leases(self) -> bool:
+        """Whether an agent here is told of the leases."""
+        return self.sees_storage and self.sanlock == RUNS
+
+    @property
+    def holds_id(self) -> bool:
+        """Whether the host id is held and renewed."""
+        return self.member.is_joined and self.member.renews
 
     def set_monitors(self, values: dict[str, float]) -> None:
         """Let the monitors read other values from now on."""

@@ -79,17 +79,22 @@ class Lockspace:
         """Give the true time at which a host with this *clock* can take the leases of *owner*."""
         return owner.last_renewal(time) + self.policy.lease_expiry_s / clock.rate
 
+    def can_join(self, member: Member, time: float) -> bool:
+        """Whether nobody else holds the member's host id any more."""
+        holder = self.holders.get(member.host_id)
+        if holder is None or holder is member or holder.has_left:
+            return True
+        return not holder.renews and time >= self.free_at(holder, time, member.clock)
+
     def join(self, member: Member, time: float) -> bool:
         """
         Take the host id; False: another host holds it.
 
         A new generation frees what the old one held.
         """
+        if not self.can_join(member, time):
+            return False
         holder = self.holders.get(member.host_id)
-        if holder is not None and holder is not member and not holder.has_left:
-            expired = not holder.renews and time >= self.free_at(holder, time, member.clock)
-            if not expired:
-                return False
         if holder is not None and holder is not member:
             holder.is_joined = False
         self.holders[member.host_id] = member
@@ -145,8 +150,12 @@ class Lockspace:
         return not owner.renews and time >= self.free_at(owner, time, member.clock) - _ROUNDING_S
 
     def is_failing(self, owner: Member, time: float) -> bool:
-        """Whether a renewal is overdue by more than one I/O timeout."""
-        overdue_s = owner.period_s + self.policy.io_timeout_s
+        """
+        Whether others should have seen it renew by now.
+
+        They see that with their own renewals, which are as far apart.
+        """
+        overdue_s = 2 * owner.period_s + self.policy.io_timeout_s
         return not owner.renews and time > owner.renewed_at + overdue_s
 
     def dead_hosts(self, viewer: Member, time: float) -> frozenset[int]:

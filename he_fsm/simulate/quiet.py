@@ -72,6 +72,7 @@ def _is_calm(host: SimHost, agent: Agent) -> bool:
         and not agent.is_frozen
         and host.runs
         and host.storage == "ok"
+        and host.sees_leases
         and host.member.is_joined
     )
 

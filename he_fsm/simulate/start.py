@@ -170,6 +170,8 @@ def _start_agent(world: World, host: SimHost, first_look: float) -> None:
     agent = Agent(memory, loops)
     host.agent = agent
     if not world.times.cold:
+        agent.heard_at = host.clock.monotonic(first_look - world.times.loop_s)
+        agent.local_maintenance = host.local_maintenance
         facts = _facts_before(world, host, first_look - world.times.loop_s)
         agent.shown_score = rate_host(memory, facts, host.identity, world.policy).total
         agent.own = None

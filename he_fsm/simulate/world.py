@@ -12,9 +12,9 @@ from he_fsm.report.truth import Truth
 from he_fsm.scenario.judge import Judge
 from he_fsm.scenario.model import Scenario
 from he_fsm.simulate import agent as agents
-from he_fsm.simulate import faults, quiet, start
+from he_fsm.simulate import daemons, faults, quiet, renewals, start
 from he_fsm.simulate.engine import Engine, Vm
-from he_fsm.simulate.host import Agent, SimHost
+from he_fsm.simulate.host import RUNS, Agent, SimHost
 from he_fsm.simulate.lockspace import Lockspace
 from he_fsm.simulate.rules import Rules
 from he_fsm.simulate.schedule import LoopTimes
@@ -24,10 +24,6 @@ from he_fsm.snapshot import Result
 Action = Callable[[], None]
 # At one moment the file's entries act first, then what was under way ends, then agents look.
 FILE, PROCESS, LOOK = 0, 1, 2
-# A watchdog's last pet may be this share of its time old when the petting stops.
-_WATCHDOG_SHARE = 5 / 6
-# A daemon that wakes up finds that its leases have run out, and kills their holders (measured).
-_THAW_KILL_S = 0.1
 
 
 class World:
@@ -205,8 +201,17 @@ class World:
         """Let brokers that can read tell their agents that the lease is free, if it still is."""
         if self._shown_lease is None:
             for host in self.hosts.values():
-                if host.is_up and host.storage_answers:
+                if host.is_up and host.sees_leases:
                     self.wake(host)
+
+    def hear_of_the_lease_manager(self, host: SimHost) -> None:
+        """Let the broker tell its agent that the lease manager answers no more, or again."""
+
+        def hear() -> None:
+            if host.sees_storage:
+                self.wake(host)
+
+        self.at(self.now + self.policy.lease_news_s, hear)
 
     def expiry(self, name: str) -> float:
         """Give the true time at which a host's leases run out, if it does not renew until then."""
@@ -266,11 +271,10 @@ class World:
         memory = agents.memory_of_new_agent(host, now, after_boot=after_boot)
         seed = f"{self.seed}/{host.name}/{host.restarts}"
         loops = LoopTimes(now, self.times.loop_s, self.times.jitter_s, seed)
-        host.agent = Agent(memory, loops, alive=frozenset((host.host_id,)))
+        host.agent = Agent(memory, loops, alive=frozenset((host.host_id,)), began_at=self.now)
         self.truth.show(self.now, "state", host.name, memory.state.value)
         self.note(host, "agent", "the agent starts")
-        if not host.member.is_joined and host.member.has_left:
-            self._join_later(host)
+        daemons.look_after_vm(self, host)
         self.wake(host)
 
     def kill_agent(self, host: SimHost) -> None:
@@ -288,7 +292,7 @@ class World:
         agents.publish_stopped(self, host, agent)
         self.note(host, "agent", "the agent has stopped cleanly")
         self.kill_agent(host)
-        can_leave = host.member.is_joined and host.member.renews
+        can_leave = host.sees_leases and host.holds_id
         if can_leave and self.engine.on(host) is None:
             self.lockspace.leave(host.member, self.now)
             self._truth_changed = True
@@ -299,71 +303,11 @@ class World:
         if agent is not None:
             agents.plan_next(self, host, agent, None)
 
-    # Hardware, storage, lockspace.
+    # Hardware.
 
-    def renewals_end(self, host: SimHost) -> None:
-        """The host can no longer renew: its VM is killed in time, its leases run out."""
-        member = host.member
-        host.lapse += 1
-        lapse = host.lapse
-        if not (member.is_joined and member.renews):
-            return
-        self.lockspace.lapse(member, self.now)
-        killed_at = member.renewed_at + self.policy.lease_kill_s / host.clock.rate
-        self.at(max(self.now, killed_at), lambda: self._lockspace_lost(host, lapse))
-        # Just after: "its time is up" begins at this moment.
-        self.at(member.renewed_at + self.policy.lease_expiry_s, self._mark_truth)
-
-    def _mark_truth(self) -> None:
+    def mark_truth(self) -> None:
+        """Something has become true or false that is not an agent's belief."""
         self._truth_changed = True
-
-    def _lockspace_lost(self, host: SimHost, lapse: int) -> None:
-        """sanlock's recovery: what holds a lease of this host is killed."""
-        # A frozen host's daemon stands still too; what it does when it wakes up, `thaw` knows.
-        if host.lapse != lapse or host.member.renews or not host.runs:
-            return
-        host.member.is_joined = False
-        vm = self.engine.on(host)
-        if vm is not None:
-            self.engine.end(vm, "its lease could not be renewed, sanlock killed it")
-        self.wake(host)
-
-    def renewals_begin(self, host: SimHost) -> None:
-        """The storage answers again: renewals go on, or the host joins anew."""
-        host.lapse += 1
-        member = host.member
-        if not host.runs:
-            return
-        if member.is_joined and not member.renews:
-            self.lockspace.resume(member, self.now)
-            self._pay_release(host)
-            self._truth_changed = True
-            self.wake(host)
-        elif not member.is_joined and not member.has_left:
-            self._join_later(host)
-
-    def _pay_release(self, host: SimHost) -> None:
-        if host.owes_release and self.lockspace.owner is host.member:
-            self.lockspace.set_owner(None, self.now)
-        host.owes_release = False
-
-    def _join_later(self, host: SimHost) -> None:
-        """Join after the time that a free id is watched for (sanlock: 2 x io_timeout + 1 s)."""
-        lapse = host.lapse
-        boot = host.boot
-
-        def join() -> None:
-            if host.boot == boot and host.lapse == lapse and host.runs and host.storage_answers:
-                self.join(host)
-
-        self.at(self.now + 2 * self.policy.io_timeout_s + 1.0, join)
-
-    def join(self, host: SimHost) -> None:
-        """Let a host try to take its host id."""
-        if self.lockspace.join(host.member, self.now):
-            host.owes_release = False
-            self._truth_changed = True
-            self.wake(host)
 
     def power_off(self, host: SimHost) -> None:
         """Cut the power: VM, agent and renewals end at once."""
@@ -381,7 +325,7 @@ class World:
         member = host.member
         if member.renews and member.is_joined:
             self.lockspace.lapse(member, self.now)
-            self.at(member.renewed_at + self.policy.lease_expiry_s, self._mark_truth)
+            self.at(member.renewed_at + self.policy.lease_expiry_s, self.mark_truth)
         host.lapse += 1
         self._truth_changed = True
 
@@ -402,10 +346,11 @@ class World:
         host.is_booting = False
         host.is_up = True
         host.boot += 1
+        host.broker = host.sanlock = RUNS
         host.clock.boot(self.now)
         self.note(host, "agent", "the host has booted")
         if host.storage_answers:
-            self.join(host)
+            renewals.join(self, host)
         else:
             host.member.is_joined = False
         self.start_agent(host, after_boot=True)
@@ -423,7 +368,7 @@ class World:
         renewed_at = host.member.last_renewal(self.now)
         host.is_frozen = True
         if host.member.renews:
-            self.renewals_end(host)
+            renewals.end(self, host)
         self._truth_changed = True
         if vm is not None:
             self.note(host, "vm", "the VM stands still with its host", vm="paused")
@@ -431,37 +376,30 @@ class World:
             # Without a lockspace there is no lease that its lease manager would wait for.
             joined = host.member.is_joined
             fires_at = renewed_at + self.policy.lease_kill_s if joined else self.now
-            fires_at += self.policy.watchdog_s * _WATCHDOG_SHARE
+            fires_at += self.policy.watchdog_s * daemons.LAST_MOMENT
             boot = host.boot
             self.at(fires_at, lambda: self._watchdog_fires(host, boot))
 
     def _watchdog_fires(self, host: SimHost, boot: int) -> None:
         if host.boot == boot and host.is_frozen and not host.member.renews:
-            self.count("resets", host)
-            self.note(host, "fault", "the watchdog resets the host", reset=True)
-            self.reset(host)
+            self.watchdog_resets(host)
+
+    def watchdog_resets(self, host: SimHost) -> None:
+        """Power off and on again, by the watchdog."""
+        self.count("resets", host)
+        self.note(host, "fault", "the watchdog resets the host", reset=True)
+        self.reset(host)
 
     def thaw(self, host: SimHost) -> None:
         """Let everything on a frozen host go on."""
         if not host.is_frozen:
             return
         host.is_frozen = False
-        member = host.member
         self._truth_changed = True
-        expired = self.now >= member.renewed_at + self.policy.lease_kill_s / host.clock.rate
         deferred, host.deferred = host.deferred, []
-        if member.is_joined and (expired or not host.storage_answers):
-            lapse = host.lapse
-            killed_at = (
-                self.now + _THAW_KILL_S
-                if expired
-                else member.renewed_at + (self.policy.lease_kill_s / host.clock.rate)
-            )
-            self.at(killed_at, lambda: self._lockspace_lost(host, lapse))
-            if host.storage_answers:
-                self.at(killed_at, lambda: self._join_later(host))
-        elif host.storage_answers:
-            self.renewals_begin(host)
+        if host.sanlock == RUNS:
+            renewals.resume(self, host)
         for action in deferred:
             self.at(self.now, action)
+        daemons.look_after_vm(self, host)
         self.wake(host)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from he_fsm.rehearse.backends import EMBEDDED, Backend
 from he_fsm.rehearse.compare import Pair, compare, differences
 from he_fsm.rehearse.run import rehearse
 from he_fsm.report.outcome import Outcome
@@ -9,21 +12,30 @@ from he_fsm.scenario import Scenario
 from he_fsm.simulate import simulate
 
 
-def rehearsed_as_predicted(scenario: Scenario, speed: float, *, in_order: bool = True) -> str:
+def rehearsed_as_predicted(
+    scenario: Scenario,
+    speed: float,
+    *,
+    in_order: bool = True,
+    backend: Backend = EMBEDDED,
+    in_time: Callable[[tuple[Pair, ...]], list[str]] = lambda _: [],
+) -> str:
     """
     Rehearse a scenario; give what is not as predicted, nothing if all is.
 
     What was late because the machine had other things to do weighs half at half the speed, so that
-    it is tried there once more; what really differs does so at any speed.
+    it is tried there once more; what really differs does so at any speed. *in_time* says of the
+    edges, predicted and seen, which were too early or too late.
     """
     predicted = simulate(scenario)
     assert predicted.passed, told(predicted)
     reasons = []
     for each in (speed, speed / 2):
-        seen = rehearse(scenario, speed=each)
+        seen = rehearse(scenario, backend=backend, speed=each)
         doubles = [failure for failure in seen.failures if "two-engines" in failure.expected]
         assert doubles == [], told(seen)
-        strays = alone(compare(predicted, seen)) if in_order else []
+        pairs = compare(predicted, seen)
+        strays = [*alone(pairs), *in_time(pairs)] if in_order else []
         if seen.passed and not strays:
             return ""
         reasons.append("\n".join([f"at speed {each:g}:", *strays, told(seen)]))

@@ -23,7 +23,9 @@ CASES = {
     "{at: 1s, host: 1, failed_starts: 2}": "can't be set from outside",
     "{at: 1s, host: 1, slot: torn, for: 20s}": "torn",
 }
+EMBEDDED = {"{at: 1s, host: 1, sanlock: kill}": "--backend sanlock has", **CASES}
 CAN = (
+    "{at: 1s, host: 1, broker: kill}",
     "{at: 1s, host: 1, storage: cut}",
     "{at: 1s, host: 1, storage: hang}",
     "{at: 1s, host: 1, power: freeze}",
@@ -40,7 +42,7 @@ def body(*entries: str) -> str:
     return f"hosts: 2\nuntil: 1m\ntimeline:\n{lines}"
 
 
-@pytest.mark.parametrize(("entry", "why"), CASES.items())
+@pytest.mark.parametrize(("entry", "why"), EMBEDDED.items())
 def test_a_verb_that_needs_more_than_one_machine_is_refused_with_its_place(entry: str, why: str):
     (reason,) = cannot(scenario_of(body(CAN[0], entry)))
     assert reason.startswith("inline.yaml:7:")
@@ -92,11 +94,8 @@ def test_the_command_refuses_before_the_first_scenario_runs(
 
 
 WITH_SANLOCK = {
-    "{at: 1s, host: 1, starts: fail}": "start",
-    "{at: 1s, host: 1, boots: never}": "boot",
-    "{at: 1s, host: 1, migrations: fail}": "migration",
+    "{at: 1s, host: 1, migrations: hang}": "migration",
     "{at: 1s, host: 1, hypervisor: lost}": "QEMU",
-    "{at: 1s, engine: migrate 2}": "nobody but the agents",
     **CASES,
 }
 
@@ -106,6 +105,18 @@ def test_a_verb_that_real_vms_do_not_know_is_refused_with_its_place(entry: str, 
     (reason,) = sanlock_needs.cannot(scenario_of(body(CAN[0], entry)), 10.0)
     assert reason.startswith("inline.yaml:7:")
     assert why in reason
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        *(f"sanlock: {word}" for word in ("kill", "start", "freeze", "thaw")),
+        *("starts: fail 2", "boots: never", "boots: die 5s", "migrations: fail"),
+    ],
+)
+def test_what_real_daemons_and_vms_can_do_is_not_refused(verb: str):
+    entry = f"{{at: 1s, host: 1, {verb}}}"
+    assert sanlock_needs.cannot(scenario_of(body(entry)), 10.0) == []
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from he_fsm.rehearse.embedded import EmbeddedLab
 from he_fsm.rehearse.host import LabHost
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmRecord, started_ticks
 from tests.rehearse.scenes import scenario_of
+from tests.runtime.waiting import until
 
 pytestmark = pytest.mark.processes
 TIMES = 50
@@ -60,3 +62,22 @@ def test_a_vm_is_paused_as_soon_as_it_was_ordered_to(
         assert host.is_paused(record)
         host.order_engine("resume")
         assert not host.is_paused(record)
+
+
+def test_a_daemon_that_stands_still_by_itself_does_so_when_its_host_goes_on(host: LabHost):
+    host.write_config()
+    host.start_broker()
+    host.start_agent()
+    host.is_powered = True
+    host.freeze("broker")
+    host.stop_all()
+    host.go_on()
+    agent, broker = (psutil.Process(process.pid) for process in running(host))
+    until(lambda: broker.status() == psutil.STATUS_STOPPED)
+    until(lambda: agent.status() != psutil.STATUS_STOPPED)
+    host.thaw("broker")
+    until(lambda: broker.status() != psutil.STATUS_STOPPED)
+
+
+def running(host: LabHost) -> list[subprocess.Popen[bytes]]:
+    return [each for each in (host.agent_process, host.broker_process) if each is not None]

@@ -114,6 +114,22 @@ SCENES = {
           - {by: 88s, problem: {2: {1: silent}}}
           - {total: {starts: 0, refused_starts: 0, migrations: 0}}
         """,
+    "brokers-away": """
+        hosts: 3
+        engine: {running_on: 1}
+        timeline:
+          - {at: 5s, host: 1, broker: freeze}
+          - {at: 5s, host: 2, broker: kill}
+          - {at: 55s, host: 1, broker: thaw}
+          - {at: 90s, host: 2, broker: start}
+        until: 130s
+        expect:
+          - {engine_on: 1, engine: good, running: 1, from: 0s}
+          - {after: 55s, by: 70s, state: {1: EngineUp}}
+          - {after: 65s, by: 88s, alive: {3: [1, 3]}}
+          - {after: 90s, by: 125s, alive: {3: [1, 2, 3]}, state: {2: EngineDown}}
+          - {total: {starts: 0, migrations: 0}}
+        """,
     "three-failed-starts": """
         world: {vm_start: 2s, vm_boot: 5s}
         hosts:

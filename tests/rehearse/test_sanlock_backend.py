@@ -11,15 +11,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from he_fsm.rehearse.backends import SANLOCK
 from he_fsm.rehearse.compare import compare
-from he_fsm.rehearse.run import Rehearsal, rehearse
-from he_fsm.rehearse.sanlock_lab import SanlockHost
+from he_fsm.rehearse.run import rehearse
 from he_fsm.rehearse.sanlock_needs import missing
 from he_fsm.simulate import simulate
 from tests.rehearse.scenes import file_of, scenario_of
@@ -100,35 +98,133 @@ SCENES = {
           - {total: {starts: 1, refused_starts: 0}}
         """,
 }
-SANLOCK_ENDS = """
-    world: {io_timeout: 2s, vm_start: 2s, vm_boot: 5s}
-    hosts: 2
-    engine: {running_on: 1}
-    until: 130s
-    expect:
-      - {from: 20s, to: 70s, running: 0, lease: 1}
-      - {after: 72s, by: 105s, engine_on: 2, engine: starting}
-      - {after: 72s, by: 120s, engine_on: 2, engine: good}
-      - {total: {starts: 1}}
-    """
-# Its agent gives it up 8 x io_timeout + 50 s after the last renewal.
-SANLOCK_HANGS = SANLOCK_ENDS.replace("from: 20s, to: 70s", "from: 73s, to: 73s")
-# With a watchdog the host would be reset: a new daemon can't renew what the old one has left.
-SANLOCK_COMES_BACK = """
-    world: {io_timeout: 2s, vm_start: 2s, vm_boot: 5s}
-    hosts: [{id: 1, watchdog: false}, {id: 2}]
-    engine: {running_on: 1}
-    until: 80s
-    expect:
-      - {after: 6s, by: 20s, running: 0}
-      - {after: 6s, by: 75s, engine: good, running: 1}
-      - {total: {starts: 1, failed_starts: 0}}
-    """
+VM_SCENES = {
+    "starts-fail": """
+        world: {io_timeout: 2s, vm_start: 2s, vm_boot: 5s}
+        hosts: [{id: 1}, {id: 2, cpu_load: 0.9, mem_load: 0.9}]
+        engine: {running_on: 1}
+        timeline:
+          - {at: 5s, host: 1, starts: fail 2}
+          - {at: 5s, engine: kill}
+        until: 90s
+        expect:
+          - {after: 6s, by: 75s, engine_on: 1, engine: good}
+          - {total: {failed_starts: 2, starts: 3, refused_starts: 0}}
+        """,
+    "vm-dies": """
+        world: {io_timeout: 2s, vm_start: 2s, vm_boot: 5s}
+        hosts: [{id: 1}, {id: 2, cpu_load: 0.9, mem_load: 0.9}]
+        engine: {running_on: 1}
+        timeline:
+          - {at: 5s, host: 1, boots: die 20s}
+          - {at: 5s, engine: kill}
+          - {at: 20s, host: 1, boots: ok}
+        until: 100s
+        expect:
+          - {after: 6s, by: 26s, engine_on: 1, engine: good}
+          - {after: 26s, by: 50s, engine: starting}
+          - {at: 90s, engine_on: 1, engine: good}
+          - {total: {starts: 2}}
+        """,
+    "never-healthy": """
+        policy: {base: talk, start_timeout_s: 30s}
+        world: {io_timeout: 2s, vm_start: 2s, vm_boot: 5s, vm_shutdown: 5s}
+        hosts: [{id: 1}, {id: 2, cpu_load: 0.9, mem_load: 0.9}]
+        engine: {running_on: 1}
+        timeline:
+          - {at: 5s, host: 1, boots: never}
+          - {at: 5s, engine: kill}
+        until: 60s
+        expect:
+          - {after: 6s, by: 20s, engine_on: 1, engine: starting}
+          - {from: 20s, to: 30s, engine_on: 1, engine: starting, running: 1}
+          - {after: 30s, by: 55s, total: {failed_starts: 1}}
+          - {total: {failed_starts: 1}}
+        """,
+    "moved-by-somebody-outside": """
+        world: {io_timeout: 2s, vm_boot: 5s, migration: 5s}
+        hosts: 2
+        engine: {running_on: 1}
+        timeline: [{at: 10s, engine: migrate 2}]
+        until: 60s
+        expect:
+          - {from: 0s, to: 60s, running: 1}
+          - {after: 10s, by: 40s, engine_on: 2, engine: good, lease: 2}
+          - {by: 55s, state: {1: EngineDown, 2: EngineUp}}
+          - {total: {starts: 0, migrations: 1, failed_migrations: 0, downtime: "<= 15s"}}
+        """,
+    "migration-fails": """
+        world: {io_timeout: 2s, vm_boot: 5s, migration: 5s}
+        hosts: 2
+        engine: {running_on: 1}
+        timeline:
+          - {at: 5s, host: 1, migrations: fail 1}
+          - {at: 10s, host: 1, set: {gateway: 0}}
+        # A minute later it would be tried again.
+        until: 95s
+        expect:
+          - {from: 0s, engine_on: 1}
+          - {by: 80s, total: {failed_migrations: 1}}
+          - {at: 90s, engine: good, lease: 1, running: 1}
+          - {total: {starts: 0, migrations: 0, failed_migrations: 1}}
+        """,
+}
+SANLOCK_SCENES = {
+    "it ends": """
+        world: {io_timeout: 2s, vm_start: 2s, vm_boot: 5s}
+        hosts: [{id: 1, watchdog: false}, {id: 2, watchdog: false}]
+        engine: {running_on: 1}
+        timeline: [{at: 5s, host: 1, sanlock: kill}]
+        until: 130s
+        expect:
+          - {from: 20s, to: 70s, running: 0, lease: 1}
+          - {after: 72s, by: 105s, engine_on: 2, engine: starting}
+          - {after: 72s, by: 120s, engine_on: 2, engine: good}
+          - {total: {starts: 1, resets: 0}}
+        """,
+    "it comes back": """
+        world: {io_timeout: 2s, vm_start: 2s, vm_boot: 5s}
+        hosts: [{id: 1, watchdog: false}, {id: 2, watchdog: false}]
+        engine: {running_on: 1}
+        timeline: [{at: 5s, host: 1, sanlock: kill}, {at: 5s, host: 1, sanlock: start}]
+        until: 80s
+        expect:
+          - {after: 6s, by: 20s, running: 0}
+          - {after: 6s, by: 75s, engine: good, running: 1}
+          - {total: {starts: 1, failed_starts: 0, resets: 0}}
+        """,
+    "it stands still": """
+        world: {io_timeout: 2s, vm_start: 2s, vm_boot: 5s}
+        hosts: [{id: 1, watchdog: false}, {id: 2, watchdog: false}]
+        engine: {running_on: 1}
+        timeline: [{at: 5s, host: 1, sanlock: freeze}]
+        until: 130s
+        expect:
+          # The agent gives it up 8 x io_timeout + 50 s after the last renewal.
+          - {from: 10s, to: 60s, running: 1}
+          - {from: 73s, to: 73s, running: 0, lease: 1}
+          - {after: 73s, by: 105s, engine_on: 2, engine: starting}
+          - {after: 73s, by: 120s, engine_on: 2, engine: good}
+          - {total: {starts: 1, resets: 0}}
+        """,
+    "a watchdog does what no agent can": """
+        world: {io_timeout: 2s, vm_start: 2s, vm_boot: 5s}
+        hosts: 2
+        engine: {running_on: 1}
+        timeline: [{at: 5s, host: 1, agent: kill}, {at: 6s, host: 1, sanlock: kill}]
+        until: 130s
+        expect:
+          - {from: 6s, to: 62s, running: 1, engine_on: 1}
+          - {from: 73s, to: 73s, running: 0, lease: 1}
+          - {after: 73s, by: 105s, engine_on: 2, engine: starting}
+          - {total: {starts: 1, resets: 1}}
+        """,
+}
 
 
-@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("name", [*SCENES, *VM_SCENES])
 def test_a_rehearsal_shows_what_the_simulator_predicts(name: str):
-    scenario = scenario_of(SCENES[name])
+    scenario = scenario_of({**SCENES, **VM_SCENES}[name])
     predicted = simulate(scenario)
     assert predicted.passed, told(predicted)
     seen = rehearse(scenario, backend=SANLOCK, speed=SPEED)
@@ -136,39 +232,14 @@ def test_a_rehearsal_shows_what_the_simulator_predicts(name: str):
     assert alone(compare(predicted, seen)) == [], told(seen)
 
 
-# The scenario language has no words for these, so they are done beside the timeline.
-def ends(host: SanlockHost) -> None:
-    host.kill_sanlock()
-
-
-def comes_back(host: SanlockHost) -> None:
-    host.kill_sanlock()
-    host.start_sanlock()
-
-
-def hangs(host: SanlockHost) -> None:
-    assert host.daemon is not None
-    host.daemon.stop()
-
-
-@pytest.mark.parametrize(
-    ("fault", "body"),
-    [(ends, SANLOCK_ENDS), (comes_back, SANLOCK_COMES_BACK), (hangs, SANLOCK_HANGS)],
-)
-def test_the_vm_is_dead_before_another_starts_whatever_becomes_of_its_sanlock(
-    fault: Callable[[SanlockHost], None], body: str
-):
-    struck: list[SanlockHost] = []
-
-    def strike(rehearsal: Rehearsal) -> None:
-        host = rehearsal.lab.hosts["1"]
-        assert isinstance(host, SanlockHost)
-        if not struck and rehearsal.observer.time() >= 5:
-            struck.append(host)
-            fault(host)
-
-    outcome = rehearse(scenario_of(body), backend=SANLOCK, speed=SPEED, watch=strike)
+@pytest.mark.parametrize("name", SANLOCK_SCENES)
+def test_the_vm_is_dead_before_another_starts_whatever_becomes_of_its_sanlock(name: str):
+    scenario = scenario_of(SANLOCK_SCENES[name])
+    predicted = simulate(scenario)
+    assert predicted.passed, told(predicted)
+    outcome = rehearse(scenario, backend=SANLOCK, speed=SPEED)
     assert outcome.passed, told(outcome)
+    assert alone(compare(predicted, outcome)) == [], told(outcome)
     gone = next(e.t for e in outcome.events if e.kind == "vm" and e.details["vm"] == "gone")
     begun = next(e.t for e in outcome.events if e.kind == "vm" and e.details["vm"] == "starting")
     assert gone < begun

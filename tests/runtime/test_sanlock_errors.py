@@ -136,3 +136,14 @@ def test_the_page_names_every_class_with_its_numbers() -> None:
     assert set(rows) >= set(numbers)
     for name in rows:
         assert issubclass(getattr(errors, name), LockspaceError)
+
+
+def test_the_page_names_tests_that_there_are() -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "sanlock.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", page))
+    sources = [path.read_text(encoding="utf-8") for path in (root / "tests").rglob("test_*.py")]
+    sources += [(root / "tests" / "runtime" / "lease_contract.py").read_text(encoding="utf-8")]
+    there_are = set(re.findall(r"def (test_\w+)", "\n".join(sources)))
+    assert named - there_are == set()
+    assert named

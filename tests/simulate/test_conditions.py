@@ -152,21 +152,22 @@ def test_two_hosts_that_claim_one_id() -> None:
         until="2m",
     )
     assert "slot 2: held" in texts(outcome, "problem", "other")
-    # It waits, and takes the id when the holder's lease has run out.
+    # It waits until the holder's lease has run out, and then for 2 x io_timeout + 1 s.
     play(
         "{at: 60s, host: 2, power: off}",
         "{from: 12s, to: 179s, state: {other: Unknown}, problem: {other: {2: held}}}",
-        "{by: 222s, state: {other: EngineDown}, problem: {other: {2: null}}}",
+        "{by: 243s, state: {other: EngineDown}, problem: {other: {2: null}}}",
         "{at: 5m, alive: {1: [1, 2]}, sees: {1: {2: {hostname: other.localdomain}}}}",
         hosts=TWINS,
     )
 
 
-def test_an_id_that_was_given_back_is_taken_at_once() -> None:
+def test_an_id_that_was_given_back_is_taken_when_it_has_been_watched() -> None:
     play(
         "{at: 60s, host: 2, agent: stop}",
         "{at: 59s, problem: {other: {2: held}}}",
-        "{by: 85s, state: {other: EngineDown}}",
+        "{from: 60s, to: 80s, state: {other: Unknown}}",
+        "{by: 106s, state: {other: EngineDown}}",
         "{at: 3m, sees: {1: {2: {hostname: other.localdomain}}}}",
         hosts=TWINS,
     )

@@ -160,10 +160,11 @@ def test_an_owner_that_left_cleanly_is_no_obstacle() -> None:
     assert space.can_take(two, 20.0)
 
 
-def test_an_owner_is_failing_when_a_renewal_is_overdue() -> None:
+def test_an_owner_is_failing_when_others_should_have_seen_a_renewal() -> None:
     one = member(1)
     space = lockspace_of(one)
-    overdue_s = PERIOD_S + TALK.io_timeout_s
+    # It renews, and others look, every 2 x io_timeout.
+    overdue_s = 2 * PERIOD_S + TALK.io_timeout_s
     assert not space.is_failing(one, 1e6)
     space.lapse(one, 100.0)
     assert not space.is_failing(one, 100.0 + overdue_s)

@@ -66,9 +66,9 @@ class Guest:
     append: str = APPEND
 
 
-def build(folder: Path, kernel: Kernel) -> Guest:
+def build(folder: Path, kernel: Kernel, *, is_sick: bool = False) -> Guest:
     """
-    Build the guest's first file system in *folder*.
+    Build the guest's first file system in *folder*; one that is sick has no health page.
 
     Raises:
         GuestError: busybox is missing, or the kernel is none.
@@ -77,8 +77,9 @@ def build(folder: Path, kernel: Kernel) -> Guest:
     if found is None:
         msg = "busybox is missing: install the package busybox-static"
         raise GuestError(msg)
-    initrd = folder / "initrd.gz"
-    initrd.write_bytes(cpio.archive(_entries(kernel, Path(found).read_bytes())))
+    initrd = folder / ("sick-initrd.gz" if is_sick else "initrd.gz")
+    busybox = Path(found).read_bytes()
+    initrd.write_bytes(cpio.archive(_entries(kernel, busybox, is_sick=is_sick)))
     return Guest(unpacked(kernel), initrd)
 
 
@@ -101,7 +102,7 @@ def wrote_to(disk: Path) -> bool:
         return bool(file.read(_SECTOR_BYTES).strip(b"\0"))
 
 
-def _entries(kernel: Kernel, busybox: bytes) -> Iterator[Entry]:
+def _entries(kernel: Kernel, busybox: bytes, *, is_sick: bool) -> Iterator[Entry]:
     for folder in _FOLDERS:
         yield Entry.folder(folder)
     yield Entry.file("bin/busybox", busybox, is_program=True)
@@ -114,4 +115,5 @@ def _entries(kernel: Kernel, busybox: bytes) -> Iterator[Entry]:
     files = resources.files("he_fsm.rehearse.guest") / "files"
     for path, name in _SCRIPTS.items():
         yield Entry.file(path, (files / name).read_bytes(), is_program=True)
-    yield Entry.file("www/ovirt-engine/services/health", HEALTHY.encode())
+    if not is_sick:
+        yield Entry.file("www/ovirt-engine/services/health", HEALTHY.encode())

@@ -102,24 +102,25 @@ def say(port: int, word: str, timeout_s: float = _PAGE_S, address: str = LOCAL) 
         connection.close()
 
 
-def saved_state(vm: VmConfig, port: int, address: str = LOCAL) -> Path:
+def saved_state(vm: VmConfig, port: int, address: str = LOCAL, *, is_sick: bool = False) -> Path:
     """
     Give the state of a healthy guest, by booting one where none was saved yet.
 
-    *vm* is a guest that rests, emulated (`tcg`); *port* and *address* are its page's.
+    *vm* is a guest that rests, emulated (`tcg`); *port* and *address* are its page's. *is_sick*: it
+    has just lost its health page.
 
     Raises:
         GuestError: it does not become healthy.
     """
     folder = cache_folder()
-    path = folder / f"state-{_digest(vm)}"
+    path = folder / f"state-{_digest(vm)}{'-sick' if is_sick else ''}"
     if path.exists():
         # Those that are used are kept.
         path.touch()
     else:
         with tempfile.TemporaryDirectory(prefix="he-fsm-") as run_dir:
             fresh = Path(run_dir) / "state"
-            asyncio.run(_save(vm, port, address, Path(run_dir), fresh))
+            asyncio.run(_save(vm, port, address, Path(run_dir), fresh, is_sick=is_sick))
             # Into the cache as a whole, from wherever temporary files are.
             copy = path.with_suffix(".new")
             copy.write_bytes(fresh.read_bytes())
@@ -141,7 +142,9 @@ def _digest(vm: VmConfig) -> str:
     return digest.hexdigest()[:16]
 
 
-async def _save(vm: VmConfig, port: int, address: str, run_dir: Path, path: Path) -> None:
+async def _save(  # noqa: PLR0913 - all are needed
+    vm: VmConfig, port: int, address: str, run_dir: Path, path: Path, *, is_sick: bool
+) -> None:
     disk = run_dir / "disk"
     make_disk(disk)
     vm = attrs.evolve(vm, disks=(DiskConfig(path=disk, cache="writeback"),))
@@ -154,6 +157,9 @@ async def _save(vm: VmConfig, port: int, address: str, run_dir: Path, path: Path
             msg = "QEMU ended before the guest was healthy"
             raise GuestError(msg)
         await _healthy(port, address, run_dir)
+        if is_sick:
+            tell = functools.partial(say, port, "sick", address=address)
+            await asyncio.get_running_loop().run_in_executor(None, tell)
         await monitor.execute("stop")
         await _write_state(monitor, path)
         await monitor.close()

@@ -333,4 +333,7 @@ def _state(machine: Machine) -> VmState:
         return VmState.UNKNOWN
     if record.phase is Phase.STOPPING:
         return VmState.STOPPING
+    if machine.is_moving:
+        # Somebody else has ordered it.
+        return VmState.LEAVING
     return VmState.UP if machine.runstate == RUNNING else VmState.PAUSED

@@ -32,6 +32,9 @@ _REAP_S: Final = 0.01
 # After these events QEMU is asked for its state; the names are its own.
 _CHANGES: Final = {"STOP", "RESUME", "SHUTDOWN", "GUEST_PANICKED", "SUSPEND", "WAKEUP", "RESET"}
 RUNNING: Final = "running"
+# QEMU's words for a migration that is under way, and for one that has come to nothing.
+_MOVES: Final = {"setup", "active", "pre-switchover", "device"}
+_STAYS: Final = {"failed", "cancelled"}
 
 
 class Machine:
@@ -40,6 +43,7 @@ class Machine:
 
     `runstate` is QEMU's own word for the VM's state, empty until it has answered. `is_answering`:
     its monitor answered when it was last asked; so it is taken to be at the beginning.
+    `is_moving`: QEMU has told that it sends the VM away, whoever has ordered that.
     """
 
     def __init__(
@@ -48,15 +52,18 @@ class Machine:
         file: VmFile,
         changed: Callable[[], None],
         ended: Callable[[Machine], None],
+        monitor: str = MONITOR,
     ) -> None:
         """Look after the process of *record*; tell of changes, and once of its end."""
         self.record = record
+        self.is_moving = False
         self.runstate = ""
         self.is_answering = True
         self._file = file
         self._changed = changed
         self._ended = ended
         self.run_dir: Path = file.path.parent
+        self._monitor_path = self.run_dir / monitor
         self._monitor: Optional[Monitor] = None
         self._stirred = asyncio.Event()
         self._answered = asyncio.Event()
@@ -146,7 +153,7 @@ class Machine:
         heart = asyncio.ensure_future(self._beat())
         try:
             while True:
-                monitor = await Monitor.connect(self.run_dir / MONITOR, lambda: not self.has_ended)
+                monitor = await Monitor.connect(self._monitor_path, lambda: not self.has_ended)
                 if monitor is None:
                     return
                 self._monitor = monitor
@@ -167,6 +174,8 @@ class Machine:
             is_going = name in {"POWERDOWN", "SHUTDOWN"}
             if is_going and self.record.phase is Phase.RUNNING:
                 self.tell(phase=Phase.STOPPING)
+            if name == "MIGRATION":
+                self._note_migration(str(data.get("status")))
             if name in _CHANGES:
                 await self._try_ask()
             if name in SCREENS:
@@ -194,6 +203,14 @@ class Machine:
             if not self.has_ended:
                 _log.warning("%s", error)
                 self._note(self.runstate, is_answering=False)
+
+    def _note_migration(self, status: str) -> None:
+        """Take QEMU's word for what becomes of a migration; it is silent where nobody asked."""
+        # What comes in here is no migration away.
+        is_away = status in _MOVES and self.record.phase is Phase.RUNNING
+        if is_away != self.is_moving and (is_away or status in _STAYS):
+            self.is_moving = is_away
+            self._changed()
 
     def _note(self, runstate: str, *, is_answering: bool) -> None:
         if (runstate, is_answering) != (self.runstate, self.is_answering):

@@ -12,8 +12,11 @@ from he_fsm.runtime.leases.sanlock_daemon import Leader, SeenHost, Space
 from he_fsm.runtime.ports import LeaseStatus
 from he_fsm.snapshot import LeaseView, OwnerState
 
-# In I/O timeouts: how long after its last renewal a host has failed. Source: `Rules.lost_s`.
+# In I/O timeouts: how long after its last renewal a host has lost its id. Source: `Rules.lost_s`.
 _LOST: Final = 8
+# In I/O timeouts: a host renews, and others look for that, every two; and one for both. sanlock's
+# own flag FAIL comes with the loss: until then a host that lost its power would count as living.
+_OVERDUE: Final = 5
 
 
 @attrs.frozen(kw_only=True)
@@ -44,7 +47,7 @@ class JoinedView:
         if owner is not None and renewed_at is not None:
             runs_out_at = renewed_at + _LOST * owner.io_timeout / self.clock_rate
             runs_out_at += self.rules.watchdog_s
-            if self._has_failed(lease.owner, owner):
+            if self._is_failing(lease.owner, owner):
                 free_at = runs_out_at
         state = OwnerState.LIVE if free_at is None else OwnerState.FAILING
         return LeaseStatus(
@@ -62,8 +65,8 @@ class JoinedView:
         limit = _LOST * host.io_timeout + self.rules.watchdog_s * self.clock_rate
         return host.timestamp == 0 or self.then - host.last_live > limit
 
-    def _has_failed(self, host_id: int, host: SeenHost) -> bool:
-        is_late = self.then - host.last_live > _LOST * host.io_timeout
+    def _is_failing(self, host_id: int, host: SeenHost) -> bool:
+        is_late = self.then - host.last_live > _OVERDUE * host.io_timeout
         return is_late and host_id != self.space.host_id
 
     def _renewed_at(self, host_id: int, host: Optional[SeenHost]) -> Optional[float]:
