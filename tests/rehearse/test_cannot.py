@@ -171,7 +171,7 @@ def no_root(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_root")
 @pytest.mark.parametrize("word", ["cut", "hang"])
 def test_without_root_one_hosts_storage_can_not_be_broken_alone(word: str):
-    entries = (CAN[2], f"{{at: 1s, host: 1, storage: {word}}}")
+    entries = (CAN[0], f"{{at: 1s, host: 1, storage: {word}}}")
     (reason,) = sanlock_needs.cannot(scenario_of(body(*entries)), 10.0)
     assert reason.startswith("inline.yaml:7:")
     assert "only root can break one host's storage alone" in reason
