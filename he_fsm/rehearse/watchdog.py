@@ -10,6 +10,7 @@ Source: sanlock 3.8, wdmd/main.c and wdmd_sock.h.
 from __future__ import annotations
 
 import functools
+import math
 import os
 import selectors
 import socket
@@ -49,6 +50,8 @@ class _Client:
     connection: Optional[socket.socket]
     # Monotonic clock; None: nothing expires.
     expires_at: Optional[float] = None
+    # When its own clock was at 0, as far as its records have told.
+    zero_at: float = math.inf
 
 
 class Watchdog:
@@ -145,9 +148,10 @@ class Watchdog:
     def _obey(self, client: _Client, connection: socket.socket, record: bytes) -> None:
         magic, command, number, flags, _, _, _, renewal, expiry, name = RECORD.unpack(record)
         if command == TEST_LIVE:
-            # The two clocks have no common beginning: what is left is counted from now.
-            left_s = (expiry - renewal) / self._speed
-            client.expires_at = time.monotonic() + left_s if expiry else None
+            # The two clocks have no common beginning. A renewal begins before it is told of, by as
+            # much as the storage takes: the one that took least shows how the clocks differ.
+            client.zero_at = min(client.zero_at, time.monotonic() - renewal / self._speed)
+            client.expires_at = client.zero_at + expiry / self._speed if expiry else None
         elif command == STATUS:
             now = int(time.monotonic())
             head = (magic, command, number, flags, TEST_INTERVAL, FIRE_TIMEOUT)

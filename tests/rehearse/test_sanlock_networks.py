@@ -133,6 +133,30 @@ def test_a_lost_bridge_is_seen_and_half_a_gateway_is_played(tmp_path: Path):
     assert [NO_WATCHDOG in each for each in said] == [False, True]
 
 
+STORAGE_BACK = """
+    world: {io_timeout: 2s, vm_boot: 5s}
+    hosts: 2
+    engine: {running_on: 2}
+    timeline:
+      - {at: 5s, host: 1, storage: cut}
+      - {at: 40s, host: 1, storage: restore}
+    until: 110s
+    expect:
+      - {after: 10s, by: 39s, state: {1: Unknown}}
+      - {after: 41s, by: 105s, state: {1: EngineDown}, alive: {2: [1, 2]}}
+      - {from: 0s, engine_on: 2, engine: good}
+      # A host that has nothing to lose lets go of its id in time.
+      - {total: {starts: 0, resets: 0}}
+    """
+
+
+def test_storage_that_is_mounted_again_is_seen_by_daemons_with_mounts_of_their_own():
+    scenario = scenario_of(STORAGE_BACK)
+    assert simulate(scenario).passed
+    seen = rehearse(scenario, backend=SANLOCK, speed=SPEED)
+    assert seen.passed, told(seen)
+
+
 def test_without_namespaces_gateways_bridges_and_resets_are_played(
     monkeypatch: pytest.MonkeyPatch,
 ):
