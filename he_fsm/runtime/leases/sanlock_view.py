@@ -44,7 +44,7 @@ class JoinedView:
             return LeaseStatus(view=view)
         renewed_at = self._renewed_at(lease.owner, owner)
         free_at = None
-        if owner is not None and renewed_at is not None and self._is_failing(lease.owner, owner):
+        if owner is not None and renewed_at is not None and self._has_failed(lease.owner, owner):
             free_at = renewed_at + _LOST * owner.io_timeout / self.clock_rate
             free_at += self.rules.watchdog_s
         state = OwnerState.LIVE if free_at is None else OwnerState.FAILING
@@ -62,7 +62,7 @@ class JoinedView:
         limit = _LOST * host.io_timeout + self.rules.watchdog_s * self.clock_rate
         return host.timestamp == 0 or self.then - host.last_live > limit
 
-    def _is_failing(self, host_id: int, host: SeenHost) -> bool:
+    def _has_failed(self, host_id: int, host: SeenHost) -> bool:
         is_late = self.then - host.last_live > _OVERDUE * host.io_timeout
         return is_late and host_id != self.space.host_id
 
