@@ -51,6 +51,7 @@ real: $(VENV)/.test ## The tests with real sanlock daemons and QEMU VMs (some as
 
 rehearsals: $(VENV)/.test ## Every scenario of the repository on real daemons (half an hour or so)
 	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q tests/rehearse/test_files.py
+	$(BIN)/python -m pytest -n $(REAL) --dist worksteal -q tests/rehearse/test_sanlock_files.py
 
 others: ## The tests on the oldest and the newest Python that are there
 	@for python in $(OTHER_PYTHONS); do $(MAKE) --no-print-directory other OTHER=$$python || exit 1; done

@@ -23,7 +23,7 @@ from he_fsm.runtime.hypervisors.qemu_command import SECOND_MONITOR, fingerprint
 from he_fsm.runtime.hypervisors.qemu_departure import Departure
 from he_fsm.runtime.hypervisors.qemu_host import STATE
 from he_fsm.runtime.hypervisors.qemu_machine import Machine
-from he_fsm.runtime.hypervisors.vm_file import VmFile
+from he_fsm.runtime.hypervisors.vm_file import Phase, VmFile
 from he_fsm.runtime.parts import make_movable_lease
 
 
@@ -71,8 +71,8 @@ async def move(config: Config, vm: VmConfig, target: int) -> str:
     """
     file = VmFile(config.run_dir / STATE)
     record = file.read()
-    if record is None or not record.is_here:
-        msg = "there is no VM here"
+    if record is None or record.phase is not Phase.RUNNING or record.is_leaving:
+        msg = "there is no VM here that runs and stays"
         raise HeFsmError(msg)
 
     def tell() -> None:

@@ -150,13 +150,16 @@ class Lockspace:
         return not owner.renews and time >= self.free_at(owner, time, member.clock) - _ROUNDING_S
 
     def is_failing(self, owner: Member, time: float) -> bool:
+        """Whether others should have seen it renew by now."""
+        return not owner.renews and time > self.overdue_at(owner)
+
+    def overdue_at(self, member: Member) -> float:
         """
-        Whether others should have seen it renew by now.
+        Give the time by which others should have seen a member renew that renews no more.
 
         They see that with their own renewals, which are as far apart.
         """
-        overdue_s = 2 * owner.period_s + self.policy.io_timeout_s
-        return not owner.renews and time > owner.renewed_at + overdue_s
+        return member.renewed_at + 2 * member.period_s + self.policy.io_timeout_s
 
     def dead_hosts(self, viewer: Member, time: float) -> frozenset[int]:
         """Give the host ids that the viewer's lease manager reports dead or free."""

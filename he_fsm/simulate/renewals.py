@@ -20,9 +20,17 @@ def end(world: World, host: SimHost) -> None:
     lapse = host.lapse
     if not (member.is_joined and member.renews):
         return
-    world.lockspace.lapse(member, world.now)
+    lapse_lease(world, host)
     killed_at = member.renewed_at + world.policy.lease_kill_s / host.clock.rate
     world.at(max(world.now, killed_at), lambda: _lost(world, host, lapse))
+
+
+def lapse_lease(world: World, host: SimHost) -> None:
+    """Let the leases of a host run out."""
+    member = host.member
+    world.lockspace.lapse(member, world.now)
+    # Others see it fail: no time to skip over.
+    world.at(max(world.now, world.lockspace.overdue_at(member)), world.mark_truth)
     # Just after: "its time is up" begins at this moment.
     world.at(member.renewed_at + world.policy.lease_expiry_s, world.mark_truth)
 

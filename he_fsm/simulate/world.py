@@ -324,8 +324,7 @@ class World:
         host.owes_release = False
         member = host.member
         if member.renews and member.is_joined:
-            self.lockspace.lapse(member, self.now)
-            self.at(member.renewed_at + self.policy.lease_expiry_s, self.mark_truth)
+            renewals.lapse_lease(self, host)
         host.lapse += 1
         self._truth_changed = True
 

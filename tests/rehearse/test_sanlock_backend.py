@@ -148,8 +148,8 @@ VM_SCENES = {
         timeline: [{at: 10s, engine: migrate 2}]
         until: 60s
         expect:
-          - {from: 0s, to: 60s, running: 1}
-          - {after: 10s, by: 40s, engine_on: 2, engine: good, lease: 2}
+          - {from: 0s, never: true, running: 2}
+          - {after: 10s, by: 40s, engine_on: 2, engine: good, lease: 2, running: 1}
           - {by: 55s, state: {1: EngineDown, 2: EngineUp}}
           - {total: {starts: 0, migrations: 1, failed_migrations: 0, downtime: "<= 15s"}}
         """,

@@ -54,7 +54,8 @@ REAL = {
     "vm_shutdown_s": 5.0,
     "migration_s": 5.0,
 }
-# A rehearsal ends so long after the last edge that is predicted.
+# A rehearsal's first fault comes after so long, and its end after the last edge that is predicted.
+BEFORE_S = 10.0
 REST_S = 40.0
 # Half a minute on the clock; longer ones are for `make rehearsals`.
 LONG_S = 30 * SPEED
@@ -78,7 +79,13 @@ def real(scenario: Scenario) -> Scenario:
 
 
 def cut_short(scenario: Scenario) -> Scenario:
-    """Let it end soon after the last thing that is predicted."""
+    """Let it begin soon before the first fault, and end soon after the last thing predicted."""
+    early_s = min(entry.at for entry in scenario.timeline if not entry.since) - BEFORE_S
+    moved = [
+        entry if entry.since else attrs.evolve(entry, at=entry.at - max(0.0, early_s))
+        for entry in scenario.timeline
+    ]
+    scenario = attrs.evolve(scenario, timeline=tuple(moved))
     events = simulate(scenario).events
     last = max(event.t for event in events if event.kind in ("state", "vm", "fault"))
     return attrs.evolve(scenario, until=min(scenario.until, last + REST_S))

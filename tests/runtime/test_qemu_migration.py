@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -155,6 +156,22 @@ def test_a_target_that_can_not_take_it(hosts: QemuHosts, trouble: str) -> None:
     until(lambda: hosts.is_good_on(1))
     assert hosts.owner() == 1
     until(lambda: hosts.state(2) is VmState.ABSENT)
+
+
+def test_a_vm_that_somebody_else_moves_leaves_until_that_is_given_up(hosts: QemuHosts) -> None:
+    hosts.start(1)
+    until(lambda: hosts.is_good_on(1))
+    path = hosts.folder / "nowhere.sock"
+    with socket.socket(socket.AF_UNIX) as nowhere:
+        nowhere.bind(str(path))
+        nowhere.listen()
+        tells = [{"capability": "events", "state": True}]
+        hosts.order(1, "migrate-set-capabilities", capabilities=tells)
+        hosts.order(1, "migrate", uri=f"unix:{path}")
+        hosts.reaches(1, VmState.LEAVING)
+        hosts.order(1, "migrate_cancel")
+        hosts.reaches(1, VmState.UP)
+    assert hosts.owner() == 1
 
 
 def test_a_shut_down_ends_a_migration(hosts: QemuHosts) -> None:

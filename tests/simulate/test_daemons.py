@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from he_fsm import simulate
-from tests.simulate.plays import play, scenario_of, times
+from tests.simulate.plays import play, scenario_of, texts, times
 
 # A host renews every 20 s: the fault at 60 s comes up to 20 s after the last renewal.
 NO_WATCHDOG = {"hosts": "[{id: 1, watchdog: false}, {id: 2, watchdog: false}]"}
@@ -267,3 +267,14 @@ def test_an_id_whose_holder_died_is_watched_like_a_free_one_when_it_has_run_out(
         "{after: 201s, by: 233s, state: {impostor: EngineDown}}",
         hosts="[{id: 1}, {id: 2}, {id: 2, name: impostor, hostname: impostor}]",
     )
+
+
+def test_an_owner_that_begins_to_fail_is_seen_in_idle_time() -> None:
+    scenario = scenario_of(
+        "{at: 60s, host: 1, agent: kill}, {at: 72s, host: 1, power: off}",
+        hosts="2",
+        policy="{base: talk, dead_after_s: 30s}",
+    )
+    skipped = simulate(scenario)
+    assert skipped.to_json() == simulate(scenario, skips_idle_time=False).to_json()
+    assert texts(skipped, "problem", "2") == ["slot 1: silent", "slot 1 is believed again"]

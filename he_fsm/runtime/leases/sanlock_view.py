@@ -47,7 +47,7 @@ class JoinedView:
         if owner is not None and renewed_at is not None:
             runs_out_at = renewed_at + _LOST * owner.io_timeout / self.clock_rate
             runs_out_at += self.rules.watchdog_s
-            if self._is_failing(lease.owner, owner):
+            if self._has_failed(lease.owner, owner):
                 free_at = runs_out_at
         state = OwnerState.LIVE if free_at is None else OwnerState.FAILING
         return LeaseStatus(
@@ -65,7 +65,7 @@ class JoinedView:
         limit = _LOST * host.io_timeout + self.rules.watchdog_s * self.clock_rate
         return host.timestamp == 0 or self.then - host.last_live > limit
 
-    def _is_failing(self, host_id: int, host: SeenHost) -> bool:
+    def _has_failed(self, host_id: int, host: SeenHost) -> bool:
         is_late = self.then - host.last_live > _OVERDUE * host.io_timeout
         return is_late and host_id != self.space.host_id
 
