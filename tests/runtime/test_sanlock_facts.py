@@ -86,5 +86,6 @@ def test_a_file_that_is_moved_away_is_renewed_all_the_same_and_gives_no_lease(
     before = renewed_at(lab)
     until(lambda: renewed_at(lab) > before + 4 * IO_TIMEOUT)
     vm = said(*begin(lab.holder(1)))
+    assert vm.process.wait() == 4
     assert vm.report["lease"] == "error"
     assert vm.report["detail"].endswith("there is no such file or device (2)")
