@@ -1,0 +1,81 @@
+"""What an init system, a plan and a look do for a campaign; no daemon is started."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from he_fsm.rehearse.chaos_kit import Unit
+from he_fsm.rehearse.chaos_living import Living
+from he_fsm.rehearse.embedded import EmbeddedLab
+from he_fsm.rehearse.lab import Lab
+from tests.rehearse.scenes import scenario_of
+
+DEADLINE_S = 10.0
+
+
+@pytest.fixture
+def lab(labs: Path) -> Iterator[Lab]:
+    with tempfile.TemporaryDirectory(dir=labs) as name:
+        found = EmbeddedLab(scenario_of("hosts: 1"), 10.0, Path(name))
+        yield found
+        found.close()
+
+
+class AtOnce(random.Random):
+    """An init system by it starts at once what has ended."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return min(a, b)
+
+
+def living(lab: Lab, *units: Unit) -> Living:
+    return Living(lab, units, AtOnce())
+
+
+def test_what_is_planned_is_done_in_its_time(lab: Lab):
+    found, done = living(lab), []
+    found.later(0.5, lambda: done.append("first"), undoes=True)
+    found.later(1.0, lambda: done.append("second"), undoes=False)
+    assert found.live_until(lambda: len(done) == 2, DEADLINE_S)
+    assert done == ["first", "second"]
+
+
+def test_what_lasts_ends_with_the_strikes_and_a_watchdogs_time_stays(lab: Lab):
+    found, done = living(lab), []
+    found.later(1e6, lambda: done.append("storage is back"), undoes=True)
+    found.later(1e6, lambda: done.append("the watchdog fires"), undoes=False)
+    found.undo_all()
+    assert done == ["storage is back"]
+    found.undo_all()
+    assert done == ["storage is back"]
+
+
+def test_a_daemon_that_has_ended_is_started_again(lab: Lab):
+    started: list[str] = []
+    unit = Unit("daemon", lambda _: None, lambda host: started.append(host.name))
+    lab.hosts["1"].is_powered = True
+    assert living(lab, unit).live_until(lambda: bool(started), DEADLINE_S)
+    assert started == ["1"]
+
+
+@pytest.mark.parametrize(("is_powered", "is_frozen"), [(False, False), (True, True)])
+def test_where_nothing_can_run_nothing_is_started(lab: Lab, is_powered: bool, is_frozen: bool):
+    started: list[str] = []
+    unit = Unit("daemon", lambda _: None, lambda host: started.append(host.name))
+    host = lab.hosts["1"]
+    host.is_powered, host.is_frozen = is_powered, is_frozen
+    living(lab, unit).live_for(0.1)
+    assert started == []
+
+
+def test_where_no_engine_is_nothing_is_settled(lab: Lab):
+    found = living(lab)
+    assert not found.live_until(found.is_settled, 0.1)
+    assert "the page is bad" in found.how_it_is()
+    assert found.outages == []
+    assert found.running() == []
