@@ -7,11 +7,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 
-from he_fsm.rehearse.chaos_kit import Unit
+from he_fsm.rehearse.chaos import _Campaign
+from he_fsm.rehearse.chaos_kit import EMBEDDED_KIT, Blow, Fault, Unit
 from he_fsm.rehearse.chaos_living import Living
 from he_fsm.rehearse.embedded import EmbeddedLab
+from he_fsm.rehearse.host import LabHost
 from he_fsm.rehearse.lab import Lab
 from tests.rehearse.scenes import scenario_of
 
@@ -21,7 +24,7 @@ DEADLINE_S = 10.0
 @pytest.fixture
 def lab(labs: Path) -> Iterator[Lab]:
     with tempfile.TemporaryDirectory(dir=labs) as name:
-        found = EmbeddedLab(scenario_of("hosts: 1"), 10.0, Path(name))
+        found = EmbeddedLab(scenario_of("hosts: 3"), 10.0, Path(name))
         yield found
         found.close()
 
@@ -79,3 +82,31 @@ def test_where_no_engine_is_nothing_is_settled(lab: Lab):
     assert "the page is bad" in found.how_it_is()
     assert found.outages == []
     assert found.running() == []
+
+
+def strikes_of(lab: Lab, seed: int, *units: Unit) -> list[tuple[str, str]]:
+    """Give the first strikes of a campaign that breaks nothing; hosts always run."""
+    found: list[tuple[str, str]] = []
+
+    def fault(name: str) -> Fault:
+        def strike(host: LabHost) -> Blow:
+            found.append((host.name, name))
+            return Blow(undo=lambda: None)
+
+        return Fault(name, strike, 1.0)
+
+    faults = tuple(fault(name) for name in ("agent", "broker", "vm"))
+    kit = attrs.evolve(EMBEDDED_KIT, faults=faults, units=units, pause_max_s=0.1)
+    for host in lab.hosts.values():
+        host.is_powered = True
+    _Campaign(lab, kit, seed)._strike_for(1.0)
+    return found
+
+
+def test_a_seed_repeats_hosts_and_faults_whatever_an_init_system_does(lab: Lab):
+    unit = Unit("daemon", lambda _: None, lambda _: None)
+    one, other = strikes_of(lab, 7), strikes_of(lab, 7, unit)
+    both = min(len(one), len(other))
+    assert both > 3
+    assert one[:both] == other[:both]
+    assert one[:both] != strikes_of(lab, 8)[:both]
