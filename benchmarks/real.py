@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from real_cluster import BigLab, Cluster, Crash, cluster
+from real_cluster import BigLab, Cluster, cluster
 from table import Row, show
 
 from he_fsm.errors import HeFsmError
@@ -59,8 +59,10 @@ def on_the_true_clock(kills: int, crashes: int) -> Iterator[Row]:
         boots_s = max(each.healthy_s - each.executes_s for each in killed)
         yield "  health page good after that, the slowest", boots_s, 5.0, "s"
         crashed = [found.crash_host() for _ in range(crashes)]
-        yield "host crash: executes after the lease can be had", _median(_after(crashed)), 1.5, "s"
-        yield "  the longest", max(_after(crashed)), 1.5, "s"
+        after_s = max(each.after_lease_s for each in crashed)
+        yield "host crash: executes after the lease can be had", after_s, 1.5, "s"
+        own_s = max(each.after_own_s for each in crashed)
+        yield "  by the renewals that its new host saw", own_s, None, "s"
         whole_s = max(each.started.executes_s for each in crashed)
         yield "  after the crash", whole_s, 70.0 + 1.5, "s"
         yield "  refused starts", sum(each.refused for each in crashed), 0, ""
@@ -89,7 +91,7 @@ def marathon(count: int) -> Iterator[Row]:
                 crashed.append(found.crash_host())
         yield "failovers in a row, at speed 10", count, -count, ""
         if crashed:
-            after_s = max(_after(crashed))
+            after_s = max(each.after_lease_s for each in crashed)
             yield "  host crash: executes after the lease can be had", after_s, 1.5, "s"
             yield "  refused starts", sum(each.refused for each in crashed), 0, ""
         for _ in range(count):
@@ -104,10 +106,6 @@ def _ended(found: Cluster) -> Iterator[Row]:
     for problem in problems:
         print(f"PROBLEM: {problem}")
     yield "  doubles, damage, processes left over", len(problems), 0, ""
-
-
-def _after(crashed: list[Crash]) -> Iterator[float]:
-    return (each.after_lease_s for each in crashed)
 
 
 def _median(values: Iterator[float]) -> float:

@@ -45,10 +45,17 @@ class Started:
 
 @attrs.frozen
 class Crash:
-    """A host crash; `after_lease_s`: from when that host could have the lease."""
+    """
+    A host crash, and how long after the lease could be had the VM executed.
+
+    `after_lease_s`: 8 x io_timeout + 60 s after the last renewal, and 2 x io_timeout later, as
+    others see a renewal so late at worst. `after_own_s`: after the renewal as the VM's new host saw
+    it, which is earlier; the others' turns and sanlock's own seconds are in it.
+    """
 
     started: Started
     after_lease_s: float
+    after_own_s: float
     refused: int
 
 
@@ -91,6 +98,7 @@ class Cluster:
         host = self._engine_host()
         record = host.vm()
         assert record is not None
+        renewed_at = self._renewed_at(host)
         began = self._now()
         host.power_off()
         others = [each for each in self.lab.hosts.values() if each is not host]
@@ -104,7 +112,9 @@ class Cluster:
         host.power_on()
         self._living.changed_at = time.monotonic()
         self.settle()
-        return Crash(started, executed_at - free_at[started.host.name], refused)
+        expires_at = renewed_at + policy.lease_expiry_s + 2 * policy.io_timeout_s
+        own_s = executed_at - free_at[started.host.name]
+        return Crash(started, executed_at - expires_at, own_s, refused)
 
     def move(self) -> Move:
         """Let the engine's host lose its gateway, and have it again when the VM has moved."""
@@ -174,24 +184,38 @@ class Cluster:
         )
         return Started(host, record.since - began, time.monotonic() - began)
 
-    def _free_at(self, host: SanlockHost, dead_id: int) -> float:
-        """
-        Give when the dead host's leases can be had as *host* sees it: on the monotonic clock.
-
-        That is 8 x io_timeout + 60 s after the last renewal that its daemon saw. The daemon counts
-        whole seconds: its clock is read when it goes on to the next one.
-        """
+    def _daemon(self, host: SanlockHost) -> SanlockDaemon:
         settings = self.lab.leases(
             host.storage, host.folder / "sanlock", host.state_dir / "engine.lock"
         )
-        daemon = SanlockDaemon(settings)
+        return SanlockDaemon(settings)
+
+    def _on_our_clock(self, daemon: SanlockDaemon, moment: Callable[[], int]) -> float:
+        """
+        Give a moment of a daemon's clock on the monotonic one.
+
+        The daemon counts whole seconds: its clock is read when it goes on to the next one.
+        """
         before = daemon.status().now
         while (now := daemon.status().now) == before:
             pass
         ticked_at = time.monotonic()
-        seen = daemon.hosts()[dead_id]
-        left = seen.last_live + 8 * seen.io_timeout + _WATCHDOG_S - now
-        return ticked_at + left / self.lab.speed
+        return ticked_at + (moment() - now) / self.lab.speed
+
+    def _renewed_at(self, host: SanlockHost) -> float:
+        """Give when a host last renewed its id."""
+        daemon = self._daemon(host)
+        return self._on_our_clock(daemon, lambda: daemon.status().spaces[0].renewed_at)
+
+    def _free_at(self, host: SanlockHost, dead_id: int) -> float:
+        """Give when the dead host's leases can be had, by the last renewal that *host* saw."""
+        daemon = self._daemon(host)
+
+        def expires() -> int:
+            seen = daemon.hosts()[dead_id]
+            return seen.last_live + 8 * seen.io_timeout + _WATCHDOG_S
+
+        return self._on_our_clock(daemon, expires)
 
 
 def _refused(host: SanlockHost, since: float) -> int:
