@@ -12,6 +12,8 @@ export HYPOTHESIS_PROFILE ?= ci
 # Of `make chaos` and `make chaos-real`.
 SEED ?= 1
 TIME ?= 5m
+# Of `make bench-real`: failovers and migrations in a row.
+COUNT ?= 50
 # The other Pythons that the tests run on where they are there: the oldest and the newest.
 OTHER_PYTHONS = $(shell sh tools/other-pythons)
 
@@ -66,6 +68,10 @@ other:
 
 bench: $(VENV)/.demo ## Measure, and print a table
 	$(BIN)/python benchmarks/run.py
+
+bench-real: $(VENV)/.real ## Measure failovers and moves of real VMs, and print a table (COUNT=50)
+	-@$(BIN)/python -m he_fsm.rehearse.guest.kernel > /dev/null
+	$(BIN)/python benchmarks/real.py --count $(COUNT)
 
 chaos: $(VENV)/.test ## Kill random processes of a real cluster (SEED=1 TIME=5m)
 	$(BIN)/python tools/chaos --seed $(SEED) --time $(TIME)

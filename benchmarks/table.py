@@ -22,5 +22,5 @@ def show(rows: Sequence[Row]) -> bool:
         holds = found >= -limit if limit < 0 else found <= limit
         are_held = are_held and holds
         bound = f">= {-limit:g}" if limit < 0 else f"<= {limit:g}"
-        print(f"{what:<{width}} {found:>12.4g} {bound:>14} {unit}  {'ok' if holds else 'TOO SLOW'}")
+        print(f"{what:<{width}} {found:>12.4g} {bound:>14} {unit}  {'ok' if holds else 'NOT MET'}")
     return are_held

@@ -35,6 +35,7 @@ WITH_PROCESSES = ("runtime", "rehearse", "cli/test_status.py", "cli/test_mainten
 WITHOUT = (
     *("runtime/test_config.py", "runtime/test_ovirt_config.py", "runtime/test_memory_file.py"),
     *("runtime/test_sanlock_errors.py", "runtime/test_sanlock_sight.py"),
+    "runtime/test_sanlock_clock.py",
     *("runtime/test_log.py", "rehearse/test_compare.py", "rehearse/test_cannot.py"),
 )
 

@@ -88,10 +88,10 @@ class _Campaign:
         self._lab = lab
         self._kit = kit
         self._seed = seed
-        self._random = random.Random(seed)  # noqa: S311 - no secret
-        self._faults: Counter[str] = Counter()
-        self._living = Living(lab, kit.units, self._random)
+        # How often an init system draws from its source is a matter of time, so it has its own.
+        self._living = Living(lab, kit.units, _source(seed))
         self._living.on_reset = self._reset
+        self._faults: Counter[str] = Counter()
 
     def run(self, for_s: float) -> Summary:
         lab = self._lab
@@ -131,33 +131,37 @@ class _Campaign:
         ends_at = time.monotonic() + for_s
         combinations: list[tuple[Fault, ...]] = []
         strikes = 0
+        shuffling = _source(self._seed)
         while time.monotonic() < ends_at:
+            # What one strike draws depends on what it finds; the next one shall not.
+            source = _source(self._seed, strikes)
+            pause_s = source.uniform(0, self._kit.pause_max_s) / self._lab.speed
             if not combinations:
                 sizes = range(1, self._kit.at_once + 1)
                 combinations = [
                     c for n in sizes for c in itertools.combinations(self._kit.faults, n)
                 ]
-                self._random.shuffle(combinations)
-            self._strike(combinations.pop())
+                shuffling.shuffle(combinations)
+            self._strike(combinations.pop(), source)
             strikes += 1
-            pause_s = self._random.uniform(0, self._kit.pause_max_s) / self._lab.speed
             self._living.live_for(min(pause_s, ends_at - time.monotonic()))
         return strikes
 
-    def _strike(self, faults: tuple[Fault, ...]) -> None:
+    def _strike(self, faults: tuple[Fault, ...], source: random.Random) -> None:
         hosts = [host for host in self._lab.hosts.values() if _can_be_struck(host)]
         if not hosts:
             return
-        host = self._random.choice(hosts)
-        if self._random.random() < 0.5:
+        host = source.choice(hosts)
+        if source.random() < 0.5:
             # Half of the time where the engine is: that is where it matters most.
             host = next((each for each in hosts if each.vm() is not None), host)
-        for fault in self._random.sample(faults, len(faults)):
+        for fault in source.sample(faults, len(faults)):
+            lasts_s = source.uniform(0, fault.lasts_max_s)
             if _can_be_struck(host):
-                self._strike_one(host, fault)
-            self._living.live_for(self._random.uniform(0, _APART_MAX_S) / self._lab.speed)
+                self._strike_one(host, fault, lasts_s)
+            self._living.live_for(source.uniform(0, _APART_MAX_S) / self._lab.speed)
 
-    def _strike_one(self, host: LabHost, fault: Fault) -> None:
+    def _strike_one(self, host: LabHost, fault: Fault, lasts_s: float) -> None:
         blow = fault.strike(host)
         if blow is None:
             return
@@ -178,7 +182,6 @@ class _Campaign:
                 self._reset(host)
 
         if undo is not None:
-            lasts_s = self._random.uniform(0, fault.lasts_max_s)
             self._living.later(lasts_s, undone, undoes=True)
         # Where there is a real one, it does it by itself.
         if is_unsafe is not None and not host.has_watchdog:
@@ -198,6 +201,10 @@ class _Campaign:
                 host.power_on()
 
         self._living.later(self._lab.scenario.world.vm_boot_s, booted, undoes=True)
+
+
+def _source(*seeds: int) -> random.Random:
+    return random.Random("-".join(map(str, seeds)))  # noqa: S311 - no secret
 
 
 def _can_be_struck(host: LabHost) -> bool:

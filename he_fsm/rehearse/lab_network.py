@@ -98,6 +98,10 @@ class LabNetwork:
             (f"link set {BRIDGE} mode {mode}", f"link set {BRIDGE} state {state}"),
         )
 
+    def left(self) -> list[str]:
+        """Give the namespaces that are there."""
+        return netns.beginning_with(self._prefix)
+
     def remove(self) -> None:
         """Remove the namespaces, and all that is in them; no process may be there any more."""
         with ExitStack() as ends:

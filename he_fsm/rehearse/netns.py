@@ -65,6 +65,11 @@ def exists(namespace: str) -> bool:
     return (_FOLDER / namespace).exists()
 
 
+def beginning_with(prefix: str) -> list[str]:
+    """Give the namespaces whose names begin so."""
+    return sorted(path.name for path in _FOLDER.glob(f"{prefix}-*"))
+
+
 def new_prefix() -> str:
     """Give the beginning of names that nobody else's namespaces have."""
     return f"he-fsm-{os.getpid()}-{secrets.token_hex(3)}"

@@ -418,6 +418,12 @@ class SanlockLab(Lab):
         """Give the daemon of who looks from outside."""
         return set() if self._outsider is None else {self._outsider.process.pid}
 
+    def left_behind(self) -> Iterator[str]:
+        """Give a sentence for each thing of the lab that is still there when it was closed."""
+        yield from super().left_behind()
+        if self.network is not None:
+            yield from (f"the namespace {name} is still there" for name in self.network.left())
+
     def release(self) -> None:
         """End who looks from outside, take the status of VMs started here, remove the network."""
         with contextlib.ExitStack() as ends:

@@ -26,6 +26,7 @@ from he_fsm.runtime.leases import sanlock_errors
 from he_fsm.runtime.leases.id_watch import IdWatch, wait_for_other
 from he_fsm.runtime.leases.joining import Joining
 from he_fsm.runtime.leases.rules import Rules
+from he_fsm.runtime.leases.sanlock_clock import DaemonClock
 from he_fsm.runtime.leases.sanlock_daemon import DaemonStatus, Leader, SanlockDaemon, Space
 from he_fsm.runtime.leases.sanlock_module import call
 from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
@@ -61,6 +62,7 @@ class SanlockLeases:
         self._vm_is_gone = vm_is_gone
         self._wait_s = settings.wait_s
         self._daemon = SanlockDaemon(settings)
+        self._clock = DaemonClock(settings.clock_rate)
         self._id_watch = IdWatch(self.rules)
         self._joining: Optional[Joining] = None
         self._is_leaving = False
@@ -187,7 +189,7 @@ class SanlockLeases:
         """
         with self._guard:
             daemon = self._daemon.status()
-            now = time.monotonic()
+            began = self._clock.began(daemon.now, time.monotonic())
             space = self._own_space(daemon)
             lease = self._daemon.engine_lease()
             if space is None:
@@ -196,7 +198,7 @@ class SanlockLeases:
                 hosts=self._daemon.hosts(),
                 space=space,
                 then=daemon.now,
-                now=now,
+                now=began,
                 rules=self.rules,
                 clock_rate=self.settings.clock_rate,
             ).status(lease)

@@ -22,11 +22,12 @@ _OVERDUE: Final = 5
 @attrs.frozen(kw_only=True)
 class JoinedView:
     """
-    The hosts at one moment: *then* on the daemon's clock, *now* on ours (seconds).
+    The hosts at one moment, by the second *then* of the daemon's clock.
 
-    Times follow from when the daemon last saw each host renew, by the owner's own I/O timeout:
-    that is what sanlock itself goes by. The daemon counts whole seconds and takes a lease in the
-    second after the computed one, so nobody can have it earlier than is said here.
+    It began to show that second at *now* on ours (seconds). Times follow from when the daemon last
+    saw each host renew, by the owner's own I/O timeout: that is what sanlock itself goes by. The
+    daemon counts whole seconds and takes a lease in the second after the computed one, so nobody
+    can have it earlier than is said here.
     """
 
     hosts: Mapping[int, SeenHost]

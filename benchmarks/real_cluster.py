@@ -1,0 +1,248 @@
+"""A cluster of real sanlock daemons and QEMU VMs that is broken on purpose, and watched."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable
+
+import attrs
+
+from he_fsm import parse_scenarios
+from he_fsm.errors import HeFsmError
+from he_fsm.rehearse.chaos_living import Living
+from he_fsm.rehearse.chaos_sanlock import SANLOCK_KIT
+from he_fsm.rehearse.chaos_summary import bound
+from he_fsm.rehearse.sanlock_lab import SanlockHost, SanlockLab
+from he_fsm.runtime.hypervisors.vm_file import Phase, VmRecord
+from he_fsm.runtime.leases.sanlock_daemon import SanlockDaemon
+
+_STOPPED = re.compile(
+    r"the VM was stopped for ([0-9.]+) s at most, by QEMU's figures for ([0-9.]+)"
+)
+_WATCHDOG_S = 60
+
+
+class BigLab(SanlockLab):
+    """A lab whose guest has as much memory as the limits are for, and boots."""
+
+    memory_mib = 256
+
+
+@attrs.frozen
+class Started:
+    """A VM that executes again: where, and when since the fault (seconds on the clock)."""
+
+    host: SanlockHost
+    executes_s: float
+    healthy_s: float
+
+
+@attrs.frozen
+class Crash:
+    """
+    A host crash, and how long after the lease could be had the VM executed.
+
+    `after_lease_s`: 8 x io_timeout + 60 s after the last renewal, and 2 x io_timeout later, as
+    others see a renewal so late at worst. `after_own_s`: after the renewal as the VM's new host saw
+    it, which is earlier; the others' turns and sanlock's own seconds are in it.
+    """
+
+    started: Started
+    after_lease_s: float
+    after_own_s: float
+    refused: int
+
+
+@attrs.frozen
+class Move:
+    """A live migration, in seconds on the clock; `stopped_s` is the source agent's figure."""
+
+    whole_s: float
+    stopped_s: float
+    qemu_s: float
+
+
+class Cluster:
+    """One lab, and what is done to it; each deed returns when all is well again."""
+
+    def __init__(self, lab: SanlockLab) -> None:
+        """Use a lab that runs."""
+        self.lab = lab
+        self._living = Living(lab, SANLOCK_KIT.units, random.Random(1))  # noqa: S311 - no secret
+        self._bound_s = bound(lab.scenario, lab.speed)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until one engine is up, and every agent knows."""
+        self._await("the cluster is well", self._living.is_settled)
+
+    def kill_vm(self) -> Started:
+        """Kill the VM's process; its host starts it again, or another does."""
+        host = self._engine_host()
+        record = host.vm()
+        assert record is not None
+        began = self._now()
+        host.kill_vm()
+        started = self._started(began, record)
+        self.settle()
+        return started
+
+    def crash_host(self) -> Crash:
+        """Cut the power of the engine's host; it is booted when the VM runs elsewhere."""
+        host = self._engine_host()
+        record = host.vm()
+        assert record is not None
+        renewed_at = self._renewed_at(host)
+        began = self._now()
+        host.power_off()
+        others = [each for each in self.lab.hosts.values() if each is not host]
+        # Late enough for the last renewal to have been seen, long before the lease is free.
+        policy = self.lab.policy
+        self._live_for(policy.lease_kill_s)
+        free_at = {each.name: self._free_at(each, host.config.id) for each in others}
+        started = self._started(began, record)
+        executed_at = began + started.executes_s
+        refused = sum(_refused(each, began) for each in others)
+        host.power_on()
+        self._living.changed_at = time.monotonic()
+        self.settle()
+        expires_at = renewed_at + policy.lease_expiry_s + 2 * policy.io_timeout_s
+        own_s = executed_at - free_at[started.host.name]
+        return Crash(started, executed_at - expires_at, own_s, refused)
+
+    def move(self) -> Move:
+        """Let the engine's host lose its gateway, and have it again when the VM has moved."""
+        host = self._engine_host()
+        before = host.vm()
+        assert before is not None
+        log = host.folder / "agent.log"
+        told = log.stat().st_size
+        self._now()
+        host.write_monitors(gateway=0.0)
+        leaving_at = 0.0
+
+        def has_moved() -> bool:
+            nonlocal leaving_at
+            record = host.last_record()
+            if record is not None and record.pid == before.pid and record.leaving_since:
+                leaving_at = record.leaving_since
+            return any(each.pid != before.pid for _, each in self._executing())
+
+        self._await("the VM has moved", has_moved)
+        ((_, there),) = [each for each in self._executing() if each[1].pid != before.pid]
+        host.write_monitors(gateway=1.0)
+        self._living.changed_at = time.monotonic()
+        self.settle()
+        with log.open("rb") as file:
+            file.seek(told)
+            found = _STOPPED.search(file.read().decode())
+        assert found is not None, "the agent did not say for how long the VM was stopped"
+        return Move(there.since - leaving_at, float(found[1]), float(found[2]))
+
+    def end(self) -> list[str]:
+        """End the daemons and the VM; say what is left, and what the guests' witness saw."""
+        return [*self._living.torn_slots(), *self._living.end(), *self.lab.doubles()]
+
+    def _now(self) -> float:
+        """Begin a deed: what agents said before it counts no more."""
+        self._living.changed_at = time.monotonic()
+        return self._living.changed_at
+
+    def _await(self, what: str, is_so: Callable[[], bool]) -> None:
+        if not self._living.live_until(is_so, self._bound_s):
+            msg = f"after {self._bound_s:.0f} s not: {what}; {self._living.how_it_is()}"
+            raise HeFsmError(msg)
+
+    def _live_for(self, seconds: float) -> None:
+        self._living.live_for(seconds)
+
+    def _executing(self) -> list[tuple[SanlockHost, VmRecord]]:
+        records = [(host, host.vm()) for host in self.lab.hosts.values()]
+        return [(h, r) for h, r in records if r is not None and r.phase is Phase.RUNNING]
+
+    def _engine_host(self) -> SanlockHost:
+        ((host, _),) = self._executing()
+        return host
+
+    def _started(self, began: float, before: VmRecord) -> Started:
+        """Wait until another VM executes, and until its page is good."""
+
+        def found() -> list[tuple[SanlockHost, VmRecord]]:
+            return [each for each in self._executing() if each[1].pid != before.pid]
+
+        self._await("the VM executes again", lambda: bool(found()))
+        ((host, record),) = found()
+        self._await(
+            "its page is good",
+            lambda: (now := host.vm()) is not None and host.page_is_good(now),
+        )
+        return Started(host, record.since - began, time.monotonic() - began)
+
+    def _daemon(self, host: SanlockHost) -> SanlockDaemon:
+        settings = self.lab.leases(
+            host.storage, host.folder / "sanlock", host.state_dir / "engine.lock"
+        )
+        return SanlockDaemon(settings)
+
+    def _on_our_clock(self, daemon: SanlockDaemon, moment: Callable[[], int]) -> float:
+        """
+        Give a moment of a daemon's clock on the monotonic one.
+
+        The daemon counts whole seconds: its clock is read when it goes on to the next one.
+        """
+        before = daemon.status().now
+        while (now := daemon.status().now) == before:
+            pass
+        ticked_at = time.monotonic()
+        return ticked_at + (moment() - now) / self.lab.speed
+
+    def _renewed_at(self, host: SanlockHost) -> float:
+        """Give when a host last renewed its id."""
+        daemon = self._daemon(host)
+        return self._on_our_clock(daemon, lambda: daemon.status().spaces[0].renewed_at)
+
+    def _free_at(self, host: SanlockHost, dead_id: int) -> float:
+        """Give when the dead host's leases can be had, by the last renewal that *host* saw."""
+        daemon = self._daemon(host)
+
+        def expires() -> int:
+            seen = daemon.hosts()[dead_id]
+            return seen.last_live + 8 * seen.io_timeout + _WATCHDOG_S
+
+        return self._on_our_clock(daemon, expires)
+
+
+def _refused(host: SanlockHost, since: float) -> int:
+    """Give how often a host's start was refused, or failed, since a time."""
+    try:
+        events = host.client.last_report()["events"]
+    except HeFsmError:
+        return 0
+    counted = {"lease_held", "start_failed"}
+    return sum(event["edge"] in counted and event["at"] >= since for event in events)
+
+
+@contextlib.contextmanager
+def cluster(scenario: str, speed: float, make: type[SanlockLab] = SanlockLab) -> Iterator[Cluster]:
+    """
+    Give a cluster whose engine is up.
+
+    Raises:
+        HeFsmError: it does not come up.
+    """
+    with tempfile.TemporaryDirectory(prefix="he-fsm-bench-") as name:
+        lab = make(parse_scenarios(scenario, "benchmark")[0], speed, Path(name))
+        try:
+            lab.set_up()
+            lab.start()
+            yield Cluster(lab)
+        finally:
+            lab.close()
+        left = list(lab.left_behind())
+        assert left == [], left
