@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -226,6 +227,20 @@ def test_a_vm_has_a_limit_of_memory(hosts: QemuHosts) -> None:
     hosts.start(1)
     limit = psutil.Process(hosts.record(1).pid).rlimit(psutil.RLIMIT_DATA)
     assert limit == (1 << 30, 1 << 30)
+
+
+def test_an_agent_that_ends_with_its_vm_leaves_nothing_undone(
+    hosts: QemuHosts, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(5):
+        hosts.start(1)
+        changed = hosts.wake_event(1)
+        hosts.signal(1, signal.SIGKILL)
+        assert changed.wait(EVENT_S)
+        hosts.restart_agent(1)
+        gc.collect()
+    # asyncio says so of a task that nobody waited for.
+    assert "was destroyed" not in caplog.text
 
 
 def test_many_starts_leave_nothing_behind(hosts: QemuHosts) -> None:

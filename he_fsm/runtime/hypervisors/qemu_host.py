@@ -72,7 +72,8 @@ class QemuHost:
         self._machine: Optional[Machine] = None
         self._server: Optional[asyncio.AbstractServer] = None
         self._tasks: set[asyncio.Future[Any]] = set()
-        self._departing: Optional[asyncio.Future[Any]] = None
+        # Those that are never cut off in the middle: switch-overs, and the ends of machines.
+        self._whole: set[asyncio.Future[Any]] = set()
         self._turn: Optional[asyncio.Lock] = None
 
     @property
@@ -141,7 +142,7 @@ class QemuHost:
         if machine is not self._machine:
             return
         # It follows nothing any more; until it has seen that, somebody has to know of it.
-        self._begin(machine.let_go())
+        self._begin(machine.let_go(), is_whole=True)
         if machine.record.phase is Phase.STARTING:
             self.results.append(why_not_started(self._settings.run_dir))
         self._machine = None
@@ -157,11 +158,14 @@ class QemuHost:
             self.state = state
             self.wake()
 
-    def _begin(self, task: Coroutine[Any, Any, Any]) -> asyncio.Future[Any]:
-        """Do what takes long beside the orders."""
+    def _begin(
+        self, task: Coroutine[Any, Any, Any], *, is_whole: bool = False
+    ) -> asyncio.Future[Any]:
+        """Do what takes long beside the orders; *is_whole*: `close` waits for its end."""
         begun = asyncio.ensure_future(task)
-        self._tasks.add(begun)
-        begun.add_done_callback(self._tasks.discard)
+        for kept in (self._tasks, self._whole) if is_whole else (self._tasks,):
+            kept.add(begun)
+            begun.add_done_callback(kept.discard)
         return begun
 
     # Start and stop.
@@ -262,7 +266,7 @@ class QemuHost:
             return
         self.departure = Departure(machine, self._lease, target, self._settings.move)
         self._look()
-        self._departing = self._begin(self._depart(self.departure))
+        self._begin(self._depart(self.departure), is_whole=True)
 
     async def _depart(self, departure: Departure) -> None:
         order = {
@@ -300,8 +304,8 @@ class QemuHost:
             self._server.close()
             qemu_channel.forget(str(self._address))
         for task in tuple(self._tasks):
-            # safety: a switch-over is never cut off in the middle.
-            if task is not self._departing:
+            # safety: a switch-over that is cut off would leave two VMs, or none.
+            if task not in self._whole:
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._machine is not None:

@@ -29,6 +29,8 @@ _HEARTBEAT_S: Final = 5.0
 # How often a migration is looked at, though no event came; a switch-over waits for it (seconds).
 _LOOK_S: Final = 0.01
 _REAP_S: Final = 0.01
+# What follows a VM takes its leave of the monitor, which takes milliseconds (seconds).
+_CANCELLED_S: Final = 0.5
 # After these events QEMU is asked for its state; the names are its own.
 _CHANGES: Final = {"STOP", "RESUME", "SHUTDOWN", "GUEST_PANICKED", "SUSPEND", "WAKEUP", "RESET"}
 RUNNING: Final = "running"
@@ -132,9 +134,10 @@ class Machine:
 
     async def let_go(self) -> None:
         """Follow it no more; the VM runs on."""
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        while not self._task.done():
+            # One that comes just as a wait with a time-out ends is lost (bpo-37658).
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=_CANCELLED_S)
         self._stop_watching()
 
     async def _comes(self, event: asyncio.Event) -> bool:
