@@ -6,7 +6,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST_WORKERS ?= 2
 # Tests with real processes wait more than they work.
 LABS ?= 4
-REAL ?= 2
+REAL ?= 3
 # The same examples with every run; `make deep` looks for new ones.
 export HYPOTHESIS_PROFILE ?= ci
 # Of `make chaos` and `make chaos-real`.
@@ -17,7 +17,7 @@ COUNT ?= 50
 # The other Pythons that the tests run on where they are there: the oldest and the newest.
 OTHER_PYTHONS = $(shell sh tools/other-pythons)
 
-.PHONY: help demo demo-real talk test lint types unit processes real rehearsals others bench bench-real chaos chaos-real soak deep diagram stories clean
+.PHONY: help demo demo-real talk test lint types unit processes real rehearsals others bench bench-real chaos chaos-real soak true-clock deep diagram stories clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -72,6 +72,11 @@ bench: $(VENV)/.demo ## Measure, and print a table
 bench-real: $(VENV)/.real ## Measure failovers and moves of real VMs, and print a table (COUNT=50)
 	-@$(BIN)/python -m he_fsm.rehearse.guest.kernel > /dev/null
 	$(BIN)/python benchmarks/real.py --count $(COUNT)
+
+true-clock: $(VENV)/.test ## The rehearsals of `make real` at the clock's own speed (half an hour or so)
+	-@$(BIN)/python -m he_fsm.rehearse.guest.kernel > /dev/null
+	HE_FSM_REAL_SPEED=1 $(BIN)/python -m pytest -n $(REAL) --dist worksteal -q \
+	  tests/rehearse/test_sanlock_backend.py tests/rehearse/test_sanlock_networks.py
 
 chaos: $(VENV)/.test ## Kill random processes of a real cluster (SEED=1 TIME=5m)
 	$(BIN)/python tools/chaos --seed $(SEED) --time $(TIME)

@@ -57,8 +57,8 @@ REAL = {
 # A rehearsal's first fault comes after so long, and its end after the last edge that is predicted.
 BEFORE_S = 10.0
 REST_S = 40.0
-# Half a minute on the clock; longer ones are for `make rehearsals`.
-LONG_S = 30 * SPEED
+# In seconds of the scenario; longer ones are for `make rehearsals`.
+LONG_S = 120.0
 # An agent looks somewhere within its loop and jitter, in the simulator as here.
 LOOP_S = 11.0
 # A fault falls anywhere between two renewals, and others see it with one of their own: 2 x

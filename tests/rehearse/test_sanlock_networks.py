@@ -27,9 +27,9 @@ from he_fsm.runtime.leases.sanlock_watch import NO_WATCHDOG
 from he_fsm.runtime.monitors.network import Ping
 from he_fsm.simulate import simulate
 from tests.rehearse.scenes import scenario_of
-from tests.rehearse.telling import alone, told
+from tests.rehearse.telling import REAL_SPEED, alone, told
 
-SPEED = 10.0
+SPEED = REAL_SPEED
 WHY_NOT = "; ".join(missing(SPEED)) or netns.why_not() or watchdog.why_not()
 pytestmark = [
     pytest.mark.rehearsal,
@@ -222,7 +222,14 @@ def hangs_without_agent(host: SanlockHost) -> None:
     host.daemon.process.send_signal(signal.SIGSTOP)
 
 
-@pytest.mark.parametrize("strike", [freezes, loses_sanlock_and_agent, hangs_without_agent])
+@pytest.mark.parametrize(
+    "strike",
+    [
+        freezes,
+        pytest.param(loses_sanlock_and_agent, marks=pytest.mark.long),
+        pytest.param(hangs_without_agent, marks=pytest.mark.long),
+    ],
+)
 def test_a_host_that_can_not_renew_is_reset_before_another_starts_the_vm(strike: Strike):
     pids: list[int] = []
 
