@@ -6,7 +6,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST_WORKERS ?= 2
 # Tests with real processes wait more than they work.
 LABS ?= 4
-REAL ?= 3
+REAL ?= 2
 # The same examples with every run; `make deep` looks for new ones.
 export HYPOTHESIS_PROFILE ?= ci
 # Of `make chaos` and `make chaos-real`.
@@ -53,7 +53,9 @@ real: $(VENV)/.test ## The tests with real sanlock daemons and QEMU VMs (some as
 
 rehearsals: $(VENV)/.test ## Every scenario of the repository on real daemons (half an hour or so)
 	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q tests/rehearse/test_files.py
-	$(BIN)/python -m pytest -n $(REAL) --dist worksteal -q tests/rehearse/test_sanlock_files.py
+	$(BIN)/python -m pytest -n $(REAL) --dist worksteal -q \
+	  tests/rehearse/test_sanlock_files.py tests/rehearse/test_sanlock_backend.py \
+	  tests/rehearse/test_sanlock_networks.py tests/rehearse/test_sanlock_chaos.py
 
 others: ## The tests on the oldest and the newest Python that are there
 	@for python in $(OTHER_PYTHONS); do $(MAKE) --no-print-directory other OTHER=$$python || exit 1; done

@@ -15,7 +15,7 @@ DEMO = "examples/demo.yaml"
 FILES = (DEMO, "examples/talk.yaml", "tests/scenarios/edges.yaml", "tests/scenarios/lessons.yaml")
 SPEED = 10.0
 # Longer stories (in seconds of the scenario), and bigger ones, are for `make rehearsals`.
-SHORT_S = 180.0
+SHORT_S = 120.0
 FEW_HOSTS = 6
 # Each host's edges are as predicted where they don't depend on who happens to look first.
 BY_CHANCE = {

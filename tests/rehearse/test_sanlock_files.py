@@ -58,7 +58,7 @@ REAL = {
 BEFORE_S = 10.0
 REST_S = 40.0
 # In seconds of the scenario; longer ones are for `make rehearsals`.
-LONG_S = 120.0
+LONG_S = 80.0
 # An agent looks somewhere within its loop and jitter, in the simulator as here.
 LOOP_S = 11.0
 # A fault falls anywhere between two renewals, and others see it with one of their own: 2 x
