@@ -220,7 +220,7 @@ SANLOCK_SCENES = {
 }
 
 
-# Another test holds the most of each of these; they are for `make rehearsals` and `make true-clock`.
+# Other tests hold the most of each; these are for `make rehearsals` and `make true-clock`.
 LONG = ("gateway-lost", "vm-dies", "never-healthy", "a watchdog does what no agent can")
 
 
