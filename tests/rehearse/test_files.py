@@ -14,9 +14,6 @@ ROOT = Path(__file__).parents[2]
 DEMO = "examples/demo.yaml"
 FILES = (DEMO, "examples/talk.yaml", "tests/scenarios/edges.yaml", "tests/scenarios/lessons.yaml")
 SPEED = 10.0
-# Longer stories (in seconds of the scenario), and bigger ones, are for `make rehearsals`.
-SHORT_S = 120.0
-FEW_HOSTS = 6
 # Each host's edges are as predicted where they don't depend on who happens to look first.
 BY_CHANCE = {
     "lesson-b5-equal-scores-start": "equal hosts: the loops' phases say which of them starts",
@@ -34,9 +31,8 @@ def scenarios() -> list[object]:
         for scenario in load_scenarios(ROOT / file):
             if cannot(scenario) or scenario.name in IMPOSSIBLE:
                 continue
-            is_big = len(scenario.hosts) > FEW_HOSTS
-            is_long = scenario.until > SHORT_S and file != DEMO
-            marks = [pytest.mark.long] if is_big or is_long else []
+            # The stories take half an hour: they are for `make rehearsals`.
+            marks = [] if file == DEMO else [pytest.mark.long]
             found.append(pytest.param(scenario, id=scenario.name, marks=marks))
     return found
 

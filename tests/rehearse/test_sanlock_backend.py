@@ -221,7 +221,10 @@ SANLOCK_SCENES = {
 
 
 # Other tests hold the most of each; these are for `make rehearsals` and `make true-clock`.
-LONG = ("gateway-lost", "vm-dies", "never-healthy", "a watchdog does what no agent can")
+LONG = (
+    *("gateway-lost", "vm-dies", "never-healthy", "migration-fails", "moved-by-somebody-outside"),
+    "a watchdog does what no agent can",
+)
 
 
 def names(scenes: dict[str, str]) -> list[object]:
