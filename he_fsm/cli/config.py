@@ -7,17 +7,8 @@ from pathlib import Path
 
 import click
 
-from he_fsm.runtime.config import DEFAULT_PATH, annotated_yaml, json_schema, load_config
-
-_path_option = click.option(
-    "--config",
-    "path",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_PATH,
-    show_default=True,
-    metavar="FILE",
-    help="The configuration.",
-)
+from he_fsm.cli.config_option import config_option
+from he_fsm.runtime.config import annotated_yaml, json_schema, load_config
 
 
 @click.group()
@@ -26,7 +17,7 @@ def config() -> None:
 
 
 @config.command()
-@_path_option
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: values and origins.")
 @click.option("--schema", is_flag=True, help="Print a JSON Schema of the file, for editors.")
 def show(path: Path, as_json: bool, schema: bool) -> None:
@@ -46,7 +37,7 @@ def show(path: Path, as_json: bool, schema: bool) -> None:
 
 
 @config.command()
-@_path_option
+@config_option
 def check(path: Path) -> None:
     """
     Say whether the configuration can be used.

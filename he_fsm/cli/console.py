@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from he_fsm.cli.config_option import config_option
 from he_fsm.errors import ConfigError, HypervisorError, MissingExtraError
-from he_fsm.runtime.config import DEFAULT_PATH, load_config
+from he_fsm.runtime.config import load_config
 
 if TYPE_CHECKING:
     from he_fsm.runtime.config import Config, ConsoleConfig
@@ -19,15 +20,7 @@ _VALID_MAX_S = 3600
 
 
 @click.command()
-@click.option(
-    "--config",
-    "path",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_PATH,
-    show_default=True,
-    metavar="FILE",
-    help="The configuration of this host.",
-)
+@config_option
 @click.option(
     "--valid",
     type=click.IntRange(1, _VALID_MAX_S),

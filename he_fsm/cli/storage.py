@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from he_fsm.cli.config_option import config_option
 from he_fsm.metadata.layout import HOST_ID_MAX
-from he_fsm.runtime.config import DEFAULT_PATH, load_config
+from he_fsm.runtime.config import load_config
 from he_fsm.runtime.storage.set_up import set_up
 
 # As many as oVirt's own agents have room for.
@@ -20,15 +21,7 @@ def storage() -> None:
 
 
 @storage.command()
-@click.option(
-    "--config",
-    "path",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_PATH,
-    show_default=True,
-    metavar="FILE",
-    help="The configuration, which says where they are.",
-)
+@config_option
 @click.option(
     "--hosts",
     type=click.IntRange(1, HOST_ID_MAX),

@@ -28,6 +28,13 @@ NO_MOUNT: Final = (
 )
 
 
+def is_mounted(point: Path) -> bool:
+    """Whether something is mounted there; nobody looks below it, where one might wait for ever."""
+    places = [line.split(" ")[1] for line in _MOUNTS.read_text().splitlines()]
+    # Spaces and the like are written as numbers there.
+    return str(point).replace(" ", "\\040") in places
+
+
 def trial() -> str:
     """Mount a folder and unmount it; give why that fails, nothing where it works."""
     with tempfile.TemporaryDirectory(prefix="he-fsm-mount-") as name:
@@ -73,7 +80,7 @@ class Mount:
                 start_new_session=True,
             )
         until = time.monotonic() + _MOUNTED_WITHIN_S
-        while not self._is_mounted():
+        while not is_mounted(self._point):
             if self.process.poll() is not None or time.monotonic() > until:
                 self.unmount()
                 msg = f"{self._point} can't be mounted; see {self._point.with_suffix('.log')}"
@@ -101,7 +108,7 @@ class Mount:
     def unmount(self) -> None:
         """End it, and leave nothing mounted."""
         self.cut()
-        while self._is_mounted():
+        while is_mounted(self._point):
             done = subprocess.run(  # noqa: S603 - a list of words, and no shell
                 ["umount", "-l", str(self._point)],  # noqa: S607 - the system's
                 capture_output=True,
@@ -116,11 +123,6 @@ class Mount:
         if self.process is not None:
             with suppress(ProcessLookupError):
                 os.kill(self.process.pid, number)
-
-    def _is_mounted(self) -> bool:
-        places = [line.split(" ")[1] for line in _MOUNTS.read_text().splitlines()]
-        # Spaces and the like are written as numbers there.
-        return str(self._point).replace(" ", "\\040") in places
 
 
 class Link:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import Final
 
 from he_fsm.errors import HeFsmError
-
-_MOUNTS: Final = Path("/proc/self/mounts")
+from he_fsm.rehearse.mount import is_mounted
 
 
 class SharedMounts:
@@ -33,13 +31,8 @@ class SharedMounts:
 
     def end(self) -> None:
         """Leave nothing mounted."""
-        while self._is_mounted():
+        while is_mounted(self._folder):
             _run("umount", "-l", str(self._folder))
-
-    def _is_mounted(self) -> bool:
-        places = [line.split(" ")[1] for line in _MOUNTS.read_text().splitlines()]
-        # Spaces and the like are written as numbers there.
-        return str(self._folder).replace(" ", "\\040") in places
 
 
 def _run(*words: str) -> None:
