@@ -131,6 +131,16 @@ class Policy:
         return 2 * self.lease_look_s
 
     @property
+    def lease_sight_s(self) -> float:
+        """
+        How long after one host another may get a lease that runs out.
+
+        Each host's sanlock goes by when it saw the owner renew, which it looks at with its own
+        renewals, every 2 x io_timeout; and it takes the lease within a second of its time.
+        """
+        return 2 * self.io_timeout_s + 1.0
+
+    @property
     def settle_s(self) -> float:
         """How long an agent that knows nothing looks around before it starts an engine."""
         return self.settle_loops * self.loop_s

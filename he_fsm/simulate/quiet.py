@@ -10,6 +10,7 @@ ledger is made by real looks again when it matters.
 from __future__ import annotations
 
 import heapq
+import math
 from typing import TYPE_CHECKING
 
 import attrs
@@ -37,12 +38,14 @@ def skip(world: World, ticks: list[tuple[float, int, SimHost, Agent]], next_even
     if next_event - world.now < margin + 2 * loop_s:
         return
     target = next_event
+    # What was written or taken meanwhile is seen a latency later, however short the loops are.
+    calm_ticks = _CALM_TICKS + math.ceil(times.storage_latency_s / times.loop_s)
     agents = []
     for host in world.hosts.values():
         agent = host.agent
         if agent is None:
             continue
-        if not _is_calm(host, agent):
+        if agent.calm_ticks < calm_ticks or not _is_calm(host, agent):
             return
         agents.append((host, agent))
         if agent.idle_until != NEVER:
@@ -67,8 +70,7 @@ def skip(world: World, ticks: list[tuple[float, int, SimHost, Agent]], next_even
 
 def _is_calm(host: SimHost, agent: Agent) -> bool:
     return (
-        agent.calm_ticks >= _CALM_TICKS
-        and agent.is_settled
+        agent.is_settled
         and not agent.is_frozen
         and host.runs
         and host.storage == "ok"

@@ -20,7 +20,8 @@ def turn_at(view: View) -> float | None:
     Give when this host's turn to start comes; None: it is not among those that should.
 
     Equal scores are all eager, a short stagger apart in the order of host ids, so that many
-    hosts do not all run into the lease.
+    hosts do not all run into the lease. A lease that runs out is not seen to be free by all at
+    once: there the others also leave the first one the time to get it and to be seen.
     """
     since = view.memory.named_since
     hosts = view.placement.hosts
@@ -33,7 +34,9 @@ def turn_at(view: View) -> float | None:
     apart = policy.stagger_s
     if others:
         apart = min(apart, policy.stagger_total_s / others)
-    return since + apart * turns.index(own_id)
+    turn = turns.index(own_id)
+    first_s = policy.lease_sight_s if turn and view.lease_runs_out else 0.0
+    return since + first_s + apart * turn
 
 
 def this_host_should_start(view: View) -> bool:

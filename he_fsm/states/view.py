@@ -104,9 +104,14 @@ class View:
         leases = self.leases
         if leases.owner is None or leases.owner == self.snapshot.host_id:
             return True
-        if leases.owner_state is OwnerState.FAILING and leases.free_at is not None:
+        if self.lease_runs_out and leases.free_at is not None:
             return self.due(leases.free_at)
         return leases.owner_state is OwnerState.FREE
+
+    @property
+    def lease_runs_out(self) -> bool:
+        """Whether the lease's owner renews no more, and nobody has taken it yet."""
+        return self.leases.owner_state is OwnerState.FAILING
 
     def best_other(self) -> Optional[tuple[int, int]]:
         """Give the living other host with the highest score above 0 (of equals the lowest id)."""

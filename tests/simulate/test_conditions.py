@@ -213,9 +213,9 @@ def test_totals_count_what_a_host_did(timeline: str, total: str, host: int) -> N
 
 def test_a_start_that_is_refused_is_no_failed_start() -> None:
     play(
-        "{at: 60s, host: 1, power: off}",
+        "{at: 50s, host: 1, agent: stop}, {at: 60s, engine: kill}",
         "{total: {starts: 1, refused_starts: '>= 1', failed_starts: 0}}",
-        world="{storage_latency: 3s}",
+        world="{loop: 1s, storage_latency: 4s}",
     )
 
 

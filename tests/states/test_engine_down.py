@@ -206,6 +206,19 @@ def test_equal_hosts_start_one_after_another(late_s: float, is_due: bool) -> Non
 
 
 @around
+def test_of_a_lease_that_runs_out_the_others_leave_the_first_host_the_time_to_be_seen(
+    late_s: float, is_due: bool
+) -> None:
+    """Hosts see the last renewal up to 2 x io_timeout apart, and sanlock takes a second more."""
+    ran_out = LeaseView(owner=9, owner_state=OwnerState.FAILING, free_at=NOW - 100)
+    scene = EQUAL.but(scores={1: 2400}, leases=ran_out)
+    first = scene.but(own_id=1, scores={5: 2400}, named_since=NOW)
+    assert first.edge() == "best_host"
+    second = scene.but(own_id=5, named_since=NOW - 4 - (2 * 10 + 1) - late_s)
+    assert (second.edge() == "best_host") is is_due
+
+
+@around
 def test_many_equal_hosts_share_the_whole_time_of_the_stagger(late_s: float, is_due: bool) -> None:
     policy = attrs.evolve(TALK, stagger_s=4.0, stagger_total_s=10.0)
     scores = dict.fromkeys(range(1, 6), 2400)
