@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from he_fsm.rehearse.soak import Growth, Size, soak
+from he_fsm.rehearse.soak import Growth, Size, soak, summed_up
 
 
 @pytest.mark.rehearsal
@@ -22,3 +22,7 @@ def test_the_daemons_do_not_grow():
 )
 def test_what_grows_is_told_apart(last: Size, is_small: bool):
     assert Growth("agent", Size(40.0, 12), last).is_small is is_small
+
+
+def test_a_descriptor_that_is_open_for_a_moment_is_no_growth():
+    assert summed_up([Size(40.0, 12), Size(41.0, 14), Size(39.0, 13)]) == Size(41.0, 12)
