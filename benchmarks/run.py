@@ -58,6 +58,36 @@ scenarios:
     timeline: [{at: 60s, host: 1, power: off}]
     until: 1h
 """
+# Each host fails once a month and is back after half an hour; the engine's VM dies every week.
+YEAR = """
+scenarios:
+  - name: a year
+    hosts: 3
+    engine: {running_on: 1}
+    timeline:
+      - {at: 3d, every: 7d, engine: kill}
+      - {at: 10d, every: 30d, host: 1, power: off}
+      - {at: 241h, every: 30d, host: 1, power: on}
+      - {at: 20d, every: 30d, host: 2, power: off}
+      - {at: 481h, every: 30d, host: 2, power: on}
+      - {at: 30d, every: 30d, host: 3, power: off}
+      - {at: 721h, every: 30d, host: 3, power: on}
+    until: 365d
+"""
+CENTURY = "scenarios: [{name: quiet, hosts: 3, engine: {running_on: 1}, until: 36500d}]"
+BUSY_DAY = """
+scenarios:
+  - name: a fault every hour
+    hosts: 250
+    engine: {running_on: 1}
+    timeline:
+      - {at: 30m, every: 4h, engine: kill}
+      - {at: 90m, every: 4h, host: 1, power: off}
+      - {at: 150m, every: 4h, host: 1, power: on}
+      - {at: 210m, every: 4h, host: 3, agent: kill}
+      - {at: 220m, every: 4h, host: 3, agent: start}
+    until: 1d
+"""
 
 
 def record(host_id: int, timestamp: int) -> HostRecord:
@@ -164,11 +194,17 @@ def main() -> None:
     rows.append(("  memory above the interpreter's", memory, 64.0, "MiB"))
     seconds, _ = simulation_s(QUIET)
     rows.append(("simulate a quiet day, 3 hosts", seconds, 0.2, "s"))
+    century, _ = simulation_s(CENTURY)
+    rows.append(("  a quiet century / a quiet day", century / seconds, 2.0, "x"))
+    seconds, _ = simulation_s(YEAR)
+    rows.append(("simulate a year, 88 faults, 3 hosts", seconds * 1e3, 30.0, "ms"))
     seconds, until = simulation_s(HOURLY)
     rows.append(("simulated s per s, a fault every hour", until / seconds, -100_000.0, "s/s"))
     rows.append(("  of Proxmox's tester (about 900)", until / seconds / 900, None, "x"))
     seconds, _ = simulation_s(CRASH, repeat=1)
     rows.append(("250 hosts, a host crash, an hour", seconds, 20.0, "s"))
+    seconds, _ = simulation_s(BUSY_DAY, repeat=1)
+    rows.append(("250 hosts, a day, a fault an hour", seconds, 5.0, "s"))
     rows.append(
         ("the talk's file, whole process", process_s("simulate", "examples/talk.yaml"), 1.5, "s")
     )

@@ -95,7 +95,8 @@ class Memory:
     moves: Moves = attrs.field(factory=Moves)
     # Since when another host's score has been better by the threshold.
     better_since: Optional[float] = None
-    # Since when this host is among those that should start the engine and the lease can be had.
+    # Since when this host is among those that should start the engine and the lease can be had;
+    # earlier where the VM died here, so that this host's turn has come.
     named_since: Optional[float] = None
     # When a start was refused, or the VM was seen to have moved: the next start waits a little.
     refused_at: Optional[float] = None

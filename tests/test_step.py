@@ -140,7 +140,7 @@ def test_failed_starts_without_a_count_are_left_alone() -> None:
 def test_an_edge_ends_the_waits_of_the_state_before() -> None:
     scene = Scene(
         state=State.ENGINE_UP,
-        vm=VmState.ABSENT,
+        vm=VmState.LEAVING,
         better_since=NOW - 10,
         named_since=NOW - 10,
     )

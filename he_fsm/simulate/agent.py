@@ -17,11 +17,14 @@ from he_fsm.effects import (
     StartVm,
     StopAgent,
 )
+from he_fsm.liveness import NEVER
 from he_fsm.memory import Memory
 from he_fsm.metadata.record import HostRecord
 from he_fsm.scenario.matching import Seen
+from he_fsm.score import Score
 from he_fsm.simulate import daemons
 from he_fsm.simulate.host import RUNS, Agent, SimHost
+from he_fsm.simulate.storage import Heartbeat
 from he_fsm.snapshot import LeaseView, LocalVm, OwnerState, Reading, Readings
 from he_fsm.step import Step
 
@@ -45,7 +48,6 @@ def tick(world: World, host: SimHost, agent: Agent) -> None:
     """Let an agent look once: publish, read, decide, act."""
     agent.next_tick = -1.0
     if not host.runs or agent.is_frozen:
-        agent.calm_ticks = 0
         return
     time = world.now
     now = host.clock.monotonic(time)
@@ -66,11 +68,15 @@ def tick(world: World, host: SimHost, agent: Agent) -> None:
         return
     agent.memory = decision.memory
     _note_decision(world, host, agent, decision, facts)
-    is_calm = decision.edge is None and _is_unchanged(before, decision.memory)
-    agent.calm_ticks = agent.calm_ticks + 1 if is_calm and answers else 0
     _note_liveness(world, host, agent, decision)
-    agent.is_settled = not decision.liveness.pending
+    # Without an edge the guards have been asked with what was learnt: nothing more comes of it,
+    # but for a score that is published with the next look.
+    is_calm = decision.edge is None and decision.memory.failed is before.failed
+    agent.calm_at = time if is_calm else -NEVER
+    agent.liveness = decision.liveness
     agent.idle_until = decision.idle_until
+    if decision.effects:
+        world.disturb()
     for effect in decision.effects:
         _perform(world, host, agent, effect)
     if host.agent is agent:
@@ -167,20 +173,26 @@ def _publish(world: World, host: SimHost, agent: Agent, facts: loop.Facts) -> Op
         agent.score = loop.rate_host(agent.memory, facts, host.identity, world.policy)
         agent.scored = scored
     score = agent.score
-    _note_score(world, host, agent, score.total, score.why)
+    _note_score(world, host, agent, score)
     if not (host.sees_storage and host.holds_id):
         return None
     record = loop.make_record(facts, host.identity, score.total)
-    _write(world, host, agent, record, facts, score.why)
+    _write(world, host, agent, record, facts, score)
     return record
 
 
 def _write(  # noqa: PLR0913 - one for each part of a block
-    world: World, host: SimHost, agent: Agent, record: HostRecord, facts: loop.Facts, why: str
+    world: World, host: SimHost, agent: Agent, record: HostRecord, facts: loop.Facts, score: Score
 ) -> None:
-    block = loop.make_block(record, agent.memory, facts, why, host.identity.version)
-    world.storage.write(record.host_id, block, world.now, host.slow_s)
-    agent.own = record
+    before, agent.own, agent.facts = agent.own, record, facts
+    was_torn, agent.is_torn = agent.is_torn, world.storage.tears_next(record.host_id)
+    is_whole = not (was_torn or agent.is_torn)
+    is_heartbeat = is_whole and before is not None and _is_heartbeat(before, record)
+    if not is_heartbeat:
+        agent.spoke_at = world.now
+    beat = heartbeat(host, agent.memory, record, facts, score)
+    written = beat if is_heartbeat else beat.block
+    world.storage.write(record.host_id, written, world.now, host.slow_s)
     host.written_score = record.score
     world.rules.check_score(world, host, record.score)
     key = ("score", host.name)
@@ -192,6 +204,30 @@ def _write(  # noqa: PLR0913 - one for each part of a block
         world.judge.observe(world.now, key, seen(record, world.now))
 
 
+def heartbeat(
+    host: SimHost, memory: Memory, record: HostRecord, facts: loop.Facts, score: Score
+) -> Heartbeat:
+    """Give a host's record as the storage takes it."""
+    version = host.identity.version
+
+    def make() -> bytes:
+        return loop.make_block(record, memory, facts, score.why, version)
+
+    return Heartbeat(record, version, make)
+
+
+def _is_heartbeat(before: HostRecord, record: HostRecord) -> bool:
+    """Whether an agent's record says nothing new but that it lives."""
+    return (
+        before.score == record.score
+        and before.engine is record.engine
+        and before.local_maintenance == record.local_maintenance
+        and before.stopped == record.stopped
+        and before.host_id == record.host_id
+        and before.parse_version == record.parse_version
+    )
+
+
 def publish_stopped(world: World, host: SimHost, agent: Agent) -> None:
     """Write the last record of an agent that stops cleanly."""
     if not (host.sees_storage and host.holds_id):
@@ -199,7 +235,7 @@ def publish_stopped(world: World, host: SimHost, agent: Agent) -> None:
     now = host.clock.monotonic(world.now)
     facts = _facts(world, host, agent, now)
     record = loop.make_record(facts, host.identity, 0, is_stopped=True)
-    _write(world, host, agent, record, facts, "0: the agent has stopped")
+    _write(world, host, agent, record, facts, Score(0, (), "the agent has stopped"))
 
 
 def seen(record: HostRecord, since: float) -> Seen:
@@ -215,26 +251,12 @@ def seen(record: HostRecord, since: float) -> Seen:
     )
 
 
-def _is_unchanged(before: Memory, after: Memory) -> bool:
-    """Whether nothing but the others' heartbeats was learnt."""
-    return (
-        before.vm is after.vm
-        and before.failed is after.failed
-        and before.better_since == after.better_since
-        and before.named_since == after.named_since
-        and before.global_maintenance == after.global_maintenance
-        and before.global_problem == after.global_problem
-        and before.is_blind == after.is_blind
-    )
-
-
-def _note_score(world: World, host: SimHost, agent: Agent, total: int, why: str) -> None:
+def _note_score(world: World, host: SimHost, agent: Agent, score: Score) -> None:
+    total = score.total
     if total != agent.shown_score:
         agent.shown_score = total
-        agent.calm_ticks = 0
-        world.note(
-            host, "score", f"score {why}" if not total else f"score {total}: {why}", score=total
-        )
+        text = f"score {total}: {score.why}" if total else f"score {score.why}"
+        world.note(host, "score", text, score=total)
 
 
 def _note_decision(

@@ -6,6 +6,7 @@ from typing import Callable, Final, Optional
 
 import attrs
 
+from he_fsm.liveness import NEVER, Liveness
 from he_fsm.memory import Memory
 from he_fsm.metadata.record import HostRecord
 from he_fsm.scenario.model import Host
@@ -15,12 +16,13 @@ from he_fsm.simulate.lockspace import Member
 from he_fsm.simulate.schedule import LoopTimes
 from he_fsm.snapshot import LocalVm, Reading, Readings, Result
 from he_fsm.states.names import State
-from he_fsm.tick import Identity
+from he_fsm.tick import Facts, Identity
 
 # How the daemons beside an agent are.
 RUNS: Final = "runs"
 KILLED: Final = "killed"
 FROZEN: Final = "frozen"
+_NOBODY: Final = Liveness(frozenset(), frozenset(), NEVER)
 
 
 @attrs.define(eq=False)
@@ -65,11 +67,18 @@ class Agent:
     score: Optional[Score] = None
     # What the score was computed from.
     scored: tuple[object, ...] = ()
-    calm_ticks: int = 0
+    # What the block of its last record was made of.
+    facts: Optional[Facts] = None
+    # Its last look (true time), where nothing but time and news can change its answer.
+    calm_at: float = -NEVER
+    # When it last wrote something else than a heartbeat (true time).
+    spoke_at: float = -NEVER
+    # Only a part of its last write arrived: the next one is news to others, whatever it says.
+    is_torn: bool = False
     alive: frozenset[int] = frozenset()
     # Who was alive in this agent's eyes, and is not.
     given_up: frozenset[int] = frozenset()
-    is_settled: bool = False
+    liveness: Liveness = _NOBODY
     idle_until: float = 0.0
     problems: dict[int, str] = attrs.field(factory=dict)
     shown_state: Optional[State] = None

@@ -74,6 +74,8 @@ class Lockspace:
         self._owner_generation = 0
         self._before: Optional[Member] = None
         self._changed_at = -FOREVER
+        # Counts what other hosts can see of it.
+        self.changes = 0
 
     def free_at(self, owner: Member, time: float, clock: HostClock) -> float:
         """Give the true time at which a host with this *clock* can take the leases of *owner*."""
@@ -97,6 +99,7 @@ class Lockspace:
         holder = self.holders.get(member.host_id)
         if holder is not None and holder is not member:
             holder.is_joined = False
+        self.changes += 1
         self.holders[member.host_id] = member
         member.generation += 1
         member.is_joined = True
@@ -110,16 +113,19 @@ class Lockspace:
 
     def lapse(self, member: Member, time: float) -> None:
         """Note that a member no longer renews."""
+        self.changes += 1
         member.stop_renewing(time)
         self.lapsed[member.name] = member
 
     def resume(self, member: Member, time: float) -> None:
         """Note that a member renews again, in time."""
+        self.changes += 1
         member.renew_again(time)
         self.lapsed.pop(member.name, None)
 
     def leave(self, member: Member, time: float) -> None:
         """Give the host id back cleanly."""
+        self.changes += 1
         member.stop_renewing(time)
         member.is_joined = False
         member.has_left = True
@@ -127,6 +133,7 @@ class Lockspace:
 
     def set_owner(self, owner: Optional[Member], time: float) -> None:
         """Note who holds the engine's lease from *time* on."""
+        self.changes += 1
         self._before = self.owner
         self._changed_at = time
         self.owner = owner

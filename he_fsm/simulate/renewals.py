@@ -29,10 +29,18 @@ def lapse_lease(world: World, host: SimHost) -> None:
     """Let the leases of a host run out."""
     member = host.member
     world.lockspace.lapse(member, world.now)
-    # Others see it fail: no time to skip over.
-    world.at(max(world.now, world.lockspace.overdue_at(member)), world.mark_truth)
-    # Just after: "its time is up" begins at this moment.
-    world.at(member.renewed_at + world.policy.lease_expiry_s, world.mark_truth)
+
+    def shows() -> None:
+        world.mark_truth()
+        if world.lockspace.owner is member or world.is_believed(member.host_id):
+            world.disturb()
+
+    # Others see it fail, and then that its time is up.
+    for time in (
+        world.lockspace.overdue_at(member),
+        member.renewed_at + world.policy.lease_expiry_s,
+    ):
+        world.at(max(world.now, time), shows, is_local=True)
 
 
 def _lost(world: World, host: SimHost, lapse: int) -> None:

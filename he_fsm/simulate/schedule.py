@@ -31,26 +31,36 @@ class LoopTimes:
         self._sums = [index * loop + jitter * total for index, total in enumerate(sums)]
         self._period_s = self._sums.pop()
 
-    def _at(self, index: int) -> float:
+    def at(self, index: int) -> float:
+        """Give when a loop begins, by its number."""
         rounds, rest = divmod(index, PERIOD)
         return self._start + rounds * self._period_s + self._sums[rest]
 
     @property
     def next(self) -> float:
         """When the next loop begins."""
-        return self._at(self._index)
+        return self.at(self._index)
 
     def advance(self) -> None:
         """Go on to the loop after the next."""
         self._index += 1
 
-    def skip_to(self, time: float) -> None:
-        """Go on to the first loop that begins at *time* or later."""
+    @property
+    def index(self) -> int:
+        """The number of the next loop."""
+        return self._index
+
+    def first_at(self, time: float) -> int:
+        """Give the number of the first loop that begins at *time* or later, the next at least."""
         rounds, rest = divmod(time - self._start, self._period_s)
         index = int(rounds) * PERIOD + bisect.bisect_left(self._sums, rest)
         # Rounding may leave the estimate one loop to either side.
-        while index > self._index and self._at(index - 1) >= time:
+        while index > self._index and self.at(index - 1) >= time:
             index -= 1
-        while self._at(index) < time:
+        while self.at(index) < time:
             index += 1
+        return max(self._index, index)
+
+    def go_to(self, index: int) -> None:
+        """Go on to a later loop."""
         self._index = max(self._index, index)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from typing import Optional, Union
+from typing import Callable, Optional, Union
 
 import attrs
 
@@ -16,6 +16,31 @@ from he_fsm.metadata.whiteboard import Whiteboard
 EMPTY = bytes(SLOT_BYTES)
 # Copies kept of each slot, for a storage that shows an old one.
 _KEPT = 8
+
+
+@attrs.define(eq=False)
+class Heartbeat:
+    """
+    A write that differs from the host's last one in its timestamp alone.
+
+    Most writes are that: their bytes are made when somebody asks for them. Readers of the release
+    that wrote it get the record itself, as they would by decoding (a law of the codec's).
+    """
+
+    record: HostRecord
+    version: int
+    make: Callable[[], bytes]
+    _block: Optional[bytes] = None
+
+    @property
+    def block(self) -> bytes:
+        """The 4096 bytes."""
+        if self._block is None:
+            self._block = self.make()
+        return self._block
+
+
+Written = Union[bytes, Heartbeat]
 
 
 @attrs.define
@@ -39,28 +64,32 @@ class Storage:
         """Begin empty, slot 0 too."""
         self._latency_s = latency_s
         self._score_max = score_max
-        self._visible: dict[int, bytes] = {}
+        self._visible: dict[int, Written] = {}
         # Writes that are not seen yet; until when they hide later ones, if they do.
-        self._pending: list[tuple[float, int, int, bytes, Optional[float]]] = []
+        self._pending: list[tuple[float, int, int, Written, Optional[float]]] = []
+        # When the last write of a slow host is seen.
+        self.late_until = float("-inf")
         self._last_visible_at: dict[int, float] = {}
         self._sequence = 0
         self._readers: dict[int, Reader] = {}
-        self._written: dict[int, deque[bytes]] = {}
+        self._written: dict[int, deque[Written]] = {}
         self._copies: dict[int, bytes] = {}
         # How many bytes of the next write arrive, and until when readers see what comes of it.
         self._torn: dict[int, tuple[int, Optional[float]]] = {}
         # What readers are shown in place of a slot, and until when.
         self._masks: dict[int, tuple[bytes, float]] = {}
 
-    def write(self, slot: int, block: bytes, time: float, delay_s: float = 0.0) -> None:
+    def write(self, slot: int, block: Written, time: float, delay_s: float = 0.0) -> None:
         """Write a whole slot; it is seen after latency and delay, never before an earlier write."""
         at = max(time + self._latency_s + delay_s, self._last_visible_at.get(slot, 0.0))
         self._last_visible_at[slot] = at
+        if at > time + self._latency_s:
+            self.late_until = max(self.late_until, at)
         torn = self._torn.pop(slot, None) if self._torn else None
         until = None
         if torn is not None:
             arriving, until = torn
-            block = block[:arriving] + self.latest(slot)[arriving:]
+            block = _bytes_of(block)[:arriving] + self.latest(slot)[arriving:]
         written = self._written.get(slot)
         if written is None:
             written = self._written[slot] = deque(maxlen=_KEPT)
@@ -75,12 +104,12 @@ class Storage:
     def latest(self, slot: int) -> bytes:
         """Give what was last written to a slot by its owner, seen by others or not yet."""
         written = self._written.get(slot)
-        return written[-1] if written else EMPTY
+        return _bytes_of(written[-1]) if written else EMPTY
 
     def oldest_copy(self, slot: int) -> bytes:
         """Give an older copy of a slot, as a storage that has lost writes would show."""
         written = self._written.get(slot)
-        return written[0] if written else EMPTY
+        return _bytes_of(written[0]) if written else EMPTY
 
     def read(self, time: float, version: int) -> Whiteboard:
         """Read all slots at *time*, as a release of parse version *version* decodes them."""
@@ -101,9 +130,9 @@ class Storage:
             _, _, slot, block, until = heapq.heappop(pending)
             self._show(slot, block)
             if until is not None and until > time:
-                self.mask(slot, block, until)
+                self.mask(slot, _bytes_of(block), until)
 
-    def _show(self, slot: int, block: bytes) -> None:
+    def _show(self, slot: int, block: Written) -> None:
         if self._visible.get(slot) != block:
             self._visible[slot] = block
             for reader in self._readers.values():
@@ -114,22 +143,27 @@ class Storage:
         for slot in reader.stale:
             if slot == 0:
                 continue
-            block = self._seen(slot)
-            content = decode_slot(slot, block, version=reader.version, score_max=self._score_max)
+            content = self._decoded(slot, reader.version)
             if content is None:
                 slots.pop(slot, None)
             else:
                 slots[slot] = content
         before = reader.whiteboard
         if before is None or 0 in reader.stale:
-            global_block = decode_global(self._seen(0))
+            global_block = decode_global(_bytes_of(self._seen(0)))
         else:
             global_block = before.global_block
         reader.slots = slots
         reader.stale = set()
         reader.whiteboard = Whiteboard(global_block, slots)
 
-    def _seen(self, slot: int) -> bytes:
+    def _decoded(self, slot: int, version: int) -> Union[HostRecord, SlotProblem, None]:
+        seen = self._seen(slot)
+        if isinstance(seen, Heartbeat) and seen.version == version:
+            return seen.record
+        return decode_slot(slot, _bytes_of(seen), version=version, score_max=self._score_max)
+
+    def _seen(self, slot: int) -> Written:
         mask = self._masks.get(slot)
         return self._visible.get(slot, EMPTY) if mask is None else mask[0]
 
@@ -169,6 +203,10 @@ class Storage:
         """
         self._torn[slot] = arriving_bytes, until
 
+    def tears_next(self, slot: int) -> bool:
+        """Whether only a part of the slot's next write will arrive."""
+        return slot in self._torn
+
     def keep_copy(self, slot: int) -> None:
         """Keep a copy of the slot, to be replayed later."""
         self._copies[slot] = self.latest(slot)
@@ -176,3 +214,7 @@ class Storage:
     def kept_copy(self, slot: int) -> bytes:
         """Give the copy that was kept; where there is none, the oldest there is."""
         return self._copies.get(slot) or self.oldest_copy(slot)
+
+
+def _bytes_of(written: Written) -> bytes:
+    return written.block if isinstance(written, Heartbeat) else written

@@ -56,20 +56,28 @@ class World:
         self.damages_slots = False
         self.trace: Optional[Callable[[dict[str, object]], None]] = None
         self.skips_idle_time = skips_idle_time and not self.judge.watches_age
-        self._queue: list[tuple[float, int, int, Action]] = []
+        self._queue: list[tuple[float, int, int, Action, bool]] = []
         # Agents' ticks have a queue of their own: whatever is in the other one ends idle time.
         self._ticks: list[tuple[float, int, SimHost, Agent]] = []
         self._sequence = 0
         self._truth_changed = True
+        # When something other than heartbeats happened last.
+        self.disturbed_at = 0.0
         self._shown_lease = scenario.engine.running_on
         start.set_up(self)
 
     # Time.
 
-    def at(self, time: float, action: Action, order: int = PROCESS) -> None:
-        """Let *action* happen at *time*."""
+    def at(
+        self, time: float, action: Action, order: int = PROCESS, *, is_local: bool = False
+    ) -> None:
+        """
+        Let *action* happen at *time*.
+
+        *is_local*: only hosts that it touches, wakes or tells, and leases, can be changed by it.
+        """
         self._sequence += 1
-        heapq.heappush(self._queue, (time, order, self._sequence, action))
+        heapq.heappush(self._queue, (time, order, self._sequence, action, is_local))
 
     def after(self, vm: Vm, delay_s: float, action: Action) -> None:
         """Let a VM's own process end after *delay_s*; it stands still while its host is frozen."""
@@ -82,7 +90,14 @@ class World:
             else:
                 action()
 
-        self.at(self.now + delay_s, act)
+        self.at(self.now + delay_s, act, is_local=True)
+
+    def is_believed(self, host_id: int) -> bool:
+        """Whether any agent takes a host for alive, or does not know yet."""
+        agents = (host.agent for host in self.hosts.values() if host.agent is not None)
+        return any(
+            host_id in agent.liveness.alive or host_id in agent.liveness.pending for agent in agents
+        )
 
     def run(self) -> None:
         """Let everything happen until the scenario's end."""
@@ -114,8 +129,11 @@ class World:
         queue, ticks = self._queue, self._ticks
         while True:
             if queue and queue[0][0] <= time:
-                self._disturb()
-                heapq.heappop(queue)[3]()
+                _, _, _, action, is_local = heapq.heappop(queue)
+                changes = self.lockspace.changes
+                action()
+                if not is_local or self.lockspace.changes != changes:
+                    self.disturb()
             elif ticks and ticks[0][0] <= time:
                 _, _, host, agent = heapq.heappop(ticks)
                 if host.agent is agent and agent.next_tick == time:
@@ -123,11 +141,9 @@ class World:
             else:
                 return
 
-    def _disturb(self) -> None:
+    def disturb(self) -> None:
         """Something happens: the cluster is no longer idle."""
-        for host in self.hosts.values():
-            if host.agent is not None:
-                host.agent.calm_ticks = 0
+        self.disturbed_at = self.now
 
     def _settle(self) -> None:
         """Show the judge what is true now that this moment is over."""
@@ -235,8 +251,7 @@ class World:
 
     def touch(self, host: SimHost) -> None:
         """Something about the engine on *host* changed: its hypervisor tells its agent."""
-        self._truth_changed = True
-        host.local_vm = None
+        self.page_changed(host)
         if not host.hypervisor_is_lost:
             self.wake(host)
 
@@ -244,6 +259,8 @@ class World:
         """The health page on *host* changed: no event, the agent finds it at its next look."""
         self._truth_changed = True
         host.local_vm = None
+        if host.agent is not None:
+            host.agent.calm_at = -NEVER
 
     def tell(self, host: SimHost, result: Result) -> None:
         """Tell a host's agent how an effect ended."""
@@ -255,6 +272,8 @@ class World:
         """Let a host's agent look now."""
         host.local_vm = None
         agent = host.agent
+        if agent is not None:
+            agent.calm_at = -NEVER
         if agent is not None and (agent.next_tick > self.now or agent.next_tick < 0):
             self.look_at(host, agent, self.now)
 

@@ -66,7 +66,7 @@ ROWS = (
         guards.vm_is_gone,
         State.ENGINE_DOWN,
         "the VM is gone: it died, shut itself down or was moved; it is started again by score",
-        then=guards.remember_departure,
+        then=guards.remember_end,
         notifies=True,
     ),
     Transition(

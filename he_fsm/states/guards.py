@@ -157,6 +157,18 @@ def remember_departure(view: View, memory: Memory) -> Memory:
     return attrs.evolve(memory, refused_at=view.now)
 
 
+def remember_end(view: View, memory: Memory) -> Memory:
+    """
+    Leave a VM that has arrived elsewhere alone; one that died here is this host's to start first.
+
+    This host knows at once, the others when their lease managers show it: of equal hosts it need
+    not wait for its turn, and nobody runs into the lease that it takes again.
+    """
+    if view.result(Outcome.MIGRATION_DONE) is not None:
+        return remember_departure(view, memory)
+    return attrs.evolve(memory, named_since=view.now - view.policy.stagger_total_s)
+
+
 def remember_power_off(view: View, memory: Memory) -> Memory:
     """Remember when the order was given, to give it again if it does nothing."""
     watch = memory.vm

@@ -57,7 +57,7 @@ def test_skipping_is_advancing_one_by_one(
     skipped, stepped = (LoopTimes(start, loop, jitter, seed) for _ in range(2))
     walked(skipped, before)
     walked(stepped, before)
-    skipped.skip_to(time)
+    skipped.go_to(skipped.first_at(time))
     while stepped.next < time:
         stepped.advance()
     assert walked(skipped, 3) == walked(stepped, 3)
@@ -73,13 +73,13 @@ def test_a_hair_decides_to_which_loop_is_skipped(
     here, following = walked(LoopTimes(start, loop, jitter, seed), index + 2)[-2:]
     for time, there in ((here, here), (math.nextafter(here, math.inf), following)):
         times = LoopTimes(start, loop, jitter, seed)
-        times.skip_to(time)
+        times.go_to(times.first_at(time))
         assert times.next == there
 
 
 def test_time_never_goes_back() -> None:
     times = LoopTimes(0.0, 10.0, 1.0, "x")
-    times.skip_to(1000.0)
+    times.go_to(times.first_at(1000.0))
     there = times.next
-    times.skip_to(10.0)
+    times.go_to(times.first_at(10.0))
     assert times.next == there

@@ -7,8 +7,8 @@ from typing import Any, Optional
 import attrs
 import pytest
 
-from he_fsm import TABLE, TALK, Health, LeaseView, State, VmState
-from he_fsm.effects import MigrateVm, PowerOffVm, ShutDownVm
+from he_fsm import TABLE, TALK, Health, LeaseView, State, VmState, step
+from he_fsm.effects import MigrateVm, PowerOffVm, ShutDownVm, StartVm
 from he_fsm.memory import FailedStarts, Moves, VmWatch
 from he_fsm.snapshot import Outcome
 from he_fsm.states import guards
@@ -342,3 +342,18 @@ def test_lesson_b16_a_migration_that_somebody_else_started_is_left_alone() -> No
     decision = WELL.but(vm=VmState.LEAVING).step()
     assert decision.effects == ()
     assert decision.memory.moves == Moves()
+
+
+def test_a_vm_that_died_here_is_this_hosts_to_start_first() -> None:
+    """Two others with lower ids are as good: by their turns this one would be the third."""
+    gone = WELL.but(own_id=5, vm=VmState.ABSENT, engine_on=None, scores={1: 2400, 2: 2400})
+    ended = gone.step()
+    assert ended.memory.state is State.ENGINE_DOWN
+    started = step(ended.memory, gone.snapshot(), TALK)
+    assert deeds_of(started) == (StartVm(),)
+
+
+def test_a_vm_that_was_moved_is_not_started_where_it_was() -> None:
+    gone = WELL.but(own_id=5, vm=VmState.ABSENT, engine_on=None, scores={1: 2400, 2: 2400})
+    moved = gone.but(outcomes=(Outcome.MIGRATION_DONE,)).step()
+    assert step(moved.memory, gone.snapshot(), TALK).edge is None
