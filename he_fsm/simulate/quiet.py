@@ -47,16 +47,18 @@ def skip(world: World, ticks: list[tuple[float, int, SimHost, Agent]], next_even
 
 def _sleepers(world: World) -> list[Sleeper]:
     """Give all agents, if all are idle; else none."""
-    agents = [(host, host.agent) for host in world.hosts.values() if host.agent is not None]
-    if not all(_is_calm(host, agent) for host, agent in agents):
+    if world.restless is not None and _is_restless(world, world.restless):
         return []
+    agents = [(host, host.agent) for host in world.hosts.values() if host.agent is not None]
     last, last_but_one = _spoke_at([agent for _, agent in agents])
-    for _, agent in agents:
+    for host, agent in agents:
         # What it wrote itself is no news to it.
         news_at = last_but_one if agent.spoke_at == last else last
-        shown_at = max(news_at, world.disturbed_at) + world.times.storage_latency_s
-        if agent.calm_at <= max(shown_at, world.storage.late_until):
+        shown_at = news_at + world.times.storage_latency_s
+        if agent.calm_at <= shown_at or _is_restless(world, host):
+            world.restless = host
             return []
+    world.restless = None
     sleepers = [Sleeper(host, agent) for host, agent in agents]
     writers = frozenset(host.host_id for host, _ in agents)
     dead_after_s = world.policy.dead_after_s
@@ -96,13 +98,20 @@ def _all_is_shown_at(world: World, sleepers: list[Sleeper]) -> float:
     return max(sleeper.agent.ticked_at for sleeper in sleepers) + world.times.storage_latency_s
 
 
-def _is_calm(host: SimHost, agent: Agent) -> bool:
+def _is_restless(world: World, host: SimHost) -> bool:
+    """Whether a host's agent has still to look at what happened, or does not look as usual."""
+    agent = host.agent
+    if agent is None:
+        return False
+    shown_at = world.disturbed_at + world.times.storage_latency_s
     return (
-        not (agent.is_frozen or agent.is_torn)
-        and host.runs
-        and host.storage == "ok"
-        and host.sees_leases
-        and host.member.is_joined
+        agent.calm_at <= max(shown_at, world.storage.late_until)
+        or agent.is_frozen
+        or agent.is_torn
+        or not host.runs
+        or host.storage != "ok"
+        or not host.sees_leases
+        or not host.member.is_joined
     )
 
 
@@ -128,10 +137,9 @@ class Sleeper:
         alive, pending, _ = self.agent.liveness
         if not writers <= alive:
             return False
-        sightings = self.agent.memory.sightings
-        own_id = self.host.host_id
-        if any(host_id != own_id and sightings[host_id].problem for host_id in writers):
+        if not writers.isdisjoint(self.agent.problems):
             return False
+        sightings = self.agent.memory.sightings
         for host_id in (alive | pending) - writers:
             seen = sightings[host_id]
             silent_from = seen.since if seen.grew_at is None else seen.grew_at
@@ -225,21 +233,25 @@ def _remembers(sleeper: Sleeper, sleepers: list[Sleeper], latency_s: float) -> M
     """Give what an agent remembers after its last look."""
     agent = sleeper.agent
     time, now, _ = sleeper.look(sleeper.last - 1)
+    before = sleeper.look(sleeper.last - 2)[0]
     sightings = dict(agent.memory.sightings)
     for other in sleepers:
         if other is sleeper:
             continue
-        index = other.last_seen_at(time, latency_s)
-        if index is None:
-            continue
-        written_at, _, record = other.look(index)
+        written_at, _, record = other.look(other.last - 1)
+        if written_at + latency_s > time:
+            index = other.last_seen_at(time, latency_s)
+            if index is None:
+                continue
+            written_at, _, record = other.look(index)
         seen = sightings[record.host_id]
-        if seen.timestamp == record.timestamp:
+        timestamp = record.timestamp
+        if seen.timestamp == timestamp:
             continue
-        grew_at = sleeper.first_after(written_at + latency_s)
-        sightings[record.host_id] = Sighting(
-            record, record.timestamp, grew_at, seen.since, record, None
-        )
+        shown_at = written_at + latency_s
+        # Mostly it is the last look that saw it first.
+        grew_at = now if before < shown_at else sleeper.first_after(shown_at)
+        sightings[record.host_id] = Sighting(record, timestamp, grew_at, seen.since, record, None)
     return attrs.evolve(agent.memory, sightings=sightings, read_at=now)
 
 

@@ -63,6 +63,8 @@ class World:
         self._truth_changed = True
         # When something other than heartbeats happened last.
         self.disturbed_at = 0.0
+        # The host for which idle time could not be skipped, the last time that was asked.
+        self.restless: Optional[SimHost] = None
         self._shown_lease = scenario.engine.running_on
         start.set_up(self)
 
