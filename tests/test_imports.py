@@ -20,11 +20,12 @@ MAY_IMPORT = {
     "report": {"core", "document", "scenario", "report"},
     "simulate": {"core", "document", "scenario", "report", "simulate"},
     "check": {"core", "document", "scenario", "report", "simulate", "check"},
+    "campaign": {"core", "document", "scenario", "report", "simulate", "campaign"},
     "runtime": {"core", "document", "runtime"},
     "rehearse": {"core", "document", "scenario", "report", "runtime", "rehearse"},
     "deploy": {"core", "runtime", "deploy"},
     "cli": {
-        *("core", "document", "scenario", "report", "simulate", "check"),
+        *("core", "document", "scenario", "report", "simulate", "check", "campaign"),
         *("runtime", "rehearse", "deploy", "cli"),
     },
 }

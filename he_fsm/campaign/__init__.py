@@ -1,0 +1,1 @@
+"""Campaigns: many runs of a cluster with faults at random, and what they say of its design."""
