@@ -53,6 +53,10 @@ class ScenarioError(HeFsmError):
     """A scenario file can't be used; the message names file:line:column, key and expectation."""
 
 
+class CampaignError(HeFsmError):
+    """A campaign can't go on: its results file or those who play its runs; what is done is kept."""
+
+
 class MissingExtraError(HeFsmError):
     """An optional package is needed for what was asked; the message says how to install it."""
 

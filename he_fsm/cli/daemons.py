@@ -11,9 +11,9 @@ import click
 from he_fsm.errors import MissingExtraError
 
 
-def load(name: str, module: str) -> ModuleType:
+def load(name: str, module: str, extra: str = "daemon") -> ModuleType:
     """
-    Load what the command *name* is made of.
+    Load what the command *name* is made of; *extra* is what has the packages that it needs.
 
     Raises:
         MissingExtraError: a package that it needs is not installed.
@@ -24,7 +24,7 @@ def load(name: str, module: str) -> ModuleType:
         missing = error.name or ""
         if missing.startswith("he_fsm"):
             raise
-        msg = f"{name} needs the package {missing}: pip install 'he-fsm[daemon]'"
+        msg = f"{name} needs the package {missing}: pip install 'he-fsm[{extra}]'"
         raise MissingExtraError(msg) from error
 
 

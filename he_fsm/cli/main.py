@@ -16,6 +16,10 @@ from he_fsm.errors import HeFsmError
 _COMMANDS = {
     "simulate": ("he_fsm.cli.simulate", "Play scenario files in memory and judge what comes out."),
     "rehearse": ("he_fsm.cli.rehearse", "Run scenario files on real daemons of this machine."),
+    "campaign": (
+        "he_fsm.cli.campaign",
+        "Play many years with faults at random; compare designs.",
+    ),
     "explain": ("he_fsm.cli.explain", "List the declared edges out of a state, in words."),
     "diagram": ("he_fsm.cli.diagram", "Draw the state machine from its table."),
     "score": ("he_fsm.cli.score", "Score a host by its readings, part by part."),

@@ -178,7 +178,7 @@ def _read_scenarios(root: Node, overrides: Mapping[str, str]) -> tuple[Scenario,
         tree = as_mapping(item, "a scenario, a mapping with 'name' and 'hosts'")
         for key, value in overrides.items():
             tree = _overridden(tree, key, value)
-        scenario = _read_scenario(tree)
+        scenario = read_scenario(tree)
         if scenario.name in scenarios:
             first = scenarios[scenario.name].place
             raise refusal(tree.pairs["name"].value, f"this name is taken, see {first}")
@@ -186,7 +186,13 @@ def _read_scenarios(root: Node, overrides: Mapping[str, str]) -> tuple[Scenario,
     return tuple(scenarios.values())
 
 
-def _read_scenario(tree: Tree) -> Scenario:
+def read_scenario(tree: Tree) -> Scenario:
+    """
+    Read one scenario out of a document.
+
+    Raises:
+        DocumentError: it can't be used.
+    """
     pairs = known_pairs(tree, tuple(SCENARIO_FORMS), "a scenario")
     for key in REQUIRED:
         if key not in pairs:
@@ -237,11 +243,15 @@ def _overridden(tree: Tree, dotted: str, text: str) -> Tree:
         known = [*SETTABLE, *(f"{name}.KEY" for name in SETTABLE_INSIDE)]
         msg = f"{origin}: unknown key '{dotted}'{suggestion(dotted, known)}"
         raise ScenarioError(msg)
-    path = f"{tree.path}.{dotted}"
-    place = Place(origin)
-    value = parse_value(text, origin, path)
+    return with_value(tree, dotted, parse_value(text, origin, f"{tree.path}.{dotted}"))
+
+
+def with_value(tree: Tree, dotted: str, value: Node) -> Tree:
+    """Give the scenario with the value of a key, or of a key in one of its mappings, replaced."""
+    key, _, inner = dotted.partition(".")
+    place = value.place
     if inner:
-        label = Scalar(place, path, inner, inner)
+        label = Scalar(place, f"{tree.path}.{dotted}", inner, inner)
         value = _with_key(_opened(tree, key, place), label, value)
     return _with_key(tree, Scalar(place, f"{tree.path}.{key}", key, key), value)
 

@@ -14,6 +14,7 @@ from tests.cli.conftest import Ran, environment
 NAMES = [
     "simulate",
     "rehearse",
+    "campaign",
     "explain",
     "diagram",
     "score",
@@ -26,7 +27,7 @@ NAMES = [
     "config",
 ]
 # What the help must not wait for.
-HEAVY = ["yaml", "rich", "plotly", "graphviz", "transitions", "cattrs"]
+HEAVY = ["yaml", "rich", "plotly", "graphviz", "transitions", "cattrs", "scipy", "numpy"]
 HEAVY += ["he_fsm.simulate", "he_fsm.scenario", "he_fsm.states", "he_fsm.metadata"]
 
 

@@ -1,0 +1,36 @@
+"""Writing files: whole, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+from he_fsm.errors import CampaignError
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """
+    Write a file, which is replaced at once or not at all.
+
+    Raises:
+        CampaignError: it can't be written; the old one, if there is one, is as it was.
+    """
+    # Behind a link is what people mean; and only within one folder a file is replaced at once.
+    target = path.resolve()
+    new = target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
+    try:
+        try:
+            with new.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                new.unlink()
+            raise
+    except OSError as error:
+        msg = f"can't write {path}: {error.strerror}"
+        raise CampaignError(msg) from error

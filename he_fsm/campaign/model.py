@@ -1,0 +1,68 @@
+"""A campaign as values: the designs that are compared, and how they are played."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final, Optional
+
+import attrs
+
+from he_fsm.campaign.aim import Aim
+from he_fsm.campaign.faults import Fault
+from he_fsm.campaign.results import YEAR_S, Variation
+from he_fsm.scenario.model import NOWHERE, Scenario
+
+RUNS: Final = 100
+CONFIDENCE: Final = 0.95
+NEEDLESS_WITHIN_S: Final = 600.0
+
+
+@attrs.frozen(kw_only=True)
+class Design:
+    """
+    One variation, ready to be played: a cluster without its timeline, and its faults.
+
+    `needless_within_s`: a move was needless where no fault was in progress on the host that the
+    engine left, so long after it.
+    """
+
+    variation: Variation
+    scenario: Scenario
+    faults: tuple[Fault, ...]
+    horizon_s: float
+    needless_within_s: float = NEEDLESS_WITHIN_S
+
+    @property
+    def strikes_about(self) -> float:
+        """How many faults a run has, on average: that is what its playing costs."""
+        return sum(fault.strikes_about(self.horizon_s) for fault in self.faults)
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells designs apart that would play otherwise, wherever they are written."""
+        scenario = attrs.evolve(self.scenario, name="", about="", place=NOWHERE)
+        played = repr((scenario, self.faults, self.horizon_s, self.needless_within_s))
+        return hashlib.sha256(played.encode()).hexdigest()[:16]
+
+
+@attrs.frozen(kw_only=True)
+class Campaign:
+    """
+    A campaign. The runs of each variation have the seeds `seed`, `seed` + 1 and so on.
+
+    `confidence`: of intervals; what is real has a probability by chance below 1 less this.
+    """
+
+    name: str
+    about: str = ""
+    runs: int = RUNS
+    horizon_s: float = YEAR_S
+    seed: int = 1
+    confidence: float = CONFIDENCE
+    designs: tuple[Design, ...]
+    aim: Optional[Aim] = None
+
+    @property
+    def seeds(self) -> range:
+        """The seeds of each variation's runs."""
+        return range(self.seed, self.seed + self.runs)

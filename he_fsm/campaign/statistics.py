@@ -1,0 +1,180 @@
+"""
+What the runs of a campaign say together: means with their confidence, and what is real.
+
+Runs of one variation are independent of each other and equally long, so that a mean over them has
+Student's interval. Runs of two variations with one seed had the same faults: their differences are
+paired. All of it is scipy's.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Optional
+
+import attrs
+import numpy as np
+from scipy import stats
+
+from he_fsm.campaign.model import Campaign, Design
+from he_fsm.campaign.results import (
+    YEAR_S,
+    CampaignResult,
+    Difference,
+    Estimate,
+    OutageLengths,
+    RunResult,
+    VariationResult,
+)
+
+# Fewer runs say nothing of how much they vary.
+_RUNS_MIN: Final = 2
+
+
+def estimate(
+    values: Sequence[float], confidence: float, *, low: float = 0.0, high: float = np.inf
+) -> Estimate:
+    """
+    Give the mean and its confidence interval, by Student's t.
+
+    Args:
+        values: one for each run.
+        confidence: like 0.95.
+        low: the least that the mean can be.
+        high: the greatest that it can be.
+    """
+    found = np.asarray(values, dtype=float)
+    mean = float(found.mean())
+    if len(found) < _RUNS_MIN or np.ptp(found) == 0:
+        return Estimate(value=mean)
+    spread = stats.sem(found)
+    if not spread > 0:
+        # They differ by less than numbers can say.
+        return Estimate(value=mean)
+    ends = stats.t.interval(confidence, len(found) - 1, loc=mean, scale=spread)
+    return Estimate(value=mean, low=max(low, float(ends[0])), high=min(high, float(ends[1])))
+
+
+def summarise(campaign: Campaign, runs: Iterable[RunResult]) -> CampaignResult:
+    """
+    Give what the runs of a campaign say together.
+
+    Runs may come in any order, and any of them may be missing. The best variation is the one with
+    the least downtime, of equal ones the first of the file.
+    """
+    by_variation: dict[str, list[RunResult]] = {}
+    for run in runs:
+        by_variation.setdefault(run.variation, []).append(run)
+    variations = [
+        _variation(design, sorted(found, key=lambda run: run.seed), campaign.confidence)
+        for design in campaign.designs
+        if (found := by_variation.get(design.variation.name))
+    ]
+    return CampaignResult(
+        name=campaign.name,
+        about=campaign.about,
+        horizon_s=campaign.horizon_s,
+        runs=campaign.runs,
+        confidence=campaign.confidence,
+        variations=_compared(variations, campaign.confidence),
+    )
+
+
+def _variation(design: Design, runs: Sequence[RunResult], confidence: float) -> VariationResult:
+    a_year = YEAR_S / runs[0].horizon_s
+
+    def rate(counts: Iterable[float]) -> Estimate:
+        return estimate([count * a_year for count in counts], confidence)
+
+    found = [run.downtime_by_cause for run in runs]
+    # The order of the file first: of equal causes it stays.
+    names = dict.fromkeys([fault.name for fault in design.faults])
+    names.update(dict.fromkeys(cause for each in found for cause in each))
+    causes = {name: rate(each.get(name, 0.0) for each in found) for name in names}
+    return VariationResult(
+        variation=design.variation,
+        runs=tuple(runs),
+        availability=estimate([run.availability for run in runs], confidence, high=1.0),
+        downtime_s_a_year=rate(run.downtime_s for run in runs),
+        downtime_by_cause=dict(sorted(causes.items(), key=lambda item: -item[1].value)),
+        outages_a_year=rate(len(run.outages) for run in runs),
+        outage_lengths=_lengths([outage.length_s for run in runs for outage in run.outages]),
+        starts_a_year=rate(run.starts for run in runs),
+        migrations_a_year=rate(run.migrations for run in runs),
+        needless_moves_a_year=rate(run.needless_moves for run in runs),
+    )
+
+
+def _lengths(seconds: Sequence[float]) -> OutageLengths:
+    if not seconds:
+        return OutageLengths()
+    return OutageLengths(
+        count=len(seconds),
+        p50_s=float(np.quantile(seconds, 0.5)),
+        p99_s=float(np.quantile(seconds, 0.99)),
+        longest_s=max(seconds),
+    )
+
+
+def _compared(
+    variations: Sequence[VariationResult], confidence: float
+) -> tuple[VariationResult, ...]:
+    """Mark the best one, and say of each other by how much it is worse."""
+    if not variations:
+        return ()
+    best = min(variations, key=lambda each: each.downtime_s_a_year.value)
+    others = [each for each in variations if each is not best]
+    tests = {id(each): paired(each.runs, best.runs, confidence) for each in others}
+    possible = {key: found for key, found in tests.items() if found is not None}
+    corrected = correct([found[1] for found in possible.values()])
+    differences = {
+        key: Difference(downtime_s_a_year=more, p_value=p, is_real=p < 1 - confidence)
+        for (key, (more, _)), p in zip(possible.items(), corrected)
+    }
+    return tuple(
+        attrs.evolve(each, is_best=each is best, difference=differences.get(id(each)))
+        for each in variations
+    )
+
+
+def paired(
+    runs: Sequence[RunResult], others: Sequence[RunResult], confidence: float
+) -> Optional[tuple[Estimate, float]]:
+    """
+    Compare the downtime a year of two variations in the runs whose seeds both have.
+
+    Returns:
+        By how much the first has more, and how probable so large a difference is by chance (the
+        paired t-test, both sides); None where fewer than two seeds are common.
+    """
+    downtime: Mapping[int, RunResult] = {run.seed: run for run in others}
+    differences = np.array(
+        [
+            (run.downtime_s - downtime[run.seed].downtime_s) * YEAR_S / run.horizon_s
+            for run in runs
+            if run.seed in downtime
+        ]
+    )
+    if len(differences) < _RUNS_MIN:
+        return None
+    more = estimate(list(differences), confidence, low=-np.inf)
+    if np.ptp(differences) == 0:
+        # The same in every run: nothing is left to chance.
+        return more, 1.0 if differences[0] == 0 else 0.0
+    with warnings.catch_warnings():
+        # Differences that are all but equal make scipy doubt its own digits.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        found = stats.ttest_1samp(differences, 0.0)
+    return more, float(found.pvalue)
+
+
+def correct(p_values: Sequence[float]) -> list[float]:
+    """
+    Correct probabilities for their number, by Benjamini and Yekutieli.
+
+    Of the differences that are called real, the share that is not is then at most as stated, on
+    average, however they depend on each other: all are against the same best variation.
+    """
+    if not p_values:
+        return []
+    return [float(p) for p in stats.false_discovery_control(p_values, method="by")]

@@ -1,0 +1,164 @@
+"""`he-fsm campaign`: many runs with faults at random, and what they say of a design."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Optional
+
+import click
+
+from he_fsm.campaign.columns import write_csv, write_parquet
+from he_fsm.campaign.model import Campaign
+from he_fsm.campaign.reading import json_schema, load_campaign
+from he_fsm.campaign.results import CampaignResult
+from he_fsm.campaign.run import Player, player_here, run_campaign
+from he_fsm.campaign.store import Results, open_results
+from he_fsm.campaign.worst import write_worst
+from he_fsm.cli.daemons import load
+from he_fsm.cli.options import settings_of
+from he_fsm.cli.progress import progress_bar
+
+# What a shell says of a program that Ctrl-C ended.
+STOPPED = 130
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--results",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep each run here as it ends; the same command goes on where it was stopped.",
+)
+@click.option("--runs", type=click.IntRange(1), help="Runs of each variation.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one value, like policy.migration_threshold=400 or horizon=10y; repeatable.",
+)
+@click.option("--jobs", type=click.IntRange(1), help="Processes; one for each core if not said.")
+@click.option("--scheduler", metavar="ADDRESS", help="Play the runs on this Dask cluster.")
+@click.option(
+    "--csv",
+    "csv_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a row for each run.",
+)
+@click.option(
+    "--parquet",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the same rows as Parquet.",
+)
+@click.option(
+    "--worst",
+    type=(click.IntRange(1), click.Path(file_okay=False, path_type=Path)),
+    metavar="N DIR",
+    help="Write the N runs with the most downtime as scenario files.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--schema", is_flag=True, help="Print a JSON Schema of campaign files, for editors.")
+def campaign(  # noqa: PLR0913 - one for each option
+    file: Optional[Path],
+    results: Optional[Path],
+    runs: Optional[int],
+    settings: tuple[str, ...],
+    jobs: Optional[int],
+    scheduler: Optional[str],
+    csv_file: Optional[Path],
+    parquet: Optional[Path],
+    worst: Optional[tuple[int, Path]],
+    as_json: bool,
+    schema: bool,
+) -> None:
+    """
+    Play many years of a cluster with faults at random, and compare designs.
+
+    Exit status: 0 all was played; 1 a rule was broken in some run; 2 the file can't be used; 130
+    stopped by Ctrl-C, what was played is shown.
+    """
+    if schema:
+        click.echo(json.dumps(json_schema(), indent=2))
+        return
+    if file is None:
+        msg = "give a campaign file (see docs/campaign.md)"
+        raise click.UsageError(msg)
+    chosen = load_campaign(file, overrides_of(settings, runs))
+    summarise = load("he-fsm campaign", "he_fsm.campaign.statistics", "campaign").summarise
+    with ExitStack() as stack:
+        known = stack.enter_context(open_results(results, chosen)) if results else Results()
+        player = stack.enter_context(player_for(scheduler, jobs))
+        was_stopped = played_with_progress(chosen, player, known)
+    result: CampaignResult = summarise(chosen, known.of(chosen))
+    written = {} if worst is None else write_worst(chosen, result, *worst)
+    if csv_file is not None:
+        write_csv(result, csv_file)
+    if parquet is not None:
+        write_parquet(result, parquet)
+    if as_json:
+        click.echo(json.dumps(result.to_json(), indent=2))
+    else:
+        from he_fsm.cli.campaign_tables import print_result  # noqa: PLC0415 - not for --json
+
+        print_result(result, written)
+    if was_stopped:
+        goes_on = "the same command goes on" if results else "with --results it could go on"
+        click.echo(f"he-fsm: stopped: {goes_on}", err=True)
+        sys.exit(STOPPED)
+    if any(each.broken_rules for each in result.variations):
+        sys.exit(1)
+
+
+def overrides_of(settings: tuple[str, ...], runs: Optional[int]) -> dict[str, str]:
+    """Give what replaces the file's values."""
+    return settings_of(settings) | ({} if runs is None else {"runs": str(runs)})
+
+
+@contextmanager
+def player_for(scheduler: Optional[str], jobs: Optional[int]) -> Iterator[Player]:
+    """Give who plays the runs: a Dask cluster, or this machine."""
+    if scheduler is None:
+        with player_here(jobs) as here:
+            yield here
+        return
+    from he_fsm.campaign.cluster import player_at  # noqa: PLC0415 - the extra `dask`
+
+    with player_at(scheduler) as there:
+        yield there
+
+
+def played_with_progress(chosen: Campaign, player: Player, known: Results) -> bool:
+    """Play what is left, with a progress bar on a terminal; say whether it was stopped."""
+    done = len(known.of(chosen))
+    with (
+        terminated_as_stopped(),
+        progress_bar("playing", len(chosen.designs) * chosen.runs) as show,
+    ):
+        show(done)
+        try:
+            for count in run_campaign(chosen, player, known):
+                done += count
+                show(done)
+        except KeyboardInterrupt:
+            return True
+    return False
+
+
+@contextmanager
+def terminated_as_stopped() -> Iterator[None]:
+    """Let SIGTERM end a campaign as Ctrl-C does, so that its processes end with it."""
+
+    def stop(_signal: int, _frame: Optional[FrameType]) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

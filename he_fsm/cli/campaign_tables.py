@@ -1,0 +1,131 @@
+"""What `he-fsm campaign` prints: the variations side by side, and where the downtime comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Callable, Final, Optional
+
+import click
+
+from he_fsm.campaign.results import CampaignResult, Difference, Estimate, VariationResult
+from he_fsm.cli.blocks import printable
+from he_fsm.document.units import SECONDS_IN, format_number
+
+_MINUTE, _HOUR, _DAY = (SECONDS_IN[unit] for unit in "mhd")
+# Up to so many times a unit the next smaller one is used: 90 minutes, not 1.5 hours.
+_ROOM: Final = 2.0
+# A p-value below this says no more.
+_P_MIN: Final = 0.001
+_UNKNOWN: Final = "-"
+
+
+def print_result(result: CampaignResult, written: Mapping[tuple[str, int], Path]) -> None:
+    """Print a campaign; *written*: the scenario files of its worst runs."""
+    click.secho(f"Campaign {printable(result.name)}", bold=True)
+    if result.about:
+        click.echo(printable(result.about))
+    if not result.variations:
+        click.echo("nothing was played")
+        return
+    played = sum(len(each.runs) for each in result.variations)
+    years = sum(each.years for each in result.variations)
+    click.echo(
+        f"{_several(played, 'run')} of {span(result.horizon_s)}: {years:,.4g} cluster-years, "
+        f"intervals at {100 * result.confidence:.4g} %"
+    )
+    click.echo()
+    _print_table(_HEADINGS, [_row(each, result.confidence) for each in result.variations])
+    click.echo()
+    for each in result.variations:
+        if each.is_best:
+            _print_causes(each)
+    for each in result.variations:
+        for rule in each.broken_rules:
+            click.secho(f"BROKEN {rule} in {printable(each.variation.name)}", fg="red", bold=True)
+    if written:
+        click.echo()
+        click.secho("The worst runs, as scenarios", bold=True)
+        for run in result.worst(len(written)):
+            click.echo(f"  {span(run.downtime_s):>9}  {written[run.key]}")
+
+
+_HEADINGS: Final = (
+    *("variation", "availability", "downtime a year", "outages", "p50", "p99", "longest"),
+    *("starts", "moves", "needless", "more than the best"),
+)
+
+
+def _row(each: VariationResult, confidence: float) -> tuple[str, ...]:
+    lengths = each.outage_lengths
+    return (
+        printable(each.variation.name),
+        _interval(each.availability, percent),
+        _interval(each.downtime_s_a_year, span),
+        format_number(round(each.outages_a_year.value, 2)),
+        *(span(seconds) for seconds in (lengths.p50_s, lengths.p99_s, lengths.longest_s)),
+        *(
+            format_number(round(rate.value, 2))
+            for rate in (each.starts_a_year, each.migrations_a_year, each.needless_moves_a_year)
+        ),
+        "best" if each.is_best else _verdict(each.difference, confidence),
+    )
+
+
+def _verdict(difference: Optional[Difference], confidence: float) -> str:
+    if difference is None:
+        return _UNKNOWN
+    p = difference.p_value
+    chance = f"p < {_P_MIN}" if p < _P_MIN else f"p = {p:.2g}"
+    word = "real" if difference.is_real else f"not real at {100 * confidence:.4g} %"
+    return f"{span(difference.downtime_s_a_year.value)}, {word} ({chance})"
+
+
+def _print_causes(best: VariationResult) -> None:
+    total = best.downtime_s_a_year.value
+    click.secho(f"Downtime a year by cause: {printable(best.variation.name)}", bold=True)
+    rows = [
+        (
+            printable(cause),
+            _interval(seconds, span),
+            f"{seconds.value / total:.0%}" if total else _UNKNOWN,
+        )
+        for cause, seconds in best.downtime_by_cause.items()
+    ]
+    _print_table(("cause", "downtime a year", "share"), rows)
+
+
+def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(headings, *rows)]
+    for row in (headings, *rows):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths)]
+        line = "  ".join(cells).rstrip()
+        click.secho(f"  {line}", bold=row is headings or row[-1] == "best")
+
+
+def _interval(found: Estimate, words: Callable[[float], str]) -> str:
+    if found.low is None or found.high is None:
+        return words(found.value)
+    return f"{words(found.value)} ({words(found.low)} to {words(found.high)})"
+
+
+def percent(fraction: float) -> str:
+    """Write an availability: `99.9871 %`."""
+    return f"{100 * fraction:.4f} %"
+
+
+def span(seconds: float) -> str:
+    """Write how long something lasts, to about three digits: `59.3 s`, `107 min`, `4.2 h`."""
+    size = abs(seconds)
+    for unit, length, following in (
+        ("s", 1.0, _MINUTE),
+        ("min", _MINUTE, _HOUR),
+        ("h", _HOUR, _DAY),
+    ):
+        if size < _ROOM * following:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds / _DAY:,.4g} d"
+
+
+def _several(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
