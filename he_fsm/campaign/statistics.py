@@ -9,8 +9,8 @@ paired. All of it is scipy's.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Optional
+from collections.abc import Iterable, Sequence
+from typing import Callable, Final, Optional
 
 import attrs
 import numpy as np
@@ -137,23 +137,27 @@ def _compared(
     )
 
 
+def downtime_a_year(run: RunResult) -> float:
+    """Give the seconds of downtime that a run would have in a year."""
+    return run.downtime_s * YEAR_S / run.horizon_s
+
+
 def paired(
-    runs: Sequence[RunResult], others: Sequence[RunResult], confidence: float
+    runs: Sequence[RunResult],
+    others: Sequence[RunResult],
+    confidence: float,
+    measure: Callable[[RunResult], float] = downtime_a_year,
 ) -> Optional[tuple[Estimate, float]]:
     """
-    Compare the downtime a year of two variations in the runs whose seeds both have.
+    Compare a measure of two variations in the runs whose seeds both have.
 
     Returns:
         By how much the first has more, and how probable so large a difference is by chance (the
         paired t-test, both sides); None where fewer than two seeds are common.
     """
-    downtime: Mapping[int, RunResult] = {run.seed: run for run in others}
+    known = {run.seed: measure(run) for run in others}
     differences = np.array(
-        [
-            (run.downtime_s - downtime[run.seed].downtime_s) * YEAR_S / run.horizon_s
-            for run in runs
-            if run.seed in downtime
-        ]
+        [measure(run) - known[run.seed] for run in runs if run.seed in known]
     )
     if len(differences) < _RUNS_MIN:
         return None

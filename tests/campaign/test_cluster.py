@@ -1,0 +1,116 @@
+"""Runs on a real Dask cluster: a scheduler and workers as processes, one of which is killed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from he_fsm.campaign.cluster import player_at
+from he_fsm.campaign.play import play
+from he_fsm.campaign.run import run_campaign
+from he_fsm.campaign.store import open_results
+from he_fsm.errors import CampaignError, MissingExtraError
+from tests.campaign.campaigns import campaign
+from tests.cli.conftest import environment
+
+FAULTS = "{cause: vm, mtbf: 1d}\n{cause: host, mtbf: 3d, repair: 20m}"
+MORE = "horizon: 5d\nruns: 40\nvary: {world.vm_boot: [55s, 90s]}"
+WORKERS = 3
+WAIT_S = 60
+
+
+class Dask:
+    """A scheduler and some workers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "scheduler.json"
+        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0")
+        self.workers = [
+            self._start(
+                *("worker", "--no-nanny", "--nthreads", "1", "--host", "127.0.0.1"),
+                *("--local-directory", str(folder)),
+            )
+            for _ in range(WORKERS)
+        ]
+
+    def _start(self, what: str, *options: str) -> subprocess.Popen[bytes]:
+        file = ("--scheduler-file", str(self.file))
+        return subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                f"distributed.cli.dask_{what}",
+                *file,
+                "--no-dashboard",
+                *options,
+            ],
+            env=environment({}),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def address(self) -> str:
+        """Give the scheduler's address, when all workers are there."""
+        from distributed import Client
+
+        with Client(scheduler_file=str(self.file), timeout=WAIT_S, set_as_default=False) as client:
+            client.wait_for_workers(WORKERS, timeout=WAIT_S)
+            return str(client.scheduler.address)
+
+    def close(self) -> None:
+        for process in (*self.workers, self.scheduler):
+            process.kill()
+            process.wait(WAIT_S)
+
+
+@pytest.fixture
+def dask(tmp_path: Path) -> Iterator[Dask]:
+    pytest.importorskip("distributed")
+    cluster = Dask(tmp_path)
+    yield cluster
+    cluster.close()
+
+
+@pytest.mark.processes
+@pytest.mark.filterwarnings("default::ResourceWarning")
+def test_a_worker_is_killed_and_nothing_is_lost_and_nothing_counts_twice(
+    dask: Dask, tmp_path: Path
+) -> None:
+    asked, path = campaign(tmp_path, FAULTS, MORE), tmp_path / "r"
+    came = 0
+    with open_results(path, asked) as results, player_at(dask.address()) as player:
+        for count in run_campaign(asked, player, results):
+            if not came:
+                dask.workers[0].send_signal(signal.SIGKILL)
+            came += count
+        found = results.of(asked)
+    assert dask.workers[0].wait(WAIT_S) == -signal.SIGKILL
+    assert came == len(found) == path.read_bytes().count(b"\n") == 80
+    # What came from the cluster is what is played here.
+    design = asked.designs[1]
+    here = play(design, 7)
+    assert here in found
+
+
+@pytest.mark.filterwarnings("default::ResourceWarning")
+def test_an_address_at_which_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("he_fsm.campaign.cluster._ANSWERS_WITHIN_S", 0.5)
+    said = "no Dask scheduler answers at tcp://127.0.0.1:9"
+    with pytest.raises(CampaignError, match=said), player_at("tcp://127.0.0.1:9"):
+        pass
+    with pytest.raises(CampaignError, match="no Dask scheduler answers at no:such:x"):
+        with player_at("no:such:x"):
+            pass
+
+
+def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(MissingExtraError, match="pip install 'he-fsm\\[dask\\]'"):
+        with player_at("tcp://127.0.0.1:9"):
+            pass
