@@ -8,7 +8,7 @@ from typing import Any, Final, Optional, Union
 
 import attrs
 
-from he_fsm.campaign.aim import AIM_FORM
+from he_fsm.campaign.aim import AIM_FORM, Aim
 from he_fsm.campaign.faults import Fault, FaultsForm
 from he_fsm.campaign.model import CONFIDENCE, NEEDLESS_WITHIN_S, RUNS, Campaign, Design
 from he_fsm.campaign.results import YEAR_S, Variation
@@ -125,6 +125,18 @@ def load_document(
         return _campaign(
             attrs.evolve(document, tree=attrs.evolve(document.tree, pairs=alone))
         ), document
+
+
+def parse_aim(text: str) -> Aim:
+    """
+    Read an aim that was not in a file: `{least: downtime, at_most: {moves: 2}}`.
+
+    Raises:
+        ScenarioError: it can't be used.
+    """
+    with refused_as(ScenarioError):
+        found: Aim = AIM_FORM.read(parse_value(text, f"--aim {text}", "aim"), None)
+        return found
 
 
 def _document(text: str, path: Union[str, Path], overrides: Mapping[str, str]) -> Document:

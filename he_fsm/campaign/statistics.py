@@ -156,9 +156,7 @@ def paired(
         paired t-test, both sides); None where fewer than two seeds are common.
     """
     known = {run.seed: measure(run) for run in others}
-    differences = np.array(
-        [measure(run) - known[run.seed] for run in runs if run.seed in known]
-    )
+    differences = np.array([measure(run) - known[run.seed] for run in runs if run.seed in known])
     if len(differences) < _RUNS_MIN:
         return None
     more = estimate(list(differences), confidence, low=-np.inf)

@@ -35,7 +35,7 @@ def print_result(result: CampaignResult, written: Mapping[tuple[str, int], Path]
         f"intervals at {100 * result.confidence:.4g} %"
     )
     click.echo()
-    _print_table(_HEADINGS, [_row(each, result.confidence) for each in result.variations])
+    print_table(_HEADINGS, [_row(each, result.confidence) for each in result.variations])
     click.echo()
     for each in result.variations:
         if each.is_best:
@@ -60,8 +60,8 @@ def _row(each: VariationResult, confidence: float) -> tuple[str, ...]:
     lengths = each.outage_lengths
     return (
         printable(each.variation.name),
-        _interval(each.availability, percent),
-        _interval(each.downtime_s_a_year, span),
+        interval(each.availability, percent),
+        interval(each.downtime_s_a_year, span),
         format_number(round(each.outages_a_year.value, 2)),
         *(span(seconds) for seconds in (lengths.p50_s, lengths.p99_s, lengths.longest_s)),
         *(
@@ -75,10 +75,8 @@ def _row(each: VariationResult, confidence: float) -> tuple[str, ...]:
 def _verdict(difference: Optional[Difference], confidence: float) -> str:
     if difference is None:
         return _UNKNOWN
-    p = difference.p_value
-    chance = f"p < {_P_MIN}" if p < _P_MIN else f"p = {p:.2g}"
     word = "real" if difference.is_real else f"not real at {100 * confidence:.4g} %"
-    return f"{span(difference.downtime_s_a_year.value)}, {word} ({chance})"
+    return f"{span(difference.downtime_s_a_year.value)}, {word} ({chance(difference.p_value)})"
 
 
 def _print_causes(best: VariationResult) -> None:
@@ -87,15 +85,21 @@ def _print_causes(best: VariationResult) -> None:
     rows = [
         (
             printable(cause),
-            _interval(seconds, span),
+            interval(seconds, span),
             f"{seconds.value / total:.0%}" if total else _UNKNOWN,
         )
         for cause, seconds in best.downtime_by_cause.items()
     ]
-    _print_table(("cause", "downtime a year", "share"), rows)
+    print_table(("cause", "downtime a year", "share"), rows)
 
 
-def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def chance(p_value: float) -> str:
+    """Write a probability."""
+    return f"p < {_P_MIN}" if p_value < _P_MIN else f"p = {p_value:.2g}"
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under their headings."""
     widths = [max(map(len, column)) for column in zip(headings, *rows)]
     for row in (headings, *rows):
         cells = [cell.ljust(width) for cell, width in zip(row, widths)]
@@ -103,7 +107,8 @@ def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None
         click.secho(f"  {line}", bold=row is headings or row[-1] == "best")
 
 
-def _interval(found: Estimate, words: Callable[[float], str]) -> str:
+def interval(found: Estimate, words: Callable[[float], str]) -> str:
+    """Write a mean, and the ends of its interval where they are known."""
     if found.low is None or found.high is None:
         return words(found.value)
     return f"{words(found.value)} ({words(found.low)} to {words(found.high)})"

@@ -15,6 +15,7 @@ NAMES = [
     "simulate",
     "rehearse",
     "campaign",
+    "tune",
     "explain",
     "diagram",
     "score",

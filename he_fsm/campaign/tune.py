@@ -1,0 +1,206 @@
+"""
+Proposing numbers for an aim: differential evolution over what the file varies (scipy).
+
+Every point is played with the same seeds, so that the search compares numbers and not luck. What it
+finds fits these seeds best; what that is worth is judged on fresh ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, Callable, Final
+
+import attrs
+import numpy as np
+from scipy import optimize
+
+from he_fsm.campaign.aim import MEASURES, Aim
+from he_fsm.campaign.model import Campaign, Design
+from he_fsm.campaign.reading import Document
+from he_fsm.campaign.results import CampaignResult, Estimate, RunResult, Variation
+from he_fsm.campaign.run import Player, run_campaign
+from he_fsm.campaign.statistics import estimate, paired, summarise
+from he_fsm.campaign.store import Results
+from he_fsm.campaign.vary import Axis, Point
+from he_fsm.document.nodes import flow_text
+from he_fsm.errors import ScenarioError
+
+AS_WRITTEN: Final = "as written"
+PROPOSED: Final = "proposed"
+# Points of one generation for each key that is varied; scipy wants five in all at least.
+_POPULATION: Final = 4
+_POPULATION_MIN: Final = 5
+# A point that can't be used is worse than one that misses a limit, and that than all others.
+_UNUSABLE: Final = 1e18
+_MISSED: Final = 1e12
+
+Progress = Callable[[int], None]
+
+
+@attrs.frozen(kw_only=True)
+class Comparison:
+    """One measure of the aim, a year, on fresh seeds; `p_value`: that the gain is mere chance."""
+
+    as_written: Estimate
+    proposed: Estimate
+    gain: Estimate
+    p_value: float
+
+
+@attrs.frozen(kw_only=True)
+class Proposal:
+    """
+    What the search found, and what it is worth.
+
+    `settings`: the value proposed for each dotted key. `tried`: how many different points were
+    played. `judged`: both designs on fresh seeds. `measures`: those of the aim, by name.
+    """
+
+    aim: Aim
+    settings: dict[str, str]
+    tried: int
+    judged: CampaignResult
+    measures: dict[str, Comparison]
+
+    @property
+    def keeps_limits(self) -> bool:
+        """Whether the proposal's means keep to the limits of the aim, on the fresh seeds too."""
+        return all(
+            self.measures[name].proposed.value <= limit for name, limit in self.aim.at_most.items()
+        )
+
+
+def tune(  # noqa: PLR0913 - what is searched, for what, by whom and how long
+    document: Document,
+    campaign: Campaign,
+    aim: Aim,
+    player: Player,
+    *,
+    trials: int,
+    show: Progress,
+) -> Proposal:
+    """
+    Search for numbers, and judge what is found.
+
+    Args:
+        document: of the campaign; what it varies is searched.
+        campaign: the design that is written, runs and seeds.
+        aim: what is wanted.
+        player: plays the runs.
+        trials: how many points are tried, about.
+        show: called with the runs that have ended.
+
+    Raises:
+        CampaignError: the player failed.
+    """
+    search = _Search(document, campaign, aim, player, show)
+    size = max(_POPULATION, math.ceil(_POPULATION_MIN / len(document.axes)))
+    found = optimize.differential_evolution(
+        lambda _: 0.0,
+        bounds=[_bounds(axis) for axis in document.axes],
+        integrality=[axis.range is None for axis in document.axes],
+        popsize=size,
+        maxiter=max(1, round(trials / (size * len(document.axes))) - 1),
+        # It ends when the trials are used up.
+        tol=0.0,
+        seed=campaign.seed,
+        polish=False,
+        updating="deferred",
+        workers=search.costs,
+    )
+    point = search.point(found.x)
+    proposed = attrs.evolve(document.design(point), variation=Variation(name=PROPOSED))
+    written = attrs.evolve(campaign.designs[0], variation=Variation(name=AS_WRITTEN))
+    judge = attrs.evolve(campaign, seed=campaign.seed + campaign.runs, designs=(written, proposed))
+    runs = search.play(judge)
+    settings = {axis.key: flow_text(node) for axis, node in zip(document.axes, point)}
+    return Proposal(
+        aim=aim,
+        settings=settings,
+        tried=len(search.known),
+        judged=summarise(judge, runs),
+        measures={
+            name: _comparison(name, runs, campaign.confidence) for name in (aim.least, *aim.at_most)
+        },
+    )
+
+
+def _comparison(name: str, runs: Sequence[RunResult], confidence: float) -> Comparison:
+    measure = MEASURES[name]
+    found = [
+        [run for run in runs if run.variation == variation] for variation in (AS_WRITTEN, PROPOSED)
+    ]
+    gain = paired(found[0], found[1], confidence, measure.a_year)
+    as_written, proposed = (
+        estimate([measure.a_year(run) for run in each], confidence) for each in found
+    )
+    more, p_value = gain or (Estimate(value=as_written.value - proposed.value), 1.0)
+    return Comparison(as_written=as_written, proposed=proposed, gain=more, p_value=p_value)
+
+
+def _bounds(axis: Axis) -> tuple[float, float]:
+    """Give a range as the way through it, and a list as the places in it."""
+    return (0.0, 1.0) if axis.range is not None else (0.0, len(axis.choices) - 1.0)
+
+
+@attrs.define
+class _Search:
+    """Plays points, each once, and says what they cost."""
+
+    document: Document
+    campaign: Campaign
+    aim: Aim
+    player: Player
+    show: Progress
+    # What each point costs, by its values as they are written.
+    known: dict[tuple[str, ...], float] = attrs.field(factory=dict)
+    _played: int = 0
+
+    def costs(self, _function: Any, vectors: Iterable[Any]) -> list[float]:
+        """Give what the points of a generation cost; scipy asks as it would ask `map`."""
+        points = [self.point(vector) for vector in vectors]
+        designs: dict[tuple[str, ...], Design] = {}
+        for point in points:
+            key = tuple(map(flow_text, point))
+            if key in self.known or key in designs:
+                continue
+            try:
+                design = self.document.design(point)
+            except ScenarioError:
+                # Like a policy whose numbers are unsafe together.
+                self.known[key] = _UNUSABLE
+            else:
+                designs[key] = attrs.evolve(design, variation=Variation(name=", ".join(key)))
+        if designs:
+            asked = attrs.evolve(self.campaign, designs=tuple(designs.values()))
+            runs = self.play(asked)
+            for key, design in designs.items():
+                own = [run for run in runs if run.variation == design.variation.name]
+                self.known[key] = self._cost(own)
+        return [self.known[tuple(map(flow_text, point))] for point in points]
+
+    def point(self, vector: Any) -> Point:
+        """Give the values that a vector of the search stands for."""
+        return tuple(
+            axis.choices[round(float(number))] if axis.range is None else axis.range.at(number)
+            for axis, number in zip(self.document.axes, vector)
+        )
+
+    def play(self, asked: Campaign) -> list[RunResult]:
+        """Play all runs of some designs."""
+        results = Results()
+        for count in run_campaign(asked, self.player, results):
+            self._played += count
+            self.show(self._played)
+        return results.of(asked)
+
+    def _cost(self, runs: Sequence[RunResult]) -> float:
+        """Give the measure that is to be least; far more where a limit is missed, by how much."""
+        excess = 0.0
+        for name, limit in self.aim.at_most.items():
+            mean = float(np.mean([MEASURES[name].a_year(run) for run in runs]))
+            excess += max(0.0, mean - limit) / max(limit, 1.0)
+        if excess > 0:
+            return _MISSED * (1 + excess)
+        return float(np.mean([MEASURES[self.aim.least].a_year(run) for run in runs]))
