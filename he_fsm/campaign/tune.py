@@ -183,7 +183,10 @@ class _Search:
     def point(self, vector: Any) -> Point:
         """Give the values that a vector of the search stands for."""
         return tuple(
-            axis.choices[round(float(number))] if axis.range is None else axis.range.at(number)
+            axis.choices[round(float(number))]
+            if axis.range is None
+            # To a hundredth of the way: more digits would say more than runs can tell.
+            else axis.range.at(round(float(number), 2))
             for axis, number in zip(self.document.axes, vector)
         )
 

@@ -25,7 +25,9 @@ def test_a_proposal_is_shown_with_what_it_buys(run: Callable[..., Ran], tmp_path
         "  world.vm_boot: 30s",
     ]
     assert lines[4] == "A year, judged on the fresh seeds 3 to 4:"
-    assert lines[5].split() == ("measure as written proposed less by chance at most").split()
+    assert re.split("  +", lines[5].strip()) == [
+        *("measure", "as written", "proposed", "less", "by chance", "at most"),
+    ]
     assert re.match(r"  downtime +[\d.]+ (min|h) .* p [=<] [\d.]+$", lines[6])
     assert re.match(r"  starts .* p = 1 +900$", lines[7])
 

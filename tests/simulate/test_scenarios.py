@@ -13,11 +13,10 @@ from he_fsm.scenario.model import Scenario
 from he_fsm.states.table import ROWS
 
 ROOT = Path(__file__).parents[2]
-# The only example that is no scenario.
-CONFIGURATION = ROOT / "examples" / "he-fsm.yaml"
+# The examples that are no scenarios.
+OTHERS = {ROOT / "examples" / name for name in ("he-fsm.yaml", "campaign.yaml")}
 FILES = sorted(
-    {*(ROOT / "tests" / "scenarios").glob("*.yaml"), *(ROOT / "examples").glob("*.yaml")}
-    - {CONFIGURATION}
+    {*(ROOT / "tests" / "scenarios").glob("*.yaml"), *(ROOT / "examples").glob("*.yaml")} - OTHERS
 )
 STORIES = [
     pytest.param(scenario, id=f"{path.stem}-{scenario.name}")
