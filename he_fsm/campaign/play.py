@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, Optional
+
+import attrs
 
 from he_fsm.campaign.draw import Strike, draw_strikes, scenario_of, strikes_engine
 from he_fsm.campaign.model import Design
@@ -41,10 +43,29 @@ def result_of(outcome: Outcome, design: Design, strikes: tuple[Strike, ...]) -> 
     )
 
 
+@attrs.define
+class Lasting:
+    """The strikes that are in progress, at moments that are asked for in the order of time."""
+
+    # In the order in which they begin.
+    strikes: tuple[Strike, ...]
+    _next: int = 0
+    _now: list[Strike] = attrs.field(factory=list)
+
+    def at(self, t: float) -> list[Strike]:
+        """Give those in progress at a time, the last to begin last."""
+        while self._next < len(self.strikes) and self.strikes[self._next].start_s <= t + TOLERANCE:
+            self._now.append(self.strikes[self._next])
+            self._next += 1
+        self._now = [strike for strike in self._now if strike.end_s >= t - TOLERANCE]
+        return self._now
+
+
 def _outages(outcome: Outcome, strikes: tuple[Strike, ...]) -> Iterator[Outage]:
     health = [change for change in outcome.changes if change.kind == "health"]
     engine = [change for change in outcome.changes if change.kind == "engine"]
     began = [change.t for change in engine]
+    lasting = Lasting(strikes)
     for index, bad in enumerate(health):
         if bad.word != "bad":
             continue
@@ -57,23 +78,18 @@ def _outages(outcome: Outcome, strikes: tuple[Strike, ...]) -> Iterator[Outage]:
             yield Outage(
                 start_s=round(bad.t, _DIGITS),
                 length_s=round(end_s - bad.t, _DIGITS),
-                cause=_cause(bad.t, host, strikes),
+                cause=_cause(lasting.at(bad.t), host),
                 is_open=is_open,
             )
 
 
-def _cause(t: float, host: Optional[str], strikes: tuple[Strike, ...]) -> str:
+def _cause(lasting: Sequence[Strike], host: Optional[str]) -> str:
     """
     Give the fault that an outage is put down to.
 
     It is the last that struck the engine, or the host that the engine was on, and is in progress;
     else the last that is in progress anywhere.
     """
-    lasting = [
-        strike
-        for strike in strikes
-        if strike.start_s <= t + TOLERANCE and strike.end_s >= t - TOLERANCE
-    ]
     near = [strike for strike in lasting if strikes_engine(strike, host)]
     found = near or lasting
     return found[-1].fault if found else NO_FAULT
@@ -81,18 +97,16 @@ def _cause(t: float, host: Optional[str], strikes: tuple[Strike, ...]) -> str:
 
 def _needless_moves(outcome: Outcome, strikes: tuple[Strike, ...], within_s: float) -> int:
     """Count the moves away from a host on which no fault is in progress a while later."""
+    lasting = Lasting(strikes)
     moves = [
         event
         for event in outcome.events
         if event.kind == "migration" and event.details.get("done") is True
     ]
-    return sum(not _has_reason(move.t, move.host, strikes, within_s) for move in moves)
-
-
-def _has_reason(
-    t: float, host: Optional[str], strikes: tuple[Strike, ...], within_s: float
-) -> bool:
-    return any(
-        host in strike.hosts and strike.start_s <= t and strike.end_s >= t + within_s
-        for strike in strikes
+    return sum(
+        not any(
+            move.host in strike.hosts and strike.end_s >= move.t + within_s
+            for strike in lasting.at(move.t)
+        )
+        for move in moves
     )

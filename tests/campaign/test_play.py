@@ -6,9 +6,12 @@ from pathlib import Path
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from he_fsm.campaign.draw import scenario_of
-from he_fsm.campaign.play import play
+from he_fsm.campaign.draw import Strike, scenario_of
+from he_fsm.campaign.faults import Cause
+from he_fsm.campaign.play import Lasting, play
 from he_fsm.campaign.results import NO_FAULT, RunResult
 from he_fsm.scenario import Scenario, parse_scenarios
 from he_fsm.scenario.writing import scenarios_text
@@ -138,3 +141,20 @@ def test_it_has_the_same_outages(tmp_path: Path) -> None:
     made = design(tmp_path, FAULTS, MORE, HOSTS)
     (back,) = parse_scenarios(scenarios_text([scenario_of(made, 3)]), "back.yaml")
     assert simulate(back).totals["downtime"] == pytest.approx(play(made, 3).downtime_s, abs=0.01)
+
+
+@given(
+    strikes=st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20)), max_size=12),
+    moments=st.lists(st.integers(0, 70), max_size=8),
+)
+def test_what_is_in_progress_is_known_at_each_moment(
+    strikes: list[tuple[int, int]], moments: list[int]
+) -> None:
+    known = tuple(
+        Strike(str(index), Cause.HOST, ("1",), float(start), float(start + length))
+        for index, (start, length) in enumerate(sorted(strikes))
+    )
+    lasting = Lasting(known)
+    for moment in sorted(moments):
+        in_progress = [each for each in known if each.start_s <= moment <= each.end_s]
+        assert lasting.at(float(moment)) == in_progress
