@@ -12,8 +12,10 @@ from typing import IO, Any, Optional
 import click
 
 from he_fsm.cli.options import settings_of
+from he_fsm.cli.what_if import what_if, what_if_options
 from he_fsm.errors import HeFsmError, ScenarioError
 from he_fsm.scenario import Scenario, json_schema, load_scenarios
+from he_fsm.scenario.additions import NOTHING_ADDED, Additions
 from he_fsm.simulate import Outcome
 from he_fsm.simulate import simulate as run
 
@@ -22,6 +24,7 @@ _MANY_RUNS = 20
 
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=str), metavar="FILE...")
+@what_if_options
 @click.option("--only", multiple=True, metavar="NAME", help="Only this scenario; repeatable.")
 @click.option("--seed", type=click.IntRange(0), help="Other loop and lease-renewal phases.")
 @click.option(
@@ -47,6 +50,9 @@ _MANY_RUNS = 20
 @click.option("--schema", is_flag=True, help="Print a JSON Schema of scenario files, for editors.")
 def simulate(  # noqa: PLR0913 - one for each option
     files: tuple[str, ...],
+    whiteboard: Optional[Path],
+    status: Optional[Path],
+    faults: tuple[tuple[str, str], ...],
     only: tuple[str, ...],
     seed: Optional[int],
     seeds: Optional[int],
@@ -59,18 +65,26 @@ def simulate(  # noqa: PLR0913 - one for each option
     """
     Play scenario files in memory and judge what comes out.
 
+    With --from-whiteboard no file is needed: your cluster, and what --at says.
+
     Exit status: 0 everything held; 1 an expectation or a rule failed; 2 a file can't be used.
     """
     if schema:
         click.echo(json.dumps(json_schema(), indent=2))
         return
-    if not files:
+    if not files and whiteboard is None:
         msg = "give at least one scenario file (see docs/tutorial.md)"
         raise click.UsageError(msg)
     if seed is not None and seeds is not None:
         msg = "--seed and --seeds exclude each other"
         raise click.UsageError(msg)
-    scenarios = chosen(files, only, settings_of(settings))
+    added = what_if(whiteboard, status, faults)
+    overrides = settings_of(settings)
+    if files:
+        scenarios = chosen(files, only, overrides, added.additions)
+    else:
+        scenarios = [added.scenario(overrides)]
+    added.say()
     with _trace_to(trace) as write:
         outcomes = [_outcome(each, seed, seeds, write) for each in _with_progress(scenarios, seeds)]
     if html is not None:
@@ -88,7 +102,10 @@ def simulate(  # noqa: PLR0913 - one for each option
 
 
 def chosen(
-    files: tuple[str, ...], only: tuple[str, ...], overrides: dict[str, str]
+    files: tuple[str, ...],
+    only: tuple[str, ...],
+    overrides: dict[str, str],
+    additions: Additions = NOTHING_ADDED,
 ) -> list[Scenario]:
     """
     Read scenario files, and give the scenarios that were asked for by name; all where none was.
@@ -96,7 +113,7 @@ def chosen(
     Raises:
         ScenarioError: a file can't be used, or has no scenario of a name.
     """
-    scenarios = [each for path in files for each in load_scenarios(path, overrides)]
+    scenarios = [each for path in files for each in load_scenarios(path, overrides, additions)]
     if not only:
         return scenarios
     names = [each.name for each in scenarios]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from he_fsm.errors import StorageError
+
 if TYPE_CHECKING:
     from he_fsm.metadata import GlobalBlock, HostRecord, SlotProblem, Whiteboard
 
@@ -68,22 +70,35 @@ def show(path: Path, offset: int, as_json: bool) -> None:
 
 
 def _read(path: Path, offset: int) -> bytes:
+    try:
+        data = whiteboard_bytes(path, offset)
+    except StorageError as error:
+        raise _UnusableError(str(error)) from None
+    if offset and not data:
+        msg = f"offset {offset} is at or past the end of {path}"
+        raise _UnusableError(msg)
+    return data
+
+
+def whiteboard_bytes(path: Path, offset: int = 0) -> bytes:
+    """
+    Read a whiteboard, or a copy of one, from a file or device.
+
+    Raises:
+        StorageError: it can't be read.
+    """
     from he_fsm.metadata import WHITEBOARD_BYTES  # noqa: PLC0415 - as above
 
     try:
         with path.open("rb") as file:
             if offset:
                 file.seek(offset)
-            data = file.read(WHITEBOARD_BYTES)
+            return file.read(WHITEBOARD_BYTES)
     except OSError as error:
         # A file object's own errors have no `strerror`.
         reason = error.strerror or str(error)
         msg = f"can't read the whiteboard from {path}: {reason}"
-        raise _UnusableError(msg) from None
-    if offset and not data:
-        msg = f"offset {offset} is at or past the end of {path}"
-        raise _UnusableError(msg)
-    return data
+        raise StorageError(msg) from None
 
 
 def _print(board: Whiteboard) -> None:

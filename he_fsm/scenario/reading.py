@@ -32,6 +32,7 @@ from he_fsm.document.nodes import (
 )
 from he_fsm.errors import ScenarioError
 from he_fsm.metadata.layout import HOST_ID_MAX
+from he_fsm.scenario.additions import NOTHING_ADDED, Additions
 from he_fsm.scenario.expectations import ExpectationForm, check_within, latest_time
 from he_fsm.scenario.host_names import ALL, GLOBAL_SLOT, RANGE, HostNames
 from he_fsm.scenario.model import Engine, Expectation, Host, Scenario, TimelineEntry, World
@@ -129,14 +130,16 @@ _WHOLE_FILE: Final = "a mapping with the key 'scenarios'"
 
 
 def load_scenarios(
-    path: Union[str, Path], overrides: Optional[Mapping[str, str]] = None
+    path: Union[str, Path],
+    overrides: Optional[Mapping[str, str]] = None,
+    additions: Additions = NOTHING_ADDED,
 ) -> tuple[Scenario, ...]:
     """
     Read a scenario file.
 
     Args:
         path: the file, in UTF-8; errors name it as it is given here.
-        overrides: see `parse_scenarios`.
+        overrides: see `parse_scenarios`, also for *additions*.
 
     Raises:
         ScenarioError: the file can't be used; file:line:column, the path of the key, and what
@@ -144,11 +147,14 @@ def load_scenarios(
     """
     with refused_as(ScenarioError):
         text = read_text(path)
-    return parse_scenarios(text, str(path), overrides)
+    return parse_scenarios(text, str(path), overrides, additions)
 
 
 def parse_scenarios(
-    text: str, file_name: str, overrides: Optional[Mapping[str, str]] = None
+    text: str,
+    file_name: str,
+    overrides: Optional[Mapping[str, str]] = None,
+    additions: Additions = NOTHING_ADDED,
 ) -> tuple[Scenario, ...]:
     """
     Read scenarios from a text.
@@ -158,15 +164,19 @@ def parse_scenarios(
         file_name: what places and errors call it.
         overrides: values that replace the file's in every scenario, by dotted key:
             `policy.FIELD`, `policy`, `world.KEY`, `engine.KEY`, `seed`, `until`, `maintenance`.
+        additions: where every scenario begins, and more of its timeline.
 
     Raises:
         ScenarioError: as `load_scenarios`.
     """
     with refused_as(ScenarioError):
-        return _read_scenarios(parse_tree(text, file_name, _WHOLE_FILE), overrides or {})
+        tree = parse_tree(text, file_name, _WHOLE_FILE)
+        return _read_scenarios(tree, overrides or {}, additions)
 
 
-def _read_scenarios(root: Node, overrides: Mapping[str, str]) -> tuple[Scenario, ...]:
+def _read_scenarios(
+    root: Node, overrides: Mapping[str, str], additions: Additions
+) -> tuple[Scenario, ...]:
     pairs = known_pairs(root, ("scenarios",), _WHOLE_FILE)
     if "scenarios" not in pairs:
         raise refusal(root, "the key 'scenarios' is missing")
@@ -176,6 +186,7 @@ def _read_scenarios(root: Node, overrides: Mapping[str, str]) -> tuple[Scenario,
     scenarios: dict[str, Scenario] = {}
     for item in listed.items:
         tree = as_mapping(item, "a scenario, a mapping with 'name' and 'hosts'")
+        tree = additions.added_to(tree)
         for key, value in overrides.items():
             tree = _overridden(tree, key, value)
         scenario = read_scenario(tree)

@@ -1,0 +1,87 @@
+"""What was known beside a whiteboard: who was alive, and who held the engine's lease."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Optional
+
+import attrs
+
+from he_fsm.errors import ScenarioError
+
+
+@attrs.frozen(kw_only=True)
+class Sight:
+    """
+    Who was alive, and who held the engine's lease, when a whiteboard was copied.
+
+    `alive`: host ids; None: not known. `dead`: those that the lease manager gave up. `owner`: who
+    held the engine's lease, None: nobody; `owner_fails`: it no longer renewed.
+    """
+
+    alive: Optional[frozenset[int]] = None
+    dead: frozenset[int] = frozenset()
+    knows_lease: bool = False
+    owner: Optional[int] = None
+    owner_fails: bool = False
+
+    def lives(self, host_id: int) -> bool:
+        """Whether a host is taken as alive."""
+        return self.alive is None or host_id in self.alive or self.is_failing_owner(host_id)
+
+    def is_failing_owner(self, host_id: int) -> bool:
+        """Whether a host holds the engine's lease and renews it no more."""
+        return self.owner_fails and host_id == self.owner
+
+    def is_known_to_live(self, host_id: int) -> bool:
+        """Whether something else than its slot says that a host lives."""
+        return host_id == self.owner or (self.alive is not None and host_id in self.alive)
+
+
+def sight_of(status: object, file_name: str) -> Sight:
+    """
+    Take over what a status says: ours (`he-fsm status --json`) or oVirt's.
+
+    Args:
+        status: what was printed, as a plain object. oVirt's `hosted-engine --vm-status --json` says
+            nothing of leases.
+        file_name: what errors call it.
+
+    Raises:
+        ScenarioError: it is neither.
+    """
+    try:
+        if isinstance(status, dict) and "global_maintenance" in status:
+            return _of_ovirt(status)
+        if isinstance(status, dict) and {"agent", "lease", "hosts"} <= set(status):
+            return _of_ours(status)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        msg = f"{file_name}: a status that can't be understood ({type(error).__name__}: {error})"
+        raise ScenarioError(msg) from error
+    msg = (
+        f"{file_name}: expected what `he-fsm status --json` or"
+        " `hosted-engine --vm-status --json` prints"
+    )
+    raise ScenarioError(msg)
+
+
+def _of_ovirt(status: Mapping[str, Any]) -> Sight:
+    hosts = {int(key): host for key, host in status.items() if key != "global_maintenance"}
+    return Sight(alive=frozenset(number for number, host in hosts.items() if host["live-data"]))
+
+
+def _of_ours(status: Mapping[str, Any]) -> Sight:
+    agent, lease = status["agent"], status["lease"]
+    # An agent that has not yet made up its mind does not take these for dead.
+    alive = [*agent["alive"], *agent.get("pending", ())] if "alive" in agent else None
+    sight = Sight(alive=None if alive is None else frozenset(map(int, alive)))
+    if lease is None:
+        return sight
+    owner = lease["owner"]
+    return attrs.evolve(
+        sight,
+        dead=frozenset(map(int, lease["dead_hosts"])),
+        knows_lease=True,
+        owner=None if owner is None else int(owner),
+        owner_fails=lease["owner_state"] == "failing",
+    )

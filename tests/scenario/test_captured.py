@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from he_fsm.errors import ScenarioError
+from he_fsm.metadata import SLOT_BYTES, EngineStatus, HostRecord, Whiteboard
+from he_fsm.scenario import Scenario, load_scenarios, parse_scenarios
+from he_fsm.scenario.additions import Additions
+from he_fsm.scenario.captured import Captured, capture
+from he_fsm.scenario.sight import Sight, sight_of
+from he_fsm.simulate import Outcome, simulate
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "metadata" / "golden"
+SHARED = Path(os.environ.get("HE_FSM_GOLDEN", ROOT.parent / "shared" / "golden"))
+BOARDS = {path.stem: path for folder in (GOLDEN, SHARED) for path in folder.glob("*.metadata")}
+
+UP = EngineStatus("up", "good", "Up")
+DOWN = EngineStatus("down", "bad", "unknown", "vm not running on this host")
+
+
+def board(name: str) -> Whiteboard:
+    return Whiteboard.parse(BOARDS[name].read_bytes())
+
+
+def record(host_id: int, score: int = 3400, engine: EngineStatus = DOWN, **more: Any) -> HostRecord:
+    return HostRecord(
+        host_id=host_id, timestamp=7, score=score, engine=engine, hostname="h", **more
+    )
+
+
+def whiteboard(*records: HostRecord) -> Whiteboard:
+    return Whiteboard.parse(Whiteboard.build(records))
+
+
+def scenario_of(captured: Captured, text: str = "{name: mine}") -> Scenario:
+    additions = Additions.beginning(captured.keys, "wb.metadata")
+    return parse_scenarios(f"scenarios: [{text}]", "mine.yaml", additions=additions)[0]
+
+
+def starts(captured: Captured) -> Outcome:
+    return simulate(scenario_of(captured))
+
+
+@pytest.mark.parametrize("name", sorted(BOARDS))
+def test_the_cluster_begins_as_ovirts_agents_left_it(name: str) -> None:
+    seen = board(name)
+    captured = capture(seen)
+    if not seen.records:
+        assert captured.keys["hosts"] == []
+        return
+    outcome = starts(captured)
+    scores = {view.host_id: view.score for view in outcome.start}
+    assert scores == {number: found.score for number, found in seen.records.items()}
+    for number, found in seen.records.items():
+        host = outcome.scenario.host(str(number))
+        assert host.hostname == found.hostname
+        assert host.maintenance == found.local_maintenance
+        assert host.agent_running is not found.stopped
+    up = [number for number, found in seen.records.items() if found.engine.vm == "up"]
+    runs_on = outcome.scenario.engine.running_on
+    assert (runs_on is None) == (not up)
+    assert runs_on is None or int(runs_on) in up
+    assert outcome.scenario.maintenance == bool(seen.global_block.maintenance)
+
+
+@pytest.mark.parametrize("name", sorted(BOARDS))
+def test_every_slot_that_can_not_be_believed_is_named(name: str) -> None:
+    seen = board(name)
+    notes = "\n".join(capture(seen).notes)
+    for number, problem in seen.problems.items():
+        assert f"slot {number} can't be believed ({problem.word.value}: " in notes
+        assert f"host {number} is left out" in notes
+
+
+@pytest.mark.parametrize("name", ["gateway-failure", "host-crash", "local-maintenance"])
+def test_what_our_agents_write_is_taken_over_at_any_moment(name: str) -> None:
+    scenarios = {each.name: each for each in load_scenarios(ROOT / "examples" / "talk.yaml")}
+    found = simulate(scenarios[name])
+    for views in (found.start, found.end):
+        blocks = bytearray(SLOT_BYTES * (1 + max(view.host_id for view in views)))
+        for view in views:
+            at = view.host_id * SLOT_BYTES
+            blocks[at : at + SLOT_BYTES] = view.block
+        seen = Whiteboard.parse(blocks)
+        captured = capture(seen)
+        assert [note for note in captured.notes if "is read as" in note] == []
+        scores = {view.host_id: view.score for view in starts(captured).start}
+        assert scores == {number: found.score for number, found in seen.records.items()}
+
+
+def test_readings_that_were_written_down_are_those() -> None:
+    (host, *_) = capture(board("format-2013")).keys["hosts"]
+    assert (host["gateway"], host["mem_free"], host["cpu_load"]) == (0.0, 12367.0, 0.055)
+
+
+def test_without_a_status_what_is_assumed_is_one_sentence() -> None:
+    captured = capture(whiteboard(record(1, engine=UP), record(2)))
+    assert captured.notes[0].startswith("nothing but the whiteboard is known: ")
+    assert captured.keys["engine"] == {"running_on": 1}
+
+
+@pytest.mark.parametrize(
+    ("status", "keys"),
+    [
+        (UP, {}),
+        (EngineStatus("up", "bad", "Up"), {"health": "bad"}),
+        (EngineStatus("up", "bad", "Paused"), {"paused": True}),
+    ],
+)
+def test_the_engine_does_as_its_host_says(status: EngineStatus, keys: dict[str, object]) -> None:
+    captured = capture(whiteboard(record(1), record(2, engine=status)))
+    assert captured.keys["engine"] == {"running_on": 2, **keys}
+
+
+def test_of_two_that_say_they_run_it_the_healthier_does_unless_the_lease_says_otherwise() -> None:
+    seen = whiteboard(record(1, engine=EngineStatus("up", "bad", "Up")), record(2, engine=UP))
+    assert capture(seen).keys["engine"] == {"running_on": 2}
+    by_lease = capture(seen, Sight(knows_lease=True, owner=1))
+    assert by_lease.keys["engine"] == {"running_on": 1, "health": "bad"}
+    nobody = capture(seen, Sight(knows_lease=True))
+    assert nobody.keys["engine"] == {"running_on": None}
+    assert sum("says that the VM is up" in note for note in nobody.notes) == 2
+
+
+def test_the_dead_have_no_power_and_the_silent_no_agent() -> None:
+    seen = whiteboard(record(1, engine=UP), record(2), record(3))
+    sight = Sight(alive=frozenset({1}), dead=frozenset({3}), knows_lease=True, owner=1)
+    scenario = scenario_of(capture(seen, sight))
+    assert [host.powered for host in scenario.hosts] == [True, True, False]
+    assert [host.agent_running for host in scenario.hosts] == [True, False, True]
+
+
+def test_an_owner_that_fails_loses_its_power_and_the_engine_comes_back() -> None:
+    seen = whiteboard(record(1, engine=UP), record(2))
+    sight = Sight(alive=frozenset({2}), knows_lease=True, owner=1, owner_fails=True)
+    outcome = starts(capture(seen, sight))
+    assert outcome.engine_on == "2"
+    assert outcome.totals["starts"] == 1
+
+
+def test_a_host_behind_a_bad_slot_takes_part_where_it_is_known_to_live() -> None:
+    seen = board("bad-crc")
+    (bad, *_) = seen.problems
+    captured = capture(seen, Sight(alive=frozenset({bad, *seen.records})))
+    assert {"id": bad} in captured.keys["hosts"]
+    assert any(f"host {bad} lives, and is taken as healthy" in note for note in captured.notes)
+
+
+def test_an_owner_without_a_slot_takes_part_too() -> None:
+    captured = capture(whiteboard(record(1)), Sight(knows_lease=True, owner=7))
+    assert {"id": 7} in captured.keys["hosts"]
+    assert scenario_of(captured).engine.running_on == "7"
+
+
+def test_a_host_that_does_not_know_of_its_vm_has_no_hypervisor() -> None:
+    unknown = EngineStatus("unknown", "unknown", "unknown", "failed to getVmStats")
+    outcome = starts(capture(whiteboard(record(1, engine=UP), record(2, 0, unknown))))
+    assert outcome.end[1].state == "Unknown"
+
+
+def test_a_score_that_nothing_explains_is_said_and_the_host_is_taken_as_healthy() -> None:
+    captured = capture(whiteboard(record(1, 9999)))
+    assert "host 1: no readings give its score 9999" in captured.notes
+
+
+# What was known beside the whiteboard.
+
+
+def test_ovirts_status_says_who_was_alive() -> None:
+    status = {"1": {"live-data": True}, "2": {"live-data": False}, "global_maintenance": False}
+    assert sight_of(status, "status.json") == Sight(alive=frozenset({1}))
+
+
+def test_our_status_says_who_had_the_lease_too() -> None:
+    lease = {"owner": 2, "owner_state": "failing", "dead_hosts": [3]}
+    agent = {"alive": [1, 2], "pending": [4]}
+    found = sight_of({"agent": agent, "lease": lease, "hosts": {}}, "status.json")
+    assert found == Sight(
+        alive=frozenset({1, 2, 4}),
+        dead=frozenset({3}),
+        knows_lease=True,
+        owner=2,
+        owner_fails=True,
+    )
+    nothing = sight_of({"agent": {}, "lease": None, "hosts": {}}, "status.json")
+    assert nothing == Sight()
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        *([], {}, "x", None, {"agent": 1, "lease": {}, "hosts": {}}),
+        *({"one": {"live-data": True}, "global_maintenance": True},),
+        *({"1": {}, "global_maintenance": True},),
+    ],
+)
+def test_what_is_no_status_is_one_sentence(status: object) -> None:
+    with pytest.raises(ScenarioError, match=r"^status\.json: "):
+        sight_of(status, "status.json")
+
+
+# Together with what a file says.
+
+
+def test_a_files_timeline_follows_what_was_captured() -> None:
+    unknown = EngineStatus("unknown", "unknown", "unknown")
+    captured = capture(whiteboard(record(1, engine=UP), record(2, 0, unknown)))
+    for text, verbs in [
+        ("{name: mine, timeline: [{at: 5s, engine: kill}]}", ["hypervisor", "engine"]),
+        ("{name: mine, timeline: null}", ["hypervisor"]),
+    ]:
+        assert [entry.verb.value for entry in scenario_of(captured, text).timeline] == verbs
+
+
+def test_two_hosts_of_a_file_that_claim_one_id_stay_two() -> None:
+    captured = capture(whiteboard(record(1, engine=UP)))
+    text = "{name: mine, hosts: [{id: 1, gateway: 0}, {id: 1, name: twin}]}"
+    hosts = scenario_of(captured, text).hosts
+    assert [(host.name, host.gateway) for host in hosts] == [("1", 0.0), ("twin", 1.0)]
+
+
+@pytest.mark.parametrize("text", ["{name: mine, hosts: [1]}", "{name: mine, timeline: 3}"])
+def test_what_a_file_says_wrongly_is_refused_as_ever(text: str) -> None:
+    with pytest.raises(ScenarioError, match="expected a"):
+        scenario_of(capture(whiteboard(record(1))), text)
