@@ -59,6 +59,12 @@ class Outcome:
         """Whether everything held."""
         return not self.failures
 
+    def _repr_html_(self) -> str:
+        """Show the outcome in Jupyter."""
+        from he_fsm.report.notebook import outcome_html  # noqa: PLC0415 - only a notebook asks
+
+        return outcome_html(self)
+
     def to_json(self) -> dict[str, Any]:
         """Give the outcome as the plain object that `he-fsm simulate --json` prints."""
         return {

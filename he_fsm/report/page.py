@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from he_fsm.document.units import format_number, format_seconds
-from he_fsm.errors import HeFsmError, MissingExtraError
 from he_fsm.report.events import Event
+from he_fsm.report.files import write_whole
+from he_fsm.report.notebook import IN_SECONDS
 from he_fsm.report.outcome import Outcome
 from he_fsm.report.page_lanes import Lane, busy_hosts, clock_text, host_label, lanes
 from he_fsm.report.page_look import (
     LEASE_COLOUR,
     MARKS,
     SCORE_COLOUR,
-    SCRIPT,
     STATE_COLOURS,
-    STYLE,
     WORD_COLOURS,
 )
+from he_fsm.report.shell import check_plotly, figure_element, shell
 from he_fsm.scenario.judge import Failure
 
-_IN_SECONDS = ("downtime", "longest_outage")
-_HINT = "Point at anything to read more; drag to zoom, double-click to go back."
-# Nothing may be loaded, whatever the page holds.
-_NOTHING_ELSE = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
-)
 # What ran the scenarios, unless it is said.
 SIMULATE = "he-fsm simulate"
 
@@ -46,27 +37,7 @@ def write_page(outcomes: Sequence[Outcome], path: Path, command: str = SIMULATE)
         MissingExtraError: plotly is not installed.
         HeFsmError: the file can't be written; the old one, if there is one, is as it was.
     """
-    content = page(outcomes, command).encode("utf-8", "replace")
-    if path.exists() and not path.is_file():
-        msg = f"can't write {path}: it is no regular file"
-        raise HeFsmError(msg)
-    # Behind a link is what people mean; and only within one folder a file is replaced at once.
-    target = path.resolve()
-    new = target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
-    try:
-        try:
-            with new.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                new.unlink()
-            raise
-    except OSError as error:
-        msg = f"can't write {path}: {error.strerror}"
-        raise HeFsmError(msg) from error
+    write_whole(page(outcomes, command).encode("utf-8", "replace"), path)
 
 
 def page(outcomes: Sequence[Outcome], command: str = SIMULATE) -> str:
@@ -76,37 +47,18 @@ def page(outcomes: Sequence[Outcome], command: str = SIMULATE) -> str:
     Raises:
         MissingExtraError: plotly is not installed.
     """
-    try:
-        from plotly.offline import get_plotlyjs  # noqa: PLC0415 - the extra `report`
-    except ImportError as error:
-        msg = "the HTML page needs plotly; install it with: pip install 'he-fsm[report]'"
-        raise MissingExtraError(msg) from error
+    check_plotly()
     failed = sum(not outcome.passed for outcome in outcomes)
     count = f"{len(outcomes)} scenario" + ("" if len(outcomes) == 1 else "s")
     verdict = f"{count}: {len(outcomes) - failed} passed, {failed} failed"
-    return "\n".join(
-        [
-            "<!DOCTYPE html>",
-            '<html lang="en">',
-            "<head>",
-            '<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_NOTHING_ELSE}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(command)}: {escape(_title(outcomes, verdict))}</title>",
-            f"<style>{STYLE}</style>",
-            "</head>",
-            "<body>",
-            f'<header><h1>{escape(command)}</h1><p class="soft">{verdict}</p></header>',
-            "<main>",
+    return shell(
+        command=command,
+        title=_title(outcomes, verdict),
+        under=verdict,
+        parts=[
             _index(outcomes) if len(outcomes) > 1 else "",
             *(_section(number, outcome) for number, outcome in enumerate(outcomes, start=1)),
-            "</main>",
-            f"<script>{get_plotlyjs()}</script>",
-            f"<script>{SCRIPT}</script>",
-            "</body>",
-            "</html>",
-            "",
-        ]
+        ],
     )
 
 
@@ -181,7 +133,7 @@ def _failures(failures: Iterable[Failure]) -> str:
 def _totals(totals: dict[str, Any]) -> str:
     cells = []
     for name, value in totals.items():
-        text = format_seconds(value) if name in _IN_SECONDS else format_number(value)
+        text = format_seconds(value) if name in IN_SECONDS else format_number(value)
         zero = "" if value else ' class="zero"'
         cells.append(f"<div{zero}><dt>{name.replace('_', ' ')}</dt><dd>{text}</dd></div>")
     return f'<dl class="totals">{"".join(cells)}</dl>'
@@ -236,16 +188,8 @@ def _figure(name: str, shown: Sequence[Lane], outcome: Outcome) -> str:
 
     scenario = outcome.scenario
     drawing = figure(shown, scenario.until, scenario.policy.score_max)
-    # Inside a script element only `<` could end it, or begin a comment.
-    data = str(drawing.to_json(engine="json")).replace("<", "\\u003c")
-    height = round(drawing.layout.height)
-    label = escape(f"Timeline of {scenario.name}; the events are listed below it")
-    return (
-        f'<div class="figure" id="{name}" role="img" aria-label="{label}" '
-        f'style="min-height:{height}px"></div>\n'
-        f'<p class="hint">{_HINT}</p>\n'
-        f'<script type="application/json" id="{name}-data">{data}</script>'
-    )
+    label = f"Timeline of {scenario.name}; the events are listed below it"
+    return figure_element(name, drawing, label)
 
 
 def _events(outcome: Outcome) -> str:

@@ -1,0 +1,90 @@
+"""What every page has: one file, with everything in it, that looks nothing up."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from html import escape
+from typing import TYPE_CHECKING
+
+from he_fsm.errors import MissingExtraError
+from he_fsm.report.page_look import SCRIPT, STYLE
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+_HINT = "Point at anything to read more; drag to zoom, double-click to go back."
+# Nothing may be loaded, whatever the page holds.
+_NOTHING_ELSE = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+)
+
+
+def check_plotly(what: str = "the HTML page") -> None:
+    """
+    Make sure that pictures can be drawn; *what* needs them.
+
+    Raises:
+        MissingExtraError: plotly is not installed.
+    """
+    try:
+        importlib.import_module("plotly.offline")
+    except ImportError as error:
+        msg = f"{what} needs plotly; install it with: pip install 'he-fsm[report]'"
+        raise MissingExtraError(msg) from error
+
+
+def shell(*, command: str, title: str, under: str, parts: Iterable[str]) -> str:
+    """
+    Give a whole page.
+
+    Args:
+        command: what made the report, for the heading.
+        title: of the window, as text.
+        under: the line below the heading, as text.
+        parts: what the page shows, as HTML.
+    """
+    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - the extra `report`
+
+    return "\n".join(
+        [
+            "<!DOCTYPE html>",
+            '<html lang="en">',
+            "<head>",
+            '<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_NOTHING_ELSE}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{escape(command)}: {escape(title)}</title>",
+            f"<style>{STYLE}</style>",
+            "</head>",
+            "<body>",
+            f'<header><h1>{escape(command)}</h1><p class="soft">{escape(under)}</p></header>',
+            "<main>",
+            *parts,
+            "</main>",
+            f"<script>{get_plotlyjs()}</script>",
+            f"<script>{SCRIPT}</script>",
+            "</body>",
+            "</html>",
+            "",
+        ]
+    )
+
+
+def figure_element(name: str, drawing: go.Figure, label: str) -> str:
+    """
+    Give the place of a figure in a page, and its data; the page's script draws it.
+
+    Args:
+        name: what no other figure of the page is called.
+        label: what those are told who can't see it.
+    """
+    # Inside a script element only `<` could end it, or begin a comment.
+    data = str(drawing.to_json(engine="json")).replace("<", "\\u003c")
+    height = round(drawing.layout.height)
+    return (
+        f'<div class="figure" id="{name}" role="img" aria-label="{escape(label)}" '
+        f'style="min-height:{height}px"></div>\n'
+        f'<p class="hint">{_HINT}</p>\n'
+        f'<script type="application/json" id="{name}-data">{data}</script>'
+    )
