@@ -113,7 +113,7 @@ $(VENV)/.real: pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
-	$(PIP) install -e '.[test,lint,report,diagram,daemon,qemu,campaign,parquet,dask]'
+	$(PIP) install -e '.[test,lint,report,pictures,diagram,daemon,qemu,campaign,parquet,dask]'
 	@touch $@ $(VENV)/.demo $(VENV)/.real
 
 clean: ## Remove what these targets made

@@ -66,10 +66,10 @@ def test_what_a_file_says_is_text_and_never_markup() -> None:
 
 
 @pytest.mark.once
-def test_a_year_of_faults_stays_light() -> None:
+def test_months_of_faults_stay_light() -> None:
     outcome = outcome_of(
-        "scenarios: [{name: year, hosts: 3, engine: {running_on: 1}, until: 1y,"
+        "scenarios: [{name: months, hosts: 3, engine: {running_on: 1}, until: 60d,"
         " timeline: [{at: 1h, engine: kill, every: 12h}]}]"
     )
-    assert outcome.totals["starts"] > 700
-    assert len(outcome._repr_html_()) < 1_000_000
+    assert outcome.totals["starts"] > 100
+    assert len(outcome._repr_html_()) < 250_000

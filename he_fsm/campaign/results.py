@@ -218,6 +218,12 @@ class CampaignResult:
         """Give what the scenario file of a run is called, without `.yaml`."""
         return f"{self.name}-{self.number_of(run.variation)}-{run.seed}"
 
+    def _repr_html_(self) -> str:
+        """Show the result in Jupyter."""
+        from he_fsm.campaign.notebook import campaign_html  # noqa: PLC0415 - only a notebook asks
+
+        return campaign_html(self)
+
     def to_json(self) -> dict[str, Any]:
         """Give the result as a plain object, as `he-fsm campaign --json` prints it."""
         return dict(_converter().unstructure(self))

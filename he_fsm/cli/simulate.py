@@ -11,7 +11,7 @@ from typing import IO, Any, Optional
 
 import click
 
-from he_fsm.cli.options import settings_of
+from he_fsm.cli.options import picture_options, settings_of
 from he_fsm.cli.what_if import what_if, what_if_options
 from he_fsm.errors import HeFsmError, ScenarioError
 from he_fsm.scenario import Scenario, json_schema, load_scenarios
@@ -47,6 +47,7 @@ _MANY_RUNS = 20
     help="Write every look of every agent, a JSON object a line.",
 )
 @click.option("--html", type=click.Path(dir_okay=False), help="Write a page with the timeline.")
+@picture_options
 @click.option("--schema", is_flag=True, help="Print a JSON Schema of scenario files, for editors.")
 def simulate(  # noqa: PLR0913 - one for each option
     files: tuple[str, ...],
@@ -60,6 +61,8 @@ def simulate(  # noqa: PLR0913 - one for each option
     as_json: bool,
     trace: Optional[str],
     html: Optional[str],
+    png: Optional[Path],
+    svg: Optional[Path],
     schema: bool,
 ) -> None:
     """
@@ -91,6 +94,10 @@ def simulate(  # noqa: PLR0913 - one for each option
         from he_fsm.report.page import write_page  # noqa: PLC0415 - needs the extra `report`
 
         write_page(outcomes, Path(html))
+    if png is not None or svg is not None:
+        from he_fsm.report.pictures import timelines, write_pictures  # noqa: PLC0415 - as above
+
+        write_pictures(timelines(outcomes), {"png": png, "svg": svg})
     if as_json:
         click.echo(json.dumps(_plain(outcomes, seeds), indent=2))
     else:

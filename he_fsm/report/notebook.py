@@ -15,7 +15,7 @@ IN_SECONDS = ("downtime", "longest_outage")
 _NARROW = 0.001
 # A notebook's own colours and fonts hold, light or dark; these go with both.
 _GROUND = "rgba(128,128,128,.15)"
-_SOFT = "opacity:.7;font-size:.85em"
+SOFT = "opacity:.7;font-size:.85em"
 _VERDICTS = {True: ("passed", "#2f9e62"), False: ("failed", "#d4364b")}
 # The marks that stand above a lane; the page has them all.
 _MARKED = ("fault", "rule", "failure")
@@ -36,7 +36,7 @@ def outcome_html(outcome: Outcome) -> str:
         _legend(shown),
     ]
     if left_out:
-        parts.append(f'<div style="{_SOFT}">{left_out} more hosts are not drawn.</div>')
+        parts.append(f'<div style="{SOFT}">{left_out} more hosts are not drawn.</div>')
     return f'<div style="max-width:960px;line-height:1.4">{"".join(parts)}</div>'
 
 
@@ -69,7 +69,7 @@ def _totals(outcome: Outcome) -> str:
         if value
     )
     return (
-        f'<div style="{_SOFT};margin:4px 0">{escape(", ".join(texts) or "nothing happened")}</div>'
+        f'<div style="{SOFT};margin:4px 0">{escape(", ".join(texts) or "nothing happened")}</div>'
     )
 
 
@@ -85,7 +85,7 @@ def _lane(lane: Lane, until: float) -> str:
 
 def _axis(until: float) -> str:
     return (
-        f'<span></span><div style="display:flex;justify-content:space-between;{_SOFT}">'
+        f'<span></span><div style="display:flex;justify-content:space-between;{SOFT}">'
         f"<span>{clock_text(0.0)}</span><span>{clock_text(until)}</span></div>"
     )
 
@@ -132,7 +132,7 @@ def _legend(shown: Iterable[Lane]) -> str:
         f'<span style="{swatch};background:{_colour(word)}"></span>{escape(word)}</span>'
         for word in words
     )
-    look = f"display:flex;flex-wrap:wrap;gap:0 12px;margin-top:4px;{_SOFT}"
+    look = f"display:flex;flex-wrap:wrap;gap:0 12px;margin-top:4px;{SOFT}"
     return f'<div style="{look}">{"".join(items)}</div>'
 
 

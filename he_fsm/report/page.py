@@ -20,9 +20,10 @@ from he_fsm.report.page_look import (
     STATE_COLOURS,
     WORD_COLOURS,
 )
-from he_fsm.report.shell import check_plotly, figure_element, shell
+from he_fsm.report.shell import HINT, check_plotly, figure_element, shell
 from he_fsm.scenario.judge import Failure
 
+_HINT = f"{HINT}; drag to zoom, double-click to go back"
 # What ran the scenarios, unless it is said.
 SIMULATE = "he-fsm simulate"
 
@@ -189,7 +190,7 @@ def _figure(name: str, shown: Sequence[Lane], outcome: Outcome) -> str:
     scenario = outcome.scenario
     drawing = figure(shown, scenario.until, scenario.policy.score_max)
     label = f"Timeline of {scenario.name}; the events are listed below it"
-    return figure_element(name, drawing, label)
+    return figure_element(name, drawing, label, _HINT)
 
 
 def _events(outcome: Outcome) -> str:

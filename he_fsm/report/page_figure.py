@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 from he_fsm.report.page_lanes import BEFALLEN, DEEDS, NO_AGENT, Bar, Lane, Mark, Point, clock_text
 from he_fsm.report.page_look import (
+    GRID,
     LEASE_COLOUR,
     MARKS,
     SCORE_COLOUR,
@@ -36,7 +37,6 @@ _NUMBER_FITS = 0.05
 _HOVER_WIDTH = 46
 # The axis goes on a little at both ends, so that marks there are whole.
 _MARGIN = 0.01
-_GRID = "rgba(128,128,128,0.22)"
 _BAND = "rgba(128,128,128,0.07)"
 _RED = "rgba(209,73,91,0.55)"
 
@@ -270,10 +270,10 @@ def _layout(places: Sequence[_Place], until: float) -> dict[str, Any]:
         "minallowed": ends[0],
         "maxallowed": ends[1],
         "tickformatstops": _tick_formats(until),
-        "gridcolor": _GRID,
+        "gridcolor": GRID,
         "zeroline": False,
         "ticks": "outside",
-        "tickcolor": _GRID,
+        "tickcolor": GRID,
         # Not `sync`, an overlaid axis' own choice: it reads times back from rounded pixels.
         "tickmode": "auto",
         "nticks": 8,
@@ -345,7 +345,7 @@ def _bands(places: Sequence[_Place]) -> list[dict[str, Any]]:
         for p in places[::2]
     ]
     zeros = [p.score_top + _SCORE for p in places if p.lane.name is not None]
-    line = {"color": _GRID, "width": 1}
+    line = {"color": GRID, "width": 1}
     return bands + [{**across, "type": "line", "y0": y, "y1": y, "line": line} for y in zeros]
 
 

@@ -9,6 +9,18 @@ from he_fsm.states.names import State
 TEXT_ON_BARS = "#1b2530"
 # Enough contrast to white and to the dark ground.
 TEXT_ON_EITHER = "#7d8894"
+GRID = "rgba(128,128,128,0.22)"
+# Legends stand below the axis, whatever a figure's height is.
+LEGEND = {
+    "orientation": "h",
+    "traceorder": "normal",
+    "yref": "container",
+    "yanchor": "bottom",
+    "y": 0,
+    "x": 0,
+    "xanchor": "left",
+    "font": {"size": 12},
+}
 SCORE_COLOUR = "#4f86c6"
 LEASE_COLOUR = "#7c8ea3"
 
@@ -152,6 +164,7 @@ details { margin-top: 10px; }
 summary { cursor: pointer; color: var(--link); }
 details table { font-size: 0.85rem; margin-top: 8px; }
 .none { color: var(--bad); }
+.figures td:first-child, .figures td:last-child { min-width: 11em; }
 @media (max-width: 620px) {
   main, header { padding-left: 10px; padding-right: 10px; }
   section, .index { padding: 14px 12px; border-radius: 8px; }
@@ -164,6 +177,14 @@ details table { font-size: 0.85rem; margin-top: 8px; }
   main, header { max-width: none; padding: 0; }
   section, .index { border: none; padding: 0; margin: 14px 0; }
   section + section { break-before: page; }
+  section.part + section.part { break-before: auto; break-inside: avoid; }
+  section.long { break-inside: auto !important; }
+  .wide { overflow: visible; }
+  .figures { font-size: 6.5pt; }
+  .figures th, .figures td { font-size: inherit; padding-right: 5px; }
+  .figures td:first-child, .figures td:last-child { min-width: 8em; }
+  .figures .verdict { font-size: inherit; padding: 0 5px; }
+  details:not([open]) { display: none; }
   .title, .failures li, .totals, .legend, .figure { break-inside: avoid; }
   .verdict, .failures li, .totals, .figure svg { print-color-adjust: exact; }
 }

@@ -13,7 +13,7 @@ from he_fsm.report.page_look import SCRIPT, STYLE
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-_HINT = "Point at anything to read more; drag to zoom, double-click to go back."
+HINT = "Point at anything to read more"
 # Nothing may be loaded, whatever the page holds.
 _NOTHING_ELSE = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -71,13 +71,14 @@ def shell(*, command: str, title: str, under: str, parts: Iterable[str]) -> str:
     )
 
 
-def figure_element(name: str, drawing: go.Figure, label: str) -> str:
+def figure_element(name: str, drawing: go.Figure, label: str, hint: str = HINT) -> str:
     """
     Give the place of a figure in a page, and its data; the page's script draws it.
 
     Args:
         name: what no other figure of the page is called.
         label: what those are told who can't see it.
+        hint: what can be done with it, for those with a mouse.
     """
     # Inside a script element only `<` could end it, or begin a comment.
     data = str(drawing.to_json(engine="json")).replace("<", "\\u003c")
@@ -85,6 +86,6 @@ def figure_element(name: str, drawing: go.Figure, label: str) -> str:
     return (
         f'<div class="figure" id="{name}" role="img" aria-label="{escape(label)}" '
         f'style="min-height:{height}px"></div>\n'
-        f'<p class="hint">{_HINT}</p>\n'
+        f'<p class="hint">{hint}.</p>\n'
         f'<script type="application/json" id="{name}-data">{data}</script>'
     )

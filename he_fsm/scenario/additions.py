@@ -107,8 +107,8 @@ def _hosts(start: Node, own: Node) -> Node:
     if not isinstance(own, Sequence):
         what = "a list with what differs from the hosts that were captured"
         raise refusal(own, f"expected {what}, got {describe(own)}")
-    captured = {_id(node): node for node in getattr(start, "items", ())}
-    hosts: dict[object, Node] = dict(captured)
+    captured: dict[object, Node] = {_id(node): node for node in getattr(start, "items", ())}
+    hosts = dict(captured)
     for node in own.items:
         before = captured.pop(_id(node), None)
         if isinstance(before, Tree) and isinstance(node, Tree):

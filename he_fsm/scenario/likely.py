@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import combinations
-from typing import Final, Optional
+from typing import Any, Final, Optional
 
 import attrs
 
@@ -100,8 +100,9 @@ class Rated:
         return value
 
     def _rate(self, readings: Mapping[str, float], failed_starts: int = 0) -> Score:
+        values: dict[str, Any] = dict(readings)
         return score(
-            Readings.of(**readings),
+            Readings.of(**values),
             self.policy,
             memory_needed_mib=self.memory_needed_mib,
             vm_is_here=self.vm_is_here,
