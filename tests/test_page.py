@@ -3,8 +3,6 @@ from __future__ import annotations
 import json
 import re
 import resource
-import shutil
-import subprocess
 import sys
 from html import escape
 from html.parser import HTMLParser
@@ -17,12 +15,9 @@ from he_fsm.report.page import page, write_page
 from he_fsm.report.page_lanes import clock_text, lanes
 from he_fsm.scenario import parse_scenarios
 from he_fsm.simulate import Outcome, simulate
+from tests.browser import CHROMIUM, drawn, on_a_phone
 
 pytest.importorskip("plotly")
-
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 
 STORY = """\
 scenarios:
@@ -283,31 +278,21 @@ def test_a_page_behind_a_link_is_replaced_and_the_link_stays(
 def test_a_browser_draws_every_bar(story: list[Outcome], tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     write_page(story[:1], path)
-    run = subprocess.run(
-        [
-            str(CHROMIUM),
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--window-size=1400,1800",
-            "--virtual-time-budget=10000",
-            "--dump-dom",
-            path.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
     wanted = sum(len((*lane.bars, *lane.vm, *lane.lease)) for lane in lanes(story[0])[0])
-    drawn = run.stdout.count('<g class="point"')
-    assert drawn == wanted
+    assert drawn(path).count('<g class="point"') == wanted
+
+
+@pytest.mark.once
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_a_phone_shows_the_whole_width(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    # Long names and messages, and events to read.
+    long = f"{'very' * 40}long"
+    write_page(outcomes_of(NASTY.replace("alert(1)", long).replace("bold", long)), path)
+    width, points = on_a_phone(path)
+    assert width == 400
+    assert points
 
 
 def test_the_heading_names_what_ran_the_scenarios(story: list[Outcome]) -> None:

@@ -13,7 +13,8 @@ from he_fsm.errors import HeFsmError, MissingExtraError
 from he_fsm.report.page_lanes import lanes
 from he_fsm.report.pictures import on_paper, timelines, write_pictures
 from he_fsm.simulate import Outcome
-from tests.test_page import CHROMIUM, NASTY, STORY, outcomes_of
+from tests.browser import CHROMIUM
+from tests.test_page import NASTY, STORY, outcomes_of
 
 pytest.importorskip("plotly")
 
