@@ -32,7 +32,8 @@ def campaign_html(result: CampaignResult) -> str:
     note = f'<div style="{SOFT}">{left_out} worse ones are not shown.</div>' if left_out else ""
     return (
         f"<div><div><b>{escape(result.name)}</b></div>{about}"
-        f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>{note}</div>"
+        f'<table style="color:inherit"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+        f"{note}</div>"
     )
 
 

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
 from he_fsm.errors import ScenarioError
 from he_fsm.metadata import SLOT_BYTES, EngineStatus, HostRecord, Whiteboard
+from he_fsm.runtime.broker.status import status_of
+from he_fsm.runtime.ports import LeaseStatus
 from he_fsm.scenario import Scenario, load_scenarios, parse_scenarios
 from he_fsm.scenario.additions import Additions
 from he_fsm.scenario.captured import Captured, capture
 from he_fsm.scenario.sight import Sight, sight_of
 from he_fsm.simulate import Outcome, simulate
+from he_fsm.snapshot import LeaseView, OwnerState
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "metadata" / "golden"
@@ -176,19 +180,43 @@ def test_ovirts_status_says_who_was_alive() -> None:
     assert sight_of(status, "status.json") == Sight(alive=frozenset({1}))
 
 
+def our_status(agent: dict[str, Any], leases: Optional[LeaseStatus]) -> dict[str, Any]:
+    """Give what a broker says."""
+    status = status_of(
+        host_id=1,
+        whiteboard=None,
+        read_age_s=1.0,
+        storage="ok",
+        leases=leases,
+        now=1000.0,
+        report=agent,
+        report_age_s=1.0,
+        monitors={},
+        local_maintenance=False,
+        counts={},
+    )
+    plain: dict[str, Any] = json.loads(json.dumps(status))
+    return plain
+
+
 def test_our_status_says_who_had_the_lease_too() -> None:
-    lease = {"owner": 2, "owner_state": "failing", "dead_hosts": [3]}
-    agent = {"alive": [1, 2], "pending": [4]}
-    found = sight_of({"agent": agent, "lease": lease, "hosts": {}}, "status.json")
-    assert found == Sight(
+    view = LeaseView(
+        owner=2, owner_state=OwnerState.FAILING, free_at=1060.0, dead_hosts=frozenset({3})
+    )
+    status = our_status({"alive": [1, 2], "pending": [4]}, LeaseStatus(view=view))
+    assert sight_of(status, "status.json") == Sight(
         alive=frozenset({1, 2, 4}),
         dead=frozenset({3}),
         knows_lease=True,
         owner=2,
         owner_fails=True,
     )
-    nothing = sight_of({"agent": {}, "lease": None, "hosts": {}}, "status.json")
-    assert nothing == Sight()
+
+
+def test_a_broker_alone_knows_little() -> None:
+    assert sight_of(our_status({}, None), "status.json") == Sight()
+    free = our_status({}, LeaseStatus(view=LeaseView()))
+    assert sight_of(free, "status.json") == Sight(knows_lease=True)
 
 
 @pytest.mark.parametrize(
