@@ -106,6 +106,8 @@ def _against(result: CampaignResult) -> str:
     real = sum(each.is_real for each in others)
     if real == len(others):
         return f"Better than every other one; that is no chance ({result.confidence:.0%})."
+    if not real:
+        return f"No other one is certainly worse ({result.confidence:.0%})."
     return (
         f"Of the {len(others)} others {real} {'is' if real == 1 else 'are'} certainly worse"
         f" ({result.confidence:.0%}); the rest may be as good."
@@ -126,16 +128,19 @@ def _figures(result: CampaignResult) -> Iterator[str]:
         yield f'<p class="soft">The {left_out} worst variations are in the table alone.</p>'
 
 
-_HEADS: Final = (
-    *("variation", "runs", "availability", "down a year", "outages a year", "outage p50", "p99"),
-    *("longest", "starts a year", "moves a year", "needless", "against the best"),
-)
+_NUMBER: Final = ' class="number"'
+_TEXT: Final = ' class="text"'
+# Each column, and whether it has numbers.
+_COLUMNS: Final = {
+    **{"variation": _TEXT, "runs": _NUMBER, "availability": _NUMBER, "down a year": _NUMBER},
+    "against the best": _TEXT,
+    **dict.fromkeys(("outages a year", "outage p50", "p99", "longest"), _NUMBER),
+    **dict.fromkeys(("starts a year", "moves a year", "needless"), _NUMBER),
+}
 
 
 def _table(variations: Iterable[VariationResult]) -> str:
-    heads = "".join(
-        f"<th{'' if head in (_HEADS[0], _HEADS[-1]) else _NUMBER}>{head}</th>" for head in _HEADS
-    )
+    heads = "".join(f"<th{look}>{name}</th>" for name, look in _COLUMNS.items())
     rows = "\n".join(_row(each) for each in variations)
     return (
         '<section class="part long"><h2>Variations</h2><div class="wide"><table class="figures">'
@@ -143,26 +148,23 @@ def _table(variations: Iterable[VariationResult]) -> str:
     )
 
 
-_NUMBER: Final = ' class="number"'
-
-
 def _row(each: VariationResult) -> str:
     lengths = each.outage_lengths
     best = ' <span class="verdict passed">best</span>' if each.is_best else ""
-    numbers = [
+    cells = (
+        f"{escape(each.variation.name)}{best}",
         str(len(each.runs)),
         f"{availability_text(each.availability)}<br>{_small(interval_text(each.availability))}",
         duration_text(each.downtime_s_a_year.value),
+        _difference(each),
         number_text(each.outages_a_year.value),
         *(duration_text(length) for length in (lengths.p50_s, lengths.p99_s, lengths.longest_s)),
         number_text(each.starts_a_year.value),
         number_text(each.migrations_a_year.value),
         number_text(each.needless_moves_a_year.value),
-    ]
-    cells = "".join(f"<td{_NUMBER}>{number}</td>" for number in numbers)
-    return (
-        f"<tr><td>{escape(each.variation.name)}{best}</td>{cells}<td>{_difference(each)}</td></tr>"
     )
+    looks = _COLUMNS.values()
+    return f"<tr>{''.join(f'<td{look}>{cell}</td>' for look, cell in zip(looks, cells))}</tr>"
 
 
 def _small(text: str) -> str:
@@ -200,7 +202,7 @@ def _worst(result: CampaignResult, scenarios: Scenarios) -> str:
 def _worst_row(result: CampaignResult, run: RunResult, scenario: str | None) -> str:
     longest = max(run.outages, key=lambda outage: outage.length_s)
     return (
-        f"<tr><td>{escape(run.variation)}</td><td{_NUMBER}>{run.seed}</td>"
+        f"<tr><td{_TEXT}>{escape(run.variation)}</td><td{_NUMBER}>{run.seed}</td>"
         f"<td{_NUMBER}>{duration_text(run.downtime_s)}</td>"
         f"<td{_NUMBER}>{duration_text(longest.length_s)}</td><td>{escape(longest.cause)}</td>"
         f"<td{_NUMBER}>{clock_text(longest.start_s)}</td>"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
+import textwrap
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+import attrs
 import plotly.graph_objects as go
 
 from he_fsm.campaign.page_words import (
@@ -22,9 +24,8 @@ from he_fsm.report.pictures import Picture
 
 # Rows are as many pixels high: a name, its value in words, then what is drawn.
 _NAME_ROW, _VALUE_ROW, _ROW, _AXIS, _LEGEND_LINE = 20, 16, 24, 46, 24
-_EACH: Final = _NAME_ROW + _VALUE_ROW + _ROW
-# So much of a name fits a phone.
-_NAME_MAX = 46
+# So much of a name fits a line of a phone, and so many lines a row.
+_NAME_WIDTH, _NAME_LINES_MAX = 46, 3
 # Of more variations a figure shows the best ones.
 VARIATIONS_MAX: Final = 40
 _COMPARED_MAX: Final = 3
@@ -84,11 +85,11 @@ def compared(shown: Sequence[VariationResult]) -> tuple[VariationResult, ...]:
 
 
 def _availability(shown: Sequence[VariationResult]) -> go.Figure:
-    estimates = [each.availability for each in shown]
+    rows, estimates = _Rows(shown), [each.availability for each in shown]
     dots = go.Scatter(
         mode="markers",
         x=[each.value for each in estimates],
-        y=[_middle(index) for index in range(len(shown))],
+        y=rows.middles,
         error_x={
             "array": [(each.high or each.value) - each.value for each in estimates],
             "arrayminus": [
@@ -110,7 +111,7 @@ def _availability(shown: Sequence[VariationResult]) -> go.Figure:
     ]
     low, high = _range(estimates)
     axis = {"tickformat": ".6~%", "range": [low, high], "nticks": 4}
-    return go.Figure(data=[dots], layout=_rows_layout(shown, axis, values))
+    return go.Figure(data=[dots], layout=_rows_layout(rows, axis, values))
 
 
 def _down(each: VariationResult) -> str:
@@ -143,12 +144,13 @@ def _causes(shown: Sequence[VariationResult]) -> go.Figure:
     )
     most = max(each.downtime_s_a_year.value for each in shown)
     unit, length_s = next((name, size) for name, size in _UNITS if most >= 2 * size or size == 1)
+    rows = _Rows(shown)
     bars = [
         go.Bar(
             name=html.escape(cause),
             orientation="h",
             x=[_downtime(each, cause).value / length_s for each in shown],
-            y=[_middle(index) for index in range(len(shown))],
+            y=rows.middles,
             width=14,
             marker={"color": _COLOURS[number % len(_COLOURS)], "line": {"width": 0}},
             hovertext=[
@@ -163,7 +165,7 @@ def _causes(shown: Sequence[VariationResult]) -> go.Figure:
     ]
     values = [_down(each) for each in shown]
     axis = {"rangemode": "tozero", "nticks": 6, "title": {"text": f"{unit} a year"}}
-    layout = _rows_layout(shown, axis, values, legend=len(causes))
+    layout = _rows_layout(rows, axis, values, legend=len(causes))
     return go.Figure(data=bars, layout={**layout, "barmode": "stack"})
 
 
@@ -178,7 +180,7 @@ def _outages(shown: Sequence[VariationResult]) -> go.Figure:
     bins = range(first, last + 1)
     bars = [
         go.Bar(
-            name=html.escape(_name(each)),
+            name=f"{'best: ' if each.is_best else ''}{_name(each)}",
             x=list(bins),
             y=[count[index] / each.years for index in bins],
             marker={"color": _BEST if each.is_best else _COLOURS[number], "line": {"width": 0}},
@@ -194,12 +196,13 @@ def _outages(shown: Sequence[VariationResult]) -> go.Figure:
         )
         for number, (each, count) in enumerate(zip(shown, counts))
     ]
-    layout = _layout(270 + _LEGEND_LINE * len(shown), legend=len(shown))
+    legend_px = _LEGEND_LINE * sum(len(_name_lines(each)) for each in shown)
+    layout = _layout(270 + legend_px, legend=len(shown))
     layout["xaxis"] = {**_edges_axis(first, last), "showgrid": False, "zeroline": False}
     layout["yaxis"] = {"gridcolor": GRID, "zeroline": False, "rangemode": "tozero", "nticks": 6}
     for axis in ("xaxis", "yaxis"):
         layout[axis].update(fixedrange=True, ticks="outside", tickcolor=GRID)
-    layout["margin"].update(l=44, b=34 + _LEGEND_LINE * len(shown) * (len(shown) > 1))
+    layout["margin"].update(l=44, b=34 + legend_px * (len(shown) > 1))
     return go.Figure(data=bars, layout={**layout, "barmode": "group", "bargap": 0.15})
 
 
@@ -230,13 +233,53 @@ def _bin_text(index: int) -> str:
     return f"{duration_text(_EDGES[index])} to {duration_text(_EDGES[index + 1])}"
 
 
-def _middle(index: int) -> float:
-    return index * _EACH + _NAME_ROW + _VALUE_ROW + _ROW / 2
+@attrs.frozen
+class _Rows:
+    """Where the rows of variations are, in pixels from the top."""
+
+    shown: Sequence[VariationResult]
+
+    @property
+    def names_px(self) -> int:
+        """How high the name of each is: as the longest."""
+        return _NAME_ROW * max(len(_name_lines(each)) for each in self.shown)
+
+    @property
+    def each_px(self) -> int:
+        """How high a row is."""
+        return self.names_px + _VALUE_ROW + _ROW
+
+    @property
+    def bottom_px(self) -> int:
+        """How high all of them are."""
+        return self.each_px * len(self.shown)
+
+    @property
+    def middles(self) -> list[float]:
+        """Where each is drawn."""
+        above = self.names_px + _VALUE_ROW + _ROW / 2
+        return [index * self.each_px + above for index in range(len(self.shown))]
+
+    def texts(self, values: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Write the name and the value of each above what is drawn."""
+        for index, (each, value) in enumerate(zip(self.shown, values)):
+            top = index * self.each_px
+            yield _text(top + 4, f"<b>{_name(each)}</b>")
+            best = "best: " if each.is_best else ""
+            yield _text(top + self.names_px, html.escape(f"{best}{value}"))
+
+
+def _name_lines(each: VariationResult) -> list[str]:
+    """Give the settings of a variation without the parts that they are in; else its name."""
+    settings = {key.rpartition(".")[2]: text for key, text in each.variation.settings.items()}
+    is_clear = settings and len(settings) == len(each.variation.settings)
+    words = (f"{key}={text}" for key, text in settings.items())
+    name = ", ".join(words) if is_clear else each.variation.name
+    return textwrap.wrap(name, _NAME_WIDTH, max_lines=_NAME_LINES_MAX, placeholder="...") or [""]
 
 
 def _name(each: VariationResult) -> str:
-    name = f"{'best: ' if each.is_best else ''}{each.variation.name}"
-    return name if len(name) <= _NAME_MAX else f"{name[: _NAME_MAX - 3]}..."
+    return "<br>".join(html.escape(line) for line in _name_lines(each))
 
 
 def _hover(*lines: str) -> str:
@@ -260,13 +303,12 @@ def _layout(height: int, legend: int = 0) -> dict[str, Any]:
 
 
 def _rows_layout(
-    shown: Sequence[VariationResult], axis: dict[str, Any], values: Sequence[str], legend: int = 0
+    rows: _Rows, axis: dict[str, Any], values: Sequence[str], legend: int = 0
 ) -> dict[str, Any]:
-    """Lay out a row for each variation, its name and its value above what is drawn."""
-    bottom = len(shown) * _EACH
+    """Lay out a row for each variation."""
     # Two entries fit a line of a phone.
     lines = -(-legend // 2) if legend > 1 else 0
-    layout = _layout(bottom + _AXIS + 6 + lines * _LEGEND_LINE, legend)
+    layout = _layout(rows.bottom_px + _AXIS + 6 + lines * _LEGEND_LINE, legend)
     layout["margin"]["b"] += lines * _LEGEND_LINE
     layout["xaxis"] = {
         "gridcolor": GRID,
@@ -277,12 +319,8 @@ def _rows_layout(
         "tickangle": 0,
         **axis,
     }
-    layout["yaxis"] = {"range": [bottom, 0], "visible": False, "fixedrange": True}
-    middle = _NAME_ROW + _VALUE_ROW / 2
-    layout["annotations"] = [
-        *(_text(i * _EACH + 12, f"<b>{html.escape(_name(e))}</b>") for i, e in enumerate(shown)),
-        *(_text(i * _EACH + middle, html.escape(text)) for i, text in enumerate(values)),
-    ]
+    layout["yaxis"] = {"range": [rows.bottom_px, 0], "visible": False, "fixedrange": True}
+    layout["annotations"] = list(rows.texts(values))
     return layout
 
 
@@ -290,11 +328,12 @@ def _text(y: float, text: str) -> dict[str, Any]:
     return {
         "text": text,
         "showarrow": False,
+        "align": "left",
         "xref": "paper",
         "x": 0,
         "xanchor": "left",
         "yref": "y",
         "y": y,
-        "yanchor": "middle",
+        "yanchor": "top",
         "font": {"size": 12},
     }

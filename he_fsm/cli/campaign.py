@@ -19,10 +19,12 @@ from he_fsm.campaign.reading import json_schema, load_campaign
 from he_fsm.campaign.results import CampaignResult
 from he_fsm.campaign.run import Player, player_here, run_campaign
 from he_fsm.campaign.store import Results, open_results
-from he_fsm.campaign.worst import write_worst
+from he_fsm.campaign.worst import run_text, write_worst
 from he_fsm.cli.daemons import load
-from he_fsm.cli.options import settings_of
+from he_fsm.cli.options import picture_options, settings_of
 from he_fsm.cli.progress import progress_bar
+from he_fsm.report.pictures import write_pictures
+from he_fsm.report.shell import check_plotly
 
 # What a shell says of a program that Ctrl-C ended.
 STOPPED = 130
@@ -62,6 +64,12 @@ STOPPED = 130
     metavar="N DIR",
     help="Write the N runs with the most downtime as scenario files.",
 )
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a page with charts and tables; the worst runs are in it, to be replayed.",
+)
+@picture_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--schema", is_flag=True, help="Print a JSON Schema of campaign files, for editors.")
 def campaign(  # noqa: PLR0913 - one for each option
@@ -74,6 +82,9 @@ def campaign(  # noqa: PLR0913 - one for each option
     csv_file: Optional[Path],
     parquet: Optional[Path],
     worst: Optional[tuple[int, Path]],
+    html: Optional[Path],
+    png: Optional[Path],
+    svg: Optional[Path],
     as_json: bool,
     schema: bool,
 ) -> None:
@@ -101,6 +112,7 @@ def campaign(  # noqa: PLR0913 - one for each option
         write_csv(result, csv_file)
     if parquet is not None:
         write_parquet(result, parquet)
+    report(chosen, result, html, {"png": png, "svg": svg})
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=2))
     else:
@@ -113,6 +125,25 @@ def campaign(  # noqa: PLR0913 - one for each option
         sys.exit(STOPPED)
     if any(each.broken_rules for each in result.variations):
         sys.exit(1)
+
+
+def report(
+    chosen: Campaign,
+    result: CampaignResult,
+    html: Optional[Path],
+    folders: dict[str, Optional[Path]],
+) -> None:
+    """Write the page, with the worst runs in it, and the figures, where they are asked for."""
+    if html is not None:
+        from he_fsm.campaign.page import WORST, write_campaign_page  # noqa: PLC0415 - only for it
+
+        scenarios = {run.key: run_text(chosen, result, run) for run in result.worst(WORST)}
+        write_campaign_page(result, html, scenarios)
+    if any(folders.values()):
+        check_plotly("pictures")
+        from he_fsm.campaign.page_figures import figures  # noqa: PLC0415 - the extra `report`
+
+        write_pictures(figures(result), folders)
 
 
 def overrides_of(settings: tuple[str, ...], runs: Optional[int]) -> dict[str, str]:

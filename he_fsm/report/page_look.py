@@ -164,7 +164,8 @@ details { margin-top: 10px; }
 summary { cursor: pointer; color: var(--link); }
 details table { font-size: 0.85rem; margin-top: 8px; }
 .none { color: var(--bad); }
-.figures td:first-child, .figures td:last-child { min-width: 11em; }
+.figures { font-size: 0.85rem; }
+.figures .text { min-width: 9em; }
 @media (max-width: 620px) {
   main, header { padding-left: 10px; padding-right: 10px; }
   section, .index { padding: 14px 12px; border-radius: 8px; }
@@ -182,7 +183,7 @@ details table { font-size: 0.85rem; margin-top: 8px; }
   .wide { overflow: visible; }
   .figures { font-size: 6.5pt; }
   .figures th, .figures td { font-size: inherit; padding-right: 5px; }
-  .figures td:first-child, .figures td:last-child { min-width: 8em; }
+  .figures .text { min-width: 8em; }
   .figures .verdict { font-size: inherit; padding: 0 5px; }
   details:not([open]) { display: none; }
   .title, .failures li, .totals, .legend, .figure { break-inside: avoid; }

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from he_fsm.campaign.page import WORST, campaign_page, write_campaign_page
-from he_fsm.campaign.results import CampaignResult, Estimate
+from he_fsm.campaign.results import CampaignResult, Estimate, Variation
 from he_fsm.errors import MissingExtraError
 from tests.browser import CHROMIUM, on_a_phone
 from tests.campaign.results import CAUSES, campaign_result
@@ -64,6 +64,24 @@ def test_the_histogram_has_every_outage_of_those_set_side_by_side(result: Campai
         assert each.variation.name in str(trace["name"])
         found: list[float] = trace["y"]  # type: ignore[assignment]
         assert sum(found) * each.years == pytest.approx(each.outage_lengths.count)
+
+
+def test_names_are_short_and_whole_where_they_can_be_told_apart(result: CampaignResult) -> None:
+    names = [
+        {"policy.migration_threshold": "800", "policy.bad_health_s": "60s", "world.loop": "5s"},
+        {"world.loop": "5s", "other.loop": "6s"},
+    ]
+    variations = tuple(
+        attrs.evolve(each, variation=Variation(name=f"<{index}>", settings=settings))
+        for index, (each, settings) in enumerate(zip(result.variations, names))
+    )
+    from he_fsm.campaign.page_figures import figures as drawings
+
+    (availability, *_) = drawings(attrs.evolve(result, variations=variations))
+    texts = [note.text for note in availability.drawing.layout.annotations]
+    assert texts[0] == "<b>migration_threshold=800, bad_health_s=60s,<br>loop=5s</b>"
+    assert texts[1].startswith("best: 99.")
+    assert texts[2] == "<b>&lt;1&gt;</b>"
 
 
 def test_the_causes_add_up_to_the_downtime(result: CampaignResult) -> None:

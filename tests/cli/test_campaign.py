@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import re
@@ -104,6 +105,43 @@ def test_the_worst_runs_are_scenarios_that_play_the_same(
         assert played["totals"]["downtime"] == pytest.approx(each.downtime_s, abs=0.01)
         assert played["totals"]["longest_outage"] == pytest.approx(each.longest_outage_s, abs=0.01)
         assert played["totals"]["starts"] == each.starts
+
+
+def test_the_page_has_the_worst_runs_to_replay(
+    run: Callable[..., Ran], file: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("plotly")
+    page, worst = tmp_path / "page.html", tmp_path / "worst"
+    assert run("campaign", file, "--jobs", 1, "--html", page, "--worst", 1, worst).status == 0
+    (scenario,) = worst.iterdir()
+    data = base64.b64encode(scenario.read_bytes()).decode()
+    assert f'download="{scenario.name}" href="data:application/yaml;base64,{data}"' in (
+        page.read_text(encoding="utf-8")
+    )
+
+
+@pytest.mark.parametrize("option", ["--png", "--svg"])
+def test_figures_are_written_for_documents(
+    run: Callable[..., Ran],
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    option: str,
+) -> None:
+    pytest.importorskip("plotly")
+    written: list[str] = []
+    monkeypatch.setattr(
+        "he_fsm.cli.campaign.write_pictures",
+        lambda pictures, folders: written.extend(
+            f"{folder}/{picture.name}.{kind}"
+            for picture in pictures
+            for kind, folder in folders.items()
+            if folder is not None
+        ),
+    )
+    assert run("campaign", file, "--jobs", 1, "--runs", 1, option, tmp_path).status == 0
+    names = ("availability", "outages", "causes")
+    assert written == [f"{tmp_path}/{name}.{option[2:]}" for name in names]
 
 
 def test_the_schema_is_printed(run: Callable[..., Ran]) -> None:
