@@ -132,7 +132,10 @@ _NUMBER: Final = ' class="number"'
 _TEXT: Final = ' class="text"'
 # Each column, and whether it has numbers.
 _COLUMNS: Final = {
-    **{"variation": _TEXT, "runs": _NUMBER, "availability": _NUMBER, "down a year": _NUMBER},
+    "variation": _TEXT,
+    "runs": _NUMBER,
+    "availability": _NUMBER,
+    "down a year": _NUMBER,
     "against the best": _TEXT,
     **dict.fromkeys(("outages a year", "outage p50", "p99", "longest"), _NUMBER),
     **dict.fromkeys(("starts a year", "moves a year", "needless"), _NUMBER),
