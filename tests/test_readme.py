@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.browser import CHROMIUM
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"([^\n]*)\n+```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -105,6 +107,10 @@ def is_runnable(command: str) -> bool:
     if not command.startswith("he-fsm "):
         return False
     if "--html" in command and importlib.util.find_spec("plotly") is None:
+        return False
+    if "--png" in command and (importlib.util.find_spec("kaleido") is None or CHROMIUM is None):
+        return False
+    if command.startswith("he-fsm campaign") and importlib.util.find_spec("scipy") is None:
         return False
     return "svg" not in command or shutil.which("dot") is not None
 
