@@ -7,9 +7,9 @@ import io
 from pathlib import Path
 from typing import Any, Final, Union
 
-from he_fsm.campaign.files import write_whole
 from he_fsm.campaign.results import CampaignResult, RunResult
 from he_fsm.errors import MissingExtraError
+from he_fsm.report.files import write_whole
 
 _PLAIN: Final = (
     *("horizon_s", "availability", "downtime_s", "longest_outage_s", "starts", "failed_starts"),
@@ -51,7 +51,7 @@ def write_csv(result: CampaignResult, path: Path) -> None:
     Write a row for each run, under a line with the columns' names.
 
     Raises:
-        CampaignError: the file can't be written.
+        HeFsmError: the file can't be written.
     """
     found = rows(result)
     text = io.StringIO(newline="")
@@ -67,7 +67,7 @@ def write_parquet(result: CampaignResult, path: Path) -> None:
 
     Raises:
         MissingExtraError: pyarrow is not installed.
-        CampaignError: the file can't be written.
+        HeFsmError: the file can't be written.
     """
     try:
         import pyarrow as pa  # noqa: PLC0415 - the extra `parquet`

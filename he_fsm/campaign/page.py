@@ -34,7 +34,7 @@ def write_campaign_page(result: CampaignResult, path: Path, scenarios: Scenarios
         MissingExtraError: plotly is not installed.
         HeFsmError: the file can't be written; the old one, if there is one, is as it was.
     """
-    write_whole(campaign_page(result, scenarios).encode("utf-8", "replace"), path)
+    write_whole(path, campaign_page(result, scenarios).encode("utf-8", "replace"))
 
 
 def campaign_page(result: CampaignResult, scenarios: Scenarios) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 import attrs
 
 from he_fsm.campaign.draw import scenario_of
-from he_fsm.campaign.files import write_whole
 from he_fsm.campaign.model import Campaign
 from he_fsm.campaign.results import CampaignResult, RunResult
-from he_fsm.errors import CampaignError
+from he_fsm.errors import HeFsmError
+from he_fsm.report.files import write_whole
 from he_fsm.scenario.writing import scenarios_text
 
 
@@ -27,13 +27,13 @@ def write_worst(
         The file of each run, by the run's key, the worst first.
 
     Raises:
-        CampaignError: the folder or a file can't be written.
+        HeFsmError: the folder or a file can't be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         msg = f"can't make the folder {folder}: {error.strerror}"
-        raise CampaignError(msg) from error
+        raise HeFsmError(msg) from error
     written = {}
     for run in result.worst(count):
         path = folder / f"{file_name(result.scenario_name(run))}.yaml"

@@ -10,7 +10,7 @@ from pathlib import Path
 from he_fsm.errors import HeFsmError
 
 
-def write_whole(content: bytes, path: Path) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """
     Write a file, which is replaced at once or not at all.
 

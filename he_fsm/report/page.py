@@ -38,7 +38,7 @@ def write_page(outcomes: Sequence[Outcome], path: Path, command: str = SIMULATE)
         MissingExtraError: plotly is not installed.
         HeFsmError: the file can't be written; the old one, if there is one, is as it was.
     """
-    write_whole(page(outcomes, command).encode("utf-8", "replace"), path)
+    write_whole(path, page(outcomes, command).encode("utf-8", "replace"))
 
 
 def page(outcomes: Sequence[Outcome], command: str = SIMULATE) -> str:

@@ -71,7 +71,7 @@ def write_pictures(pictures: Iterable[Picture], folders: Mapping[str, Optional[P
                 orders, kopts={"mathjax": False}, cancel_on_error=True
             )
             for _, name, folder in wanted:
-                write_whole((Path(made) / name).read_bytes(), folder / name)
+                write_whole(folder / name, (Path(made) / name).read_bytes())
     except kaleido.errors.ChromeNotFoundError as error:
         msg = "pictures need Chrome or Chromium; install the system's package chromium"
         raise MissingExtraError(msg) from error
