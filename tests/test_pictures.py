@@ -113,6 +113,12 @@ def test_a_folder_that_can_not_be_made_is_one_sentence(
         write_pictures(timelines(story), {"svg": tmp_path / "file" / "folder"})
 
 
+def test_without_figures_nothing_is_written(tmp_path: Path) -> None:
+    pytest.importorskip("kaleido")
+    write_pictures([], {"svg": tmp_path / "new"})
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.once
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")

@@ -140,7 +140,7 @@ def report(
         scenarios = {run.key: run_text(chosen, result, run) for run in result.worst(WORST)}
         write_campaign_page(result, html, scenarios)
     if any(folders.values()):
-        check_plotly("pictures")
+        check_plotly("a picture")
         from he_fsm.campaign.page_figures import figures  # noqa: PLC0415 - the extra `report`
 
         write_pictures(figures(result), folders)

@@ -61,6 +61,8 @@ def write_pictures(pictures: Iterable[Picture], folders: Mapping[str, Optional[P
         if folder is not None
         for picture in shown
     ]
+    if not wanted:
+        return
     try:
         for folder in filter(None, folders.values()):
             folder.mkdir(parents=True, exist_ok=True)
@@ -154,7 +156,7 @@ def timelines(outcomes: Sequence[Outcome]) -> Iterator[Picture]:
     Raises:
         MissingExtraError: plotly is not installed.
     """
-    check_plotly("pictures")
+    check_plotly("a picture")
     from he_fsm.report.page_figure import figure  # noqa: PLC0415 - the extra `report`
 
     taken: set[str] = set()
