@@ -190,14 +190,14 @@ def test_a_package_that_is_missing_is_named(
 
 
 def test_a_broken_rule_is_shown_and_ends_with_status_1(
-    run: Callable[..., Ran], file: Path, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from he_fsm.simulate.lockspace import Lockspace
 
     # Without the lease check two engines would execute at one time.
     monkeypatch.setattr(Lockspace, "can_take", lambda *_: True)
-    faults = "faults.host.mtbf=6h"
-    ran = run("campaign", file, "--jobs", 1, "--set", faults, "--set", "policy.dead_after_s=31s")
+    path = written(tmp_path, "{cause: storage, mtbf: 6h, repair: 20m}", MORE)
+    ran = run("campaign", path, "--jobs", 1)
     broken = [line for line in ran.out.splitlines() if line.startswith("BROKEN rule ")]
     assert (ran.status, bool(broken)) == (1, True)
 
