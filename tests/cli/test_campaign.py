@@ -12,9 +12,12 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
+import attrs
 import pytest
 
-from he_fsm.campaign.results import CampaignResult
+from he_fsm.campaign.model import Design
+from he_fsm.campaign.play import play
+from he_fsm.campaign.results import CampaignResult, RunResult
 from tests.campaign.campaigns import written
 from tests.cli.conftest import Ran, command_line, environment
 
@@ -154,14 +157,17 @@ def test_a_package_that_is_missing_is_named(
 def test_a_broken_rule_is_shown_and_ends_with_status_1(
     run: Callable[..., Ran], file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from he_fsm.simulate.lockspace import Lockspace
+    def broken(design: Design, seed: int) -> RunResult:
+        rules = ("rule two-engines",) if seed == 2 else ()
+        return attrs.evolve(play(design, seed), broken_rules=rules)
 
-    # Without the lease check two engines would execute at one time.
-    monkeypatch.setattr(Lockspace, "can_take", lambda *_: True)
-    faults = "faults.host.mtbf=6h"
-    ran = run("campaign", file, "--jobs", 1, "--set", faults, "--set", "policy.dead_after_s=31s")
-    broken = [line for line in ran.out.splitlines() if line.startswith("BROKEN rule ")]
-    assert (ran.status, bool(broken)) == (1, True)
+    monkeypatch.setattr("he_fsm.campaign.run.play", broken)
+    ran = run("campaign", file, "--jobs", 1)
+    assert ran.status == 1
+    assert [line for line in ran.out.splitlines() if line.startswith("BROKEN")] == [
+        f"BROKEN rule two-engines in world.vm_boot={boot}" for boot in ("55s", "90s")
+    ]
+    assert run("campaign", file, "--jobs", 1, "--runs", 1).status == 0
 
 
 # Stopped and continued: real processes.
