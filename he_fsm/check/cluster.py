@@ -7,6 +7,7 @@ and gives another; nothing here decides, and nothing starts without the lease.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Optional
 
 from he_fsm.check import layout as at
@@ -52,9 +53,10 @@ def failed_of(count: int) -> int:
 class Cluster:
     """The rules of the surroundings, for a number of hosts and a policy."""
 
-    def __init__(self, steps: LocalSteps, hosts: int) -> None:
-        """Compute the leases' times in loops."""
+    def __init__(self, steps: LocalSteps, hosts: int, kinds: Collection[str]) -> None:
+        """Compute the leases' times in loops; *kinds*: what may go wrong."""
         self.steps = steps
+        self._kinds = kinds
         self.hosts = hosts
         policy = steps.policy
         self.expiry = loops(policy.lease_expiry_s)
@@ -334,7 +336,7 @@ class Cluster:
             return [outcome]
         outcomes = [outcome]
         if new[at.BUDGET]:
-            outcomes += self._bad_luck(new, host, phase)
+            outcomes += [bad for bad in self._bad_luck(new, host, phase) if bad[1] in self._kinds]
         if phase == at.STARTING:
             new[p + at.VM] = at.RUNNING | at.WAITS
         elif phase == at.STOPPING:

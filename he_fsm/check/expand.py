@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 import attrs
 
 from he_fsm.check import layout as at
 from he_fsm.check.beginning import Beginning, begin, beginnings
 from he_fsm.check.cluster import Cluster
-from he_fsm.check.faults import Faults
+from he_fsm.check.faults import KINDS, Faults
 from he_fsm.check.layout import State, place
 from he_fsm.check.local import LocalSteps
 from he_fsm.check.properties import Breach, Property
@@ -32,6 +32,8 @@ class Bounds:
     """
     What is explored: so many hosts, at most so many faults, under a policy.
 
+    `kinds`: only these kinds of faults (`he_fsm.check.faults.KINDS`); None: all.
+
     `policy` is taken with small times (`he_fsm.check.scale`). `reduced` False explores every order
     of the loops' parts, also where it makes no difference.
     """
@@ -39,6 +41,7 @@ class Bounds:
     hosts: int = 2
     faults: int = 2
     policy: Policy = TALK
+    kinds: Optional[frozenset[str]] = None
     reduced: bool = True
 
 
@@ -84,8 +87,11 @@ class Expander:
     def __init__(self, bounds: Bounds) -> None:
         """Begin with nothing met."""
         self.steps = LocalSteps(with_small_times(bounds.policy), bounds.hosts)
-        self.cluster = Cluster(self.steps, bounds.hosts)
-        self.rounds = Rounds(self.cluster, Faults(self.cluster), reduced=bounds.reduced)
+        kinds = KINDS if bounds.kinds is None else bounds.kinds
+        self.cluster = Cluster(self.steps, bounds.hosts, kinds)
+        self.rounds = Rounds(
+            self.cluster, Faults(self.cluster, kinds), reduced=bounds.reduced
+        )
         self._bounds = bounds
         self._met: set[int] = set()
         self._nodes: set[int] = set()

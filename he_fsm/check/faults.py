@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Callable, Final
 
 from he_fsm.check import layout as at
@@ -20,6 +20,10 @@ ON_HOST: Final = (
 BETWEEN: Final = ("crash", "agent", "cut")
 # Faults that another host's reading shows at once: some may have read before, some not.
 SEEN_AT_ONCE: Final = ("vm", "global", "stale")
+
+# Bad luck where a start, a shutdown or a migration would end.
+AT_THE_END: Final = ("start", "shutdown", "migration", "stuck")
+KINDS: Final = frozenset((*ON_HOST, *SEEN_AT_ONCE, *AT_THE_END))
 
 WORDS: Final = {
     "crash": "loses power",
@@ -55,9 +59,10 @@ WORDS: Final = {
 class Faults:
     """What may strike a cluster."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        """Take the cluster that is to be struck."""
+    def __init__(self, cluster: Cluster, kinds: Collection[str] = KINDS) -> None:
+        """Take the cluster that is to be struck, and by what."""
         self._cluster = cluster
+        self._kinds = kinds
         self._on_host: dict[str, Callable[[list[int], int], bool]] = {
             "crash": self._crash,
             "agent": self._agent_dies,
@@ -103,13 +108,15 @@ class Faults:
 
     def _strike(self, state: State, kind: str) -> Iterator[tuple[State, str, int]]:
         act = self._on_host[kind]
+        if kind not in self._kinds:
+            return
         for host in range(self._cluster.hosts):
             new = list(state)
             if act(new, host):
                 yield tuple(self._cluster.spent(new)), kind, host + 1
 
     def _set_global(self, state: State) -> Iterator[tuple[State, str, int]]:
-        if not state[at.GLOBAL]:
+        if "global" in self._kinds and not state[at.GLOBAL]:
             new = list(state)
             new[at.GLOBAL] = 1
             yield tuple(self._cluster.spent(new)), "global", 0

@@ -14,6 +14,8 @@ Reductions (`reduced=False` is without them; a test compares the verdicts):
 * *Readers together.* Where nobody has anything new to write nor an order to carry out, and no
   reader's decision is an edge, the readers commute: what one of them learns no other can see. One
   order stands for all.
+* *The second look.* After an edge a host looks again at once; others fall before or after that as a
+  whole. What they write just between its two looks it sees with its next one, a loop later.
 * *Where faults strike.* A fault is taken where it makes a difference (`he_fsm.check.faults`):
   before a round, between the writes and the reads, and what a reading shows at once while some
   have read.
@@ -37,6 +39,8 @@ from he_fsm.check.properties import Action, Property
 # How a state within a round was come by: from which, by what.
 Trail = dict[State, tuple[Optional[State], Action]]
 _BEGIN: Action = ("round", 0, "")
+# So many edges in a row are followed at once (as in he_fsm.simulate); more would be a circle.
+_EDGES_MAX = 16
 
 
 class Successor(NamedTuple):
@@ -94,7 +98,11 @@ class Rounds:
         return played
 
     def _enter(self, played: Round, before: State, new: State, action: Action) -> bool:
-        """Note a state within a round; whether exploring goes on from it."""
+        """
+        Note a state within a round; whether exploring goes on from it.
+
+        What comes after two engines is nobody's design.
+        """
         played.transitions += 1
         if new in played.trail:
             return False
@@ -102,7 +110,7 @@ class Rounds:
         broken = self._cluster.broken_by(new)
         for prop, seen in broken:
             played.breaches.append((prop, seen, new, action))
-        return not broken
+        return not _is_the_end(broken)
 
     def _explore(
         self, played: Round, starts: list[State], *, strikes: bool, successors: list[Successor]
@@ -175,7 +183,10 @@ class Rounds:
             elif loop > 0:
                 self._judge_orders(played, state, host)
                 word = ", ".join(cluster.steps.numbers.known[loop].effects)
-                acts.append((cluster.perform(state, host), ("order", host + 1, word)))
+                performed = cluster.perform(state, host)
+                if self._reduced:
+                    performed = self._look_again(played, state, performed, host)
+                acts.append((performed, ("order", host + 1, word)))
         for host, decision in readers:
             for prop, seen in decision.breaches:
                 text = f"host {host + 1} {seen}"
@@ -188,7 +199,30 @@ class Rounds:
             return
         yield from acts
         for host, decision in readers:
-            yield cluster.read(state, host, decision), ("read", host + 1, "")
+            new = cluster.read(state, host, decision)
+            if self._reduced and decision.has_edge:
+                new = self._look_again(played, state, new, host)
+            yield new, ("read", host + 1, "")
+
+    def _look_again(self, played: Round, before: State, state: State, host: int) -> State:
+        """Let a host look again after an edge, until it stays as it is or has orders."""
+        cluster = self._cluster
+        place_of_loop = self._places[host] + at.LOOP
+        for _ in range(_EDGES_MAX):
+            if state[place_of_loop] != at.TO_BEGIN:
+                return state
+            found, own = cluster.found(state, host)
+            state = cluster.write(state, host, found, own)
+            decision = cluster.decision(state, host)
+            for prop, seen in decision.breaches:
+                text = f"host {host + 1} {seen}"
+                played.breaches.append((prop, text, before, ("read", host + 1, "")))
+            state = cluster.read(state, host, decision)
+        text = f"host {host + 1} takes one edge after the other and never comes to rest"
+        played.breaches.append((Property.WAY_OUT, text, before, ("read", host + 1, "")))
+        new = list(state)
+        new[place_of_loop] = at.OVER
+        return tuple(new)
 
     def _together(
         self, state: State, readers: list[tuple[int, Decision]]
@@ -214,7 +248,7 @@ class Rounds:
             broken = self._cluster.broken_by(new)
             for prop, seen in broken:
                 played.breaches.append((prop, seen, state, action))
-            if broken:
+            if _is_the_end(broken):
                 continue
             target = successors if not fault else played.other
             target.append(Successor(new, state, action))
@@ -244,6 +278,10 @@ class Rounds:
                         f"{_shown(decision.placement)}, the other {_shown(theirs.placement)}"
                     )
                     played.breaches.append((Property.AGREEMENT, text, state, ("read", 0, "")))
+
+
+def _is_the_end(broken: list[tuple[Property, str]]) -> bool:
+    return any(prop is Property.TWO_ENGINES for prop, _ in broken)
 
 
 def _shown(placement: Any) -> str:

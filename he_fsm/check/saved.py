@@ -98,7 +98,11 @@ def _to_plain(explored: Explored) -> dict[str, Any]:
     bounds = explored.bounds
     return {
         "format": _FORMAT,
-        "bounds": {**attrs.asdict(bounds, recurse=False), "policy": attrs.asdict(bounds.policy)},
+        "bounds": {
+            **attrs.asdict(bounds, recurse=False),
+            "policy": attrs.asdict(bounds.policy),
+            "kinds": None if bounds.kinds is None else sorted(bounds.kinds),
+        },
         "keys": list(explored.parents),
         "parents": list(explored.parents.values()),
         "level": explored.level,
@@ -115,7 +119,7 @@ def _to_plain(explored: Explored) -> dict[str, Any]:
 
 
 def _from_plain(plain: dict[str, Any]) -> Explored:
-    bounds = Bounds(**{**plain["bounds"], "policy": Policy(**plain["bounds"]["policy"])})
+    bounds = _bounds_from_plain(plain["bounds"])
     breaches = [Breach.from_json(each) for each in plain["breaches"]]
     nodes = [
         Node(key, visited, is_down, waits, tuple(then))
@@ -135,6 +139,11 @@ def _from_plain(plain: dict[str, Any]) -> Explored:
         nodes={node.key: node for node in nodes},
         known=[_thing_from_plain(thing) for thing in plain["known"]],
     )
+
+
+def _bounds_from_plain(plain: dict[str, Any]) -> Bounds:
+    kinds = None if plain["kinds"] is None else frozenset(plain["kinds"])
+    return Bounds(**{**plain, "policy": Policy(**plain["policy"]), "kinds": kinds})
 
 
 def _thing_to_plain(thing: Any) -> dict[str, Any]:
