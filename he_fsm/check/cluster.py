@@ -68,6 +68,8 @@ class Cluster:
         self._places = [place(host) for host in range(hosts)]
         self._relations = place(hosts)
         self._views: dict[int, LocalVm] = {}
+        self._leases: dict[tuple[int, int, tuple[int, ...]], Lease] = {}
+        self._found: dict[tuple[int, ...], tuple[int, int]] = {}
 
     # What hosts see.
 
@@ -78,8 +80,7 @@ class Cluster:
             return LocalVm(VmState.UNKNOWN)
         vm = state[p + at.VM]
         if not vm:
-            arrives = any(state[q + at.VM] >> at.TARGET == host + 1 for q in self._places)
-            return LocalVm(VmState.ARRIVING if arrives else VmState.ABSENT)
+            return LocalVm(VmState.ARRIVING if self._arrives(state, host) else VmState.ABSENT)
         seen = self._views.get(vm)
         if seen is None:
             health = Health.GOOD if at.is_good(vm) else Health.BAD
@@ -92,20 +93,24 @@ class Cluster:
 
     def lease_seen(self, state: State, host: int) -> Lease:
         """Give what the lease manager of a host shows."""
-        places = self._places
-        if state[places[host] + at.LAPSE]:
+        lapses = state[at.HEAD + at.LAPSE : self._relations : at.WIDTH]
+        key = host, state[at.OWNER], lapses
+        seen = self._leases.get(key)
+        if seen is None:
+            seen = self._leases[key] = self._lease(*key)
+        return seen
+
+    def _lease(self, host: int, owner: int, lapses: tuple[int, ...]) -> Lease:
+        if lapses[host]:
             return Lease(joined=False, owner=0, fails=False, left=0, dead=())
         dead = tuple(
-            [
-                other + 1
-                for other, p in enumerate(places)
-                if state[p + at.LAPSE] > self.expiry and other != host
-            ]
+            other
+            for other, lapse in enumerate(lapses, start=1)
+            if lapse > self.expiry and other != host + 1
         )
-        owner = state[at.OWNER]
         fails, left = False, 0
         if owner:
-            lapse = state[places[owner - 1] + at.LAPSE]
+            lapse = lapses[owner - 1]
             if lapse > self.overdue:
                 fails, left = True, max(0, self.expiry + 1 - lapse)
         return Lease(joined=True, owner=owner, fails=fails, left=left, dead=dead)
@@ -124,19 +129,27 @@ class Cluster:
     def found(self, state: State, host: int) -> tuple[int, int]:
         """Give what a loop of a host would find now, and the record that it would write (or 0)."""
         p = self._places[host]
-        flags = state[p + at.FLAGS]
-        number = self.steps.look(
-            host + 1,
-            state[p + at.MEMORY],
-            self.vm_seen(state, host),
-            state[p + at.RESULT],
-            gateway=not flags & at.NO_GATEWAY,
-            maintenance=bool(flags & at.MAINTENANCE),
-            newer=bool(flags & at.NEWER),
-            writes=not (flags & at.CUT or state[p + at.LAPSE]),
-        )
-        own: int = self.steps.numbers.known[number].own
-        return number, own
+        flags, vm, lapse = state[p + at.FLAGS], state[p + at.VM], state[p + at.LAPSE]
+        arrives = not vm and self._arrives(state, host)
+        key = host, state[p + at.MEMORY], state[p + at.RESULT], flags, vm, arrives, lapse > 0
+        found = self._found.get(key)
+        if found is None:
+            number = self.steps.look(
+                host + 1,
+                state[p + at.MEMORY],
+                self.vm_seen(state, host),
+                state[p + at.RESULT],
+                gateway=not flags & at.NO_GATEWAY,
+                maintenance=bool(flags & at.MAINTENANCE),
+                newer=bool(flags & at.NEWER),
+                writes=not (flags & at.CUT or lapse),
+            )
+            found = self._found[key] = number, self.steps.numbers.known[number].own
+        return found
+
+    def _arrives(self, state: State, host: int) -> bool:
+        """Whether a migration to a host is under way."""
+        return any(state[p + at.VM] >> at.TARGET == host + 1 for p in self._places)
 
     def write(self, state: State, host: int, found: int, own: int) -> State:
         """Begin a loop: what was found, and the record in the slot."""

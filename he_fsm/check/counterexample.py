@@ -26,9 +26,9 @@ from he_fsm.scenario.reading import parse_scenarios
 from he_fsm.simulate.run import simulate
 
 _SEEDS = 40
-# The first loop of the run, so that every agent has looked before; a fault strikes between looks.
-_FIRST_S = 3 * LOOP_S
+# When in its loop a fault strikes that comes before the looks, in seconds.
 _STRIKES_S = 0.5
+_PASSING = ("EngineStarting", "EngineStopping", "EngineMigratingAway", "ScoreBlocked")
 # Start, boot, shutdown and migration each last longer than one loop, and less than two.
 _WORLD: dict[str, Any] = {
     "loop": "10s",
@@ -117,24 +117,24 @@ def _read(spec: dict[str, Any]) -> Scenario:
 
 
 def _scenario(verdict: Verdict, run: Run, policy: Policy, hosts: int) -> dict[str, Any]:
-    timeline = _timeline(run, hosts)
     is_cold = run.beginning.is_cold
-    ends_s = _FIRST_S + LOOP_S * (len(run.rounds) + len(run.circle))
-    bound_s = LOOP_S * bound_loops(policy)
-    until_s = ends_s + bound_s + LOOP_S
-    spec: dict[str, Any] = {
+    ends_s = LOOP_S * (len(run.rounds) + len(run.circle))
+    by_s = ends_s + LOOP_S * bound_loops(policy)
+    world = {**_WORLD, "cold": True} if is_cold else dict(_WORLD)
+    if any(kind == "shutdown" for each in run.rounds for kind, _, _ in each):
+        world["vm_shutdown"] = "1h"
+    return {
         "name": f"check-{verdict.prop.value}",
         "about": f"{verdict.prop.meaning}: {verdict.seen}",
         "policy": _changes(policy),
-        "world": {**_WORLD, "cold": True} if is_cold else dict(_WORLD),
+        "world": world,
         "seed": 1,
         "hosts": _hosts(run),
         "engine": {"running_on": None if is_cold else 1},
-        "timeline": timeline,
-        "until": _seconds(until_s),
-        "expect": _expectations(verdict.prop, hosts, ends_s + bound_s),
+        "timeline": _timeline(run, hosts),
+        "until": _seconds(by_s + LOOP_S),
+        "expect": _expectations(verdict.prop, run, policy, by_s),
     }
-    return spec
 
 
 def _hosts(run: Run) -> list[dict[str, Any]]:
@@ -147,53 +147,74 @@ def _hosts(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def _expectations(prop: Property, hosts: int, by_s: float) -> list[dict[str, Any]]:
+def _expectations(prop: Property, run: Run, policy: Policy, by_s: float) -> list[dict[str, Any]]:
+    """Give what the right machine brings about, and the broken one does not."""
+    hosts = len(run.beginning.failed)
     expected: list[dict[str, Any]] = [{"from": "0s", "running": "<= 1"}]
+    if prop is Property.LEASE:
+        expected.append({"total": {"refused_starts": "<= 1"}})
     if prop is Property.RECOVERY:
         expected.append({"at": _seconds(by_s), "engine": "good"})
     if prop is Property.MIGRATIONS:
         expected.append({"total": {"migrations": f"<= {hosts}", "failed_migrations": "<= 1"}})
     if prop is Property.WAY_OUT:
-        passing = ["EngineStarting", "EngineStopping", "EngineMigratingAway", "ScoreBlocked"]
+        at = {"from": _seconds(by_s), "to": _seconds(by_s), "never": True}
         expected += [
-            {"at": _seconds(by_s), "never": True, "state": {host: state}}
-            for host in range(1, hosts + 1)
-            for state in passing
+            {**at, "state": {host: state}} for host in range(1, hosts + 1) for state in _PASSING
         ]
-        for entry in expected[1:]:
-            entry["from"] = entry["to"] = entry.pop("at")
+    if prop is Property.MAINTENANCE:
+        expected += _left_alone(run)
     if prop is Property.FAILED_STARTS:
-        expected.append({"total": {"failed_starts": "<= 2", "refused_starts": "<= 2"}})
+        small = with_small_times(policy)
+        blocked = [
+            host
+            for host, count in enumerate(run.beginning.failed, start=1)
+            if count >= small.failed_starts_max
+        ]
+        expected.append({"total": {"failed_starts": f"<= {small.failed_starts_max}"}})
+        to = _seconds(small.failed_starts_forget_s - 1)
+        expected += [{"total": {"starts": 0}, "host": host, "to": to} for host in blocked]
     return expected
 
 
+def _left_alone(run: Run) -> list[dict[str, Any]]:
+    """Expect no start where maintenance was set and lasts, once that can have been seen."""
+    expected: list[dict[str, Any]] = []
+    for index, actions in enumerate(run.rounds):
+        for kind, host, _ in actions:
+            seen = {"from": _seconds(LOOP_S * (index + 2)), "total": {"starts": 0}}
+            if kind == "global":
+                expected.append(seen)
+            elif kind == "maintenance":
+                expected.append({**seen, "host": host})
+    ends = any(kind in ("none", "no maintenance") for each in run.rounds for kind, _, _ in each)
+    return [] if ends else expected
+
+
 def _timeline(run: Run, hosts: int) -> list[dict[str, Any]]:
-    entries: list[dict[str, Any]] = []
+    """Give faults and repairs at their loops; one after some have looked, in the loop's middle."""
+    entries: list[tuple[float, dict[str, Any]]] = []
     for index, actions in enumerate((*run.rounds, *run.circle)):
-        looks = [0] * (hosts + 1)
-        for kind, host, detail in actions:
-            if kind in ("write", "read", "order"):
-                looks[host] += 1
-                continue
-            at_s = _FIRST_S + LOOP_S * index + _STRIKES_S
-            entries += _entries(kind, host, detail, at_s, hosts)
-    return sorted(entries, key=lambda entry: float(str(entry["at"])[:-1]))
+        at_s = LOOP_S * index + _STRIKES_S
+        for kind, host, _ in actions:
+            if kind in ("read", "order"):
+                at_s = LOOP_S * (index + 0.5)
+            entries += [(when_s, entry) for when_s, entry in _entries(kind, host, at_s, hosts)]
+    entries.sort(key=lambda entry: entry[0])
+    return [{"at": _seconds(when_s), **entry} for when_s, entry in entries]
 
 
-def _entries(kind: str, host: int, detail: str, at_s: float, hosts: int) -> list[dict[str, Any]]:
-    del detail
-    at = {"at": _seconds(at_s)}
+def _entries(kind: str, host: int, at_s: float, hosts: int) -> list[tuple[float, dict[str, Any]]]:
     if kind in _ON_HOST:
-        return [{**at, "host": host, **_ON_HOST[kind]}]
+        return [(at_s, {"host": host, **_ON_HOST[kind]})]
     if kind in _ENGINE:
-        return [{**at, "engine": _ENGINE[kind]}]
+        return [(at_s, {"engine": _ENGINE[kind]})]
     if kind in _CLUSTER:
-        return [{**at, **_CLUSTER[kind]}]
+        return [(at_s, dict(_CLUSTER[kind]))]
     if kind == "outside":
-        return [{**at, "engine": f"migrate {host % hosts + 1}"}]
+        return [(at_s, {"engine": f"migrate {host % hosts + 1}"})]
     if kind in _BEFORE:
-        before_s = max(0.0, at_s - _BEFORE_LOOPS * LOOP_S)
-        return [{"at": _seconds(before_s), "host": host, **_BEFORE[kind]}]
+        return [(max(0.0, at_s - _BEFORE_LOOPS * LOOP_S), {"host": host, **_BEFORE[kind]})]
     return []
 
 
@@ -264,7 +285,8 @@ def _said(action: Action) -> str:
     if kind == "write":
         return f"host {host} writes"
     if kind == "read":
-        return f"host {host} reads and decides" if host else f"hosts {detail} read and decide"
+        who = str(host) if host else detail
+        return f"hosts {who} read and decide" if "," in who else f"host {who} reads and decides"
     if kind == "order":
         return f"host {host} orders: {detail}"
     words = WORDS[kind]

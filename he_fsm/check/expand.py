@@ -72,6 +72,10 @@ class Expansion(NamedTuple):
     news: list[Any]
 
 
+def _length(breach: Breach) -> int:
+    return len(breach.actions)
+
+
 def key_of(state: State) -> int:
     """
     Give the key of a state among the visited ones: 64 bits, the same in every process.
@@ -89,9 +93,7 @@ class Expander:
         self.steps = LocalSteps(with_small_times(bounds.policy), bounds.hosts)
         kinds = KINDS if bounds.kinds is None else bounds.kinds
         self.cluster = Cluster(self.steps, bounds.hosts, kinds)
-        self.rounds = Rounds(
-            self.cluster, Faults(self.cluster, kinds), reduced=bounds.reduced
-        )
+        self.rounds = Rounds(self.cluster, Faults(self.cluster, kinds), reduced=bounds.reduced)
         self._bounds = bounds
         self._met: set[int] = set()
         self._nodes: set[int] = set()
@@ -118,9 +120,10 @@ class Expander:
             within += len(played.trail)
             transitions += played.transitions
             for prop, seen, last, action in played.breaches:
-                if prop not in breaches:
+                if prop not in breaches or breaches[prop].after == key:
                     actions = (*played.actions_to(last), action)
-                    breaches[prop] = Breach(prop, seen, key, actions)
+                    breach = Breach(prop, seen, key, actions)
+                    breaches[prop] = min(breaches.get(prop, breach), breach, key=_length)
             for successor in (*played.quiet, *played.other):
                 other = key_of(successor.state)
                 if other not in self._met:

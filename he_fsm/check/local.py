@@ -159,7 +159,6 @@ class LocalSteps:
         self.numbers = Numbers()
         self.edges: set[tuple[str, str]] = set()
         self._hosts = hosts
-        self._found: dict[tuple[Any, ...], int] = {}
         self._decided: dict[Given, Decision] = {}
         self._aged: dict[tuple[int, int], int] = {}
         self._read: dict[tuple[int, int, int], Optional[SlotContent]] = {}
@@ -196,17 +195,12 @@ class LocalSteps:
         newer: bool,
         writes: bool,
     ) -> int:
-        """Let a loop begin: give the number of what it found, its record made where it may write."""
-        key = host_id, memory, vm, results, gateway, maintenance, newer, writes
-        number = self._found.get(key)
-        if number is None:
-            own = 0
-            if writes:
-                facts = self._facts(host_id, vm, results, maintenance, gateway=gateway)
-                own = self._publish(self.identity(host_id, newer=newer), self.memory(memory), facts)
-            found = Found(vm.state.value, vm.health.value, maintenance, results, own)
-            number = self._found[key] = self.numbers.of(found)
-        return number
+        """Let a loop begin: give the number of what it found, with its record if it may write."""
+        own = 0
+        if writes:
+            facts = self._facts(host_id, vm, results, maintenance, gateway=gateway)
+            own = self._publish(self.identity(host_id, newer=newer), self.memory(memory), facts)
+        return self.numbers.of(Found(vm.state.value, vm.health.value, maintenance, results, own))
 
     def _facts(  # noqa: PLR0913 - what a loop finds
         self,

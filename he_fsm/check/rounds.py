@@ -33,12 +33,14 @@ from he_fsm.check import layout as at
 from he_fsm.check.cluster import Cluster
 from he_fsm.check.faults import Faults
 from he_fsm.check.layout import State, place
-from he_fsm.check.local import Decision, Orders
+from he_fsm.check.local import Decision, Found
 from he_fsm.check.properties import Action, Property
 
 # How a state within a round was come by: from which, by what.
 Trail = dict[State, tuple[Optional[State], Action]]
 _BEGIN: Action = ("round", 0, "")
+# These move no VM and no lease.
+_LOOKS = frozenset(("write", "read"))
 # So many edges in a row are followed at once (as in he_fsm.simulate); more would be a circle.
 _EDGES_MAX = 16
 
@@ -107,6 +109,8 @@ class Rounds:
         if new in played.trail:
             return False
         played.trail[new] = before, action
+        if action[0] in _LOOKS:
+            return True
         broken = self._cluster.broken_by(new)
         for prop, seen in broken:
             played.breaches.append((prop, seen, new, action))
@@ -165,7 +169,7 @@ class Rounds:
                 yield new
 
     def _has_found(self, loop: int) -> bool:
-        return loop > 0 and not isinstance(self._cluster.steps.numbers.known[loop], Orders)
+        return loop > 0 and type(self._cluster.steps.numbers.known[loop]) is Found
 
     def _moves(
         self, played: Round, state: State, loops: list[int]

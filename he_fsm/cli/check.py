@@ -16,6 +16,7 @@ import click
 from he_fsm.check.counterexample import Counterexample, counterexample
 from he_fsm.check.expand import Bounds
 from he_fsm.check.explore import Explored, Progress, begun, explore
+from he_fsm.check.faults import KINDS
 from he_fsm.check.result import Verdict, verdicts
 from he_fsm.check.saved import load, save, write_whole
 from he_fsm.document.files import read_text
@@ -29,7 +30,7 @@ from he_fsm.scenario.policies import PolicyForm
 
 _HOSTS_MAX = 4
 _FAULTS_MAX = 6
-# How often a bar moves, in updates.
+# As shells have it for what Ctrl-C ends.
 _INTERRUPTED = 130
 
 
@@ -54,6 +55,14 @@ _INTERRUPTED = 130
     show_default=True,
     metavar="NAME|FILE",
     help="A policy's name, or a YAML file with what stands under `policy` in a scenario.",
+)
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(sorted(KINDS)),
+    metavar="KIND",
+    help=f"Only faults of this kind; repeatable. One of {', '.join(sorted(KINDS))}.",
 )
 @click.option("--time", "time_text", metavar="5m", help="Stop after this time.")
 @click.option(
@@ -84,6 +93,7 @@ def check(  # noqa: PLR0913 - one for each option
     hosts: int,
     faults: int,
     policy: str,
+    kinds: tuple[str, ...],
     time_text: Optional[str],
     cores: Optional[int],
     resume: Optional[Path],
@@ -97,20 +107,26 @@ def check(  # noqa: PLR0913 - one for each option
     Exit status: 0 every property held; 1 one is broken, or the time was over before all was
     explored; 2 what was given can't be used.
     """
-    bounds = Bounds(hosts=hosts, faults=faults, policy=_policy(policy), reduced=not every_order)
+    bounds = Bounds(
+        hosts=hosts,
+        faults=faults,
+        policy=_policy(policy),
+        kinds=frozenset(kinds) or None,
+        reduced=not every_order,
+    )
     time_s = None if time_text is None else _seconds(time_text)
     workers = cores or len(os.sched_getaffinity(0))
     explored = _begin(bounds, resume)
     if not explored.is_whole:
         _explore(explored, workers, time_s, resume)
     found = verdicts(explored)
-    written = [_write(verdict, explored, output) for verdict in found if verdict.held is False]
-    files = {prop: paths for prop, paths in written if paths}
+    broken = [verdict for verdict in found if verdict.held is False]
+    files = dict(_write(verdict, explored, output) for verdict in broken)
     if as_json:
         click.echo(json.dumps(_plain(explored, found, files), indent=2))
     else:
         _print(explored, found, files, resume)
-    if not all(verdict.held for verdict in found):
+    if broken or not explored.is_whole:
         sys.exit(1)
 
 
@@ -131,9 +147,8 @@ def _policy(name: str) -> Policy:
 def _seconds(text: str) -> float:
     try:
         seconds = parse_duration(text)
-    except ValueError as error:
-        msg = f"--time {text}: {error}"
-        raise HeFsmError(msg) from error
+    except ValueError:
+        seconds = 0.0
     if seconds <= 0:
         msg = f"--time {text}: expected a time above 0, like 5m"
         raise HeFsmError(msg)
@@ -141,6 +156,9 @@ def _seconds(text: str) -> float:
 
 
 def _begin(bounds: Bounds, resume: Optional[Path]) -> Explored:
+    if resume is not None and not resume.parent.is_dir():
+        msg = f"--resume {resume}: there is no folder {resume.parent}"
+        raise HeFsmError(msg)
     if resume is None or not resume.exists():
         return begun(bounds)
     explored = load(resume)
@@ -239,11 +257,12 @@ def _plain(
     explored: Explored, found: tuple[Verdict, ...], files: dict[str, list[str]]
 ) -> dict[str, Any]:
     return {
-        "held": all(verdict.held for verdict in found),
+        "held": explored.is_whole and all(verdict.held is not False for verdict in found),
         "finished": explored.is_whole,
         "hosts": explored.bounds.hosts,
         "faults": explored.bounds.faults,
         "policy": explored.bounds.policy.name,
+        "kinds": sorted(explored.bounds.kinds or KINDS),
         "states": explored.states,
         "transitions": explored.transitions,
         "rounds": len(explored.parents),

@@ -16,7 +16,10 @@ from he_fsm.errors import HeFsmError
 _COMMANDS = {
     "simulate": ("he_fsm.cli.simulate", "Play scenario files in memory and judge what comes out."),
     "rehearse": ("he_fsm.cli.rehearse", "Run scenario files on real daemons of this machine."),
-    "check": ("he_fsm.cli.check", "Explore every order of events of a small cluster, within a bound."),
+    "check": (
+        "he_fsm.cli.check",
+        "Explore every order of events of a small cluster, within a bound.",
+    ),
     "explain": ("he_fsm.cli.explain", "List the declared edges out of a state, in words."),
     "diagram": ("he_fsm.cli.diagram", "Draw the state machine from its table."),
     "score": ("he_fsm.cli.score", "Score a host by its readings, part by part."),
