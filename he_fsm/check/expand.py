@@ -9,7 +9,7 @@ import attrs
 from he_fsm.check import layout as at
 from he_fsm.check.beginning import Beginning, begin, beginnings
 from he_fsm.check.cluster import Cluster
-from he_fsm.check.faults import KINDS, Faults
+from he_fsm.check.faults import KINDS, USUAL, Faults
 from he_fsm.check.layout import State, place
 from he_fsm.check.local import LocalSteps
 from he_fsm.check.properties import Breach, Property
@@ -27,12 +27,16 @@ _PASSING = {
 }
 
 
+_ALL_KINDS_HOSTS = 2
+
+
 @attrs.frozen(kw_only=True)
 class Bounds:
     """
     What is explored: so many hosts, at most so many faults, under a policy.
 
-    `kinds`: only these kinds of faults (`he_fsm.check.faults.KINDS`); None: all.
+    `kinds`: only these kinds of faults (`he_fsm.check.faults.KINDS`); None: all of them with one
+    host or two, the usual ones with more.
 
     `policy` is taken with small times (`he_fsm.check.scale`). `reduced` False explores every order
     of the loops' parts, also where it makes no difference.
@@ -43,6 +47,13 @@ class Bounds:
     policy: Policy = TALK
     kinds: Optional[frozenset[str]] = None
     reduced: bool = True
+
+    @property
+    def strike(self) -> frozenset[str]:
+        """The kinds of faults that may strike."""
+        if self.kinds is not None:
+            return self.kinds
+        return KINDS if self.hosts <= _ALL_KINDS_HOSTS else USUAL
 
 
 class Node(NamedTuple):
@@ -91,7 +102,7 @@ class Expander:
     def __init__(self, bounds: Bounds) -> None:
         """Begin with nothing met."""
         self.steps = LocalSteps(with_small_times(bounds.policy), bounds.hosts)
-        kinds = KINDS if bounds.kinds is None else bounds.kinds
+        kinds = bounds.strike
         self.cluster = Cluster(self.steps, bounds.hosts, kinds)
         self.rounds = Rounds(self.cluster, Faults(self.cluster, kinds), reduced=bounds.reduced)
         self._bounds = bounds

@@ -111,9 +111,8 @@ def explore(
     Args:
         workers: processes; 1 works in this one.
         time_s: seconds after which to stop; what was not expanded waits in `explored`.
-        tell: called now and then.
-
-    A KeyboardInterrupt leaves `explored` so that exploring can go on from there.
+        tell: called after each handful of states; a KeyboardInterrupt that it raises ends
+            exploring, and leaves `explored` so that it can go on from there.
     """
     began = time.monotonic()
     with _working(explored.bounds, workers) as work:

@@ -24,6 +24,9 @@ SEEN_AT_ONCE: Final = ("vm", "global", "stale")
 # Bad luck where a start, a shutdown or a migration would end.
 AT_THE_END: Final = ("start", "shutdown", "migration", "stuck")
 KINDS: Final = frozenset((*ON_HOST, *SEEN_AT_ONCE, *AT_THE_END))
+# Those that every cluster meets. The others, which reach the rest of the edges, are left out with
+# three hosts or more unless they are asked for: it would take too long.
+USUAL: Final = KINDS - {"hypervisor", "hang", "pause", "outside", "upgrade", "shutdown", "stuck"}
 
 WORDS: Final = {
     "crash": "loses power",

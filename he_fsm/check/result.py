@@ -8,6 +8,7 @@ import attrs
 
 from he_fsm.check import quiet_runs
 from he_fsm.check.explore import Explored
+from he_fsm.check.faults import KINDS
 from he_fsm.check.paths import Paths, Run
 from he_fsm.check.properties import Property
 from he_fsm.check.quiet_runs import Longest
@@ -97,7 +98,7 @@ def _edges(explored: Explored) -> Verdict:
         return Verdict(Property.EDGES, True, text)
     bounds = explored.bounds
     # With fewer hosts or faults, or some kinds alone, not every edge can be come to.
-    reaches_all = bounds.hosts > 1 and bounds.faults > 1 and bounds.kinds is None
+    reaches_all = bounds.hosts > 1 and bounds.faults > 1 and bounds.strike == KINDS
     if explored.is_whole and reaches_all:
         return Verdict(Property.EDGES, False, f"{text}; not used: {', '.join(unused)}")
     return Verdict(Property.EDGES, None, text)

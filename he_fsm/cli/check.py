@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from he_fsm.scenario.model import World
 from he_fsm.scenario.policies import PolicyForm
 
 _HOSTS_MAX = 4
+_ALL = "all"
 _FAULTS_MAX = 6
 # As shells have it for what Ctrl-C ends.
 _INTERRUPTED = 130
@@ -60,9 +62,9 @@ _INTERRUPTED = 130
     "--kind",
     "kinds",
     multiple=True,
-    type=click.Choice(sorted(KINDS)),
+    type=click.Choice([_ALL, *sorted(KINDS)]),
     metavar="KIND",
-    help=f"Only faults of this kind; repeatable. One of {', '.join(sorted(KINDS))}.",
+    help=f"Only faults of this kind; repeatable. One of {', '.join(sorted(KINDS))}, all.",
 )
 @click.option("--time", "time_text", metavar="5m", help="Stop after this time.")
 @click.option(
@@ -111,7 +113,7 @@ def check(  # noqa: PLR0913 - one for each option
         hosts=hosts,
         faults=faults,
         policy=_policy(policy),
-        kinds=frozenset(kinds) or None,
+        kinds=KINDS if _ALL in kinds else frozenset(kinds) or None,
         reduced=not every_order,
     )
     time_s = None if time_text is None else _seconds(time_text)
@@ -164,9 +166,11 @@ def _begin(bounds: Bounds, resume: Optional[Path]) -> Explored:
     explored = load(resume)
     if explored.bounds != bounds:
         theirs = explored.bounds
+        kinds = "".join(f" --kind {kind}" for kind in sorted(theirs.kinds or ()))
+        order = "" if theirs.reduced else " --every-order"
         msg = (
-            f"can't continue with {resume}: it is of another check "
-            f"(--hosts {theirs.hosts} --faults {theirs.faults}, policy {theirs.policy.name})"
+            f"can't continue with {resume}: it is of another check (--hosts {theirs.hosts} "
+            f"--faults {theirs.faults}{kinds}{order}, policy {theirs.policy.name})"
         )
         raise HeFsmError(msg)
     return explored
@@ -176,23 +180,34 @@ def _explore(
     explored: Explored, workers: int, time_s: Optional[float], resume: Optional[Path]
 ) -> None:
     """Explore, and leave in the file what is left, whatever ends it."""
+    asked_to_stop = []
+    before = signal.signal(signal.SIGINT, lambda *_: asked_to_stop.append(True))
     try:
-        with _progress() as tell:
+        with _progress() as show:
+
+            def tell(now: Progress) -> None:
+                show(now)
+                # Between two handfuls of states nothing is half done.
+                if asked_to_stop:
+                    raise KeyboardInterrupt
+
             explore(explored, workers=workers, time_s=time_s, tell=tell)
     except KeyboardInterrupt:
         if resume is not None:
             save(explored, resume)
             click.echo(f"he-fsm: stopped; {resume} has what was explored", err=True)
         sys.exit(_INTERRUPTED)
+    finally:
+        signal.signal(signal.SIGINT, before)
     if resume is not None:
         save(explored, resume)
 
 
 @contextmanager
-def _progress() -> Iterator[Optional[Callable[[Progress], None]]]:
+def _progress() -> Iterator[Callable[[Progress], None]]:
     """Show how far it is, to a person alone."""
     if not sys.stderr.isatty():
-        yield None
+        yield lambda _: None
         return
     from rich.console import Console  # noqa: PLC0415 - only for a person who waits
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn  # noqa: PLC0415
@@ -262,7 +277,7 @@ def _plain(
         "hosts": explored.bounds.hosts,
         "faults": explored.bounds.faults,
         "policy": explored.bounds.policy.name,
-        "kinds": sorted(explored.bounds.kinds or KINDS),
+        "kinds": sorted(explored.bounds.strike),
         "states": explored.states,
         "transitions": explored.transitions,
         "rounds": len(explored.parents),

@@ -18,7 +18,7 @@ _COMMANDS = {
     "rehearse": ("he_fsm.cli.rehearse", "Run scenario files on real daemons of this machine."),
     "check": (
         "he_fsm.cli.check",
-        "Explore every order of events of a small cluster, within a bound.",
+        "Explore every order of events of a small cluster.",
     ),
     "explain": ("he_fsm.cli.explain", "List the declared edges out of a state, in words."),
     "diagram": ("he_fsm.cli.diagram", "Draw the state machine from its table."),

@@ -14,6 +14,7 @@ from tests.cli.conftest import Ran, environment
 NAMES = [
     "simulate",
     "rehearse",
+    "check",
     "explain",
     "diagram",
     "score",
