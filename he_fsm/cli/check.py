@@ -180,17 +180,11 @@ def _explore(
     explored: Explored, workers: int, time_s: Optional[float], resume: Optional[Path]
 ) -> None:
     """Explore, and leave in the file what is left, whatever ends it."""
-    asked_to_stop = []
+    asked_to_stop: list[bool] = []
     before = signal.signal(signal.SIGINT, lambda *_: asked_to_stop.append(True))
     try:
         with _progress() as show:
-
-            def tell(now: Progress) -> None:
-                show(now)
-                # Between two handfuls of states nothing is half done.
-                if asked_to_stop:
-                    raise KeyboardInterrupt
-
+            tell = _stopping(show, asked_to_stop)
             explore(explored, workers=workers, time_s=time_s, tell=tell)
     except KeyboardInterrupt:
         if resume is not None:
@@ -201,6 +195,19 @@ def _explore(
         signal.signal(signal.SIGINT, before)
     if resume is not None:
         save(explored, resume)
+
+
+def _stopping(
+    show: Callable[[Progress], None], asked_to_stop: list[bool]
+) -> Callable[[Progress], None]:
+    """Stop between two handfuls of states, where nothing is half done."""
+
+    def tell(now: Progress) -> None:
+        show(now)
+        if asked_to_stop:
+            raise KeyboardInterrupt
+
+    return tell
 
 
 @contextmanager
