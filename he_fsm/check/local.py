@@ -134,13 +134,20 @@ class Numbers:
         """Begin with nothing known."""
         self.known: dict[int, Any] = {}
         self.news: list[Any] = []
+        self._numbers: dict[Any, int] = {}
 
     def of(self, thing: Any) -> int:
         """Give the number of a value, and remember it."""
+        if not isinstance(thing, Memory):
+            number = self._numbers.get(thing)
+            if number is not None:
+                return number
         number = number_of(thing)
         if number not in self.known:
             self.known[number] = thing
             self.news.append(thing)
+        if not isinstance(thing, Memory):
+            self._numbers[thing] = number
         return number
 
     def learn(self, things: list[Any]) -> None:
