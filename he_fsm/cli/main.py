@@ -21,6 +21,10 @@ _COMMANDS = {
         "Play many years with faults at random; compare designs.",
     ),
     "tune": ("he_fsm.cli.tune", "Propose policy numbers for an aim; say what they buy."),
+    "check": (
+        "he_fsm.cli.check",
+        "Explore every order of events of a small cluster.",
+    ),
     "explain": ("he_fsm.cli.explain", "List the declared edges out of a state, in words."),
     "diagram": ("he_fsm.cli.diagram", "Draw the state machine from its table."),
     "score": ("he_fsm.cli.score", "Score a host by its readings, part by part."),

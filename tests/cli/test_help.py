@@ -16,6 +16,7 @@ NAMES = [
     "rehearse",
     "campaign",
     "tune",
+    "check",
     "explain",
     "diagram",
     "score",

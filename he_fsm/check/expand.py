@@ -1,0 +1,185 @@
+"""What one process does: it plays a round from each state that it is given."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Optional
+
+import attrs
+
+from he_fsm.check import layout as at
+from he_fsm.check.beginning import Beginning, begin, beginnings
+from he_fsm.check.cluster import Cluster
+from he_fsm.check.faults import KINDS, USUAL, Faults
+from he_fsm.check.layout import State, place
+from he_fsm.check.local import LocalSteps
+from he_fsm.check.properties import Breach, Property
+from he_fsm.check.rounds import Round, Rounds
+from he_fsm.check.scale import with_small_times
+from he_fsm.policy import TALK, Policy
+from he_fsm.states.names import State as Machine
+
+# States of the machine that are left by themselves.
+_PASSING = {
+    Machine.ENGINE_STARTING,
+    Machine.ENGINE_STOPPING,
+    Machine.ENGINE_MIGRATING_AWAY,
+    Machine.SCORE_BLOCKED,
+}
+
+
+_ALL_KINDS_HOSTS = 2
+
+
+@attrs.frozen(kw_only=True)
+class Bounds:
+    """
+    What is explored: so many hosts, at most so many faults, under a policy.
+
+    `kinds`: only these kinds of faults (`he_fsm.check.faults.KINDS`); None: all of them with one
+    host or two, the usual ones with more.
+
+    `policy` is taken with small times (`he_fsm.check.scale`). `reduced` False explores every order
+    of the loops' parts, also where it makes no difference.
+    """
+
+    hosts: int = 2
+    faults: int = 2
+    policy: Policy = TALK
+    kinds: Optional[frozenset[str]] = None
+    reduced: bool = True
+
+    @property
+    def strike(self) -> frozenset[str]:
+        """The kinds of faults that may strike."""
+        if self.kinds is not None:
+            return self.kinds
+        return KINDS if self.hosts <= _ALL_KINDS_HOSTS else USUAL
+
+
+class Node(NamedTuple):
+    """
+    A state in which something is to come about by itself, and what one quiet round makes of it.
+
+    Keys are those of the states without what only faults count. `is_down`: hosts are able, and no
+    engine is good; `waits`: some agent is in a state that has to be left.
+    """
+
+    key: int
+    visited: int
+    is_down: bool
+    waits: bool
+    then: tuple[int, ...]
+
+
+class Expansion(NamedTuple):
+    """What came of some states: those that were met for the first time here, and what was seen."""
+
+    found: list[tuple[int, int, State]]
+    states: int
+    transitions: int
+    breaches: list[Breach]
+    edges: set[tuple[str, str]]
+    nodes: list[Node]
+    news: list[Any]
+
+
+def _length(breach: Breach) -> int:
+    return len(breach.actions)
+
+
+def key_of(state: State) -> int:
+    """
+    Give the key of a state among the visited ones: 64 bits, the same in every process.
+
+    Of ten million states two share a key with a probability of 1 to 400,000.
+    """
+    return hash(state)
+
+
+class Expander:
+    """Plays rounds within the bounds."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        """Begin with nothing met."""
+        self.steps = LocalSteps(with_small_times(bounds.policy), bounds.hosts)
+        kinds = bounds.strike
+        self.cluster = Cluster(self.steps, bounds.hosts, kinds)
+        self.rounds = Rounds(self.cluster, Faults(self.cluster, kinds), reduced=bounds.reduced)
+        self._bounds = bounds
+        self._met: set[int] = set()
+        self._nodes: set[int] = set()
+        self._told: set[tuple[str, str]] = set()
+
+    def beginnings(self) -> dict[State, Beginning]:
+        """Give where exploring begins."""
+        bounds = self._bounds
+        failed_max = self.steps.policy.failed_starts_max
+        return {
+            begin(self.cluster, self.rounds, beginning): beginning
+            for beginning in beginnings(bounds.hosts, bounds.faults, failed_max)
+        }
+
+    def expand(self, states: list[State]) -> Expansion:
+        """Play a round from each of some states."""
+        found: list[tuple[int, int, State]] = []
+        breaches: dict[Property, Breach] = {}
+        nodes: list[Node] = []
+        within = transitions = 0
+        for state in states:
+            key = key_of(state)
+            played = self.rounds.play(state)
+            within += len(played.trail)
+            transitions += played.transitions
+            for prop, seen, last, action in played.breaches:
+                if prop not in breaches or breaches[prop].after == key:
+                    actions = (*played.actions_to(last), action)
+                    breach = Breach(prop, seen, key, actions)
+                    breaches[prop] = min(breaches.get(prop, breach), breach, key=_length)
+            for successor in (*played.quiet, *played.other):
+                other = key_of(successor.state)
+                if other not in self._met:
+                    self._met.add(other)
+                    found.append((other, key, successor.state))
+            self._note(state, key, played, nodes)
+        edges = self.steps.edges - self._told
+        self._told |= edges
+        numbers = self.steps.numbers
+        news, numbers.news = numbers.news, []
+        return Expansion(found, within, transitions, list(breaches.values()), edges, nodes, news)
+
+    def _note(self, state: State, key: int, played: Round, nodes: list[Node]) -> None:
+        """Note a state in which something is to come about, once."""
+        is_down = self.cluster.is_able(state) and not self.cluster.is_good(state)
+        waits = self._waits(state)
+        if not is_down and not waits:
+            return
+        plain = key_of(self.plain(state))
+        if plain in self._nodes:
+            return
+        self._nodes.add(plain)
+        then = {key_of(self.plain(successor.state)) for successor in played.quiet}
+        nodes.append(Node(plain, key, is_down, waits, tuple(sorted(then))))
+
+    def plain(self, state: State) -> State:
+        """Give a state without what only faults count."""
+        new = list(state)
+        new[at.BUDGET] = new[at.MOVES] = 0
+        for host in range(self.cluster.hosts):
+            new[place(host) + at.BEFORE] = 0
+        return tuple(new)
+
+    def _waits(self, state: State) -> bool:
+        for host in range(self.cluster.hosts):
+            flags = state[place(host) + at.FLAGS]
+            if not flags & at.AGENT:
+                continue
+            machine = self.cluster.memory(state, host).state
+            if machine in _PASSING:
+                return True
+            if machine is Machine.UNKNOWN and not flags & (at.CUT | at.SILENT):
+                return True
+            if machine is Machine.LOCAL_MAINTENANCE and not flags & at.MAINTENANCE:
+                return True
+            if machine is Machine.GLOBAL_MAINTENANCE and not state[at.GLOBAL]:
+                return True
+        return False

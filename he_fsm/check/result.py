@@ -1,0 +1,125 @@
+"""What a check says: of each property whether it held, and the run that breaks it."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import attrs
+
+from he_fsm.check import quiet_runs
+from he_fsm.check.explore import Explored
+from he_fsm.check.faults import KINDS
+from he_fsm.check.paths import Paths, Run
+from he_fsm.check.properties import Property
+from he_fsm.check.quiet_runs import Longest
+from he_fsm.check.scale import loops, with_small_times
+from he_fsm.policy import Policy
+from he_fsm.states.row import Transition
+from he_fsm.states.table import ROWS
+
+# A start, a boot, a shutdown and a migration take two loops each; each look is up to one late.
+_GOING_ON_LOOPS = 12
+
+
+@attrs.frozen
+class Verdict:
+    """One property: held (True), broken (False) or not known; what was seen, and the run to it."""
+
+    prop: Property
+    held: Optional[bool]
+    seen: str
+    run: Optional[Run] = None
+
+    @property
+    def word(self) -> str:
+        """The verdict in words."""
+        if self.held is None:
+            return "open"
+        return "held" if self.held else "broken"
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it as plain values."""
+        plain: dict[str, Any] = {
+            "property": self.prop.value,
+            "meaning": self.prop.meaning,
+            "verdict": self.word,
+            "seen": self.seen,
+        }
+        if self.run is not None:
+            plain["rounds"] = [[list(action) for action in each] for each in self.run.rounds]
+            plain["circle"] = [[list(action) for action in each] for each in self.run.circle]
+        return plain
+
+
+def verdicts(explored: Explored) -> tuple[Verdict, ...]:
+    """Judge what was explored; what held so far is open while something is left to explore."""
+    paths = Paths(explored)
+    return tuple(_verdict(explored, prop, paths) for prop in Property)
+
+
+def _verdict(explored: Explored, prop: Property, paths: Paths) -> Verdict:
+    breach = explored.breaches.get(prop)
+    if breach is not None:
+        return Verdict(prop, False, breach.seen, paths.run_to(breach))
+    held = True if explored.is_whole else None
+    if prop is Property.RECOVERY:
+        graph = quiet_runs.down(explored.nodes.values())
+        return _by_itself(explored, prop, paths, quiet_runs.longest_run(graph))
+    if prop is Property.WAY_OUT:
+        graph = quiet_runs.waiting(explored.nodes.values())
+        return _by_itself(explored, prop, paths, quiet_runs.longest_run(graph))
+    if prop is Property.EDGES:
+        return _edges(explored)
+    return Verdict(prop, held, "")
+
+
+def _by_itself(explored: Explored, prop: Property, paths: Paths, longest: Longest) -> Verdict:
+    """Judge what has to come about without a fault and without a repair."""
+    bound = bound_loops(explored.bounds.policy)
+    if longest.circle:
+        visited = explored.nodes[longest.circle[0]].visited
+        run = paths.run_round(visited, longest.circle)
+        return Verdict(
+            prop, False, "this never comes about: the cluster goes round in a circle", run
+        )
+    if longest.rounds > bound and longest.begins is not None:
+        run = paths.run_round(explored.nodes[longest.begins].visited, (longest.begins,))
+        text = f"it takes {longest.rounds} loops, the bound is {bound}"
+        return Verdict(prop, False, text, run)
+    text = f"{longest.rounds} loops at most, the bound is {bound}"
+    return Verdict(prop, True if explored.is_whole else None, text)
+
+
+def _edges(explored: Explored) -> Verdict:
+    rows = possible_rows(explored.bounds.policy)
+    unused = [row.label for row in rows if (row.source.value, row.name) not in explored.edges]
+    text = f"{len(rows) - len(unused)} of {len(rows)} used"
+    if not unused:
+        return Verdict(Property.EDGES, True, text)
+    bounds = explored.bounds
+    # With fewer hosts or faults, or some kinds alone, not every edge can be come to.
+    reaches_all = bounds.hosts > 1 and bounds.faults > 1 and bounds.strike == KINDS
+    if explored.is_whole and reaches_all:
+        return Verdict(Property.EDGES, False, f"{text}; not used: {', '.join(unused)}")
+    return Verdict(Property.EDGES, None, text)
+
+
+def possible_rows(policy: Policy) -> tuple[Transition, ...]:
+    """Give the declared edges that a policy does not rule out: it moves in one of two ways."""
+    other = "better_host" if policy.move_by_restart else "better_host_restart"
+    return tuple(row for row in ROWS if row.name != other)
+
+
+def bound_loops(policy: Policy) -> int:
+    """
+    Give within how many loops the engine is to be back, and a state to be left, by itself.
+
+    All waits in a row: a start that times out and a guest that does not shut down, a block, a
+    dead owner's lease, silence, looking around and turns, and what a VM itself takes.
+    """
+    small = with_small_times(policy)
+    hung_s = max(small.start_timeout_s, small.bad_health_s) + small.stop_timeout_s
+    free_s = small.lease_expiry_s + small.dead_after_s + small.power_off_retry_s
+    turn_s = small.settle_s + small.stagger_total_s + small.lease_sight_s + small.refused_retry_s
+    wait_s = small.failed_starts_forget_s
+    return loops(hung_s + free_s + turn_s + wait_s) + _GOING_ON_LOOPS

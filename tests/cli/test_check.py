@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from tests.check import wrong
+from tests.cli.conftest import Ran, command_line, environment
+
+QUICK = ("check", "--faults", "1", "--kind", "crash", "--kind", "vm")
+
+
+def test_all_properties_are_told(run: Callable[..., Ran]) -> None:
+    ran = run(*QUICK)
+    assert (ran.status, ran.err) == (0, "")
+    heading, rate, *properties = ran.out.splitlines()
+    assert heading.startswith("2 hosts, at most 1 faults, policy talk: ")
+    assert "states a second" in rate
+    assert "MiB" in rate
+    assert [line.split()[:2] for line in properties] == [
+        ["held", "two-engines:"],
+        ["held", "lease:"],
+        ["held", "agreement:"],
+        ["held", "recovery:"],
+        ["held", "migrations:"],
+        ["held", "way-out:"],
+        ["held", "maintenance:"],
+        ["held", "failed-starts:"],
+        ["open", "edges:"],
+    ]
+
+
+def test_as_json(run: Callable[..., Ran]) -> None:
+    ran = run(*QUICK, "--json", "--cores", 1)
+    assert ran.status == 0
+    told = json.loads(ran.out)
+    assert told["held"]
+    assert told["finished"]
+    assert told["kinds"] == ["crash", "vm"]
+    assert told["states"] > told["rounds"] > told["depth"] > 0
+    assert told["transitions"] > 0
+    assert told["memory_mib"] > 0
+    assert {each["property"]: each["verdict"] for each in told["properties"]}["lease"] == "held"
+
+
+def test_a_broken_property_comes_with_a_scenario_and_a_page(
+    run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("plotly")
+    wrong.nobody_takes_over(monkeypatch)
+    ran = run(*QUICK, "-o", tmp_path / "out", "--cores", 1)
+    assert ran.status == 1
+    assert "broken recovery" in " ".join(ran.out.split())
+    scenario = tmp_path / "out" / "check-recovery.yaml"
+    assert str(scenario) in ran.out
+    assert "<html" in scenario.with_suffix(".html").read_text(encoding="utf-8")
+    assert run("simulate", scenario).status == 1
+
+
+def test_without_plotly_there_is_a_scenario_and_a_sentence(
+    run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    wrong.nobody_takes_over(monkeypatch)
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    monkeypatch.setitem(sys.modules, "plotly", None)
+    ran = run(*QUICK, "-o", tmp_path, "--cores", 1, "--json")
+    assert ran.status == 1
+    assert "no page of the counterexample" in ran.err
+    (broken,) = [each for each in json.loads(ran.out)["properties"] if each["verdict"] == "broken"]
+    assert broken["files"] == [str(tmp_path / "check-recovery.yaml")]
+    assert broken["rounds"]
+
+
+def test_a_check_that_is_not_finished_goes_on_later(
+    run: Callable[..., Ran], tmp_path: Path
+) -> None:
+    path = tmp_path / "left.gz"
+    first = run(*QUICK, "--time", "1ms", "--resume", path, "--cores", 1)
+    assert first.status == 1
+    assert "Not all was explored" in first.out
+    assert f"--resume {path}" in first.out
+    again = run(*QUICK, "--resume", path, "--cores", 1)
+    assert again.status == 0
+    # What is finished is told once more.
+    once_more = run(*QUICK, "--resume", path, "--cores", 1)
+    assert once_more.out.splitlines()[2:] == again.out.splitlines()[2:]
+    assert run(*QUICK).out.splitlines()[0] == again.out.splitlines()[0]
+
+
+@pytest.mark.processes
+def test_ctrl_c_leaves_what_was_explored(tmp_path: Path) -> None:
+    path = tmp_path / "left.gz"
+    arguments = ("check", "--faults", "4", "--resume", path, "--cores", "2")
+    process = subprocess.Popen(
+        command_line(*arguments),
+        env=environment({}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    deadline = time.monotonic() + 60
+    while len(children.read_text().split()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.decode() == f"he-fsm: stopped; {path} has what was explored\n"
+    assert path.stat().st_size > 0
+
+
+def test_a_policy_of_a_file(run: Callable[..., Ran], tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text("base: ovirt\nmigration_threshold: 400\n", encoding="utf-8")
+    assert "policy ovirt" in run(*QUICK, "--policy", path).out.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("base: talk\nbogus: 1\n", "policy.yaml:2:1"),
+        ("base: talk\nwatchdog_s: 10\n", "kill_grace"),
+        ("- 1\n", "policy.yaml:1:1"),
+    ],
+)
+def test_a_policy_that_can_not_be_used(
+    refused: Callable[..., str], tmp_path: Path, text: str, expected: str
+) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert expected in refused(*QUICK, "--policy", path)
+
+
+def test_what_can_not_be_used_is_said(refused: Callable[..., str], tmp_path: Path) -> None:
+    assert "no such file, and no policy's name" in refused(*QUICK, "--policy", "none-such")
+    assert refused(*QUICK, "--time", "soon") == "--time soon: expected a time above 0, like 5m"
+    assert "there is no folder" in refused(*QUICK, "--resume", tmp_path / "no" / "file")
+    (tmp_path / "file").write_text("text")
+    assert "no file of he-fsm check" in refused(*QUICK, "--resume", tmp_path / "file")
+
+
+def test_another_check_is_not_continued(
+    run: Callable[..., Ran], refused: Callable[..., str], tmp_path: Path
+) -> None:
+    path = tmp_path / "left.gz"
+    run(*QUICK, "--resume", path)
+    said = refused("check", "--faults", "0", "--resume", path)
+    assert said == (
+        f"can't continue with {path}: it is of another check "
+        "(--hosts 2 --faults 1 --kind crash --kind vm, policy talk)"
+    )
