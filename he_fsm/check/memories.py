@@ -49,7 +49,8 @@ class Normal:
         """Compute the waits, in seconds."""
         self._policy = policy
         self._stay_s = _whole(max(policy.migration_timeout_s, policy.stop_timeout_s))
-        self._dead_s = _whole(policy.dead_after_s)
+        # Who has just become blind goes by what it saw a loop ago.
+        self._dead_s = _whole(policy.dead_after_s) + LOOP_S
         self._named_s = _whole(policy.stagger_total_s + policy.stagger_s + policy.lease_sight_s)
         self._peace_s = _whole(2 * policy.migration_backoff_max_s)
         times = 1
