@@ -59,6 +59,16 @@ def test_the_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
             "it is damaged",
         ),
     ],
+    ids=[
+        "nothing",
+        "no gzip",
+        "cut short",
+        "half an object",
+        "a list",
+        "another format",
+        "a format alone",
+        "bounds that are none",
+    ],
 )
 def test_what_is_no_saved_check_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:
     path = tmp_path / "check.gz"
