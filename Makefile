@@ -68,7 +68,7 @@ other:
 	  -m 'not processes and not once' -p no:cacheprovider
 	@rm -rf $(VENV)-other
 
-bench: $(VENV)/.demo ## Measure, and print a table
+bench: $(VENV)/.test ## Measure, and print a table
 	$(BIN)/python benchmarks/run.py
 
 bench-real: $(VENV)/.real ## Measure failovers and moves of real VMs, and print a table (COUNT=50)

@@ -12,6 +12,7 @@ from typing import Callable
 
 import attrs
 import daemons
+import scale
 from table import show
 
 from he_fsm import (
@@ -209,6 +210,7 @@ def main() -> None:
         ("the talk's file, whole process", process_s("simulate", "examples/talk.yaml"), 1.5, "s")
     )
     rows.append(("he-fsm --help, whole process", process_s("--help"), 0.3, "s"))
+    rows.extend(scale.rows())
     rows.extend(daemons.rows())
     show(rows)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -7,11 +7,8 @@ stand for, in plain values. It is replaced at once or not at all.
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
-import os
-import secrets
 import zlib
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ from he_fsm.errors import HeFsmError
 from he_fsm.memory import Memory
 from he_fsm.metadata.record import HostRecord
 from he_fsm.policy import Policy
+from he_fsm.report.files import write_whole
 from he_fsm.serialise import memory_from_plain, to_plain
 
 _FORMAT = "he-fsm check 1"
@@ -41,31 +39,6 @@ def save(explored: Explored, path: Path) -> None:
     """
     content = gzip.compress(json.dumps(_to_plain(explored)).encode(), compresslevel=3, mtime=0)
     write_whole(path, content)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """
-    Replace a file at once, or not at all.
-
-    Raises:
-        HeFsmError: it can't be written.
-    """
-    target = path.resolve()
-    new = target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
-    try:
-        try:
-            with new.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                new.unlink()
-            raise
-    except OSError as error:
-        msg = f"can't write {path}: {error.strerror}"
-        raise HeFsmError(msg) from error
 
 
 def load(path: Path) -> Explored:

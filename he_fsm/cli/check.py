@@ -19,12 +19,13 @@ from he_fsm.check.expand import Bounds
 from he_fsm.check.explore import Explored, Progress, begun, explore
 from he_fsm.check.faults import KINDS
 from he_fsm.check.result import Verdict, verdicts
-from he_fsm.check.saved import load, save, write_whole
+from he_fsm.check.saved import load, save
 from he_fsm.document.files import read_text
 from he_fsm.document.nodes import parse_tree, refused_as
 from he_fsm.document.units import parse_duration
 from he_fsm.errors import HeFsmError, MissingExtraError, ScenarioError
 from he_fsm.policy import POLICIES, Policy
+from he_fsm.report.files import write_whole
 from he_fsm.scenario.host_names import HostNames
 from he_fsm.scenario.model import World
 from he_fsm.scenario.policies import PolicyForm
