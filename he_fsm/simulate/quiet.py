@@ -224,7 +224,8 @@ def _go_on(
     for time, sleeper, index in writes:
         _write(world, sleeper, time, index)
     ticks.clear()
-    for sleeper in sleepers:
+    # Those that are due at one moment look in the order in which they were planned.
+    for sleeper in sorted(sleepers, key=lambda each: each.look(each.last - 1)[0]):
         _plan(world, sleeper)
     heapq.heapify(ticks)
 
