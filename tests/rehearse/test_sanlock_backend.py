@@ -223,7 +223,7 @@ SANLOCK_SCENES = {
 # Other tests hold the most of each; these are for `make rehearsals` and `make true-clock`.
 LONG = (
     *("gateway-lost", "vm-dies", "never-healthy", "migration-fails", "moved-by-somebody-outside"),
-    "a watchdog does what no agent can",
+    *("agent-killed", "vm-killed", "a watchdog does what no agent can"),
 )
 
 

@@ -53,6 +53,7 @@ def test_a_key_that_stands_twice_is_refused_with_both_places() -> None:
     assert said == expected
 
 
+@pytest.mark.once
 def test_aliases_of_aliases_do_not_fill_the_memory() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
