@@ -50,7 +50,7 @@ class Crash:
 
     `after_lease_s`: 8 x io_timeout + 60 s after the last renewal, and 2 x io_timeout later, as
     others see a renewal so late at worst. `after_own_s`: after the renewal as the VM's new host saw
-    it, which is when its sanlock may have the lease; sanlock's whole seconds are in it.
+    it; the others' turns and sanlock's own seconds are in it.
     """
 
     started: Started
