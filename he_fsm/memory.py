@@ -98,6 +98,8 @@ class Memory:
     # Since when this host is among those that should start the engine and the lease can be had;
     # earlier where the VM died here, so that this host's turn has come.
     named_since: Optional[float] = None
+    # Since when this host says that it is about to take the lease, which runs out.
+    claimed_at: Optional[float] = None
     # When a start was refused, or the VM was seen to have moved: the next start waits a little.
     refused_at: Optional[float] = None
 

@@ -14,13 +14,13 @@ from he_fsm.metadata.record import HostRecord, ProblemWord
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.placement import Placement, placement
 from he_fsm.policy import Policy
-from he_fsm.snapshot import Health, OwnerState, Snapshot, VmState
+from he_fsm.snapshot import Health, LeaseView, OwnerState, Snapshot, VmState
 from he_fsm.states import guards
-from he_fsm.states.engine_down import turn_at
+from he_fsm.states.engine_down import could_start, is_claiming, turn_at
 from he_fsm.states.names import State
 from he_fsm.states.row import Transition
 from he_fsm.states.table import TABLE
-from he_fsm.states.view import View
+from he_fsm.states.view import NO_LEASES, View
 
 
 @attrs.frozen
@@ -30,8 +30,9 @@ class Step:
 
     `edge` is the row of the table that was taken, None to stay. `wake_at` is the earliest time
     (own monotonic clock) at which the answer can change while the inputs do not; after an edge
-    it is now, for the new state may have an answer of its own. `idle_until` is the same on
-    the assumption that every living host's record keeps growing.
+    it is now, for the new state may have an answer of its own, and where the lease is claimed
+    from now on, for the others are to read that. `idle_until` is the same on the assumption that
+    every living host's record keeps growing.
     """
 
     memory: Memory
@@ -73,7 +74,13 @@ def _take(edge: Transition, view: View) -> Step:
         # An order to power off belongs to the stop in which it was given.
         vm = attrs.evolve(vm, power_off_at=None)
     memory = attrs.evolve(
-        view.memory, state=edge.to, since=view.now, vm=vm, better_since=None, named_since=None
+        view.memory,
+        state=edge.to,
+        since=view.now,
+        vm=vm,
+        better_since=None,
+        named_since=None,
+        claimed_at=None,
     )
     if edge.then is not None:
         memory = edge.then(view, memory)
@@ -98,7 +105,7 @@ def observe(memory: Memory, snapshot: Snapshot, policy: Policy) -> View:
         sightings = look(sightings, whiteboard.slots, snapshot.host_id, now, first=read_at is None)
         read_at = now
         maintenance, problem = _read_global(memory, whiteboard, policy)
-    dead_hosts = snapshot.leases.dead_hosts if snapshot.leases is not None else frozenset()
+    dead_hosts = _dead_hosts(snapshot.leases or NO_LEASES, now)
     # While this host can't read, nobody grows old: what it last saw stands still.
     seen_at = now if whiteboard is not None or read_at is None else read_at
     liveness = who_is_alive(sightings, snapshot.host_id, seen_at, policy.dead_after_s, dead_hosts)
@@ -118,6 +125,7 @@ def observe(memory: Memory, snapshot: Snapshot, policy: Policy) -> View:
         moves=memory.moves,
         better_since=memory.better_since,
         named_since=memory.named_since,
+        claimed_at=memory.claimed_at,
         refused_at=memory.refused_at,
     )
     records = _records(seen, snapshot)
@@ -128,7 +136,27 @@ def observe(memory: Memory, snapshot: Snapshot, policy: Policy) -> View:
         liveness,
         placement(records, liveness.alive, policy, liveness.pending),
     )
+    _look_ahead(view, records)
     return _time_passes(view)
+
+
+def _look_ahead(view: View, records: Mapping[int, HostRecord]) -> None:
+    """Say who should start the engine once an owner that renews no more is dead."""
+    owner, free_at = view.leases.owner, view.leases.free_at
+    alive, pending, _ = view.liveness
+    if owner is None or free_at is None or not (owner in alive or owner in pending):
+        return
+    view.due(free_at)
+    view.heirs = placement(records, alive - {owner}, view.policy, pending - {owner})
+
+
+def _dead_hosts(leases: LeaseView, now: float) -> frozenset[int]:
+    """Give the hosts that are dead whatever their records say."""
+    owner, free_at = leases.owner, leases.free_at
+    if owner is not None and free_at is not None and now >= free_at:
+        # Its lease can be had for one reason: its host is dead by sanlock's reckoning.
+        return leases.dead_hosts | {owner}
+    return leases.dead_hosts
 
 
 def _records(memory: Memory, snapshot: Snapshot) -> Mapping[int, HostRecord]:
@@ -200,13 +228,25 @@ def _time_passes(view: View) -> View:
     named_since = view.now if _is_named(view) else None
     if named_since is not None and memory.named_since is not None:
         named_since = memory.named_since
+    claimed_at = memory.claimed_at
+    if not is_claiming(view):
+        claimed_at = None
+    elif claimed_at is None:
+        claimed_at = view.now
+        # The others are to read it as soon as can be.
+        view.due_again()
     if (
         failed is not memory.failed
         or better_since != memory.better_since
         or named_since != memory.named_since
+        or claimed_at != memory.claimed_at
     ):
         view.memory = attrs.evolve(
-            memory, failed=failed, better_since=better_since, named_since=named_since
+            memory,
+            failed=failed,
+            better_since=better_since,
+            named_since=named_since,
+            claimed_at=claimed_at,
         )
     return view
 
@@ -221,8 +261,7 @@ def _is_better_elsewhere(view: View) -> bool:
 def _is_named(view: View) -> bool:
     """Whether this host should start the engine, its turn among equals aside."""
     return (
-        view.memory.state is State.ENGINE_DOWN
-        and view.vm is VmState.ABSENT
+        could_start(view)
         and view.snapshot.host_id in view.placement.hosts
         and view.due(view.memory.began_at + view.policy.settle_s)
         and view.lease_can_be_taken

@@ -16,7 +16,7 @@ from he_fsm.memory import Memory
 from he_fsm.metadata.codec import encode_slot
 from he_fsm.metadata.engine import engine_words
 from he_fsm.metadata.layout import PARSE_VERSION
-from he_fsm.metadata.record import EngineStatus, HostRecord, ProblemWord
+from he_fsm.metadata.record import WAITS_FOR_LAUNCH, EngineStatus, HostRecord, ProblemWord
 from he_fsm.metadata.text import human_text
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.policy import Policy
@@ -80,14 +80,23 @@ def rate_host(memory: Memory, facts: Facts, identity: Identity, policy: Policy) 
 
 
 def make_record(
-    facts: Facts, identity: Identity, total: int, *, is_stopped: bool = False
+    facts: Facts,
+    identity: Identity,
+    total: int,
+    *,
+    claims_lease: bool = False,
+    is_stopped: bool = False,
 ) -> HostRecord:
-    """Make this host's record; a stopped agent's is its last, with score 0."""
+    """
+    Make this host's record; a stopped agent's is its last, with score 0.
+
+    *claims_lease*: this host is about to take the engine's lease (`Memory.claimed_at`).
+    """
     return HostRecord(
         host_id=identity.host_id,
         timestamp=int(facts.now),
         score=0 if is_stopped else total,
-        engine=engine_status(facts.vm),
+        engine=engine_status(facts.vm, claims_lease=claims_lease),
         hostname=identity.hostname,
         local_maintenance=facts.local_maintenance,
         stopped=is_stopped,
@@ -185,8 +194,14 @@ def next_look(decision: Step, next_loop: float) -> float:
     return min(next_loop, decision.wake_at)
 
 
-def engine_status(vm: LocalVm) -> EngineStatus:
-    """Give what the record says of the engine VM, in the words that oVirt's agents read."""
+def engine_status(vm: LocalVm, *, claims_lease: bool = False) -> EngineStatus:
+    """
+    Give what the record says of the engine VM, in the words that oVirt's agents read.
+
+    To them a VM whose lease is claimed is down, as it is.
+    """
+    if claims_lease and vm.state is VmState.ABSENT:
+        return _CLAIM
     return _STATUS[vm.state, vm.health is Health.GOOD]
 
 
@@ -214,6 +229,7 @@ def _statuses() -> dict[tuple[VmState, bool], EngineStatus]:
 
 
 _STATUS = _statuses()
+_CLAIM = EngineStatus("down", "bad", WAITS_FOR_LAUNCH, "waiting for the engine's lease")
 
 
 def _flag(reading: Reading) -> str:

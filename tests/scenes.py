@@ -28,6 +28,7 @@ from he_fsm.tick import engine_status
 NOW = 10_000.0
 GOOD = engine_status(LocalVm(VmState.UP, Health.GOOD))
 NONE = engine_status(LocalVm(VmState.ABSENT))
+CLAIM = engine_status(LocalVm(VmState.ABSENT), claims_lease=True)
 
 # How a time-out is tried: an eighth of a second before, at and after it.
 around = pytest.mark.parametrize(
@@ -99,6 +100,9 @@ class Scene:
     moves: Moves = attrs.field(factory=Moves)
     better_since: Optional[float] = None
     named_since: Optional[float] = None
+    claimed_at: Optional[float] = None
+    # Other hosts that say that they are about to take the lease.
+    claims: frozenset[int] = frozenset()
     refused_at: Optional[float] = None
     outcomes: tuple[Outcome, ...] = ()
 
@@ -125,6 +129,7 @@ class Scene:
             moves=self.moves,
             better_since=self.better_since,
             named_since=self.named_since,
+            claimed_at=self.claimed_at,
             refused_at=self.refused_at,
         )
 
@@ -138,7 +143,8 @@ class Scene:
             if self.is_superseded:
                 slots[host_id] = newer_release(host_id, timestamp=5001)
                 continue
-            engine = GOOD if host_id == self.engine_on else NONE
+            down = CLAIM if host_id in self.claims else NONE
+            engine = GOOD if host_id == self.engine_on else down
             slots[host_id] = record(host_id, score, timestamp=5001, engine=engine)
         board = Whiteboard(GlobalBlock(self.global_maintenance), slots)
         return Snapshot(

@@ -107,6 +107,7 @@ def policies(draw: Draw) -> Policy:
         settle_loops=float(draw(_count)),
         stagger_s=draw(_seconds_or_none),
         stagger_total_s=stagger_total_s,
+        lease_claim_s=draw(_seconds_or_none),
         refused_retry_s=draw(_seconds),
         start_timeout_s=2 * draw(_seconds),
         bad_health_s=2 * draw(_seconds),
@@ -183,6 +184,7 @@ _engines = st.sampled_from(
     [
         *[engine_status(LocalVm(VmState.ABSENT))] * 64,
         *[engine_status(LocalVm(state, health)) for state in VmState for health in Health],
+        *[engine_status(LocalVm(VmState.ABSENT), claims_lease=True)] * 4,
         EngineStatus("down_unexpected", "bad", "Down", "bad vm status"),
         EngineStatus("up", "unknown", "Up"),
     ]
@@ -542,5 +544,6 @@ def _memory(
         moves=_moves(draw, past, hosts) if "moves" in troubles else _NO_MOVES,
         better_since=past.moment_or_none(),
         named_since=past.moment_or_none(),
+        claimed_at=past.moment_or_none(),
         refused_at=past.moment_or_none(),
     )

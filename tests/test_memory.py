@@ -19,6 +19,7 @@ OLD = Memory(
     moves=Moves(target=3, failures=2, failed_at=NOW - 70, moves=1, moved_at=NOW - 80),
     better_since=NOW - 20,
     named_since=NOW - 5,
+    claimed_at=NOW - 4,
     refused_at=NOW - 3,
 )
 

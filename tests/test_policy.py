@@ -87,6 +87,7 @@ MAY_BE_0 = {
     *("gateway_weight", "bridge_weight", "memory_weight", "cpu_load_weight", "mem_load_weight"),
     *("config_weight", "cpu_load_low", "cpu_load_high", "mem_load_limit", "failed_start_penalty"),
     *("settle_loops", "stagger_s", "stagger_total_s", "migration_hold_s", "kill_grace_s"),
+    "lease_claim_s",
 }
 NUMBERS = [
     field.name

@@ -140,6 +140,24 @@ def test_the_engines_status_is_in_ovirts_words(
     assert (found.vm, found.health, found.detail, found.rank) == (vm, health, detail, rank)
 
 
+def test_a_host_that_is_about_to_take_the_lease_says_so_and_its_vm_is_down_to_ovirts_agents() -> (
+    None
+):
+    made = make_record(FACTS, IDENTITY, 2400, claims_lease=True)
+    assert made.engine.claims_lease
+    read = decode_slot(1, make_block(made, Memory(), FACTS, ""))
+    assert read == made
+    assert (made.engine.vm, made.engine.health) == ("down", "bad")
+    assert made.engine.detail == "WaitForLaunch"
+
+
+@pytest.mark.parametrize("state", [state for state in VmState if state is not VmState.ABSENT])
+def test_a_vm_that_is_here_is_told_whatever_was_claimed(state: VmState) -> None:
+    vm = LocalVm(state, Health.BAD)
+    assert engine_status(vm, claims_lease=True) == engine_status(vm)
+    assert not engine_status(vm).claims_lease
+
+
 @pytest.mark.parametrize("state", list(VmState))
 def test_health_that_is_not_known_is_not_called_good(state: VmState) -> None:
     unknown = engine_status(LocalVm(state, Health.UNKNOWN))

@@ -238,7 +238,8 @@ class LocalSteps:
         """Make the slot's bytes, and give what readers make of them, whatever the wall clock."""
         version = identity.version
         score = tick.rate_host(memory, facts, identity, self.policy)
-        record = tick.make_record(facts, identity, score.total)
+        claims = memory.claimed_at is not None
+        record = tick.make_record(facts, identity, score.total, claims_lease=claims)
         for offset_s in _WALL_OFFSETS_S:
             jumped = attrs.evolve(facts, wall_offset_s=offset_s)
             block = tick.make_block(record, memory, jumped, score.why, version)

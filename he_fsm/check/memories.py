@@ -89,6 +89,7 @@ class Normal:
             moves=self._moves(memory.moves, now),
             better_since=_latest(memory.better_since, now - _whole(policy.migration_hold_s)),
             named_since=_latest(memory.named_since, now - self._named_s),
+            claimed_at=_latest(memory.claimed_at, now - _whole(policy.lease_claim_s)),
             refused_at=_recent(memory.refused_at, now - policy.refused_retry_s),
         )
 
@@ -121,6 +122,7 @@ class Normal:
             ),
             better_since=_earlier(memory.better_since),
             named_since=_earlier(memory.named_since),
+            claimed_at=_earlier(memory.claimed_at),
             refused_at=_earlier(memory.refused_at),
         )
         return self.of(older, host_id)

@@ -18,6 +18,7 @@ _MOST_LOOPS = {
     "dead_after_s": 3,
     "stagger_s": 1,
     "stagger_total_s": 2,
+    "lease_claim_s": 1,
     "refused_retry_s": 1,
     "start_timeout_s": 5,
     "bad_health_s": 3,

@@ -23,6 +23,10 @@ class ProblemWord(str, enum.Enum):
     HELD = "held"
 
 
+# vdsm's word for a VM that was ordered and does not run yet.
+WAITS_FOR_LAUNCH = "WaitForLaunch"
+
+
 @attrs.frozen
 class EngineStatus:
     """
@@ -37,6 +41,11 @@ class EngineStatus:
     health: str
     detail: str
     reason: Optional[str] = None
+
+    @property
+    def claims_lease(self) -> bool:
+        """Whether the host says that it is about to take the engine's lease, which runs out."""
+        return self.vm == "down" and self.detail == WAITS_FOR_LAUNCH
 
     @property
     def rank(self) -> int:

@@ -272,7 +272,8 @@ class Loop:
             self._score_shown = score.total
         if facts.leases is None or not facts.leases.joined:
             return None, score.why
-        record = tick.make_record(facts, self.identity, score.total)
+        claims = self.memory.claimed_at is not None
+        record = tick.make_record(facts, self.identity, score.total, claims_lease=claims)
         return (record if self._write(record, facts, score.why) else None), score.why
 
     def _write(self, record: HostRecord, facts: tick.Facts, why: str) -> bool:

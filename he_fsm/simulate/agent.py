@@ -176,7 +176,8 @@ def _publish(world: World, host: SimHost, agent: Agent, facts: loop.Facts) -> Op
     _note_score(world, host, agent, score)
     if not (host.sees_storage and host.holds_id):
         return None
-    record = loop.make_record(facts, host.identity, score.total)
+    claims = agent.memory.claimed_at is not None
+    record = loop.make_record(facts, host.identity, score.total, claims_lease=claims)
     _write(world, host, agent, record, facts, score)
     return record
 

@@ -15,28 +15,65 @@ from he_fsm.states.view import View
 HERE = State.ENGINE_DOWN
 
 
+def could_start(view: View) -> bool:
+    """Whether this host is in a state to start an engine, whoever else is better."""
+    return view.memory.state is HERE and view.vm is VmState.ABSENT
+
+
+def is_claiming(view: View) -> bool:
+    """
+    Whether this host says that it is about to take a lease that runs out.
+
+    Hosts see the owner's last renewal at different moments, so each may have the lease at another
+    one, which the others don't know: it says so a little before, unless another has done that.
+    A host that is better than all others need not.
+    """
+    free_at = view.leases.free_at
+    if free_at is None or not view.lease_runs_out or not could_start(view):
+        return False
+    memory, policy = view.memory, view.policy
+    return (
+        view.snapshot.host_id in view.heirs.hosts
+        and len(view.heirs.turns) > 1
+        and view.due(memory.began_at + policy.settle_s)
+        and view.due(free_at - policy.lease_claim_s)
+        and (memory.claimed_at is not None or not other_claims(view))
+    )
+
+
+def other_claims(view: View) -> list[int]:
+    """Give the other hosts of which it is read that they are about to take the lease."""
+    sightings = view.memory.sightings
+    others = [host_id for host_id in view.heirs.turns if host_id != view.snapshot.host_id]
+    records = [sightings[host_id].record for host_id in others]
+    return [r.host_id for r in records if r is not None and r.engine.claims_lease]
+
+
 def turn_at(view: View) -> float | None:
     """
     Give when this host's turn to start comes; None: it is not among those that should.
 
     Equal scores are all eager, a short stagger apart in the order of host ids, so that many
-    hosts do not all run into the lease. A lease that runs out is not seen to be free by all at
-    once: there the others also leave the first one the time to get it and to be seen.
+    hosts do not all run into the lease. A lease that runs out is taken by the host that has claimed
+    it, of several that could not read each other's claim by the lowest id; the others
+    leave it the time to get the lease and to be seen.
     """
-    since = view.memory.named_since
-    hosts = view.placement.hosts
+    memory, policy = view.memory, view.policy
+    since = memory.named_since
     own_id = view.snapshot.host_id
-    if since is None or own_id not in hosts:
+    if since is None or own_id not in view.placement.hosts:
         return None
-    policy = view.policy
     turns = view.placement.turns
     others = len(turns) - 1
-    apart = policy.stagger_s
-    if others:
-        apart = min(apart, policy.stagger_total_s / others)
-    turn = turns.index(own_id)
-    first_s = policy.lease_sight_s if turn and view.lease_runs_out else 0.0
-    return since + first_s + apart * turn
+    if not others:
+        return since
+    if view.lease_runs_out:
+        claimed_at = memory.claimed_at
+        if claimed_at is not None and all(own_id < other for other in other_claims(view)):
+            return max(since, claimed_at + policy.lease_claim_s)
+        since += policy.lease_sight_s
+    apart = min(policy.stagger_s, policy.stagger_total_s / others)
+    return since + apart * turns.index(own_id)
 
 
 def this_host_should_start(view: View) -> bool:

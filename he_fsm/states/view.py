@@ -22,6 +22,7 @@ class View:
     """
 
     __slots__ = (
+        "heirs",
         "leases",
         "liveness",
         "memory",
@@ -47,6 +48,8 @@ class View:
         self.policy = policy
         self.liveness = liveness
         self.placement = placement
+        # The placement once the owner of a lease that runs out is dead.
+        self.heirs = placement
         self.now = snapshot.now
         self.vm = snapshot.vm.state
         self.leases = snapshot.leases or NO_LEASES
@@ -58,6 +61,10 @@ class View:
             return True
         self.wakes_at = min(self.wakes_at, at)
         return False
+
+    def due_again(self) -> None:
+        """Let this host look again at once: it has something new to publish."""
+        self.wakes_at = self.now
 
     @property
     def can_read(self) -> bool:

@@ -28,16 +28,11 @@ from he_fsm import (
 from he_fsm.effects import StartVm
 from he_fsm.memory import Sighting
 from he_fsm.metadata.codec import GlobalBlock
-from he_fsm.metadata.layout import HOST_ID_MAX
-from he_fsm.snapshot import OwnerState
 from tests.scenes import NONE, NOW
 from tests.strategies import Cluster, clusters
 
 # Long enough for every host to have looked around, and for every turn to have come.
 PATIENCE_S = 1000.0
-NOBODYS = LeaseView()
-# No host of a cluster here has this id: its lease has run out a moment ago.
-RUN_OUT = LeaseView(owner=HOST_ID_MAX, owner_state=OwnerState.FAILING, free_at=NOW)
 
 
 def seen_from(
@@ -148,13 +143,10 @@ def test_the_hosts_that_start_are_the_ones_that_every_host_names(cluster: Cluste
     assert starters == set(named)
 
 
-def first_moment(
-    own_id: int, cluster: Cluster, policy: Policy, leases: LeaseView = NOBODYS
-) -> float:
+def first_moment(own_id: int, cluster: Cluster, policy: Policy) -> float:
     """Give when a host that is named from now on starts: its turn, told by `wake_at`."""
     memory, snapshot = seen_from(own_id, attrs.evolve(cluster, policy=policy))
     memory = attrs.evolve(memory, named_since=None)
-    snapshot = attrs.evolve(snapshot, leases=leases)
     decision = step(memory, snapshot, policy)
     if StartVm() in decision.effects:
         return NOW
@@ -176,24 +168,6 @@ def test_equal_hosts_have_their_turns_in_the_order_of_their_ids_within_the_stagg
         assert turn - NOW <= policy.stagger_total_s + 1e-6
     if len(turns) > 1 and policy.stagger_s and policy.stagger_total_s:
         assert len(set(turns)) == len(turns)
-
-
-@given(cluster=engineless, data=st.data())
-def test_however_differently_a_dead_owners_renewals_are_seen_nobody_asks_while_the_first_waits(
-    cluster: Cluster, data: st.DataObject
-) -> None:
-    """Its sanlock gives it the lease within a second of the moment that it has seen."""
-    policy = cluster.policy
-    apart = st.floats(0, 2 * policy.io_timeout_s)
-    plan = placement(cluster.records, cluster.alive, policy, cluster.pending)
-    asked_at = []
-    for own_id in plan.hosts:
-        free_at = NOW + data.draw(apart)
-        # What a host says at NOW it says, this far on, at the moment that it takes for the truth.
-        asked_at.append(free_at + first_moment(own_id, cluster, policy, RUN_OUT) - NOW)
-    for later in asked_at[1:]:
-        if plan.turns[0] == plan.hosts[0]:
-            assert later >= asked_at[0] + 1 - 1e-6
 
 
 @given(cluster=engineless, scores=st.data())

@@ -109,6 +109,7 @@ def test_no_snapshot_and_no_memory_makes_step_raise(
         moves=attrs.evolve(memory.moves, failed_at=draw(_times), moved_at=draw(_times)),
         better_since=draw(_times_or_none),
         named_since=draw(_times_or_none),
+        claimed_at=draw(_times_or_none),
         refused_at=draw(_times_or_none),
     )
     snapshot = attrs.evolve(
@@ -237,8 +238,8 @@ def run(
                 break
             continue
         at_once = 0
-        later = next_look(now, decision)
-        assert later > now
+        later = max(now, next_look(now, decision))
+        assert later > now or memory.claimed_at == now
         now = later
     return events
 
@@ -257,11 +258,13 @@ def when_idle(now: float, decision: Step) -> float:
 
 
 @given(situation=anything)
-def test_when_to_look_again_is_later_than_now_and_after_an_edge_at_once(
+def test_when_to_look_again_is_later_than_now_and_after_an_edge_or_a_claim_at_once(
     situation: Situation,
 ) -> None:
     decision = decide(situation)
-    if decision.edge is None:
+    claimed_at = situation.memory.claimed_at
+    claims = claimed_at is None and decision.memory.claimed_at is not None
+    if decision.edge is None and not claims:
         assert NOW < decision.wake_at <= decision.idle_until
         assert decision.wake_at == min(decision.idle_until, decision.liveness.changes_at)
     else:

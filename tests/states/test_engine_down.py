@@ -105,6 +105,7 @@ def test_a_start_forgets_the_turn_and_any_vm_of_before() -> None:
     scene = BEST.but(named_since=NOW - 50, refused_at=NOW - 50, watch=old)
     memory = scene.step().memory
     assert (memory.named_since, memory.refused_at, memory.vm) == (None, None, None)
+    assert HEIR.step().memory.claimed_at is None
     assert memory.since == NOW
 
 
@@ -205,17 +206,83 @@ def test_equal_hosts_start_one_after_another(late_s: float, is_due: bool) -> Non
     assert (third.edge() == "best_host") is is_due
 
 
+RUNS_OUT = LeaseView(owner=9, owner_state=OwnerState.FAILING, free_at=NOW + 5)
+RAN_OUT = attrs.evolve(RUNS_OUT, free_at=NOW)
+# Two equal hosts, and one that crashed with the lease.
+HEIR = EQUAL.but(own_id=5, scores={1: 2400}, leases=RAN_OUT, claimed_at=NOW - 5)
+
+
+@around
+def test_a_host_says_beforehand_that_it_takes_a_lease_that_runs_out(
+    late_s: float, is_due: bool
+) -> None:
+    leases = attrs.evolve(RUNS_OUT, free_at=NOW + 5 - late_s)
+    decision = HEIR.but(claimed_at=None, leases=leases).step()
+    assert decision.edge is None
+    assert decision.memory.claimed_at == (NOW if is_due else None)
+    # It looks again at once, to publish that.
+    assert decision.wake_at == (NOW if is_due else NOW - late_s)
+
+
+def test_it_says_so_while_the_owners_record_still_looks_alive() -> None:
+    scene = HEIR.but(claimed_at=None, scores={1: 2400, 9: 2400}, engine_on=9, leases=RUNS_OUT)
+    decision = scene.step()
+    assert (decision.placement.engine_on, decision.memory.claimed_at) == (9, NOW)
+    assert 9 in decision.liveness.alive
+
+
+def test_an_owner_whose_lease_has_run_out_is_dead_whatever_its_record_says() -> None:
+    scene = HEIR.but(scores={1: 2400, 9: 2400}, engine_on=9)
+    assert (
+        scene.but(leases=attrs.evolve(RAN_OUT, free_at=NOW + 0.125)).step().wake_at == NOW + 0.125
+    )
+    decision = scene.step()
+    assert 9 not in decision.liveness.alive
+    assert deeds_of(decision) == (StartVm(),)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"claims": frozenset({1})},
+        {"scores": {1: 2000}},
+        {"scores": {1: 2401}},
+        {"engine_on": 1},
+        {"began_at": NOW - 10},
+        {"leases": attrs.evolve(RUNS_OUT, owner_state=OwnerState.LIVE, free_at=None)},
+    ],
+    ids=["another does", "no equal", "a better one", "engine up", "just began", "owner renews"],
+)
+def test_nothing_is_said_where_it_is_of_no_use(changes: dict[str, Any]) -> None:
+    scene = HEIR.but(claimed_at=None, leases=RUNS_OUT)
+    assert scene.step().memory.claimed_at == NOW
+    assert scene.but(**changes).step().memory.claimed_at is None
+
+
+@around
+def test_who_claims_first_starts_at_the_moment_at_which_the_lease_is_free(
+    late_s: float, is_due: bool
+) -> None:
+    free = HEIR.but(leases=attrs.evolve(RAN_OUT, free_at=NOW - late_s))
+    assert (free.edge() == "best_host") is is_due
+    late = HEIR.but(claimed_at=NOW - 5 - late_s, named_since=NOW - 100)
+    assert (late.edge() == "best_host") is is_due
+
+
 @around
 def test_of_a_lease_that_runs_out_the_others_leave_the_first_host_the_time_to_be_seen(
     late_s: float, is_due: bool
 ) -> None:
     """Hosts see the last renewal up to 2 x io_timeout apart, and sanlock takes a second more."""
-    ran_out = LeaseView(owner=9, owner_state=OwnerState.FAILING, free_at=NOW - 100)
-    scene = EQUAL.but(scores={1: 2400}, leases=ran_out)
-    first = scene.but(own_id=1, scores={5: 2400}, named_since=NOW)
-    assert first.edge() == "best_host"
-    second = scene.but(own_id=5, named_since=NOW - 4 - (2 * 10 + 1) - late_s)
-    assert (second.edge() == "best_host") is is_due
+    for claimed_at in (None, NOW - 50):
+        scene = HEIR.but(claims=frozenset({1}), claimed_at=claimed_at)
+        second = scene.but(named_since=NOW - 4 - (2 * 10 + 1) - late_s)
+        assert (second.edge() == "best_host") is is_due
+
+
+def test_of_hosts_that_claim_at_once_the_lowest_id_starts() -> None:
+    assert HEIR.but(own_id=1, scores={5: 2400}, claims=frozenset({5})).edge() == "best_host"
+    assert HEIR.but(claims=frozenset({1})).edge() is None
 
 
 @around
