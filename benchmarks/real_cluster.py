@@ -98,7 +98,7 @@ class Cluster:
         host = self._engine_host()
         record = host.vm()
         assert record is not None
-        renewed_at = self._renewed_at(host)
+        clock_began = self._clock_began(host)
         began = self._now()
         host.power_off()
         others = [each for each in self.lab.hosts.values() if each is not host]
@@ -106,6 +106,7 @@ class Cluster:
         policy = self.lab.policy
         self._live_for(policy.lease_kill_s)
         free_at = {each.name: self._free_at(each, host.config.id) for each in others}
+        renewed_at = clock_began + self._last_renewal(others[0], host.config.id) / self.lab.speed
         started = self._started(began, record)
         executed_at = began + started.executes_s
         refused = sum(_refused(each, began) for each in others)
@@ -202,10 +203,13 @@ class Cluster:
         ticked_at = time.monotonic()
         return ticked_at + (moment() - now) / self.lab.speed
 
-    def _renewed_at(self, host: SanlockHost) -> float:
-        """Give when a host last renewed its id."""
-        daemon = self._daemon(host)
-        return self._on_our_clock(daemon, lambda: daemon.status().spaces[0].renewed_at)
+    def _clock_began(self, host: SanlockHost) -> float:
+        """Give when a host's daemon's clock showed 0."""
+        return self._on_our_clock(self._daemon(host), lambda: 0)
+
+    def _last_renewal(self, witness: SanlockHost, dead_id: int) -> int:
+        """Give the last renewal of a dead host that is on the storage, on its daemon's clock."""
+        return self._daemon(witness).hosts()[dead_id].timestamp
 
     def _free_at(self, host: SanlockHost, dead_id: int) -> float:
         """Give when the dead host's leases can be had, by the last renewal that *host* saw."""
