@@ -5,8 +5,9 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 
-# What, the figure, its limit (None: there is none; negative: a least, not a most), its unit.
-Row = tuple[str, float, "float | None", str]
+# What, the figure (None: it can't be had here), its limit (None: there is none; negative: a least,
+# not a most), its unit.
+Row = tuple[str, "float | None", "float | None", str]
 
 
 def show(rows: Sequence[Row]) -> bool:
@@ -16,6 +17,9 @@ def show(rows: Sequence[Row]) -> bool:
     print(f"{'what':<{width}} {'found':>12} {'limit':>14}")
     are_held = True
     for what, found, limit, unit in rows:
+        if found is None:
+            print(f"{what:<{width}} {'-':>12}")
+            continue
         if limit is None:
             print(f"{what:<{width}} {found:>12.4g} {'':>14} {unit}")
             continue
