@@ -7,8 +7,6 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -20,6 +18,7 @@ from he_fsm.check.explore import Explored, Progress, begun, explore
 from he_fsm.check.faults import KINDS
 from he_fsm.check.result import Verdict, verdicts
 from he_fsm.check.saved import load, save
+from he_fsm.cli.progress import exploring_bar
 from he_fsm.document.files import read_text
 from he_fsm.document.nodes import parse_tree, refused_as
 from he_fsm.document.units import parse_duration
@@ -184,7 +183,7 @@ def _explore(
     asked_to_stop: list[bool] = []
     before = signal.signal(signal.SIGINT, lambda *_: asked_to_stop.append(True))
     try:
-        with _progress() as show:
+        with exploring_bar() as show:
             tell = _stopping(show, asked_to_stop)
             explore(explored, workers=workers, time_s=time_s, tell=tell)
     except KeyboardInterrupt:
@@ -209,35 +208,6 @@ def _stopping(
             raise KeyboardInterrupt
 
     return tell
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[Progress], None]]:
-    """Show how far it is, to a person alone."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - only for a person who waits
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn  # noqa: PLC0415
-    from rich.progress import Progress as Bar  # noqa: PLC0415
-
-    columns = (
-        TextColumn("exploring"),
-        BarColumn(),
-        TextColumn("{task.fields[what]}"),
-        TimeElapsedColumn(),
-        TextColumn("left (of what is known)"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=1, what="")
-
-        def tell(now: Progress) -> None:
-            rate = now.states / now.seconds if now.seconds else 0.0
-            what = f"{now.states:,} states, {rate:,.0f} a second, depth {now.depth}"
-            bar.update(task, total=now.whole, completed=now.whole - now.waiting, what=what)
-
-        yield tell
 
 
 def _write(verdict: Verdict, explored: Explored, output: Path) -> tuple[str, list[str]]:

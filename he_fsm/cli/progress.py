@@ -1,11 +1,16 @@
-"""A progress bar for a person who waits; nobody else sees one."""
+"""Progress bars for a person who waits; nobody else sees one."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
+
+if TYPE_CHECKING:
+    from rich import progress
+
+    from he_fsm.check.explore import Progress
 
 
 @contextmanager
@@ -14,24 +19,59 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console  # noqa: PLC0415 - only for a person who waits
-    from rich.progress import (  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415 - only for a person who waits
         BarColumn,
         MofNCompleteColumn,
-        Progress,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
 
-    columns = (
+    with _bar(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left:"),
         TimeRemainingColumn(),
+    ) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
+def exploring_bar() -> Iterator[Callable[[Progress], None]]:
+    """Give what is called with how far exploring is; of the states that are known, on stderr."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.progress import (  # noqa: PLC0415 - only for a person who waits
+        BarColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda done: progress.update(task, completed=done)
+
+    with _bar(
+        BarColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        # Each state may lead to others, which nobody knows yet.
+        TextColumn("left, at least:"),
+        TimeRemainingColumn(),
+    ) as bar:
+        task = bar.add_task("exploring", total=None)
+
+        def tell(now: Progress) -> None:
+            rate = now.states / now.seconds if now.seconds else 0.0
+            what = f"{now.states:,} states, {rate:,.0f}/s, depth {now.depth}"
+            bar.update(task, total=now.whole, completed=now.whole - now.waiting, description=what)
+
+        yield tell
+
+
+def _bar(*columns: progress.ProgressColumn) -> progress.Progress:
+    from rich.console import Console  # noqa: PLC0415 - only for a person who waits
+    from rich.progress import Progress as Bar  # noqa: PLC0415 - as above
+
+    return Bar(*columns, console=Console(stderr=True), transient=True)

@@ -18,6 +18,7 @@ import pytest
 from he_fsm.campaign.results import CampaignResult
 from tests.campaign.campaigns import written
 from tests.cli.conftest import Ran, command_line, environment
+from tests.cli.terminal import ANSI, Terminal
 
 FAULTS = "{cause: vm, mtbf: 1d}\n{cause: host, mtbf: 3d, repair: 20m}"
 MORE = "horizon: 5d\nruns: 3\nvary: {world.vm_boot: [55s, 90s]}"
@@ -142,6 +143,13 @@ def test_figures_are_written_for_documents(
     assert run("campaign", file, "--jobs", 1, "--runs", 1, option, tmp_path).status == 0
     names = ("availability", "outages", "causes")
     assert written == [f"{tmp_path}/{name}.{option[2:]}" for name in names]
+
+
+def test_a_person_who_waits_sees_how_far_it_is(file: Path) -> None:
+    terminal = Terminal(80, "campaign", file, "--jobs", 1)
+    assert terminal.status == 0
+    shown = re.split(r"[\r\n]+", ANSI.sub("", terminal.text))
+    assert any(re.fullmatch(r"playing ━+ 6/6 0:00:\d\d left: 0:00:00", line) for line in shown)
 
 
 def test_the_schema_is_printed(run: Callable[..., Ran]) -> None:

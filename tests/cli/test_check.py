@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from tests.check import wrong
 from tests.cli.conftest import Ran, command_line, environment
+from tests.cli.terminal import ANSI, Terminal
 
 QUICK = ("check", "--faults", "1", "--kind", "crash", "--kind", "vm")
 
@@ -93,6 +95,23 @@ def test_a_check_that_is_not_finished_goes_on_later(
     once_more = run(*QUICK, "--resume", path, "--cores", 1)
     assert once_more.out.splitlines()[2:] == again.out.splitlines()[2:]
     assert run(*QUICK).out.splitlines()[0] == again.out.splitlines()[0]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_person_who_waits_sees_how_far_it_is(width: int) -> None:
+    terminal = Terminal(width, *QUICK, "--cores", 1)
+    assert terminal.status == 0
+    shown = re.split(r"[\r\n]+", ANSI.sub("", terminal.text))
+    # How far: as many states as the result says, at which rate, and an estimate of what is left.
+    states = re.search(r": ([\d,]+) states, ", "\n".join(shown).split("policy talk")[1])
+    assert states is not None
+    assert any(
+        re.fullmatch(
+            rf"━+ {states[1]} states, [\d,]+/s, depth \d+ 0:00:\d\d left, at least: 0:00:00", line
+        )
+        for line in shown
+    )
 
 
 @pytest.mark.processes
