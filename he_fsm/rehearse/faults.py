@@ -34,6 +34,10 @@ def cannot(scenario: Scenario, *, has_sanlock: bool = False) -> list[str]:
         for host in scenario.hosts
         if host.wall_offset_s or host.wall_start_s is not None
     )
+    if scenario.engine.lease_left_s is not None:
+        reasons.append(
+            "engine: lease_left: a real lease runs out from the moment of its last renewal"
+        )
     names = [host.id for host in scenario.hosts]
     if len(set(names)) < len(names):
         reasons.append("hosts: two hosts with one id need two machines")

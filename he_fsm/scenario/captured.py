@@ -30,6 +30,8 @@ _NEEDED: Final = re.compile(r"of the ([0-9.]+) MiB needed")
 _SINCE_OVIRT, _OURS = "vm_conf_refresh_time", "score-why"
 # The VM is up on its host from this rank of a record's engine status on; at the next it is healthy.
 _PAUSED, _SICK = 2, 3
+# At 0 s the VM is there until its host's power is gone; so its lease is not free before.
+_LEFT_MIN_S: Final = 0.01
 _NOTHING_KNOWN: Final = (
     "nothing but the whiteboard is known: every host with a whole record that is not stopped is"
     " taken as alive, and whose record says that the VM is up as the holder of the engine's lease"
@@ -82,6 +84,8 @@ class _Capture:
         hosts = [self.host(record, policy, needed) for record in records.values()]
         hosts += self.unreadable(runs_on)
         engine: dict[str, Any] = {"running_on": runs_on}
+        if runs_on is not None:
+            engine.update(self.lease_of(runs_on))
         if needed is not None:
             engine["memory"] = needed
         engine.update(_condition(records.get(runs_on) if runs_on is not None else None))
@@ -114,13 +118,24 @@ class _Capture:
             number = record.host_id
             if number != found:
                 self.notes.append(f"host {number} says that the VM is up: not taken so, {why}")
-        if sight is not None and found is not None and sight.is_failing_owner(found):
-            self.timeline.append({"at": 0, "host": found, "power": "off"})
-            self.notes.append(
-                f"host {found} did not renew the engine's lease: it loses power at 0 s, and the"
-                " lease has all its time from then on"
-            )
         return found
+
+    def lease_of(self, owner: int) -> dict[str, float]:
+        """Let an owner that failed lose its power; give how long its lease still lasts."""
+        sight = self.sight
+        if sight is None or not sight.is_failing_owner(owner):
+            return {}
+        self.timeline.append({"at": 0, "host": owner, "power": "off"})
+        failed = (
+            f"host {owner} did not renew the engine's lease: it loses power at 0 s, and the lease"
+        )
+        if sight.lease_left_s is None:
+            self.notes.append(f"{failed} has all its time from then on")
+            return {}
+        self.notes.append(
+            f"{failed} can be taken {sight.lease_left_s:g} s later, as the status says"
+        )
+        return {"lease_left": max(_LEFT_MIN_S, sight.lease_left_s)}
 
     def host(self, record: HostRecord, policy: Policy, needed: Optional[float]) -> dict[str, Any]:
         """Give one host as a scenario has it."""

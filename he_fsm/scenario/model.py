@@ -104,7 +104,13 @@ class Host:
 
 @attrs.frozen(kw_only=True)
 class Engine:
-    """The engine VM at time 0. `running_on`: a host's name or None. `memory`: in MiB."""
+    """
+    The engine VM at time 0.
+
+    `running_on`: a host's name or None. `memory`: in MiB. `lease_left_s`: its host, which loses
+    its power at time 0, had renewed its leases no more for so long that others can take them
+    after this time; None: it renewed them up to then.
+    """
 
     running_on: Optional[str] = attrs.field(
         default=None, metadata=written_as("running_on", HostReference(or_null=True))
@@ -114,6 +120,9 @@ class Engine:
         default="good", metadata=written_as("health", Choice.of("good", "bad"))
     )
     paused: bool = attrs.field(default=False, metadata=written_as("paused", Flag()))
+    lease_left_s: Optional[float] = attrs.field(
+        default=None, metadata=written_as("lease_left", Duration(positive=True))
+    )
 
 
 class Verb(str, enum.Enum):

@@ -35,7 +35,7 @@ from he_fsm.metadata.layout import HOST_ID_MAX
 from he_fsm.scenario.additions import NOTHING_ADDED, Additions
 from he_fsm.scenario.expectations import ExpectationForm, check_within, latest_time
 from he_fsm.scenario.host_names import ALL, GLOBAL_SLOT, RANGE, HostNames
-from he_fsm.scenario.model import Engine, Expectation, Host, Scenario, TimelineEntry, World
+from he_fsm.scenario.model import Engine, Expectation, Host, Scenario, TimelineEntry, Verb, World
 from he_fsm.scenario.policies import PolicyChoice, PolicyForm, build_policy
 from he_fsm.scenario.verbs import TimelineForm
 
@@ -238,11 +238,25 @@ def _default_until(values: Mapping[str, Any]) -> float:
 
 
 def _check_engine(scenario: Scenario, pairs: Mapping[str, Pair]) -> None:
-    name = scenario.engine.running_on
-    if name is None or scenario.host(name).powered:
+    name, left_s = scenario.engine.running_on, scenario.engine.lease_left_s
+    if name is not None and not scenario.host(name).powered:
+        node = as_mapping(pairs["engine"].value, "a mapping").pairs["running_on"].value
+        raise refusal(node, f"host {name} has no power, so that nothing can run on it")
+    if left_s is None:
         return
-    node = as_mapping(pairs["engine"].value, "a mapping").pairs["running_on"].value
-    raise refusal(node, f"host {name} has no power, so that nothing can run on it")
+    node = as_mapping(pairs["engine"].value, "a mapping").pairs["lease_left"].value
+    whole_s = scenario.policy.lease_expiry_s
+    if left_s > whole_s:
+        limit = f"{whole_s:g} s, all that a lease has with this io_timeout and watchdog"
+        raise refusal(node, f"expected at most {limit}, got {describe(node)}")
+    if not any(_takes_power_at_once(entry, name) for entry in scenario.timeline):
+        entry = f"{{at: 0, host: {'N' if name is None else name}, power: off}}"
+        raise refusal(node, f"is for an engine whose host has failed: {entry} in the timeline")
+
+
+def _takes_power_at_once(entry: TimelineEntry, name: Optional[str]) -> bool:
+    is_at_once = not entry.at and not entry.since
+    return is_at_once and entry.verb is Verb.POWER and entry.value == "off" and name in entry.hosts
 
 
 def _overridden(tree: Tree, dotted: str, text: str) -> Tree:

@@ -16,7 +16,8 @@ class Sight:
     Who was alive, and who held the engine's lease, when a whiteboard was copied.
 
     `alive`: host ids; None: not known. `dead`: those that the lease manager gave up. `owner`: who
-    held the engine's lease, None: nobody; `owner_fails`: it no longer renewed.
+    held the engine's lease, None: nobody; `owner_fails`: it no longer renewed; `lease_left_s`: when
+    others could have taken it, None: not known.
     """
 
     alive: Optional[frozenset[int]] = None
@@ -24,6 +25,7 @@ class Sight:
     knows_lease: bool = False
     owner: Optional[int] = None
     owner_fails: bool = False
+    lease_left_s: Optional[float] = None
 
     def lives(self, host_id: int) -> bool:
         """Whether a host is taken as alive."""
@@ -77,11 +79,12 @@ def _of_ours(status: Mapping[str, Any]) -> Sight:
     sight = Sight(alive=None if alive is None else frozenset(map(int, alive)))
     if lease is None:
         return sight
-    owner = lease["owner"]
+    owner, left_s = lease["owner"], lease.get("free_in_s")
     return attrs.evolve(
         sight,
         dead=frozenset(map(int, lease["dead_hosts"])),
         knows_lease=True,
         owner=None if owner is None else int(owner),
         owner_fails=lease["owner_state"] == "failing",
+        lease_left_s=None if left_s is None else float(left_s),
     )

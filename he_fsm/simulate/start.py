@@ -11,6 +11,7 @@ from he_fsm.memory import FailedStarts, Memory, Sighting, VmWatch
 from he_fsm.metadata.record import HostRecord
 from he_fsm.scenario.model import Host, Verb
 from he_fsm.simulate import agent as agents
+from he_fsm.simulate import renewals
 from he_fsm.simulate.clock import WALL_AT_ZERO_S, HostClock
 from he_fsm.simulate.host import Agent, SimHost, readings_of
 from he_fsm.simulate.lockspace import Member
@@ -45,6 +46,10 @@ def set_up(world: World) -> None:
         is_sick = engine.health == "bad"
         world.engine.place(runs_on, is_sick=is_sick, is_paused=engine.paused)
         world.lockspace.set_owner(runs_on.member, -_LONG_S)
+        if engine.lease_left_s is not None:
+            runs_on.member.renews = False
+            runs_on.member.renewed_at = engine.lease_left_s - world.policy.lease_expiry_s
+            renewals.lapse_lease(world, runs_on)
     first_looks = {host.name: _first_look(world, host) for host in world.hosts.values()}
     if not scenario.world.cold:
         for host in world.hosts.values():

@@ -66,6 +66,16 @@ def test_two_hosts_with_one_id_are_refused():
     assert "one id" in reason
 
 
+def test_a_lease_that_is_running_out_at_the_beginning_is_refused():
+    (reason,) = cannot(
+        scenario_of(
+            "hosts: 2\nengine: {running_on: 1, lease_left: 1m}\n"
+            "timeline: [{at: 0, host: 1, power: off}]\n"
+        )
+    )
+    assert reason.startswith("engine: lease_left: ")
+
+
 def test_every_reason_is_said():
     assert len(cannot(scenario_of(body(*CASES)))) == len(CASES)
 

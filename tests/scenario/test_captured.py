@@ -147,6 +147,34 @@ def test_an_owner_that_fails_loses_its_power_and_the_engine_comes_back() -> None
     assert outcome.totals["starts"] == 1
 
 
+@pytest.mark.parametrize("left_s", [0.0, 5.0, 40.0, 89.0])
+@pytest.mark.parametrize("skips", [True, False])
+def test_a_lease_that_is_running_out_keeps_the_time_that_it_has_left(
+    left_s: float, skips: bool
+) -> None:
+    seen = whiteboard(record(1, engine=UP), record(2), record(3))
+    sight = Sight(
+        alive=frozenset({2, 3}),
+        knows_lease=True,
+        owner=1,
+        owner_fails=True,
+        lease_left_s=left_s,
+    )
+    captured = capture(seen, sight)
+    assert f"the lease can be taken {left_s:g} s later" in captured.notes[-1]
+    # Nobody has it before; then a loop passes at most, and equal hosts are 2 s apart.
+    expect = f"""[
+        {{to: {max(left_s - 0.001, 0)}, lease: 1, engine: down}},
+        {{from: {left_s + 0.02}, lease: [null, 2, 3]}},
+        {{by: {left_s + 15}, lease: [2, 3]}},
+        {{total: {{starts: 1}}}},
+    ]"""
+    outcome = simulate(
+        scenario_of(captured, f"{{name: mine, expect: {expect}}}"), skips_idle_time=skips
+    )
+    assert outcome.failures == ()
+
+
 def test_a_host_behind_a_bad_slot_takes_part_where_it_is_known_to_live() -> None:
     seen = board("bad-crc")
     (bad, *_) = seen.problems
@@ -210,6 +238,7 @@ def test_our_status_says_who_had_the_lease_too() -> None:
         knows_lease=True,
         owner=2,
         owner_fails=True,
+        lease_left_s=60.0,
     )
 
 

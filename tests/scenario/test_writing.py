@@ -35,6 +35,15 @@ def test_what_is_written_is_read_back_the_same(path: Path) -> None:
     assert len(back) == len(scenarios)
 
 
+def test_a_lease_that_is_running_out_is_written_too() -> None:
+    (scenario,) = parse_scenarios(
+        "scenarios: [{name: x, hosts: 2, engine: {running_on: 1, lease_left: 40s},"
+        " timeline: [{at: 0, host: 1, power: off}]}]",
+        "x.yaml",
+    )
+    assert "lease_left: 40" in scenarios_text([scenario])
+
+
 def test_what_hangs_on_conditions_is_refused() -> None:
     (since,) = parse_scenarios(
         "scenarios: [{name: x, hosts: 1, timeline: [{since: {engine: good}, engine: kill}]}]", "x"
