@@ -60,6 +60,11 @@ class CampaignError(HeFsmError):
 class MissingExtraError(HeFsmError):
     """An optional package is needed for what was asked; the message says how to install it."""
 
+    @classmethod
+    def of(cls, package: str | None, extra: str, what: str) -> MissingExtraError:
+        """Say which Python package is missing, the extra that has it, and *what* needs it."""
+        return cls(f"{what} needs the package {package}: pip install 'he-fsm[{extra}]'")
+
 
 class ConfigError(HeFsmError):
     """

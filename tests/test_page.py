@@ -230,7 +230,7 @@ def test_times_read_as_clocks(seconds: float, text: str) -> None:
 def test_without_plotly_the_error_says_how_to_install_it(
     story: list[Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    monkeypatch.setitem(sys.modules, "plotly", None)
     with pytest.raises(MissingExtraError, match=re.escape("pip install 'he-fsm[report]'")):
         write_page(story, tmp_path / "page.html")
     assert list(tmp_path.iterdir()) == []

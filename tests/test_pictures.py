@@ -60,7 +60,7 @@ def test_file_names_are_plain_and_differ() -> None:
 
 @pytest.mark.parametrize(
     ("module", "says"),
-    [("kaleido", "he-fsm[pictures]"), ("plotly.offline", "he-fsm[report]")],
+    [("kaleido", "he-fsm[pictures]"), ("plotly", "he-fsm[pictures]")],
 )
 def test_what_is_not_installed_is_said(
     story: list[Outcome],

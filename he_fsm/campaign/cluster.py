@@ -83,8 +83,7 @@ def player_at(address: str) -> Iterator[Player]:
     try:
         from distributed import Client  # noqa: PLC0415 - the extra `dask`
     except ModuleNotFoundError as error:
-        msg = f"--scheduler needs the package {error.name}: pip install 'he-fsm[dask]'"
-        raise MissingExtraError(msg) from error
+        raise MissingExtraError.of(error.name, "dask", "--scheduler") from error
     try:
         client = Client(address, timeout=_ANSWERS_WITHIN_S, set_as_default=False)
     except (OSError, ValueError) as error:

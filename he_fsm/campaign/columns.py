@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Union
 
 from he_fsm.campaign.results import CampaignResult, RunResult
-from he_fsm.errors import MissingExtraError
+from he_fsm.report.extras import check_extra
 from he_fsm.report.files import write_whole
 
 _PLAIN: Final = (
@@ -61,6 +61,16 @@ def write_csv(result: CampaignResult, path: Path) -> None:
     write_whole(path, text.getvalue().encode())
 
 
+def check_parquet() -> None:
+    """
+    Make sure that Parquet can be written.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+    """
+    check_extra("--parquet", "pyarrow", "parquet")
+
+
 def write_parquet(result: CampaignResult, path: Path) -> None:
     """
     Write the same as Parquet.
@@ -69,12 +79,10 @@ def write_parquet(result: CampaignResult, path: Path) -> None:
         MissingExtraError: pyarrow is not installed.
         HeFsmError: the file can't be written.
     """
-    try:
-        import pyarrow as pa  # noqa: PLC0415 - the extra `parquet`
-        from pyarrow import parquet  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        msg = f"--parquet needs the package {error.name}: pip install 'he-fsm[parquet]'"
-        raise MissingExtraError(msg) from error
+    check_parquet()
+    import pyarrow as pa  # noqa: PLC0415 - the extra `parquet`
+    from pyarrow import parquet  # noqa: PLC0415 - as above
+
     table: Any = pa.Table.from_pylist(rows(result))
     content = io.BytesIO()
     parquet.write_table(table, content)

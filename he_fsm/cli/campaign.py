@@ -13,7 +13,7 @@ from typing import Optional
 
 import click
 
-from he_fsm.campaign.columns import write_csv, write_parquet
+from he_fsm.campaign.columns import check_parquet, write_csv, write_parquet
 from he_fsm.campaign.model import Campaign
 from he_fsm.campaign.reading import json_schema, load_campaign
 from he_fsm.campaign.results import CampaignResult
@@ -21,10 +21,11 @@ from he_fsm.campaign.run import Player, player_here, run_campaign
 from he_fsm.campaign.store import Results, open_results
 from he_fsm.campaign.worst import run_text, write_worst
 from he_fsm.cli.daemons import load
-from he_fsm.cli.options import picture_options, settings_of
+from he_fsm.cli.drawings import Drawings, drawing_options
+from he_fsm.cli.options import settings_of
 from he_fsm.cli.progress import progress_bar
+from he_fsm.report.files import check_place
 from he_fsm.report.pictures import write_pictures
-from he_fsm.report.shell import check_plotly
 
 # What a shell says of a program that Ctrl-C ended.
 STOPPED = 130
@@ -64,12 +65,7 @@ STOPPED = 130
     metavar="N DIR",
     help="Write the N runs with the most downtime as scenario files.",
 )
-@click.option(
-    "--html",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write a page with charts and tables; the worst runs are in it, to be replayed.",
-)
-@picture_options
+@drawing_options("Write a page with charts and tables; the worst runs are in it, to be replayed.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--schema", is_flag=True, help="Print a JSON Schema of campaign files, for editors.")
 def campaign(  # noqa: PLR0913 - one for each option
@@ -102,6 +98,12 @@ def campaign(  # noqa: PLR0913 - one for each option
         raise click.UsageError(msg)
     chosen = load_campaign(file, overrides_of(settings, runs))
     summarise = load("he-fsm campaign", "he_fsm.campaign.statistics", "campaign").summarise
+    drawings = Drawings(html, png, svg)
+    drawings.check()
+    if parquet is not None:
+        check_parquet()
+    for path in filter(None, (csv_file, parquet)):
+        check_place(path)
     with ExitStack() as stack:
         known = stack.enter_context(open_results(results, chosen)) if results else Results()
         player = stack.enter_context(player_for(scheduler, jobs))
@@ -112,7 +114,7 @@ def campaign(  # noqa: PLR0913 - one for each option
         write_csv(result, csv_file)
     if parquet is not None:
         write_parquet(result, parquet)
-    report(chosen, result, html, {"png": png, "svg": svg})
+    report(chosen, result, drawings)
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=2))
     else:
@@ -127,23 +129,17 @@ def campaign(  # noqa: PLR0913 - one for each option
         sys.exit(1)
 
 
-def report(
-    chosen: Campaign,
-    result: CampaignResult,
-    html: Optional[Path],
-    folders: dict[str, Optional[Path]],
-) -> None:
+def report(chosen: Campaign, result: CampaignResult, drawings: Drawings) -> None:
     """Write the page, with the worst runs in it, and the figures, where they are asked for."""
-    if html is not None:
+    if drawings.html is not None:
         from he_fsm.campaign.page import WORST, write_campaign_page  # noqa: PLC0415 - only for it
 
         scenarios = {run.key: run_text(chosen, result, run) for run in result.worst(WORST)}
-        write_campaign_page(result, html, scenarios)
-    if any(folders.values()):
-        check_plotly("a picture")
+        write_campaign_page(result, drawings.html, scenarios)
+    if any(drawings.folders.values()):
         from he_fsm.campaign.page_figures import figures  # noqa: PLC0415 - the extra `report`
 
-        write_pictures(figures(result), folders)
+        write_pictures(figures(result), drawings.folders)
 
 
 def overrides_of(settings: tuple[str, ...], runs: Optional[int]) -> dict[str, str]:

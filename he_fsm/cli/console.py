@@ -42,8 +42,7 @@ def console(path: Path, valid: int, as_json: bool) -> None:
         # Needs the extra `qemu`.
         from he_fsm.runtime.hypervisors.qemu_console import give_out  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        msg = f"he-fsm console needs the package {error.name}: pip install 'he-fsm[qemu]'"
-        raise MissingExtraError(msg) from error
+        raise MissingExtraError.of(error.name, "qemu", "he-fsm console") from error
     try:
         password = give_out(config.run_dir, screen.kind, valid)
     except OSError as error:

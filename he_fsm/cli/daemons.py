@@ -24,8 +24,7 @@ def load(name: str, module: str, extra: str = "daemon") -> ModuleType:
         missing = error.name or ""
         if missing.startswith("he_fsm"):
             raise
-        msg = f"{name} needs the package {missing}: pip install 'he-fsm[{extra}]'"
-        raise MissingExtraError(msg) from error
+        raise MissingExtraError.of(missing, extra, name) from error
 
 
 def agent() -> None:

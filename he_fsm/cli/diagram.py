@@ -46,8 +46,7 @@ def _drawn(form: str) -> bytes:
     try:
         import graphviz  # noqa: PLC0415 - an extra, loaded when asked for
     except ImportError as error:
-        msg = "drawing needs the package graphviz: pip install 'he-fsm[diagram]'"
-        raise MissingExtraError(msg) from error
+        raise MissingExtraError.of(error.name, "diagram", "drawing") from error
     try:
         return bytes(graphviz.Source(draw("dot")).pipe(format=form))
     except graphviz.ExecutableNotFound as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Callable, TypeVar
 
 import click
@@ -30,18 +29,6 @@ def policy_options(command: Command) -> Command:
         show_default=True,
         help="The policy that --set starts from.",
     )(command)
-
-
-def picture_options(command: Command) -> Command:
-    """Add `--png` and `--svg`."""
-    for kind in ("svg", "png"):
-        command = click.option(
-            f"--{kind}",
-            type=click.Path(file_okay=False, path_type=Path),
-            metavar="DIR",
-            help=f"Write each figure as {kind.upper()} to this folder.",
-        )(command)
-    return command
 
 
 def settings_of(settings: tuple[str, ...]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Optional
 import click
 
 from he_fsm.cli.blocks import printable
+from he_fsm.cli.drawings import Drawings, drawing_options
 from he_fsm.cli.options import settings_of
 from he_fsm.cli.simulate import chosen
 from he_fsm.cli.timeline import clock_text, print_outcomes
@@ -57,7 +58,7 @@ from he_fsm.simulate import simulate
 )
 @click.option("--live", is_flag=True, help="Show a live table of the hosts while it runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--html", type=click.Path(dir_okay=False), help="Write a page with the timeline.")
+@drawing_options("Write a page with the timeline.")
 @click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
@@ -73,7 +74,9 @@ def rehearse(  # noqa: PLR0913 - one for each option
     compares: bool,
     live: bool,
     as_json: bool,
-    html: Optional[str],
+    html: Optional[Path],
+    png: Optional[Path],
+    svg: Optional[Path],
     keep: Optional[Path],
 ) -> None:
     """
@@ -83,6 +86,8 @@ def rehearse(  # noqa: PLR0913 - one for each option
     asks for what the back end can't do (said before anything is started).
     """
     scenarios = chosen(files, only, settings_of(settings))
+    drawings = Drawings(html, png, svg)
+    drawings.check()
     chosen_backend = BACKENDS[backend]
     _refuse_what_cannot_be_done(scenarios, chosen_backend, speed)
     _say_what_is_played(scenarios, chosen_backend)
@@ -92,10 +97,7 @@ def rehearse(  # noqa: PLR0913 - one for each option
         outcomes.append(_rehearsed(scenario, chosen_backend, speed, keep, live=live))
         if compares:
             predicted.append(simulate(scenario))
-    if html is not None:
-        from he_fsm.report.page import write_page  # noqa: PLC0415 - needs the extra `report`
-
-        write_page(outcomes, Path(html), "he-fsm rehearse")
+    drawings.write(outcomes, "he-fsm rehearse")
     if as_json:
         click.echo(json.dumps(_plain(outcomes, predicted), indent=2))
     else:

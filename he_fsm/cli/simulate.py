@@ -11,7 +11,8 @@ from typing import IO, Any, Optional
 
 import click
 
-from he_fsm.cli.options import picture_options, settings_of
+from he_fsm.cli.drawings import Drawings, drawing_options
+from he_fsm.cli.options import settings_of
 from he_fsm.cli.what_if import what_if, what_if_options
 from he_fsm.errors import HeFsmError, ScenarioError
 from he_fsm.scenario import Scenario, json_schema, load_scenarios
@@ -46,8 +47,7 @@ _MANY_RUNS = 20
     type=click.Path(dir_okay=False),
     help="Write every look of every agent, a JSON object a line.",
 )
-@click.option("--html", type=click.Path(dir_okay=False), help="Write a page with the timeline.")
-@picture_options
+@drawing_options("Write a page with the timeline.")
 @click.option("--schema", is_flag=True, help="Print a JSON Schema of scenario files, for editors.")
 def simulate(  # noqa: PLR0913 - one for each option
     files: tuple[str, ...],
@@ -60,7 +60,7 @@ def simulate(  # noqa: PLR0913 - one for each option
     settings: tuple[str, ...],
     as_json: bool,
     trace: Optional[str],
-    html: Optional[str],
+    html: Optional[Path],
     png: Optional[Path],
     svg: Optional[Path],
     schema: bool,
@@ -87,17 +87,12 @@ def simulate(  # noqa: PLR0913 - one for each option
         scenarios = chosen(files, only, overrides, added.additions)
     else:
         scenarios = [added.scenario(overrides)]
+    drawings = Drawings(html, png, svg)
+    drawings.check()
     added.say()
     with _trace_to(trace) as write:
         outcomes = [_outcome(each, seed, seeds, write) for each in _with_progress(scenarios, seeds)]
-    if html is not None:
-        from he_fsm.report.page import write_page  # noqa: PLC0415 - needs the extra `report`
-
-        write_page(outcomes, Path(html))
-    if png is not None or svg is not None:
-        from he_fsm.report.pictures import timelines, write_pictures  # noqa: PLC0415 - as above
-
-        write_pictures(timelines(outcomes), {"png": png, "svg": svg})
+    drawings.write(outcomes, "he-fsm simulate")
     if as_json:
         click.echo(json.dumps(_plain(outcomes, seeds), indent=2))
     else:

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from he_fsm.errors import HeFsmError
+from he_fsm.errors import HeFsmError, MissingExtraError
 from he_fsm.rehearse import faults
 from he_fsm.rehearse.guest.kernel import GuestError, find_kernel
 from he_fsm.rehearse.lease_sight import OUTSIDER
@@ -38,7 +38,7 @@ def missing(speed: float) -> list[str]:
         is not None,
         "busybox is missing: install the package busybox-static": shutil.which("busybox")
         is not None,
-        "the Python package qemu.qmp is missing: pip install 'he-fsm[qemu]'": _has_qmp(),
+        str(MissingExtraError.of("qemu.qmp", "qemu", "a real VM")): _has_qmp(),
         "libfaketime is missing, or use --speed 1: install the package faketime": speed == 1
         or faketime() is not None,
     }

@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from pathlib import Path
 
 from he_fsm.errors import HeFsmError
+
+
+def check_place(path: Path) -> None:
+    """
+    Make sure that there is a folder in which a file can be written.
+
+    Raises:
+        HeFsmError: there is none, or nothing may be written there.
+    """
+    folder = path.resolve().parent
+    try:
+        folder.stat()
+    except OSError as error:
+        msg = f"can't write {path}: {error.strerror}"
+        raise HeFsmError(msg) from error
+    if not os.access(folder, os.W_OK):
+        msg = f"can't write {path}: {os.strerror(errno.EACCES)}"
+        raise HeFsmError(msg)
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final, Optional
 import attrs
 
 from he_fsm.errors import HeFsmError, MissingExtraError
+from he_fsm.report.extras import check_extra
 from he_fsm.report.files import write_whole
 from he_fsm.report.outcome import Outcome
 from he_fsm.report.page_lanes import lanes
 from he_fsm.report.page_look import LEGEND, MARKS
-from he_fsm.report.shell import check_plotly
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -88,13 +88,21 @@ def write_pictures(pictures: Iterable[Picture], folders: Mapping[str, Optional[P
         raise HeFsmError(msg) from error
 
 
+def check_pictures() -> None:
+    """
+    Make sure that pictures can be made, but for the browser.
+
+    Raises:
+        MissingExtraError: plotly or kaleido is not installed.
+    """
+    for package in ("plotly", "kaleido"):
+        check_extra("a picture", package, "pictures")
+
+
 def _kaleido() -> Any:
-    try:
-        kaleido = importlib.import_module("kaleido")
-        importlib.import_module("kaleido.errors")
-    except ImportError as error:
-        msg = "pictures need kaleido; install it with: pip install 'he-fsm[pictures]'"
-        raise MissingExtraError(msg) from error
+    check_pictures()
+    kaleido = importlib.import_module("kaleido")
+    importlib.import_module("kaleido.errors")
     # What goes wrong is raised too.
     logging.getLogger("choreographer").setLevel(logging.CRITICAL)
     return kaleido
@@ -154,9 +162,9 @@ def timelines(outcomes: Sequence[Outcome]) -> Iterator[Picture]:
     Give the figure of each outcome, as its page has it.
 
     Raises:
-        MissingExtraError: plotly is not installed.
+        MissingExtraError: plotly or kaleido is not installed.
     """
-    check_plotly("a picture")
+    check_pictures()
     from he_fsm.report.page_figure import figure  # noqa: PLC0415 - the extra `report`
 
     taken: set[str] = set()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING
 
-from he_fsm.errors import MissingExtraError
+from he_fsm.report.extras import check_extra
 from he_fsm.report.page_look import SCRIPT, STYLE
 
 if TYPE_CHECKING:
@@ -27,11 +26,7 @@ def check_plotly(what: str = "the HTML page") -> None:
     Raises:
         MissingExtraError: plotly is not installed.
     """
-    try:
-        importlib.import_module("plotly.offline")
-    except ImportError as error:
-        msg = f"{what} needs plotly; install it with: pip install 'he-fsm[report]'"
-        raise MissingExtraError(msg) from error
+    check_extra(what, "plotly", "report")
 
 
 def shell(*, command: str, title: str, under: str, parts: Iterable[str]) -> str:

@@ -108,8 +108,7 @@ def _make_qemu(config: Config) -> Hypervisor:
         from he_fsm.runtime.hypervisors.qemu import QemuHypervisor  # noqa: PLC0415 - optional
         from he_fsm.runtime.hypervisors.qemu_host import QemuSettings  # noqa: PLC0415 - optional
     except ModuleNotFoundError as error:
-        msg = f"kind qemu needs the package {error.name}: pip install 'he-fsm[qemu]'"
-        raise MissingExtraError(msg) from error
+        raise MissingExtraError.of(error.name, "qemu", "kind qemu") from error
     vm = config.hypervisor.vm
     if vm is None:
         # The configuration was read with this checked; one that was made by hand may lack it.

@@ -165,7 +165,7 @@ def test_the_same_result_gives_the_same_bytes(result: CampaignResult, tmp_path: 
 def test_without_plotly_the_error_says_how_to_install_it(
     result: CampaignResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    monkeypatch.setitem(sys.modules, "plotly", None)
     with pytest.raises(MissingExtraError, match="pip install"):
         campaign_page(result, {})
 

@@ -157,6 +157,23 @@ def test_the_schema_is_printed(run: Callable[..., Ran]) -> None:
     assert set(schema["properties"]) == {"campaign"}
 
 
+def test_what_can_not_be_written_is_said_before_anything_is_played(
+    refused: Callable[..., str], file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("plotly")
+
+    def play(*_: object) -> None:
+        pytest.fail("a run was played")
+
+    monkeypatch.setattr("he_fsm.cli.campaign.run_campaign", play)
+    for option in ("--csv", "--parquet", "--html"):
+        path = tmp_path / "no" / "file"
+        said = refused("campaign", file, option, path)
+        assert said == f"can't write {path}: No such file or directory"
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert "'he-fsm[parquet]'" in refused("campaign", file, "--parquet", tmp_path / "file")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

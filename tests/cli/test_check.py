@@ -71,7 +71,6 @@ def test_without_plotly_there_is_a_scenario_and_a_sentence(
     import sys
 
     wrong.nobody_takes_over(monkeypatch)
-    monkeypatch.setitem(sys.modules, "plotly.offline", None)
     monkeypatch.setitem(sys.modules, "plotly", None)
     ran = run(*QUICK, "-o", tmp_path, "--cores", 1, "--json")
     assert ran.status == 1

@@ -341,9 +341,9 @@ def test_without_plotly_a_page_is_refused_with_what_to_install(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    monkeypatch.setitem(sys.modules, "plotly", None)
     said = refused("simulate", file(MOVES), "--html", tmp_path / "page.html")
-    assert said == "the HTML page needs plotly; install it with: pip install 'he-fsm[report]'"
+    assert said == "the HTML page needs the package plotly: pip install 'he-fsm[report]'"
 
 
 def test_the_schema_is_printed_and_holds_for_the_examples(run: Callable[..., Ran]) -> None:
