@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 from typing import Optional
 
 import click
@@ -17,18 +14,22 @@ from he_fsm.campaign.columns import check_parquet, write_csv, write_parquet
 from he_fsm.campaign.model import Campaign
 from he_fsm.campaign.reading import json_schema, load_campaign
 from he_fsm.campaign.results import CampaignResult
-from he_fsm.campaign.run import Player, player_here, run_campaign
+from he_fsm.campaign.run import Player, run_campaign
 from he_fsm.campaign.store import Results, open_results
 from he_fsm.campaign.worst import run_text, write_worst
 from he_fsm.cli.daemons import load
 from he_fsm.cli.drawings import Drawings, drawing_options
-from he_fsm.cli.options import settings_of
+from he_fsm.cli.options import json_option
+from he_fsm.cli.playing import (
+    STOPPED,
+    overrides_of,
+    player_for,
+    playing_options,
+    terminated_as_stopped,
+)
 from he_fsm.cli.progress import progress_bar
 from he_fsm.report.files import check_place
 from he_fsm.report.pictures import write_pictures
-
-# What a shell says of a program that Ctrl-C ended.
-STOPPED = 130
 
 
 @click.command()
@@ -38,16 +39,7 @@ STOPPED = 130
     type=click.Path(dir_okay=False, path_type=Path),
     help="Keep each run here as it ends; the same command goes on where it was stopped.",
 )
-@click.option("--runs", type=click.IntRange(1), help="Runs of each variation.")
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change one value, like policy.migration_threshold=400 or horizon=10y; repeatable.",
-)
-@click.option("--jobs", type=click.IntRange(1), help="Processes; one for each core if not said.")
-@click.option("--scheduler", metavar="ADDRESS", help="Play the runs on this Dask cluster.")
+@playing_options(runs_min=1)
 @click.option(
     "--csv",
     "csv_file",
@@ -66,7 +58,7 @@ STOPPED = 130
     help="Write the N runs with the most downtime as scenario files.",
 )
 @drawing_options("Write a page with charts and tables; the worst runs are in it, to be replayed.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 @click.option("--schema", is_flag=True, help="Print a JSON Schema of campaign files, for editors.")
 def campaign(  # noqa: PLR0913 - one for each option
     file: Optional[Path],
@@ -142,24 +134,6 @@ def report(chosen: Campaign, result: CampaignResult, drawings: Drawings) -> None
         write_pictures(figures(result), drawings.folders)
 
 
-def overrides_of(settings: tuple[str, ...], runs: Optional[int]) -> dict[str, str]:
-    """Give what replaces the file's values."""
-    return settings_of(settings) | ({} if runs is None else {"runs": str(runs)})
-
-
-@contextmanager
-def player_for(scheduler: Optional[str], jobs: Optional[int]) -> Iterator[Player]:
-    """Give who plays the runs: a Dask cluster, or this machine."""
-    if scheduler is None:
-        with player_here(jobs) as here:
-            yield here
-        return
-    from he_fsm.campaign.cluster import player_at  # noqa: PLC0415 - the extra `dask`
-
-    with player_at(scheduler) as there:
-        yield there
-
-
 def played_with_progress(chosen: Campaign, player: Player, known: Results) -> bool:
     """Play what is left, with a progress bar on a terminal; say whether it was stopped."""
     done = len(known.of(chosen))
@@ -175,17 +149,3 @@ def played_with_progress(chosen: Campaign, player: Player, known: Results) -> bo
         except KeyboardInterrupt:
             return True
     return False
-
-
-@contextmanager
-def terminated_as_stopped() -> Iterator[None]:
-    """Let SIGTERM end a campaign as Ctrl-C does, so that its processes end with it."""
-
-    def stop(_signal: int, _frame: Optional[FrameType]) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -18,6 +18,7 @@ from he_fsm.check.explore import Explored, Progress, begun, explore
 from he_fsm.check.faults import KINDS
 from he_fsm.check.result import Verdict, verdicts
 from he_fsm.check.saved import load, save
+from he_fsm.cli.options import json_option
 from he_fsm.cli.progress import exploring_bar
 from he_fsm.document.files import read_text
 from he_fsm.document.nodes import parse_tree, refused_as
@@ -90,7 +91,7 @@ _INTERRUPTED = 130
     metavar="DIR",
     help="Where counterexamples are written; this folder if nothing is said.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def check(  # noqa: PLR0913 - one for each option
     hosts: int,
     faults: int,

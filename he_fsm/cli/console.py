@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from he_fsm.cli.config_option import config_option
+from he_fsm.cli.options import json_option
 from he_fsm.errors import ConfigError, HypervisorError, MissingExtraError
 from he_fsm.runtime.config import load_config
 
@@ -29,7 +30,7 @@ _VALID_MAX_S = 3600
     metavar="S",
     help="Seconds within which to connect.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def console(path: Path, valid: int, as_json: bool) -> None:
     """
     Print where the VM's screen is, and a password that is good for one connection.

@@ -8,6 +8,7 @@ from typing import Optional
 import click
 
 from he_fsm.cli.broker import broker_option
+from he_fsm.cli.options import json_option
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.broker.protocol import Maintenance
 
@@ -16,7 +17,7 @@ from he_fsm.runtime.broker.protocol import Maintenance
 @click.argument("mode", type=click.Choice(["local", "global", "none", "show"]), default="show")
 @click.option("--off", is_flag=True, help="End this one flag; the other stays as it is.")
 @broker_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def maintenance(broker: BrokerClient, mode: str, off: bool, as_json: bool) -> None:
     """
     Set or show the maintenance flags.

@@ -13,15 +13,26 @@ from he_fsm.scenario.model import Scenario, World
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def policy_options(command: Command) -> Command:
-    """Add `--policy` and `--set`."""
-    command = click.option(
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+only_option = click.option(
+    "--only", multiple=True, metavar="NAME", help="Only this scenario; repeatable."
+)
+
+
+def set_option(example: str = "world.loop=5s") -> Callable[[Command], Command]:
+    """Add `--set`; its help has one more example."""
+    return click.option(
         "--set",
         "settings",
         multiple=True,
         metavar="KEY=VALUE",
-        help="Change one value, like policy.migration_threshold=400 or world.loop=5s; repeatable.",
-    )(command)
+        help=f"Change one value, like policy.migration_threshold=400 or {example}; repeatable.",
+    )
+
+
+def policy_options(command: Command) -> Command:
+    """Add `--policy` and `--set`."""
+    command = set_option()(command)
     return click.option(
         "--policy",
         type=click.Choice(list(POLICIES)),

@@ -12,7 +12,7 @@ import click
 
 from he_fsm.cli.blocks import printable
 from he_fsm.cli.drawings import Drawings, drawing_options
-from he_fsm.cli.options import settings_of
+from he_fsm.cli.options import json_option, only_option, set_option, settings_of
 from he_fsm.cli.simulate import chosen
 from he_fsm.cli.timeline import clock_text, print_outcomes
 from he_fsm.errors import HeFsmError
@@ -35,7 +35,7 @@ from he_fsm.simulate import simulate
     show_default=True,
     help="What plays leases and VM.",
 )
-@click.option("--only", multiple=True, metavar="NAME", help="Only this scenario; repeatable.")
+@only_option
 @click.option(
     "--speed",
     type=click.FloatRange(0.1, 50),
@@ -43,13 +43,7 @@ from he_fsm.simulate import simulate
     show_default=True,
     help="Loops, boots and time-outs all shorter by this factor.",
 )
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="As in simulate; repeatable.",
-)
+@set_option()
 @click.option(
     "--compare",
     "compares",
@@ -57,7 +51,7 @@ from he_fsm.simulate import simulate
     help="Run the simulator too; show both, and the differences.",
 )
 @click.option("--live", is_flag=True, help="Show a live table of the hosts while it runs.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 @drawing_options("Write a page with the timeline.")
 @click.option(
     "--keep",

@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 import click
 
-from he_fsm.cli.options import policy_of, policy_options
+from he_fsm.cli.options import json_option, policy_of, policy_options
 from he_fsm.score import Score
 from he_fsm.score import score as score_host
 from he_fsm.snapshot import Readings
@@ -37,7 +37,7 @@ class _Number(click.FloatRange):
 @click.option("--failed-starts", type=click.IntRange(0), default=0, help="Not yet forgotten.")
 @click.option("--maintenance", is_flag=True, help="Local maintenance is set.")
 @click.option("--vm-here", is_flag=True, help="The engine VM runs on this host.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 @policy_options
 def score(  # noqa: PLR0913 - one for each option
     gateway: float,

@@ -12,7 +12,7 @@ from typing import IO, Any, Optional
 import click
 
 from he_fsm.cli.drawings import Drawings, drawing_options
-from he_fsm.cli.options import settings_of
+from he_fsm.cli.options import json_option, only_option, set_option, settings_of
 from he_fsm.cli.what_if import what_if, what_if_options
 from he_fsm.errors import HeFsmError, ScenarioError
 from he_fsm.scenario import Scenario, json_schema, load_scenarios
@@ -26,7 +26,7 @@ _MANY_RUNS = 20
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=str), metavar="FILE...")
 @what_if_options
-@click.option("--only", multiple=True, metavar="NAME", help="Only this scenario; repeatable.")
+@only_option
 @click.option("--seed", type=click.IntRange(0), help="Other loop and lease-renewal phases.")
 @click.option(
     "--seeds",
@@ -34,14 +34,8 @@ _MANY_RUNS = 20
     metavar="N",
     help="Run each with seeds 1 to N; all must hold.",
 )
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Vary the run, like policy.migration_threshold=400 or world.loop=5s; repeatable.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@set_option()
+@json_option
 @click.option(
     "--trace",
     type=click.Path(dir_okay=False),

@@ -10,6 +10,7 @@ import click
 
 from he_fsm.cli.blocks import status_block
 from he_fsm.cli.broker import broker_option
+from he_fsm.cli.options import json_option
 from he_fsm.errors import HeFsmError
 from he_fsm.metadata import EngineStatus, HostRecord
 from he_fsm.runtime.broker.client import BrokerClient
@@ -20,7 +21,7 @@ _LOOPS_MISSED = 3
 
 @click.command()
 @broker_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 @click.option("--watch", is_flag=True, help="Show a live table until Ctrl-C.")
 @click.option(
     "--interval",

@@ -8,7 +8,7 @@ import sys
 import attrs
 import click
 
-from he_fsm.cli.options import policy_options, surroundings_of
+from he_fsm.cli.options import json_option, policy_options, surroundings_of
 from he_fsm.errors import PolicyError, ScenarioError
 from he_fsm.policy import Inequality, Policy
 from he_fsm.scenario.model import World
@@ -17,7 +17,7 @@ from he_fsm.timing import Recovery, Surroundings, inequalities, recoveries
 
 @click.command()
 @click.option("--hosts", type=click.IntRange(1, 2000), default=3, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 @policy_options
 def timing(hosts: int, as_json: bool, policy: str, settings: tuple[str, ...]) -> None:
     """

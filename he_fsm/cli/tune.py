@@ -15,9 +15,16 @@ from he_fsm.campaign.aim import MEASURES
 from he_fsm.campaign.reading import load_document, parse_aim
 from he_fsm.campaign.results import Estimate
 from he_fsm.cli.blocks import printable
-from he_fsm.cli.campaign import STOPPED, overrides_of, player_for, terminated_as_stopped
 from he_fsm.cli.campaign_tables import chance, interval, print_table, span
 from he_fsm.cli.daemons import load
+from he_fsm.cli.options import json_option
+from he_fsm.cli.playing import (
+    STOPPED,
+    overrides_of,
+    player_for,
+    playing_options,
+    terminated_as_stopped,
+)
 from he_fsm.cli.progress import progress_bar
 from he_fsm.document.forms import Duration
 from he_fsm.document.units import format_number
@@ -45,17 +52,8 @@ _TRIALS = 60
     show_default=True,
     help="How many points are tried, about.",
 )
-@click.option("--runs", type=click.IntRange(2), help="Runs of each point.")
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="As in campaign; repeatable.",
-)
-@click.option("--jobs", type=click.IntRange(1), help="Processes; one for each core if not said.")
-@click.option("--scheduler", metavar="ADDRESS", help="Play the runs on this Dask cluster.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@playing_options(runs_min=2)
+@json_option
 def tune(  # noqa: PLR0913 - one for each option
     file: Path,
     aim_text: Optional[str],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from he_fsm.cli.options import json_option
 from he_fsm.errors import StorageError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def whiteboard() -> None:
     metavar="BYTES",
     help="Where the whiteboard begins, in bytes (decimal, or hexadecimal with 0x).",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def show(path: Path, offset: int, as_json: bool) -> None:
     """
     Show what the whiteboard in FILE or DEVICE says: slot 0, then each used slot.
