@@ -19,9 +19,9 @@ from he_fsm.campaign.store import Results, open_results
 from he_fsm.campaign.worst import run_text, write_worst
 from he_fsm.cli.daemons import load
 from he_fsm.cli.drawings import Drawings, drawing_options
+from he_fsm.cli.exits import STOPPED
 from he_fsm.cli.options import json_option
 from he_fsm.cli.playing import (
-    STOPPED,
     overrides_of,
     player_for,
     playing_options,

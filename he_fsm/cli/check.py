@@ -18,6 +18,7 @@ from he_fsm.check.explore import Explored, Progress, begun, explore
 from he_fsm.check.faults import KINDS
 from he_fsm.check.result import Verdict, verdicts
 from he_fsm.check.saved import load, save
+from he_fsm.cli.exits import STOPPED
 from he_fsm.cli.options import json_option
 from he_fsm.cli.progress import exploring_bar
 from he_fsm.document.files import read_text
@@ -33,8 +34,6 @@ from he_fsm.scenario.policies import PolicyForm
 _HOSTS_MAX = 4
 _ALL = "all"
 _FAULTS_MAX = 6
-# As shells have it for what Ctrl-C ends.
-_INTERRUPTED = 130
 
 
 @click.command()
@@ -137,7 +136,7 @@ def _policy(name: str) -> Policy:
     """Give a named policy, or that of a file."""
     if name in POLICIES:
         return POLICIES[name]
-    if not Path(name).exists():
+    if not name or not Path(name).exists():
         names = ", ".join(POLICIES)
         msg = f"--policy {name}: no such file, and no policy's name ({names})"
         raise HeFsmError(msg)
@@ -188,10 +187,12 @@ def _explore(
             tell = _stopping(show, asked_to_stop)
             explore(explored, workers=workers, time_s=time_s, tell=tell)
     except KeyboardInterrupt:
+        left = "with --resume FILE it could go on"
         if resume is not None:
             save(explored, resume)
-            click.echo(f"he-fsm: stopped; {resume} has what was explored", err=True)
-        sys.exit(_INTERRUPTED)
+            left = f"{resume} has what was explored"
+        click.echo(f"he-fsm: stopped: {left}", err=True)
+        sys.exit(STOPPED)
     finally:
         signal.signal(signal.SIGINT, before)
     if resume is not None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Optional
+from typing import Any, Optional
 
 import click
 
 from he_fsm import __version__
 from he_fsm.cli.daemons import load
+from he_fsm.cli.exits import STOPPED
 from he_fsm.errors import HeFsmError
 
 # Name of each command, its module, and its line in the help.
@@ -56,6 +57,14 @@ class _Commands(click.Group):
             msg = f"{found[0]}.{cmd_name} is no command"
             raise TypeError(msg)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; one that Ctrl-C ends did not fail at what was asked."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("he-fsm: stopped", err=True)
+            sys.exit(STOPPED)
 
     def format_commands(
         self,

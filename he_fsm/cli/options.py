@@ -12,7 +12,6 @@ from he_fsm.scenario.model import Scenario, World
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 only_option = click.option(
     "--only", multiple=True, metavar="NAME", help="Only this scenario; repeatable."

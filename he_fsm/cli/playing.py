@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Callable, Final, Optional, TypeVar
+from typing import Any, Callable, Optional, TypeVar
 
 import click
 
@@ -14,9 +14,6 @@ from he_fsm.campaign.run import Player, player_here
 from he_fsm.cli.options import set_option, settings_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-# What a shell says of a program that Ctrl-C ended.
-STOPPED: Final = 130
 
 
 def playing_options(runs_min: int) -> Callable[[Command], Command]:

@@ -17,9 +17,9 @@ from he_fsm.campaign.results import Estimate
 from he_fsm.cli.blocks import printable
 from he_fsm.cli.campaign_tables import chance, interval, print_table, span
 from he_fsm.cli.daemons import load
+from he_fsm.cli.exits import STOPPED
 from he_fsm.cli.options import json_option
 from he_fsm.cli.playing import (
-    STOPPED,
     overrides_of,
     player_for,
     playing_options,

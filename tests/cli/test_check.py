@@ -132,8 +132,21 @@ def test_ctrl_c_leaves_what_was_explored(tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.decode() == f"he-fsm: stopped; {path} has what was explored\n"
+    assert err.decode() == f"he-fsm: stopped: {path} has what was explored\n"
     assert path.stat().st_size > 0
+
+
+def test_ctrl_c_without_a_file_says_what_would_have_helped(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("he_fsm.cli.check.explore", stop)
+    ran = run(*QUICK)
+    assert (ran.status, ran.out) == (130, "")
+    assert ran.err == "he-fsm: stopped: with --resume FILE it could go on\n"
+
+
+def stop(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_policy_of_a_file(run: Callable[..., Ran], tmp_path: Path) -> None:
@@ -160,6 +173,7 @@ def test_a_policy_that_can_not_be_used(
 
 def test_what_can_not_be_used_is_said(refused: Callable[..., str], tmp_path: Path) -> None:
     assert "no such file, and no policy's name" in refused(*QUICK, "--policy", "none-such")
+    assert "no such file, and no policy's name" in refused(*QUICK, "--policy", "")
     assert refused(*QUICK, "--time", "soon") == "--time soon: expected a time above 0, like 5m"
     assert "there is no folder" in refused(*QUICK, "--resume", tmp_path / "no" / "file")
     (tmp_path / "file").write_text("text")

@@ -470,6 +470,16 @@ def test_a_person_who_waits_sees_how_far_it_is(file: Callable[..., Path]) -> Non
     assert "simulating" not in quick.text
 
 
+def test_ctrl_c_is_no_failure_of_what_was_asked(
+    run: Callable[..., Ran], file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("he_fsm.cli.simulate.run", stop)
+    assert run("simulate", file(MOVES)) == Ran(130, "", "he-fsm: stopped\n")
+
+
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_the_same_file_and_seed_give_the_same_bytes_everywhere(
     process: Callable[..., subprocess.CompletedProcess[bytes]], options: list[str], tmp_path: Path
