@@ -289,9 +289,12 @@ def test_a_phone_shows_the_whole_width(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     # Long names and messages, and events to read.
     long = f"{'very' * 40}long"
-    write_page(outcomes_of(NASTY.replace("alert(1)", long).replace("bold", long)), path)
-    width, points = on_a_phone(path)
-    assert width == 400
+    nasty = outcomes_of(NASTY.replace("alert(1)", long).replace("bold", long))
+    # Seven minutes are marked each minute where there is room.
+    seven = "scenarios: [{name: seven, hosts: 1, engine: {running_on: 1}, until: 7m}]"
+    write_page([*nasty, *outcomes_of(seven)], path)
+    width, points, overlaps = on_a_phone(path)
+    assert (width, overlaps) == (400, 0)
     assert points
 
 

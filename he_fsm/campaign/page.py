@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from pathlib import Path
@@ -18,7 +17,7 @@ from he_fsm.campaign.page_words import (
 from he_fsm.campaign.results import CampaignResult, RunResult, VariationResult
 from he_fsm.report.files import write_whole
 from he_fsm.report.page_lanes import clock_text
-from he_fsm.report.shell import check_plotly, figure_element, shell
+from he_fsm.report.shell import check_plotly, figure_element, scenario_link, shell
 
 COMMAND: Final = "he-fsm campaign"
 # How many of the worst runs a page shows.
@@ -155,7 +154,7 @@ def _row(each: VariationResult) -> str:
     lengths = each.outage_lengths
     best = ' <span class="verdict passed">best</span>' if each.is_best else ""
     cells = (
-        f"{escape(each.variation.name)}{best}",
+        f"{_settings(each.variation.name)}{best}",
         str(len(each.runs)),
         f"{availability_text(each.availability)}<br>{_small(interval_text(each.availability))}",
         duration_text(each.downtime_s_a_year.value),
@@ -168,6 +167,11 @@ def _row(each: VariationResult) -> str:
     )
     looks = _COLUMNS.values()
     return f"<tr>{''.join(f'<td{look}>{cell}</td>' for look, cell in zip(looks, cells))}</tr>"
+
+
+def _settings(name: str) -> str:
+    """Give a variation's name with each setting on a line of its own."""
+    return escape(name).replace(", ", ",<br>")
 
 
 def _small(text: str) -> str:
@@ -205,19 +209,10 @@ def _worst(result: CampaignResult, scenarios: Scenarios) -> str:
 def _worst_row(result: CampaignResult, run: RunResult, scenario: str | None) -> str:
     longest = max(run.outages, key=lambda outage: outage.length_s)
     return (
-        f"<tr><td{_TEXT}>{escape(run.variation)}</td><td{_NUMBER}>{run.seed}</td>"
+        f"<tr><td{_TEXT}>{_settings(run.variation)}</td><td{_NUMBER}>{run.seed}</td>"
         f"<td{_NUMBER}>{duration_text(run.downtime_s)}</td>"
         f"<td{_NUMBER}>{duration_text(longest.length_s)}</td><td>{escape(longest.cause)}</td>"
         f"<td{_NUMBER}>{clock_text(longest.start_s)}</td>"
-        f"<td>{_link(f'{result.scenario_name(run)}.yaml', scenario)}</td></tr>"
-    )
-
-
-def _link(name: str, scenario: str | None) -> str:
-    if scenario is None:
-        return ""
-    data = base64.b64encode(scenario.encode("utf-8", "replace")).decode()
-    return (
-        f'<a download="{escape(name)}" href="data:application/yaml;base64,{data}">'
-        f"{escape(name)}</a>"
+        f"<td>{'' if scenario is None else scenario_link(result.scenario_name(run), scenario)}</td>"
+        "</tr>"
     )

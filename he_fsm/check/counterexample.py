@@ -8,6 +8,7 @@ tried until one breaks the property in the simulator too; where none does, the f
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any, NamedTuple, Optional
 
 import attrs
@@ -75,14 +76,22 @@ _BEFORE: dict[str, dict[str, Any]] = {
     "stuck": {"migrations": "hang"},
 }
 _BEFORE_LOOPS = 2
+_SHOWN = "he-fsm simulate shows it with this seed: the expectation or rule fails."
+_NOT_SHOWN = (
+    "The nearest that the language can say: he-fsm simulate does not show it with the first"
+    f" {_SEEDS} seeds. The order of the looks within a loop is not in the language."
+)
+_WIDTH = 96
 
 
 class Counterexample(NamedTuple):
-    """A scenario file's text, and the run that shows it best."""
+    """A scenario file's text, the run that shows it best, and the course of it loop by loop."""
 
     text: str
     outcome: Outcome
     is_reproduced: bool
+    told: tuple[str, ...]
+    shown: str
 
 
 def counterexample(verdict: Verdict, policy: Policy, hosts: int) -> Optional[Counterexample]:
@@ -91,25 +100,23 @@ def counterexample(verdict: Verdict, policy: Policy, hosts: int) -> Optional[Cou
     if run is None:
         return None
     spec = _scenario(verdict, run, policy, hosts)
-    outcome, is_reproduced = _replayed(spec)
-    spec["seed"] = outcome.seed
-    heading = _heading(verdict, run, is_reproduced=is_reproduced)
-    body = yaml.safe_dump({"scenarios": [spec]}, sort_keys=False, allow_unicode=True, width=96)
+    spec["seed"], is_reproduced = _best_seed(spec)
+    told, shown = tuple(_told(run)), _SHOWN if is_reproduced else _NOT_SHOWN
+    heading = _heading(verdict, told, shown)
+    body = yaml.safe_dump({"scenarios": [spec]}, sort_keys=False, allow_unicode=True, width=_WIDTH)
     text = "".join(f"# {line}\n" if line else "#\n" for line in heading) + body
-    return Counterexample(text, outcome, is_reproduced)
+    # Once more as it is in the file, so that places are lines of that.
+    (scenario,) = parse_scenarios(text, f"{spec['name']}.yaml")
+    return Counterexample(text, simulate(scenario), is_reproduced, told, shown)
 
 
-def _replayed(spec: dict[str, Any]) -> tuple[Outcome, bool]:
-    """Play it with one seed after the other, until one fails; else give the first run."""
+def _best_seed(spec: dict[str, Any]) -> tuple[int, bool]:
+    """Play it with one seed after the other: the first that fails, and whether there is one."""
     scenario = _read(spec)
-    first = None
     for seed in range(1, _SEEDS + 1):
-        outcome = simulate(scenario, seed=seed)
-        if not outcome.passed:
-            return outcome, True
-        first = first or outcome
-    assert first is not None  # noqa: S101 - there are seeds
-    return first, False
+        if not simulate(scenario, seed=seed).passed:
+            return seed, True
+    return 1, False
 
 
 def _read(spec: dict[str, Any]) -> Scenario:
@@ -236,23 +243,16 @@ def _seconds(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
-def _heading(verdict: Verdict, run: Run, *, is_reproduced: bool) -> list[str]:
-    lines = [
+def _heading(verdict: Verdict, told: tuple[str, ...], shown: str) -> list[str]:
+    return [
         f"Found by he-fsm check. Broken: {verdict.prop.value} ({verdict.prop.meaning}).",
         f"Seen: {verdict.seen}.",
         "",
         "Loop by loop:",
-        *_told(run),
+        *told,
         "",
+        *textwrap.wrap(shown, _WIDTH - len("# ")),
     ]
-    if is_reproduced:
-        lines.append("he-fsm simulate shows it with this seed: the expectation or rule fails.")
-    else:
-        lines += [
-            "The nearest that the language can say: he-fsm simulate does not show it with the",
-            f"first {_SEEDS} seeds. The order of the looks within a loop is not in the language.",
-        ]
-    return lines
 
 
 def _told(run: Run) -> list[str]:
@@ -266,10 +266,15 @@ def _told(run: Run) -> list[str]:
     ]
     for index, actions in enumerate(run.rounds, start=1):
         lines += _told_round(index, actions)
-    if run.circle:
-        lines.append("  from here on, again and again:")
-        for index, actions in enumerate(run.circle, start=len(run.rounds) + 1):
-            lines += _told_round(index, actions)
+    again = [
+        line
+        for index, actions in enumerate(run.circle, start=len(run.rounds) + 1)
+        for line in _told_round(index, actions)
+    ]
+    if again:
+        lines += ["  from here on, again and again:", *again]
+    elif run.circle:
+        lines.append("  from here on they look, again and again, and do nothing")
     return lines
 
 

@@ -225,15 +225,15 @@ def _write(verdict: Verdict, explored: Explored, output: Path) -> tuple[str, lis
         msg = f"can't write {output}: {error.strerror}"
         raise HeFsmError(msg) from error
     write_whole(path, found.text.encode())
-    return verdict.prop.value, [str(path), *_page(found, path)]
+    return verdict.prop.value, [str(path), *_page(verdict, found, path)]
 
 
-def _page(found: Counterexample, path: Path) -> list[str]:
-    from he_fsm.report.page import write_page  # noqa: PLC0415 - needs the extra `report`
+def _page(verdict: Verdict, found: Counterexample, path: Path) -> list[str]:
+    from he_fsm.check.page import write_counterexample  # noqa: PLC0415 - needs the extra `report`
 
     page = path.with_suffix(".html")
     try:
-        write_page([found.outcome], page, "he-fsm check")
+        write_counterexample(verdict, found, page)
     except MissingExtraError as error:
         click.echo(f"he-fsm: no page of the counterexample: {error}", err=True)
         return []

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
+
+import attrs
 
 from he_fsm.document.units import format_number, format_seconds
 from he_fsm.report.events import Event
@@ -28,20 +30,37 @@ _HINT = f"{HINT}; drag to zoom, double-click to go back"
 SIMULATE = "he-fsm simulate"
 
 
-def write_page(outcomes: Sequence[Outcome], path: Path, command: str = SIMULATE) -> None:
+@attrs.frozen(kw_only=True)
+class Lead:
+    """
+    What a page says before the runs, where they were not played to be judged.
+
+    `under`: the line below the heading. `part`: HTML. `badge`: in the place of the runs' verdicts,
+    and whether it is bad.
+    """
+
+    under: str
+    part: str
+    badge: str
+    is_bad: bool
+
+
+def write_page(
+    outcomes: Sequence[Outcome], path: Path, command: str = SIMULATE, lead: Optional[Lead] = None
+) -> None:
     """
     Write the page of some runs to a file, which is replaced at once or not at all.
 
-    *command*: what ran them, for the heading.
+    *command*: what ran them, for the heading. *lead*: see there.
 
     Raises:
         MissingExtraError: plotly is not installed.
         HeFsmError: the file can't be written; the old one, if there is one, is as it was.
     """
-    write_whole(path, page(outcomes, command).encode("utf-8", "replace"))
+    write_whole(path, page(outcomes, command, lead).encode("utf-8", "replace"))
 
 
-def page(outcomes: Sequence[Outcome], command: str = SIMULATE) -> str:
+def page(outcomes: Sequence[Outcome], command: str = SIMULATE, lead: Optional[Lead] = None) -> str:
     """
     Show some runs as one HTML page that needs nothing else; the same runs give the same text.
 
@@ -55,10 +74,14 @@ def page(outcomes: Sequence[Outcome], command: str = SIMULATE) -> str:
     return shell(
         command=command,
         title=_title(outcomes, verdict),
-        under=verdict,
+        under=verdict if lead is None else lead.under,
         parts=[
+            "" if lead is None else lead.part,
             _index(outcomes) if len(outcomes) > 1 else "",
-            *(_section(number, outcome) for number, outcome in enumerate(outcomes, start=1)),
+            *(
+                _section(number, outcome, _verdict(outcome) if lead is None else _badge(lead))
+                for number, outcome in enumerate(outcomes, start=1)
+            ),
         ],
     )
 
@@ -70,6 +93,12 @@ def _title(outcomes: Sequence[Outcome], verdict: str) -> str:
 def _verdict(outcome: Outcome) -> str:
     word = "passed" if outcome.passed else "failed"
     return f'<span class="verdict {word}">{word}</span>'
+
+
+def _badge(lead: Lead) -> str:
+    return (
+        f'<span class="verdict {"failed" if lead.is_bad else "soft"}">{escape(lead.badge)}</span>'
+    )
 
 
 def _index(outcomes: Sequence[Outcome]) -> str:
@@ -85,7 +114,7 @@ def _index(outcomes: Sequence[Outcome]) -> str:
     )
 
 
-def _section(number: int, outcome: Outcome) -> str:
+def _section(number: int, outcome: Outcome, verdict: str) -> str:
     scenario = outcome.scenario
     shown, left_out = lanes(outcome)
     hosts = f"{len(scenario.hosts)} host" + ("" if len(scenario.hosts) == 1 else "s")
@@ -96,7 +125,7 @@ def _section(number: int, outcome: Outcome) -> str:
     about = f"<p>{escape(scenario.about)}</p>" if scenario.about else ""
     parts = [
         f'<section id="scenario-{number}">',
-        f'<div class="title"><h2>{escape(scenario.name)}</h2>{_verdict(outcome)}</div>',
+        f'<div class="title"><h2>{escape(scenario.name)}</h2>{verdict}</div>',
         about,
         f'<p class="soft">{facts}</p>',
         _failures(outcome.failures),

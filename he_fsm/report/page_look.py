@@ -157,6 +157,7 @@ td { overflow-wrap: anywhere; }
 .legend .group { color: var(--soft); min-width: 4.5em; }
 .legend svg { flex: none; }
 .swatch { width: 18px; border-radius: 2px; flex: none; print-color-adjust: exact; }
+.story { font-size: 0.85rem; line-height: 1.5; margin: 6px 0; white-space: pre-wrap; }
 .hint { color: var(--soft); font-size: 0.8rem; text-align: right; max-width: none; margin: 0; }
 @media print, (pointer: coarse) { .hint { display: none; } }
 .figure { width: 100%; margin: 6px 0; }
@@ -165,7 +166,8 @@ summary { cursor: pointer; color: var(--link); }
 details table { font-size: 0.85rem; margin-top: 8px; }
 .none { color: var(--bad); }
 .figures { font-size: 0.85rem; }
-.figures .text { min-width: 9em; }
+.figures .text { min-width: 9em; overflow-wrap: break-word; }
+.figures th.number { white-space: normal; }
 @media (max-width: 620px) {
   main, header { padding-left: 10px; padding-right: 10px; }
   section, .index { padding: 14px 12px; border-radius: 8px; }
@@ -183,7 +185,7 @@ details table { font-size: 0.85rem; margin-top: 8px; }
   .wide { overflow: visible; }
   .figures { font-size: 6.5pt; }
   .figures th, .figures td { font-size: inherit; padding-right: 5px; }
-  .figures .text { min-width: 8em; }
+  .figures .text { min-width: 8em; overflow-wrap: anywhere; }
   .figures .verdict { font-size: inherit; padding: 0 5px; }
   details:not([open]) { display: none; }
   .title, .failures li, .totals, .legend, .figure { break-inside: avoid; }
@@ -221,6 +223,13 @@ SCRIPT = """
     given.layout.hoverlabel.bordercolor = look["hoverlabel.bordercolor"];
     given.layout.hoverlabel.font.color = look["hoverlabel.font.color"];
     if (finger) { given.layout.dragmode = false; }
+    // Times on an axis need room.
+    ["xaxis", "xaxis2"].forEach(function (name) {
+      var axis = given.layout[name];
+      if (axis && axis.type === "date") {
+        axis.nticks = Math.max(2, Math.min(axis.nticks, Math.floor(node.clientWidth / 85)));
+      }
+    });
     Plotly.newPlot(node, given.data, given.layout, {
       responsive: true, displayModeBar: false
     });

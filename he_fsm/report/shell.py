@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING
@@ -64,6 +65,13 @@ def shell(*, command: str, title: str, under: str, parts: Iterable[str]) -> str:
             "",
         ]
     )
+
+
+def scenario_link(name: str, text: str) -> str:
+    """Give a link that saves a scenario file, which lies in the page itself."""
+    data = base64.b64encode(text.encode("utf-8", "replace")).decode()
+    file = escape(f"{name}.yaml")
+    return f'<a download="{file}" href="data:application/yaml;base64,{data}">{file}</a>'
 
 
 def figure_element(name: str, drawing: go.Figure, label: str, hint: str = HINT) -> str:

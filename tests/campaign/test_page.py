@@ -198,6 +198,6 @@ def test_a_browser_draws_the_figures_of_a_phone_within_its_width(
     result: CampaignResult, tmp_path: Path
 ) -> None:
     write_campaign_page(result, tmp_path / "page.html", scenarios_of(result))
-    width, points = on_a_phone(tmp_path / "page.html")
+    width, points, _ = on_a_phone(tmp_path / "page.html")
     assert width == 400
     assert points >= len(result.variations) * (1 + len(CAUSES))

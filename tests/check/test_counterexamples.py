@@ -50,7 +50,7 @@ def test_bad_luck_is_set_before_it_shows(monkeypatch: pytest.MonkeyPatch) -> Non
     made = found("gateway", "stuck", prop=Property.WAY_OUT, faults=2)
     assert made.is_reproduced
     assert "migrations: hang" in made.text
-    assert "from here on, again and again:" in made.text
+    assert "from here on they look, again and again, and do nothing" in made.text
 
 
 def test_failed_starts_of_the_beginning_are_in_the_scenario(

@@ -61,7 +61,19 @@ def test_a_broken_property_comes_with_a_scenario_and_a_page(
     assert "broken recovery" in " ".join(ran.out.split())
     scenario = tmp_path / "out" / "check-recovery.yaml"
     assert str(scenario) in ran.out
-    assert "<html" in scenario.with_suffix(".html").read_text(encoding="utf-8")
+    page = scenario.with_suffix(".html").read_text(encoding="utf-8")
+    # It says what is broken, tells the course of it, and has the scenario to be replayed inside.
+    for text in (
+        '<p class="soft">Broken: recovery</p>',
+        '<span class="verdict failed">broken</span>',
+        "1: host 1 writes; host 2 writes; host 1 loses power",
+        "from here on they look, again and again, and do nothing",
+        'download="check-recovery.yaml"',
+        "<dt>place</dt><dd>check-recovery.yaml:",
+        '<span class="verdict failed">shows it</span>',
+    ):
+        assert text in page
+    assert "1 failed" not in page
     assert run("simulate", scenario).status == 1
 
 
