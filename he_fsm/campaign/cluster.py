@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import Any, Final
 
 import attrs
 
 from he_fsm.campaign.results import RunResult
-from he_fsm.campaign.run import Batch, Player, play_batch
+from he_fsm.campaign.run import Batch, play_batch
 from he_fsm.errors import CampaignError, MissingExtraError
 
 _ANSWERS_WITHIN_S: Final = 10
@@ -30,6 +31,11 @@ class Cluster:
 
     client: Any
     address: str
+
+    @property
+    def has_workers(self) -> bool:
+        """Whether any worker has joined; until then nothing is played."""
+        return bool(self.client.nthreads())
 
     def play(self, batches: Iterable[Batch]) -> Iterator[Sequence[RunResult]]:
         """Give the results of each batch as soon as it is done."""
@@ -51,8 +57,9 @@ class Cluster:
         except ModuleNotFoundError as error:
             msg = f"the workers of {self.address} don't have the package {error.name}"
             raise CampaignError(msg) from error
-        except OSError as error:
-            msg = f"the Dask scheduler at {self.address} is lost: {error}"
+        # What was under way is cancelled where the connection ends.
+        except (CancelledError, OSError) as error:
+            msg = f"the Dask scheduler at {self.address} is lost: {_first_line(error)}"
             raise CampaignError(msg) from error
 
     def _next(self, batches: Iterator[Batch], count: int) -> Iterator[Batch]:
@@ -68,8 +75,12 @@ class Cluster:
         return self.client.submit(play_batch, batch, pure=False)
 
 
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]
+
+
 @contextmanager
-def player_at(address: str) -> Iterator[Player]:
+def player_at(address: str) -> Iterator[Cluster]:
     """
     Give a player on a Dask cluster.
 
@@ -78,12 +89,19 @@ def player_at(address: str) -> Iterator[Player]:
 
     Raises:
         MissingExtraError: Dask is not installed here.
-        CampaignError: no scheduler answers there.
+        CampaignError: this is no address, or no scheduler answers there.
     """
     try:
         from distributed import Client  # noqa: PLC0415 - the extra `dask`
+        from distributed.comm.addressing import get_address_host_port  # noqa: PLC0415 - as above
     except ModuleNotFoundError as error:
         raise MissingExtraError.of(error.name, "dask", "--scheduler") from error
+    try:
+        # A client that is given a wrong one says so, waits, and complains once more when it ends.
+        get_address_host_port(address)
+    except ValueError as error:
+        msg = f"--scheduler {address}: expected an address like tcp://scheduler:8786: {error}"
+        raise CampaignError(msg) from error
     try:
         client = Client(address, timeout=_ANSWERS_WITHIN_S, set_as_default=False)
     except (OSError, ValueError) as error:

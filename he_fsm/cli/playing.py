@@ -50,6 +50,8 @@ def player_for(scheduler: Optional[str], jobs: Optional[int]) -> Iterator[Player
     from he_fsm.campaign.cluster import player_at  # noqa: PLC0415 - the extra `dask`
 
     with player_at(scheduler) as there:
+        if not there.has_workers:
+            click.echo(f"note: no worker has joined {scheduler} yet; waiting", err=True)
         yield there
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -97,6 +98,22 @@ def test_a_worker_is_killed_and_nothing_is_lost_and_nothing_counts_twice(
     assert here in found
 
 
+@pytest.mark.processes
+@pytest.mark.filterwarnings("default::ResourceWarning")
+def test_a_scheduler_that_is_lost_is_one_sentence_and_what_came_is_kept(
+    dask: Dask, tmp_path: Path
+) -> None:
+    asked, path = campaign(tmp_path, FAULTS, MORE), tmp_path / "r"
+    address = dask.address()
+    with open_results(path, asked) as results, player_at(address) as player:
+        runs = run_campaign(asked, player, results)
+        came = next(runs)
+        dask.scheduler.kill()
+        with pytest.raises(CampaignError, match=f"the Dask scheduler at {address} is lost"):
+            came += sum(runs)
+        assert len(results.of(asked)) >= came > 0
+
+
 @pytest.mark.filterwarnings("default::ResourceWarning")
 def test_an_address_at_which_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
@@ -104,8 +121,13 @@ def test_an_address_at_which_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> 
     said = "no Dask scheduler answers at tcp://127.0.0.1:9"
     with pytest.raises(CampaignError, match=said), player_at("tcp://127.0.0.1:9"):
         pass
-    said = "no Dask scheduler answers at no:such:x"
-    with pytest.raises(CampaignError, match=said), player_at("no:such:x"):
+
+
+@pytest.mark.parametrize("address", ["scheduler", "tcp://10.0.0.1", "foo://x:1", "no:such:x", ""])
+def test_what_is_no_address_is_refused_at_once(address: str) -> None:
+    pytest.importorskip("distributed")
+    said = f"--scheduler {address}: expected an address like tcp://scheduler:8786: "
+    with pytest.raises(CampaignError, match=re.escape(said)), player_at(address):
         pass
 
 

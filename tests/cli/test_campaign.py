@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Callable
 
@@ -197,6 +198,23 @@ def test_what_cannot_be_used_is_one_sentence(
     assert "Traceback" not in ran.err
     if said is not None:
         assert ran.err.startswith(f"he-fsm: {said}")
+
+
+def test_a_cluster_without_workers_is_waited_for_and_that_is_said(
+    run: Callable[..., Ran], file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("distributed")
+
+    class Empty:
+        has_workers = False
+
+        def play(self, batches: object) -> list[object]:  # noqa: ARG002 - as a player has it
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("he_fsm.campaign.cluster.player_at", lambda _: nullcontext(Empty()))
+    ran = run("campaign", file, "--scheduler", "tcp://a:1")
+    assert ran.status == 130
+    assert ran.err.startswith("note: no worker has joined tcp://a:1 yet; waiting\n")
 
 
 def test_a_call_without_a_file_says_what_is_missing(run: Callable[..., Ran]) -> None:
