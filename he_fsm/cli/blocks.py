@@ -49,3 +49,8 @@ def printable(text: str) -> str:
 
 def _labelled(label: str, value: object) -> str:
     return f"{label:<{_LABEL_WIDTH}}: {value}".rstrip()
+
+
+def several(count: int, word: str) -> str:
+    """Write how many there are: `1 host`, `2 hosts`."""
+    return f"{count} {word}{'' if count == 1 else 's'}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Callable, Final, Optional
@@ -9,7 +11,7 @@ from typing import Callable, Final, Optional
 import click
 
 from he_fsm.campaign.results import CampaignResult, Difference, Estimate, VariationResult
-from he_fsm.cli.blocks import printable
+from he_fsm.cli.blocks import printable, several
 from he_fsm.document.units import SECONDS_IN, format_number
 
 _MINUTE, _HOUR, _DAY = (SECONDS_IN[unit] for unit in "mhd")
@@ -31,7 +33,7 @@ def print_result(result: CampaignResult, written: Mapping[tuple[str, int], Path]
     played = sum(len(each.runs) for each in result.variations)
     years = sum(each.years for each in result.variations)
     click.echo(
-        f"{_several(played, 'run')} of {span(result.horizon_s)}: {years:,.4g} cluster-years, "
+        f"{several(played, 'run')} of {span(result.horizon_s)}: {years:,.4g} cluster-years, "
         f"intervals at {100 * result.confidence:.4g} %"
     )
     click.echo()
@@ -99,12 +101,26 @@ def chance(p_value: float) -> str:
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows under their headings."""
+    """Print rows under their headings; on a terminal that is too narrow, each row as a block."""
     widths = [max(map(len, column)) for column in zip(headings, *rows)]
+    whole = sum(widths) + 2 * len(widths)
+    if sys.stdout.isatty() and whole > shutil.get_terminal_size().columns:
+        _print_blocks(headings, rows)
+        return
     for row in (headings, *rows):
         cells = [cell.ljust(width) for cell, width in zip(row, widths)]
         line = "  ".join(cells).rstrip()
         click.secho(f"  {line}", bold=row is headings or row[-1] == "best")
+
+
+def _print_blocks(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    _, *names = headings
+    width = max(map(len, names))
+    for first, *cells in rows:
+        click.secho(f"  {first}", bold=True)
+        for name, cell in zip(names, cells):
+            if cell:
+                click.echo(f"    {name:<{width}}  {cell}")
 
 
 def interval(found: Estimate, words: Callable[[float], str]) -> str:
@@ -130,7 +146,3 @@ def span(seconds: float) -> str:
         if size < _ROOM * following:
             return f"{seconds / length:.3g} {unit}"
     return f"{seconds / _DAY:,.4g} d"
-
-
-def _several(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"

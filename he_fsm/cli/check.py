@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+import attrs
 import click
 
 from he_fsm.check.counterexample import Counterexample, counterexample
@@ -18,13 +19,14 @@ from he_fsm.check.explore import Explored, Progress, begun, explore
 from he_fsm.check.faults import KINDS
 from he_fsm.check.result import Verdict, verdicts
 from he_fsm.check.saved import load, save
+from he_fsm.cli.blocks import several
 from he_fsm.cli.exits import STOPPED
 from he_fsm.cli.options import json_option
 from he_fsm.cli.progress import exploring_bar
 from he_fsm.document.files import read_text
-from he_fsm.document.nodes import parse_tree, refused_as
+from he_fsm.document.nodes import parse_tree, refusal, refused_as
 from he_fsm.document.units import parse_duration
-from he_fsm.errors import HeFsmError, MissingExtraError, ScenarioError
+from he_fsm.errors import HeFsmError, MissingExtraError, PolicyError, ScenarioError
 from he_fsm.policy import POLICIES, Policy
 from he_fsm.report.files import write_whole
 from he_fsm.scenario.host_names import HostNames
@@ -143,7 +145,21 @@ def _policy(name: str) -> Policy:
     with refused_as(ScenarioError):
         tree = parse_tree(read_text(name), name, "a policy's name or a mapping")
         choice = PolicyForm().read(tree, HostNames())
-    return choice.made_for(World())
+        try:
+            return choice.made_for(World())
+        except PolicyError as error:
+            raise refusal(tree, str(error)) from error
+
+
+def _words(policy: Policy) -> str:
+    """Name a policy, and what it has other than the one of that name."""
+    base = POLICIES.get(policy.name, policy)
+    changed = [
+        f"{field.name} {getattr(policy, field.name)}"
+        for field in attrs.fields(Policy)
+        if getattr(policy, field.name) != getattr(base, field.name)
+    ]
+    return f"{policy.name} with {', '.join(changed)}" if changed else policy.name
 
 
 def _seconds(text: str) -> float:
@@ -170,7 +186,7 @@ def _begin(bounds: Bounds, resume: Optional[Path]) -> Explored:
         order = "" if theirs.reduced else " --every-order"
         msg = (
             f"can't continue with {resume}: it is of another check (--hosts {theirs.hosts} "
-            f"--faults {theirs.faults}{kinds}{order}, policy {theirs.policy.name})"
+            f"--faults {theirs.faults}{kinds}{order}, policy {_words(theirs.policy)})"
         )
         raise HeFsmError(msg)
     return explored
@@ -283,7 +299,8 @@ def _print(
 ) -> None:
     bounds = explored.bounds
     click.echo(
-        f"{bounds.hosts} hosts, at most {bounds.faults} faults, policy {bounds.policy.name}: "
+        f"{several(bounds.hosts, 'host')}, at most {several(bounds.faults, 'fault')}, "
+        f"policy {_words(bounds.policy)}: "
         f"{explored.states:,} states, {explored.transitions:,} transitions, depth "
         f"{explored.depth} loops"
     )

@@ -110,9 +110,9 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 def describe(node: Node) -> str:
     """Say in a few words what stands there, for messages."""
     if isinstance(node, Mapping):
-        return "a mapping"
+        return "a mapping" if node.pairs else "an empty mapping"
     if isinstance(node, Sequence):
-        return "a list"
+        return "a list" if node.items else "an empty list"
     if node.value is None:
         return "nothing (null)"
     return repr(node.text if len(node.text) <= 40 else node.text[:37] + "...")

@@ -54,6 +54,15 @@ def test_variations_are_shown_side_by_side_with_the_best_and_its_causes(
     assert {line.split()[0] for line in lines[9:11]} == {"vm", "host"}
 
 
+def test_a_narrow_terminal_gets_a_line_for_each_figure(file: Path) -> None:
+    terminal = Terminal(80, "campaign", file, "--jobs", 1)
+    lines = [line.rstrip() for line in ANSI.sub("", terminal.text).split("\n")]
+    assert max(map(len, lines[1:])) <= 80
+    first = lines.index("  world.vm_boot=55s")
+    assert re.match(r"    availability +\d+\.\d{4} % \(", lines[first + 1])
+    assert "    more than the best  best" in lines[first + 2 : lines.index("  world.vm_boot=90s")]
+
+
 def test_every_core_gives_what_one_gives(run: Callable[..., Ran], file: Path) -> None:
     alone = json_of(run, file, "--jobs", 1)
     assert json_of(run, file, "--jobs", 2) == alone

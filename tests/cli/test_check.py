@@ -22,7 +22,7 @@ def test_all_properties_are_told(run: Callable[..., Ran]) -> None:
     ran = run(*QUICK)
     assert (ran.status, ran.err) == (0, "")
     heading, rate, *properties = ran.out.splitlines()
-    assert heading.startswith("2 hosts, at most 1 faults, policy talk: ")
+    assert heading.startswith("2 hosts, at most 1 fault, policy talk: ")
     assert "states a second" in rate
     assert "MiB" in rate
     assert [line.split()[:2] for line in properties] == [
@@ -164,14 +164,15 @@ def stop(*_: object, **__: object) -> None:
 def test_a_policy_of_a_file(run: Callable[..., Ran], tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text("base: ovirt\nmigration_threshold: 400\n", encoding="utf-8")
-    assert "policy ovirt" in run(*QUICK, "--policy", path).out.splitlines()[0]
+    heading = run(*QUICK, "--policy", path).out.splitlines()[0]
+    assert "policy ovirt with migration_threshold 400: " in heading
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("base: talk\nbogus: 1\n", "policy.yaml:2:1"),
-        ("base: talk\nwatchdog_s: 10\n", "kill_grace"),
+        ("base: talk\nwatchdog_s: 10\n", "policy.yaml:1:1: policy talk: the VM of a host"),
         ("- 1\n", "policy.yaml:1:1"),
     ],
 )

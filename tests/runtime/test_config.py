@@ -140,7 +140,10 @@ def with_line(line: str) -> str:
     ("text", "message"),
     [
         ("", "f.yaml:1:1: the file is empty, expected a mapping with the keys 'host' and"),
-        ("[]", "f.yaml:1:1: expected a mapping with the keys 'host' and 'storage', got a list"),
+        (
+            "[]",
+            "f.yaml:1:1: expected a mapping with the keys 'host' and 'storage', got an empty list",
+        ),
         ("host: [\n", "f.yaml:2:1: not YAML"),
         ("a: 1\na: 2", "f.yaml:2:1: a: this key stands here twice, first at f.yaml:1:1"),
         ("hots: {id: 1}", "f.yaml:1:1: hots: unknown key, did you mean 'host'?"),
