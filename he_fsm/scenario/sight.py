@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Optional
 
@@ -86,5 +87,13 @@ def _of_ours(status: Mapping[str, Any]) -> Sight:
         knows_lease=True,
         owner=None if owner is None else int(owner),
         owner_fails=lease["owner_state"] == "failing",
-        lease_left_s=None if left_s is None else float(left_s),
+        lease_left_s=None if left_s is None else _seconds(left_s),
     )
+
+
+def _seconds(value: Any) -> float:
+    seconds = float(value)
+    if not math.isfinite(seconds):
+        msg = f"{seconds} is no time"
+        raise ValueError(msg)
+    return seconds

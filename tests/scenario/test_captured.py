@@ -261,6 +261,14 @@ def test_what_is_no_status_is_one_sentence(status: object) -> None:
         sight_of(status, "status.json")
 
 
+@pytest.mark.parametrize("left", [float("nan"), float("inf"), "soon", [1]])
+def test_a_lease_that_lasts_no_time_that_there_is_is_one_sentence(left: object) -> None:
+    status = our_status({}, LeaseStatus(view=LeaseView(owner=1, owner_state=OwnerState.FAILING)))
+    status["lease"]["free_in_s"] = left
+    with pytest.raises(ScenarioError, match=r"^status\.json: a status that can't be understood"):
+        sight_of(status, "status.json")
+
+
 # Together with what a file says.
 
 
