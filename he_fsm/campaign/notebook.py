@@ -17,7 +17,13 @@ from he_fsm.report.notebook import SOFT, verdict_html
 # Of more variations the best ones are shown.
 _SHOWN_MAX = 30
 _BEST, _BROKEN = "#2f9e62", "#d4364b"
-_HEADS = ("variation", "runs", "availability", "down a year", "outages a year", "longest", "causes")
+# Jupyter has cells on the right and heads wherever its theme wants them: each says it itself.
+_TEXT, _NUMBER = "text-align:left", "text-align:right"
+_HEADS = {
+    "variation": _TEXT,
+    **dict.fromkeys(("runs", "availability", "down a year", "outages a year", "longest"), _NUMBER),
+    "causes": _TEXT,
+}
 _CAUSES = 3
 
 
@@ -26,7 +32,7 @@ def campaign_html(result: CampaignResult) -> str:
     by_downtime = sorted(result.variations, key=lambda each: each.downtime_s_a_year.value)
     kept = {each.variation.name for each in by_downtime[:_SHOWN_MAX]}
     rows = "".join(_row(each) for each in result.variations if each.variation.name in kept)
-    heads = "".join(f'<th style="text-align:left">{head}</th>' for head in _HEADS)
+    heads = "".join(f'<th style="{look}">{head}</th>' for head, look in _HEADS.items())
     about = f"<div>{escape(result.about)}</div>" if result.about else ""
     left_out = len(by_downtime) - len(kept)
     note = f'<div style="{SOFT}">{left_out} worse ones are not shown.</div>' if left_out else ""
@@ -55,4 +61,6 @@ def _row(each: VariationResult) -> str:
         duration_text(each.outage_lengths.longest_s),
         escape(causes),
     )
-    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    looks = _HEADS.values()
+    row = (f'<td style="{look}">{cell}</td>' for look, cell in zip(looks, cells))
+    return f"<tr>{''.join(row)}</tr>"

@@ -180,6 +180,11 @@ def test_jupyter_shows_a_campaign_without_any_library(
         assert set(found) <= {"style"}
     for each in result.variations:
         assert each.variation.name in elements.text
+    # Text begins where its head does, and numbers end there, whatever Jupyter's theme has.
+    looks = [found["style"] for tag, found in elements.elements if tag in ("th", "td")]
+    rows = 1 + len(result.variations)
+    assert looks == looks[: len(looks) // rows] * rows
+    assert {"text-align:left", "text-align:right"} == set(looks)
     assert "threshold=400 best" in elements.text
 
 
