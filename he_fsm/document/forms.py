@@ -26,6 +26,8 @@ from he_fsm.document.nodes import (
 )
 from he_fsm.document.units import (
     DURATION_PATTERN,
+    LONGEST_S,
+    LONGEST_TEXT,
     NUMBER_PATTERN,
     parse_duration,
     parse_number,
@@ -85,13 +87,18 @@ class Duration:
             raise refusal(node, f"expected a time of 0 or more, got {describe(node)}")
         if self.positive and not seconds:
             raise refusal(node, "expected a time above 0")
+        if abs(seconds) > LONGEST_S:
+            raise refusal(node, f"expected {LONGEST_TEXT} at most, got {describe(node)}")
         return seconds
 
     def schema(self) -> Schema:
         """Give a number of seconds, or a string with units."""
-        number: Schema = {"type": "number"}
-        if not self.signed:
-            number["exclusiveMinimum" if self.positive else "minimum"] = 0
+        number: Schema = {"type": "number", "minimum": -LONGEST_S, "maximum": LONGEST_S}
+        if self.positive:
+            del number["minimum"]
+            number["exclusiveMinimum"] = 0
+        elif not self.signed:
+            number["minimum"] = 0
         sign = "[+-]?" if self.signed else r"\+?"
         return {"anyOf": [number, {"type": "string", "pattern": f"^{sign}{DURATION_PATTERN}$"}]}
 

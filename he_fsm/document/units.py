@@ -39,6 +39,11 @@ _OPERATORS: Final[Mapping[str, Callable[[int, int], bool]]] = {
 }
 
 
+# In a longer time, seconds have no room for parts of a millisecond (a float has 53 bits).
+LONGEST_TEXT: Final = "10000y"
+LONGEST_S: Final = 10_000 * SECONDS_IN["y"]
+
+
 def parse_number(text: str) -> float:
     """
     Read a plain, finite number.

@@ -137,6 +137,8 @@ def test_an_unknown_key_is_named_with_its_place_and_path(refusal: Callable[..., 
         ("until: 0", "expected a time above 0"),
         ("timeline: 3", "timeline: expected a list of entries"),
         ("expect: {by: 3}", "expect: expected a list of entries"),
+        ("until: 10001y", "until: expected 10000y at most, got '10001y'"),
+        ("until: 1e300", "until: expected 10000y at most, got '1e300'"),
         ("until: {1: 2}", "expected a time, like 10s, 1h30m or a number of seconds, got a mapping"),
     ],
 )
