@@ -19,7 +19,7 @@ COMPILED = build/compiled
 # The other Pythons that the tests run on where they are there: the oldest and the newest.
 OTHER_PYTHONS = $(shell sh tools/other-pythons)
 
-.PHONY: help demo demo-real talk test test-compiled compiled lint types unit processes real rehearsals others bench bench-compiled bench-real chaos chaos-real soak true-clock deep diagram stories clean
+.PHONY: help demo demo-real talk test test-compiled check-three compiled lint types unit processes real rehearsals others bench bench-compiled bench-real chaos chaos-real soak true-clock deep diagram stories clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -39,6 +39,9 @@ test: lint types unit others processes real ## Everything that has to pass
 lint: $(VENV)/.test ## Style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+check-three: $(VENV)/.test ## Every order of events of three hosts with two faults of all kinds (minutes, 2 cores)
+	$(BIN)/he-fsm check --hosts 3 --faults 2 --kind all --output build
 
 types: $(VENV)/.test ## Types
 	$(BIN)/mypy
