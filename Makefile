@@ -14,10 +14,12 @@ SEED ?= 1
 TIME ?= 5m
 # Of `make bench-real`: failovers and migrations in a row.
 COUNT ?= 50
+# Where `make compiled` puts the package that mypyc has compiled, with the tests beside it.
+COMPILED = build/compiled
 # The other Pythons that the tests run on where they are there: the oldest and the newest.
 OTHER_PYTHONS = $(shell sh tools/other-pythons)
 
-.PHONY: help demo demo-real talk test lint types unit processes real rehearsals others bench bench-real chaos chaos-real soak true-clock deep diagram stories clean
+.PHONY: help demo demo-real talk test test-compiled check-three compiled lint types unit processes real rehearsals others bench bench-compiled bench-real chaos chaos-real soak true-clock deep diagram stories clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -37,6 +39,9 @@ test: lint types unit others processes real ## Everything that has to pass
 lint: $(VENV)/.test ## Style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+check-three: $(VENV)/.test ## Every order of events of three hosts with two faults of all kinds (minutes, 2 cores)
+	$(BIN)/he-fsm check --hosts 3 --faults 2 --kind all --output build
 
 types: $(VENV)/.test ## Types
 	$(BIN)/mypy
@@ -67,6 +72,19 @@ other:
 	@HYPOTHESIS_PROFILE=few $(VENV)-other/bin/python -m pytest -n $(PYTEST_WORKERS) -q \
 	  -m 'not processes and not once' -p no:cacheprovider
 	@rm -rf $(VENV)-other
+
+compiled: $(VENV)/.test ## Compile what decides and explores with mypyc, into build/compiled (takes gcc)
+	rm -rf $(COMPILED) build/lib*
+	HE_FSM_COMPILE=1 $(PIP) install --no-deps --target $(COMPILED) .
+	cp -R benchmarks docs examples packaging tests tools *.md LICENSE Makefile pyproject.toml setup.py $(COMPILED)
+
+# Commands that a test starts are compiled as well.
+test-compiled: compiled ## The tests of `make unit` on the compiled build, but those marked interpreted
+	cd $(COMPILED) && HE_FSM_COMPILED=1 PYTHONPATH="$$PWD" $(abspath $(BIN))/python -m pytest \
+	  -n $(PYTEST_WORKERS) -q -m 'not processes and not interpreted'
+
+bench-compiled: compiled ## The same as `make bench`, on the compiled build
+	cd $(COMPILED) && PYTHONPATH="$$PWD" $(abspath $(BIN))/python benchmarks/run.py
 
 bench: $(VENV)/.test ## Measure, and print a table
 	$(BIN)/python benchmarks/run.py

@@ -30,11 +30,14 @@ campaign:
 
 
 def rows() -> Iterator[Row]:
-    """Check two hosts with two faults, and play some hundred years of three hosts."""
+    """Check two hosts and three with two faults, and play some hundred years of three hosts."""
     with tempfile.TemporaryDirectory(prefix="he-fsm-bench-") as name:
         folder = Path(name)
         found, seconds = _timed("check", "--output", str(folder))
         yield "check 2 hosts, 2 faults, all of it", seconds, 20.0, "s"
+        yield "  states a second", found["states"] / found["seconds"], -50_000.0, "/s"
+        found, seconds = _timed("check", "--hosts", "3", "--output", str(folder))
+        yield "check 3 hosts, 2 faults, all of it", seconds, 300.0, "s"
         yield "  states a second", found["states"] / found["seconds"], -50_000.0, "/s"
         path = folder / "years.yaml"
         path.write_text(CAMPAIGN, encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import platform
 from collections.abc import Sequence
 
@@ -12,7 +13,10 @@ Row = tuple[str, "float | None", "float | None", str]
 
 def show(rows: Sequence[Row]) -> bool:
     """Print the table; say whether every limit holds."""
-    print(f"{platform.node()}, {platform.machine()}, Python {platform.python_version()}\n")
+    # The compiled build's modules are shared objects.
+    is_compiled = str(importlib.import_module("he_fsm.step").__file__).endswith(".so")
+    build = ", compiled" if is_compiled else ""
+    print(f"{platform.node()}, {platform.machine()}, Python {platform.python_version()}{build}\n")
     width = max(40, *(len(row[0]) for row in rows))
     print(f"{'what':<{width}} {'found':>12} {'limit':>14}")
     are_held = True

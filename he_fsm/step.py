@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Optional
+from typing import NamedTuple, Optional
 
 import attrs
 
@@ -23,8 +23,7 @@ from he_fsm.states.table import TABLE
 from he_fsm.states.view import NO_LEASES, View
 
 
-@attrs.frozen
-class Step:
+class Step(NamedTuple):
     """
     One decision.
 
@@ -41,8 +40,8 @@ class Step:
     reason: str
     wake_at: float
     idle_until: float
-    liveness: Liveness = attrs.field(repr=False)
-    placement: Placement = attrs.field(repr=False)
+    liveness: Liveness
+    placement: Placement
 
 
 def step(memory: Memory, snapshot: Snapshot, policy: Policy) -> Step:

@@ -74,6 +74,7 @@ def test_what_the_package_imports_for_type_checkers_is_what_it_loads() -> None:
         "import he_fsm.tick, he_fsm.{name}, he_fsm.scenario",
     ],
 )
+@pytest.mark.interpreted
 def test_a_function_wins_over_the_module_of_the_same_name(name: str, imports: str) -> None:
     code = imports.format(name=name)
     assert run(f"{code}; print(type(he_fsm.{name}).__name__, he_fsm.{name}.__name__)") == (

@@ -45,6 +45,7 @@ def test_the_table_cannot_be_changed() -> None:
 
 
 @each_row
+@pytest.mark.interpreted
 def test_each_row_says_its_condition_in_words(row: Transition) -> None:
     assert row.says
     assert row.says == row.says.strip()

@@ -8,7 +8,7 @@ and gives another; nothing here decides, and nothing starts without the lease.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Optional
+from typing import Any, Optional
 
 from he_fsm.check import layout as at
 from he_fsm.check.layout import State, place, relation_at
@@ -43,6 +43,8 @@ _STATES = {
 }
 # Failed starts that a host knows of: count, and loops since the last one.
 _COUNT_AT = 8
+# In the place of a VM that is not here yet.
+_ARRIVES = -1
 
 
 def failed_of(count: int) -> int:
@@ -67,9 +69,18 @@ class Cluster:
         self._forget = loops(policy.failed_starts_forget_s)
         self._places = [place(host) for host in range(hosts)]
         self._relations = place(hosts)
+        self._relation_rows = [relation_at(hosts, host, 0) for host in range(hosts)]
+        # Of each writer, where it is written how its slot stands to what the others saw.
+        self._seen_at = [
+            [relation_at(hosts, reader, host) for reader in range(hosts) if reader != host]
+            for host in range(hosts)
+        ]
+        self._all_same = [SAME] * hosts
         self._views: dict[int, LocalVm] = {}
         self._leases: dict[tuple[int, int, tuple[int, ...]], Lease] = {}
         self._found: dict[tuple[int, ...], tuple[int, int]] = {}
+        self._decided: dict[tuple[Any, ...], Decision] = {}
+        self._broken: dict[tuple[int, ...], list[tuple[Property, str]]] = {}
 
     # What hosts see.
 
@@ -130,8 +141,9 @@ class Cluster:
         """Give what a loop of a host would find now, and the record that it would write (or 0)."""
         p = self._places[host]
         flags, vm, lapse = state[p + at.FLAGS], state[p + at.VM], state[p + at.LAPSE]
-        arrives = not vm and self._arrives(state, host)
-        key = host, state[p + at.MEMORY], state[p + at.RESULT], flags, vm, arrives, lapse > 0
+        if not vm and self._arrives(state, host):
+            vm = _ARRIVES
+        key = host, state[p + at.MEMORY], state[p + at.RESULT], flags, vm, lapse > 0
         found = self._found.get(key)
         if found is None:
             number = self.steps.look(
@@ -149,7 +161,9 @@ class Cluster:
 
     def _arrives(self, state: State, host: int) -> bool:
         """Whether a migration to a host is under way."""
-        return any(state[p + at.VM] >> at.TARGET == host + 1 for p in self._places)
+        vms = state[at.HEAD + at.VM : self._relations : at.WIDTH]
+        # Hardly ever any VM has a target.
+        return max(vms) >> at.TARGET > 0 and any(vm >> at.TARGET == host + 1 for vm in vms)
 
     def write(self, state: State, host: int, found: int, own: int) -> State:
         """Begin a loop: what was found, and the record in the slot."""
@@ -163,15 +177,42 @@ class Cluster:
 
     def decision(self, state: State, host: int) -> Decision:
         """Give what a host would decide, were it to read now."""
-        hosts, p = self.hosts, self._places[host]
+        p = self._places[host]
+        flags = state[p + at.FLAGS]
+        key: tuple[Any, ...]
+        if flags & at.CUT:
+            key = host, state[p + at.MEMORY], state[p + at.LOOP], flags & at.NEWER
+        else:
+            end = self._relations
+            r = self._relation_rows[host]
+            key = (
+                host,
+                state[p + at.MEMORY],
+                state[p + at.LOOP],
+                flags & at.NEWER,
+                state[at.OWNER],
+                state[at.GLOBAL],
+                state[at.HEAD + at.SLOT : end : at.WIDTH],
+                state[at.HEAD + at.LAPSE : end : at.WIDTH],
+                state[r : r + self.hosts],
+            )
+        decision = self._decided.get(key)
+        if decision is None:
+            decision = self._decided[key] = self._decide(state, host)
+        return decision
+
+    def _decide(self, state: State, host: int) -> Decision:
+        p = self._places[host]
         lease: Optional[Lease] = None
         slots: Optional[tuple[int, ...]] = None
         relations: tuple[int, ...] = ()
+        in_global = False
         if not state[p + at.FLAGS] & at.CUT:
             lease = self.lease_seen(state, host)
             slots = state[at.HEAD + at.SLOT : self._relations : at.WIDTH]
-            r = relation_at(hosts, host, 0)
-            relations = state[r : r + hosts]
+            r = self._relation_rows[host]
+            relations = state[r : r + self.hosts]
+            in_global = bool(state[at.GLOBAL])
         return self.steps.decide(
             Given(
                 host + 1,
@@ -180,7 +221,7 @@ class Cluster:
                 lease,
                 slots,
                 relations,
-                bool(state[at.GLOBAL]),
+                in_global,
                 bool(state[p + at.FLAGS] & at.NEWER),
             )
         )
@@ -193,8 +234,8 @@ class Cluster:
         loop = at.TO_BEGIN if decision.has_edge else at.OVER
         new[p + at.LOOP] = decision.orders or loop
         if not state[p + at.FLAGS] & at.CUT:
-            r = relation_at(self.hosts, host, 0)
-            new[r : r + self.hosts] = [SAME] * self.hosts
+            r = self._relation_rows[host]
+            new[r : r + self.hosts] = self._all_same
         if decision.counted:
             count = min(
                 self.steps.policy.failed_starts_max, (state[p + at.FAILED] >> _COUNT_AT) + 1
@@ -244,11 +285,9 @@ class Cluster:
             new[p + at.SLOT] = record
         is_fresh = bool(new[p + at.FLAGS] & at.FRESH)
         new[p + at.FLAGS] &= ~at.FRESH
-        for reader in range(self.hosts):
-            if reader != host:
-                r = relation_at(self.hosts, reader, host)
-                boots = is_fresh or new[r] in (REBOOTED, STALE_BOOT)
-                new[r] = REBOOTED if boots else GROWN
+        for r in self._seen_at[host]:
+            boots = is_fresh or new[r] in (REBOOTED, STALE_BOOT)
+            new[r] = REBOOTED if boots else GROWN
 
     def _order(self, new: list[int], host: int, word: str) -> None:
         p = self._places[host]
@@ -403,6 +442,18 @@ class Cluster:
 
     def broken_by(self, state: State) -> list[tuple[Property, str]]:
         """Judge a state: how many engines execute, and whether each has its lease."""
+        end = self._relations
+        key = (
+            state[at.OWNER],
+            *state[at.HEAD + at.VM : end : at.WIDTH],
+            *state[at.HEAD + at.LAPSE : end : at.WIDTH],
+        )
+        broken = self._broken.get(key)
+        if broken is None:
+            broken = self._broken[key] = self._judge(state)
+        return broken
+
+    def _judge(self, state: State) -> list[tuple[Property, str]]:
         found: list[tuple[Property, str]] = []
         executing: list[int] = []
         for host, p in enumerate(self._places):

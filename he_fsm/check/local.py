@@ -10,13 +10,14 @@ exploring is looking up.
 from __future__ import annotations
 
 import hashlib
+import operator
 from typing import Any, NamedTuple, Optional
 
 import attrs
 
 from he_fsm import tick
 from he_fsm.check.judge import breaches_of, word_of
-from he_fsm.check.memories import EARLIER, LATER, SEEN, Normal, now_of
+from he_fsm.check.memories import EARLIER, LATER, SEEN, Normal, labelled, now_of
 from he_fsm.check.properties import Property
 from he_fsm.memory import Memory
 from he_fsm.metadata.codec import (
@@ -127,6 +128,16 @@ def number_of(thing: object) -> int:
     return int.from_bytes(digest, "big") >> 2 or 1
 
 
+_PLAIN_PARTS = operator.attrgetter(
+    *(field.name for field in attrs.fields(Memory) if field.name != "sightings")
+)
+
+
+def _parts_of(memory: Memory) -> tuple[Any, ...]:
+    """Give what a memory is made of, to look it up by: its mapping has no hash."""
+    return _PLAIN_PARTS(memory), tuple(memory.sightings.items())
+
+
 class Numbers:
     """What the numbers in a state stand for, and what was added since it was last asked."""
 
@@ -138,16 +149,13 @@ class Numbers:
 
     def of(self, thing: Any) -> int:
         """Give the number of a value, and remember it."""
-        if not isinstance(thing, Memory):
-            number = self._numbers.get(thing)
-            if number is not None:
-                return number
-        number = number_of(thing)
-        if number not in self.known:
-            self.known[number] = thing
-            self.news.append(thing)
-        if not isinstance(thing, Memory):
-            self._numbers[thing] = number
+        key = _parts_of(thing) if isinstance(thing, Memory) else thing
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = number_of(thing)
+            if number not in self.known:
+                self.known[number] = thing
+                self.news.append(thing)
         return number
 
     def learn(self, things: list[Any]) -> None:
@@ -167,9 +175,15 @@ class LocalSteps:
         self.edges: set[tuple[str, str]] = set()
         self._hosts = hosts
         self._decided: dict[Given, Decision] = {}
+        # Whether `decided_here` will be asked.
+        self.tells = False
+        self._news: list[tuple[Given, Decision]] = []
         self._aged: dict[tuple[int, int], int] = {}
         self._read: dict[tuple[int, int, int], Optional[SlotContent]] = {}
         self._leases: dict[tuple[int, Lease], LeaseView] = {}
+        self._published: dict[tuple[Any, ...], int] = {}
+        self._own: dict[tuple[int, int], HostRecord] = {}
+        self._readings = {flag: Readings.of(gateway=float(flag)) for flag in (False, True)}
         self._globals = {flag: decode_global(encode_global(flag)) for flag in (False, True)}
 
     def memory(self, number: int) -> Memory:
@@ -222,7 +236,7 @@ class LocalSteps:
         return tick.Facts(
             now=now_of(host_id),
             wall_offset_s=_WALL_OFFSETS_S[0],
-            readings=Readings.of(gateway=1.0 if gateway else 0.0),
+            readings=self._readings[gateway],
             vm=vm,
             leases=leases,
             local_maintenance=maintenance,
@@ -240,6 +254,11 @@ class LocalSteps:
         score = tick.rate_host(memory, facts, identity, self.policy)
         claims = memory.claimed_at is not None
         record = tick.make_record(facts, identity, score.total, claims_lease=claims)
+        # Nothing else goes into a block: of the memory its text says the state alone.
+        key = record, memory.state, facts.readings, score.why
+        number = self._published.get(key)
+        if number is not None:
+            return number
         for offset_s in _WALL_OFFSETS_S:
             jumped = attrs.evolve(facts, wall_offset_s=offset_s)
             block = tick.make_block(record, memory, jumped, score.why, version)
@@ -247,7 +266,9 @@ class LocalSteps:
             if read != record:
                 msg = f"the codec makes of {record!r} {read!r}"
                 raise ValueError(msg)
-        return self.numbers.of(attrs.evolve(record, timestamp=SEEN))
+        number = self.numbers.of(attrs.evolve(record, timestamp=SEEN))
+        self._published[key] = number
+        return number
 
     def _decoded(self, host_id: int, block: bytes, version: int) -> Optional[SlotContent]:
         return decode_slot(host_id, block, version=version, score_max=self.policy.score_max)
@@ -289,7 +310,18 @@ class LocalSteps:
         decision = self._decided.get(given)
         if decision is None:
             decision = self._decided[given] = self._decide(given)
+            if self.tells:
+                self._news.append((given, decision))
         return decision
+
+    def decided_here(self) -> list[tuple[Given, Decision]]:
+        """Give what was decided here since this was last asked."""
+        news, self._news = self._news, []
+        return news
+
+    def learn(self, decided: list[tuple[Given, Decision]]) -> None:
+        """Remember what another process has decided."""
+        self._decided.update(decided)
 
     def _decide(self, given: Given) -> Decision:
         host_id = given.host_id
@@ -298,7 +330,7 @@ class LocalSteps:
         identity = self.identity(host_id, newer=given.newer)
         own: Optional[HostRecord] = None
         if what.own:
-            own = attrs.evolve(self.numbers.known[what.own], timestamp=int(now_of(host_id)))
+            own = self._own_record(host_id, what.own)
         lease = given.lease
         facts = self._facts(
             host_id,
@@ -323,6 +355,15 @@ class LocalSteps:
             dead=() if lease is None else lease.dead,
             counted=step.edge is not None and step.edge.counts_failed_start,
         )
+
+    def _own_record(self, host_id: int, number: int) -> HostRecord:
+        """Give a host's own record, as it has just been written."""
+        key = host_id, number
+        own = self._own.get(key)
+        if own is None:
+            record: HostRecord = self.numbers.known[number]
+            own = self._own[key] = attrs.evolve(record, timestamp=int(now_of(host_id)))
+        return own
 
     def _whiteboard(
         self, identity: tick.Identity, memory: Memory, own: Optional[HostRecord], given: Given
@@ -354,7 +395,7 @@ class LocalSteps:
             if seen is None or seen.record is None:
                 views.append(None)
                 continue
-            record = self.numbers.of(attrs.evolve(seen.record, timestamp=SEEN))
+            record = self.numbers.of(labelled(seen.record, SEEN))
             silent_from = seen.since if seen.grew_at is None else seen.grew_at
             views.append((record, now - silent_from, seen.grew_at is not None))
         return tuple(views)

@@ -100,25 +100,33 @@ class Normal:
         if not memory.is_blind:
             sightings = grow_no_older(sightings, -LOOP_S)
             read_at = _earlier(read_at)
-        vm, moves = memory.vm, memory.moves
-        older = attrs.evolve(
-            memory,
+        failed, vm, moves = memory.failed, memory.vm, memory.moves
+        if vm is not None:
+            vm = VmWatch(
+                since=vm.since - LOOP_S,
+                started_here=vm.started_here,
+                was_good=vm.was_good,
+                bad_since=_earlier(vm.bad_since),
+                paused_since=_earlier(vm.paused_since),
+                power_off_at=_earlier(vm.power_off_at),
+            )
+        older = Memory(
+            state=memory.state,
             since=memory.since - LOOP_S,
             began_at=memory.began_at - LOOP_S,
             sightings=sightings,
             read_at=read_at,
-            failed=attrs.evolve(memory.failed, last_at=memory.failed.last_at - LOOP_S),
-            vm=None
-            if vm is None
-            else attrs.evolve(
-                vm,
-                since=vm.since - LOOP_S,
-                bad_since=_earlier(vm.bad_since),
-                paused_since=_earlier(vm.paused_since),
-                power_off_at=_earlier(vm.power_off_at),
-            ),
-            moves=attrs.evolve(
-                moves, failed_at=moves.failed_at - LOOP_S, moved_at=moves.moved_at - LOOP_S
+            is_blind=memory.is_blind,
+            global_maintenance=memory.global_maintenance,
+            global_problem=memory.global_problem,
+            failed=FailedStarts(count=failed.count, last_at=failed.last_at - LOOP_S),
+            vm=vm,
+            moves=Moves(
+                target=moves.target,
+                failures=moves.failures,
+                failed_at=moves.failed_at - LOOP_S,
+                moves=moves.moves,
+                moved_at=moves.moved_at - LOOP_S,
             ),
             better_since=_earlier(memory.better_since),
             named_since=_earlier(memory.named_since),
@@ -132,20 +140,22 @@ class Normal:
         record, content, timestamp = seen.record, seen.content, seen.timestamp
         if record is not None:
             label = SEEN if record.timestamp == timestamp else BELIEVED
-            record = _labelled(record, label)
+            record = labelled(record, label)
         if isinstance(content, HostRecord):
-            content = _labelled(content, SEEN)
+            content = labelled(content, SEEN)
         elif content is not None and content.newer_timestamp is not None:
             content = attrs.evolve(content, newer_timestamp=SEEN)
         grew_at = _latest(seen.grew_at, oldest)
-        return seen._replace(
+        return Sighting(
             content=content,
             timestamp=None if timestamp is None else SEEN,
             grew_at=grew_at,
             # Silence counts from the first look only while no growth was seen.
             since=_not_before(seen.since, oldest) if grew_at is None else oldest,
             record=record,
+            problem=seen.problem,
             newer_timestamp=None if seen.newer_timestamp is None else SEEN,
+            is_newer=seen.is_newer,
         )
 
     def _vm(self, watch: VmWatch, now: float) -> VmWatch:
@@ -176,7 +186,8 @@ def _whole(seconds: float) -> float:
     return loops(seconds) * LOOP_S
 
 
-def _labelled(record: HostRecord, label: int) -> HostRecord:
+def labelled(record: HostRecord, label: int) -> HostRecord:
+    """Give a record with a label in the place of its timestamp."""
     if record.timestamp == label:
         return record
     return attrs.evolve(record, timestamp=label)

@@ -97,8 +97,8 @@ def _edges(explored: Explored) -> Verdict:
     if not unused:
         return Verdict(Property.EDGES, True, text)
     bounds = explored.bounds
-    # With fewer hosts or faults, or some kinds alone, not every edge can be come to.
-    reaches_all = bounds.hosts > 1 and bounds.faults > 1 and bounds.strike == KINDS
+    # With one host, fewer faults than hosts, or some kinds alone, not every edge can be come to.
+    reaches_all = 1 < bounds.hosts <= bounds.faults and bounds.strike == KINDS
     if explored.is_whole and reaches_all:
         return Verdict(Property.EDGES, False, f"{text}; not used: {', '.join(unused)}")
     return Verdict(Property.EDGES, None, text)

@@ -26,7 +26,6 @@ exchanged is another one, and no symmetry is claimed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple, Optional
 
 from he_fsm.check import layout as at
@@ -72,7 +71,7 @@ class Round:
         while at_state is not None:
             at_state, action = self.trail[at_state]
             actions.append(action)
-        return tuple(action for action in reversed(actions) if action is not _BEGIN)
+        return tuple(action for action in reversed(actions) if action != _BEGIN)
 
 
 class Rounds:
@@ -84,19 +83,25 @@ class Rounds:
         self._faults = faults
         self._reduced = reduced
         self._places = [place(host) for host in range(cluster.hosts)]
+        self._loop_places = [p + at.LOOP for p in self._places]
+        self._writes: list[Action] = [("write", host + 1, "") for host in range(cluster.hosts)]
+        self._reads: list[Action] = [("read", host + 1, "") for host in range(cluster.hosts)]
 
     def play(self, state: State) -> Round:
         """Give all that may come of a state by one round."""
         played = Round()
         played.trail[state] = None, _BEGIN
-        self._explore(played, [state], strikes=False, successors=played.quiet)
-        starts = []
-        for new, kind, host in self._faults.before_a_round(state):
-            if new not in played.trail and self._enter(played, state, new, (kind, host, "")):
-                starts.append(new)
-        if state[at.BUDGET]:
-            starts.append(state)
-        self._explore(played, starts, strikes=True, successors=played.other)
+        within = self._follow(played, [state], played.quiet)
+        starts = [
+            new
+            for new, kind, host in self._faults.before_a_round(state)
+            if self._enter(played, state, new, (kind, host, ""))
+        ]
+        starts += self._struck(played, within)
+        # Each time around one fault more is used up.
+        while starts:
+            within = self._follow(played, starts, played.other)
+            starts = self._struck(played, within)
         return played
 
     def _enter(self, played: Round, before: State, new: State, action: Action) -> bool:
@@ -106,9 +111,10 @@ class Rounds:
         What comes after two engines is nobody's design.
         """
         played.transitions += 1
-        if new in played.trail:
+        trail = played.trail
+        if new in trail:
             return False
-        played.trail[new] = before, action
+        trail[new] = before, action
         if action[0] in _LOOKS:
             return True
         broken = self._cluster.broken_by(new)
@@ -116,97 +122,122 @@ class Rounds:
             played.breaches.append((prop, seen, new, action))
         return not _is_the_end(broken)
 
-    def _explore(
-        self, played: Round, starts: list[State], *, strikes: bool, successors: list[Successor]
-    ) -> None:
-        """Follow a round to its ends; with *strikes* also what faults within it make of it."""
-        stack = list(starts)
-        again = set(starts) if strikes else set()
+    def _follow(
+        self, played: Round, starts: list[State], successors: list[Successor]
+    ) -> list[State]:
+        """Follow a round to its ends; give the states on the way in which faults may strike."""
+        places = self._loop_places
+        stack = starts
+        within: list[State] = []
         while stack:
             state = stack.pop()
-            moved = self._heartbeats(played, state) if self._reduced else state
-            if moved is None:
+            if self._reduced:
+                moved = self._heartbeats(played, state)
+                if moved is None:
+                    continue
+                state = moved
+            loops = [state[place_of_loop] for place_of_loop in places]
+            if max(loops) < 0:
+                self._end(played, state, successors)
                 continue
-            loops = [moved[p + at.LOOP] for p in self._places]
-            if strikes:
-                stack.extend(self._strikes(played, moved, loops))
-            if all(loop in (at.OVER, at.NO_AGENT) for loop in loops):
-                self._end(played, moved, successors)
-                continue
-            for new, action in self._moves(played, moved, loops):
-                is_new = self._enter(played, moved, new, action)
-                if is_new or (strikes and new in played.trail and new not in again):
-                    again.add(new)
-                    stack.append(new)
+            if state[at.BUDGET]:
+                within.append(state)
+            self._move(played, state, loops, stack, within)
+        return within
 
     def _heartbeats(self, played: Round, state: State) -> Optional[State]:
         """Let all write that have nothing new to say; None where that leads to what was seen."""
+        cluster = self._cluster
         for host, p in enumerate(self._places):
             if state[p + at.LOOP] != at.TO_BEGIN:
                 continue
-            found, own = self._cluster.found(state, host)
-            is_same = own == state[p + at.SLOT] and not state[p + at.FLAGS] & at.FRESH
-            if own and not is_same:
+            found, own = cluster.found(state, host)
+            if own and (own != state[p + at.SLOT] or state[p + at.FLAGS] & at.FRESH):
                 continue
-            new = self._cluster.write(state, host, found, own)
-            self._enter(played, state, new, ("write", host + 1, ""))
+            new = cluster.write(state, host, found, own)
+            if not self._enter(played, state, new, self._writes[host]):
+                return None
             state = new
         return state
 
-    def _strikes(self, played: Round, state: State, loops: list[int]) -> Iterator[State]:
-        """Give what faults within a round make of a state."""
-        if not state[at.BUDGET]:
-            return
-        readers = [host for host, loop in enumerate(loops) if self._has_found(loop)]
-        if not readers:
-            return
-        if not any(loop == at.OVER for loop in loops):
-            found = self._faults.between_write_and_read(state)
-        else:
-            found = self._faults.while_some_have_read(state)
-        for new, kind, host in found:
-            if self._enter(played, state, new, (kind, host, "")):
-                yield new
+    def _struck(self, played: Round, within: list[State]) -> list[State]:
+        """Give what faults within a round make of the states on its way."""
+        struck: list[State] = []
+        for state in within:
+            loops = [state[place_of_loop] for place_of_loop in self._loop_places]
+            if not any(self._has_found(loop) for loop in loops):
+                continue
+            if at.OVER in loops:
+                found = self._faults.while_some_have_read(state)
+            else:
+                found = self._faults.between_write_and_read(state)
+            struck += [
+                new
+                for new, kind, host in found
+                if self._enter(played, state, new, (kind, host, ""))
+            ]
+        return struck
 
     def _has_found(self, loop: int) -> bool:
         return loop > 0 and type(self._cluster.steps.numbers.known[loop]) is Found
 
-    def _moves(
-        self, played: Round, state: State, loops: list[int]
-    ) -> Iterator[tuple[State, Action]]:
-        """Give each next action of each agent."""
+    def _move(
+        self,
+        played: Round,
+        state: State,
+        loops: list[int],
+        stack: list[State],
+        within: list[State],
+    ) -> None:
+        """Take each next action of each agent; what comes of it is to be followed."""
         cluster = self._cluster
-        readers = []
-        acts = []
+        readers: list[tuple[int, Decision]] = []
+        acts: list[tuple[State, Action]] = []
+        is_still = True
         for host, loop in enumerate(loops):
+            if loop < 0:
+                continue
             if loop == at.TO_BEGIN:
                 found, own = cluster.found(state, host)
-                acts.append((cluster.write(state, host, found, own), ("write", host + 1, "")))
+                acts.append((cluster.write(state, host, found, own), self._writes[host]))
             elif self._has_found(loop):
-                readers.append((host, cluster.decision(state, host)))
-            elif loop > 0:
-                self._judge_orders(played, state, host)
-                word = ", ".join(cluster.steps.numbers.known[loop].effects)
-                performed = cluster.perform(state, host)
-                if self._reduced:
-                    performed = self._look_again(played, state, performed, host)
-                acts.append((performed, ("order", host + 1, word)))
-        for host, decision in readers:
-            for prop, seen in decision.breaches:
-                text = f"host {host + 1} {seen}"
-                played.breaches.append((prop, text, state, ("read", host + 1, "")))
-        is_still = not acts and not any(decision.has_edge for _, decision in readers)
-        if is_still:
-            self._judge_agreement(played, state, readers)
-        if is_still and self._reduced:
-            yield from self._together(state, readers)
-            return
-        yield from acts
-        for host, decision in readers:
-            new = cluster.read(state, host, decision)
-            if self._reduced and decision.has_edge:
-                new = self._look_again(played, state, new, host)
-            yield new, ("read", host + 1, "")
+                decision = cluster.decision(state, host)
+                is_still = is_still and not decision.has_edge
+                readers.append((host, decision))
+                if decision.breaches:
+                    self._note(played, state, host, decision)
+            else:
+                acts.append(self._performed(played, state, host, loop))
+        if not acts and is_still:
+            if len(readers) > 1:
+                self._judge_agreement(played, state, readers)
+            if self._reduced:
+                self._together(played, state, readers, stack, within)
+                return
+        acts += [(self._read(played, state, *reader), self._reads[reader[0]]) for reader in readers]
+        for new, action in acts:
+            if self._enter(played, state, new, action):
+                stack.append(new)
+
+    def _read(self, played: Round, state: State, host: int, decision: Decision) -> State:
+        """Let a host read, and look again after an edge."""
+        new = self._cluster.read(state, host, decision)
+        if self._reduced and decision.has_edge:
+            new = self._look_again(played, state, new, host)
+        return new
+
+    def _note(self, played: Round, state: State, host: int, decision: Decision) -> None:
+        for prop, seen in decision.breaches:
+            played.breaches.append((prop, f"host {host + 1} {seen}", state, self._reads[host]))
+
+    def _performed(self, played: Round, state: State, host: int, loop: int) -> tuple[State, Action]:
+        """Let a host carry out its orders."""
+        self._judge_orders(played, state, host)
+        word = ", ".join(self._cluster.steps.numbers.known[loop].effects)
+        new = self._cluster.perform(state, host)
+        if self._reduced:
+            new = self._look_again(played, state, new, host)
+        return new, ("order", host + 1, word)
 
     def _look_again(self, played: Round, before: State, state: State, host: int) -> State:
         """Let a host look again after an edge, until it stays as it is or has orders."""
@@ -218,9 +249,8 @@ class Rounds:
             found, own = cluster.found(state, host)
             state = cluster.write(state, host, found, own)
             decision = cluster.decision(state, host)
-            for prop, seen in decision.breaches:
-                text = f"host {host + 1} {seen}"
-                played.breaches.append((prop, text, before, ("read", host + 1, "")))
+            if decision.breaches:
+                self._note(played, before, host, decision)
             state = cluster.read(state, host, decision)
         text = f"host {host + 1} takes one edge after the other and never comes to rest"
         played.breaches.append((Property.WAY_OUT, text, before, ("read", host + 1, "")))
@@ -229,21 +259,29 @@ class Rounds:
         return tuple(new)
 
     def _together(
-        self, state: State, readers: list[tuple[int, Decision]]
-    ) -> Iterator[tuple[State, Action]]:
+        self,
+        played: Round,
+        state: State,
+        readers: list[tuple[int, Decision]],
+        stack: list[State],
+        within: list[State],
+    ) -> None:
         """Let all read; where faults are left also some of them, for what strikes in between."""
-        count = len(readers)
-        everybody = (1 << count) - 1
-        chosen = range(1, everybody + 1) if state[at.BUDGET] else (everybody,)
-        for mask in chosen:
-            new = state
-            for index, (host, decision) in enumerate(readers):
-                if mask >> index & 1:
-                    new = self._cluster.read(new, host, decision)
-            names = ", ".join(
-                str(host + 1) for index, (host, _) in enumerate(readers) if mask >> index & 1
-            )
-            yield new, ("read", 0, names)
+        read = [state]
+        for host, decision in readers:
+            with_host = [self._cluster.read(each, host, decision) for each in read]
+            # Where faults are left, also those of whom this host is none.
+            read = [*read, *with_host] if state[at.BUDGET] else with_host
+        everybody = read[-1]
+        names = [str(host + 1) for host, _ in readers]
+        if self._enter(played, state, everybody, ("read", 0, ", ".join(names))):
+            stack.append(everybody)
+        for mask in range(1, len(read) - 1):
+            few = ", ".join(name for index, name in enumerate(names) if mask >> index & 1)
+            rest = ", ".join(name for index, name in enumerate(names) if not mask >> index & 1)
+            if self._enter(played, state, read[mask], ("read", 0, few)):
+                within.append(read[mask])
+            self._enter(played, read[mask], everybody, ("read", 0, rest))
 
     def _end(self, played: Round, state: State, successors: list[Successor]) -> None:
         for new, fault, host in self._cluster.ticks(state):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import signal
 from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
@@ -52,7 +53,11 @@ class Alone:
 
 
 class Team:
-    """Processes that are sent states, and the values that the numbers in these stand for."""
+    """
+    Processes that are sent states, and the values that the numbers in these stand for.
+
+    What one of them has decided is passed on to the others as it is, so none decides it again.
+    """
 
     def __init__(self, bounds: Bounds, workers: int) -> None:
         """Start them."""
@@ -68,6 +73,7 @@ class Team:
             self._processes.append(process)
         self._knows = [0] * workers
         self._busy: dict[int, list[State]] = {}
+        self._decided: list[list[bytes]] = [[] for _ in range(workers)]
 
     def expand(self, explored: Explored, chunks: Iterator[list[State]]) -> Iterator[Expansion]:
         """Give what came of each, as it comes."""
@@ -76,8 +82,12 @@ class Team:
         while self._busy:
             for pipe in wait([self._pipes[worker] for worker in self._busy]):
                 worker = self._pipes.index(pipe)  # type: ignore[arg-type]
-                expansion: Expansion = self._pipes[worker].recv()
+                expansion: Expansion
+                expansion, decided = self._pipes[worker].recv()
                 del self._busy[worker]
+                for other, waiting in enumerate(self._decided):
+                    if other != worker:
+                        waiting.append(decided)
                 yield expansion
                 self._send(worker, explored, chunks)
 
@@ -88,7 +98,8 @@ class Team:
         news = explored.known[self._knows[worker] :]
         self._knows[worker] = len(explored.known)
         self._busy[worker] = chunk
-        self._pipes[worker].send((news, chunk))
+        decided, self._decided[worker] = self._decided[worker], []
+        self._pipes[worker].send((news, decided, chunk))
 
     def stop(self, explored: Explored) -> None:
         """Give back what was taken and not expanded."""
@@ -110,10 +121,14 @@ def _serve(pipe: Connection, bounds: Bounds) -> None:
     # Who interrupts the check interrupts its first process alone, which ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     expander = Expander(bounds)
+    steps = expander.steps
+    steps.tells = True
     while True:
         try:
-            news, chunk = pipe.recv()
+            news, decided, chunk = pipe.recv()
         except EOFError:
             return
-        expander.steps.numbers.learn(news)
-        pipe.send(expander.expand(chunk))
+        steps.numbers.learn(news)
+        for each in decided:
+            steps.learn(pickle.loads(each))  # noqa: S301 - from a process of our own
+        pipe.send((expander.expand(chunk), pickle.dumps(steps.decided_here())))

@@ -283,8 +283,8 @@ def _note_decision(
         if key in world.judge.wanted:
             world.judge.observe(world.now, key, state.value)
     _note_problems(world, host, agent, decision, facts)
-    for key in world.wanted_views.get(host.name, ()):
-        world.judge.observe(world.now, key, _view(host, agent, decision, key))
+    for signal in world.wanted_views.get(host.name, ()):
+        world.judge.observe(world.now, signal, _view(host, agent, decision, signal))
     if world.trace is not None:
         world.trace(_traced(world, host, agent, decision, facts))
 

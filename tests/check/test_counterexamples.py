@@ -37,6 +37,7 @@ def test_of_all_runs_the_shortest_is_shown(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(verdict.run.circle) >= 1
 
 
+@pytest.mark.interpreted
 def test_what_the_language_can_not_say_is_said_to_be_near(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong.liveness_goes_by_the_clocks(monkeypatch)
     made = found("clock", prop=Property.AGREEMENT)
@@ -63,6 +64,7 @@ def test_failed_starts_of_the_beginning_are_in_the_scenario(
 
 
 @pytest.mark.parametrize("prop", [Property.MAINTENANCE, Property.LEASE])
+@pytest.mark.interpreted
 def test_each_can_be_read(monkeypatch: pytest.MonkeyPatch, prop: Property) -> None:
     machine = {
         Property.MAINTENANCE: wrong.local_maintenance_is_ignored,

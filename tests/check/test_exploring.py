@@ -63,6 +63,17 @@ def test_with_many_hosts_the_usual_kinds_strike() -> None:
     assert Bounds(hosts=3, kinds=KINDS).strike == KINDS
 
 
+@pytest.mark.parametrize(
+    ("hosts", "faults", "word"),
+    [(2, 2, "broken"), (2, 1, "open"), (3, 2, "open"), (3, 3, "broken")],
+)
+def test_an_edge_is_missed_only_where_every_host_may_be_struck(
+    hosts: int, faults: int, word: str
+) -> None:
+    nothing_used = Explored(Bounds(hosts=hosts, faults=faults, kinds=KINDS))
+    assert judged(nothing_used)[Property.EDGES].word == word
+
+
 @pytest.mark.once
 @pytest.mark.parametrize("kinds", ["crash", "vm", "cut", "gateway", "global", "agent"])
 def test_without_the_reductions_the_verdicts_are_the_same(kinds: str) -> None:

@@ -66,6 +66,7 @@ class Compared(LocalSteps):
     first=st.integers(0, 3),
     policy=st.sampled_from([TALK, OVIRT]),
 )
+@pytest.mark.interpreted
 def test_a_memory_and_its_normal_form_decide_alike(
     choices: list[int], first: int, policy: Policy
 ) -> None:

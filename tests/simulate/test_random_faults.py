@@ -78,6 +78,7 @@ def test_without_the_lease_two_engines_would_execute(monkeypatch: pytest.MonkeyP
     assert "rule lease" in broken
 
 
+@pytest.mark.interpreted
 def test_an_agent_that_ends_by_an_exception_breaks_the_rule_crash(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -28,7 +28,7 @@ def with_effect(monkeypatch: pytest.MonkeyPatch, effect: Effect) -> None:
 
     def reckless(memory: Memory, facts: tick.Facts, *others: Any) -> Step:
         decision = decide(memory, facts, *others)
-        return decision if facts.results else attrs.evolve(decision, effects=(effect,))
+        return decision if facts.results else decision._replace(effects=(effect,))
 
     monkeypatch.setattr(tick, "decide", reckless)
 
@@ -44,6 +44,7 @@ def with_score(monkeypatch: pytest.MonkeyPatch, score: object) -> None:
 
 
 @pytest.mark.parametrize("score", [2401, -1, 1200.5, True])
+@pytest.mark.interpreted
 def test_a_score_that_nobody_may_publish(monkeypatch: pytest.MonkeyPatch, score: object) -> None:
     with_score(monkeypatch, score)
     # The whiteboard's own encoder would refuse most of these.
@@ -53,6 +54,7 @@ def test_a_score_that_nobody_may_publish(monkeypatch: pytest.MonkeyPatch, score:
     assert broken(outcome)["rule score-range"].endswith(f" published {score!r}")
 
 
+@pytest.mark.interpreted
 def test_a_start_by_a_host_with_score_0(monkeypatch: pytest.MonkeyPatch) -> None:
     with_effect(monkeypatch, StartVm())
     timeline = f"{{at: 0s, {OFF}}}"
@@ -63,6 +65,7 @@ def test_a_start_by_a_host_with_score_0(monkeypatch: pytest.MonkeyPatch) -> None
     assert healthy.passed
 
 
+@pytest.mark.interpreted
 def test_a_move_to_a_host_with_score_0(monkeypatch: pytest.MonkeyPatch) -> None:
     with_effect(monkeypatch, MigrateVm(target=2))
     into_maintenance = scenario_of("{at: 20s, host: 2, maintenance: on}", until="1m")
@@ -73,6 +76,7 @@ def test_a_move_to_a_host_with_score_0(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("effect", [StartVm(), MigrateVm(target=2)])
+@pytest.mark.interpreted
 def test_a_deed_in_global_maintenance(monkeypatch: pytest.MonkeyPatch, effect: Effect) -> None:
     with_effect(monkeypatch, effect)
     outcome = simulate(scenario_of("", maintenance="global", until="1m"))
@@ -80,6 +84,7 @@ def test_a_deed_in_global_maintenance(monkeypatch: pytest.MonkeyPatch, effect: E
     assert "although it knows of global maintenance" in broken(outcome)["rule maintenance"]
 
 
+@pytest.mark.interpreted
 def test_calling_a_migration_off_is_no_deed(monkeypatch: pytest.MonkeyPatch) -> None:
     with_effect(monkeypatch, CancelMigration())
     timeline = "{at: 20s, engine: migrate 2}"
@@ -119,6 +124,7 @@ def _later(scenario: Scenario, seconds: float) -> list[Any]:
     return [attrs.evolve(entry, at=entry.at + seconds, hosts=("2",)) for entry in scenario.timeline]
 
 
+@pytest.mark.interpreted
 def test_an_agent_that_crashes_is_gone_and_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
