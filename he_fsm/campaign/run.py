@@ -107,7 +107,9 @@ class Processes:
     def play(self, batches: Iterable[Batch]) -> Iterator[Sequence[RunResult]]:
         """Give the results of each batch as soon as it is done."""
         todo = iter(batches)
-        running = {self.pool.submit(play_batch, each) for each in _next(todo, self.waiting)}
+        # This starts the processes.
+        with _interrupted_later():
+            running = {self.pool.submit(play_batch, each) for each in _next(todo, self.waiting)}
         try:
             while running:
                 done, running = futures.wait(running, return_when=futures.FIRST_COMPLETED)
@@ -143,6 +145,29 @@ def player_here(jobs: Optional[int] = None) -> Iterator[Player]:
     finally:
         # A stop waits for what is being played, not for what was to come.
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """
+    Let Ctrl-C wait while processes are started.
+
+    They inherit that they don't hear it, before they can say so themselves; and what this one
+    tells them as they begin is not cut off.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _begin() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import json
+import os
 import re
 import signal
 import subprocess
@@ -279,6 +280,39 @@ def stopped(file: Path, results: Path, *options: object, how: int) -> subprocess
         time.sleep(0.01)
     process.send_signal(how)
     return process
+
+
+def children(process: int) -> list[Path]:
+    listed = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [Path("/proc") / each for each in listed]
+
+
+def minds_ctrl_c(process: Path) -> bool:
+    """Whether this is a process that plays, and has begun to do anything but die of Ctrl-C."""
+    status = (process / "status").read_text()
+    masks = re.findall(r"^Sig(?:Blk|Ign|Cgt):\s*(\w+)$", status, re.MULTILINE)
+    is_settled = any(int(mask, 16) & 1 << signal.SIGINT - 1 for mask in masks)
+    return is_settled and b"spawn_main" in (process / "cmdline").read_bytes()
+
+
+@pytest.mark.processes
+def test_ctrl_c_while_the_processes_begin_is_one_sentence(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        command_line("campaign", written(tmp_path, FAULTS, LONG), "--jobs", 2),
+        env=environment({}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    until = time.monotonic() + WAIT_S
+    while sum(map(minds_ctrl_c, children(process.pid))) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    # As a terminal does it: to all of them.
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, err) == (130, "he-fsm: stopped: with --results it could go on\n")
 
 
 @pytest.mark.processes
