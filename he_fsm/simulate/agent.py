@@ -279,12 +279,12 @@ def _note_decision(
     if state is not agent.shown_state:
         agent.shown_state = state
         world.truth.show(world.now, "state", host.name, state.value)
-        key = ("state", host.name)
-        if key in world.judge.wanted:
-            world.judge.observe(world.now, key, state.value)
+        shown = ("state", host.name)
+        if shown in world.judge.wanted:
+            world.judge.observe(world.now, shown, state.value)
     _note_problems(world, host, agent, decision, facts)
-    for signal in world.wanted_views.get(host.name, ()):
-        world.judge.observe(world.now, signal, _view(host, agent, decision, signal))
+    for key in world.wanted_views.get(host.name, ()):
+        world.judge.observe(world.now, key, _view(host, agent, decision, key))
     if world.trace is not None:
         world.trace(_traced(world, host, agent, decision, facts))
 
