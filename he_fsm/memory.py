@@ -108,6 +108,26 @@ class Memory:
         """Give the memory of an agent that knows nothing."""
         return cls(since=now, began_at=now)
 
+    def seeing(self, sightings: Mapping[int, Sighting], read_at: Optional[float]) -> Memory:
+        """Give the same memory with other sightings, read at another time."""
+        return Memory(
+            state=self.state,
+            since=self.since,
+            began_at=self.began_at,
+            sightings=sightings,
+            read_at=read_at,
+            is_blind=self.is_blind,
+            global_maintenance=self.global_maintenance,
+            global_problem=self.global_problem,
+            failed=self.failed,
+            vm=self.vm,
+            moves=self.moves,
+            better_since=self.better_since,
+            named_since=self.named_since,
+            claimed_at=self.claimed_at,
+            refused_at=self.refused_at,
+        )
+
     def after_restart(self, now: float) -> Memory:
         """
         Give what a restarted agent still knows: failed starts, the VM's troubles, its moves.

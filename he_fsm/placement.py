@@ -65,29 +65,30 @@ def placement(
     engine_on: Optional[int] = None
     best_rank = _VM_IS_UP - 1
     best_score = 0
+    score_max = policy.score_max
     hosts: list[int] = []
     for host_id in alive:
         record = records.get(host_id)
         if record is None:
             continue
-        if record.engine.vm == "up":
-            rank = record.engine.rank
+        engine = record.engine
+        if engine.vm == "up":
+            rank = engine.rank
             if rank > best_rank or (rank == best_rank and host_id < (engine_on or host_id)):
                 engine_on, best_rank = host_id, rank
         points = record.score
-        if points < best_score or not 0 < points <= policy.score_max:
-            continue
-        if points > best_score:
+        if best_score < points <= score_max:
             best_score = points
             hosts.clear()
-        hosts.append(host_id)
+        if points and points == best_score:
+            hosts.append(host_id)
     if engine_on is not None:
         return Placement(engine_on, (), best_score, ())
     waits_for = tuple(
         sorted(
             host_id
             for host_id in pending
-            if host_id in records and best_score < records[host_id].score <= policy.score_max
+            if host_id in records and best_score < records[host_id].score <= score_max
         )
     )
     if waits_for:

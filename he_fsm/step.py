@@ -72,14 +72,21 @@ def _take(edge: Transition, view: View) -> Step:
     if vm is not None and vm.power_off_at is not None and edge.source is not State.ENGINE_STOPPING:
         # An order to power off belongs to the stop in which it was given.
         vm = attrs.evolve(vm, power_off_at=None)
-    memory = attrs.evolve(
-        view.memory,
+    before = view.memory
+    # The waits that are not named here are over.
+    memory = Memory(
         state=edge.to,
         since=view.now,
+        began_at=before.began_at,
+        sightings=before.sightings,
+        read_at=before.read_at,
+        is_blind=before.is_blind,
+        global_maintenance=before.global_maintenance,
+        global_problem=before.global_problem,
+        failed=before.failed,
         vm=vm,
-        better_since=None,
-        named_since=None,
-        claimed_at=None,
+        moves=before.moves,
+        refused_at=before.refused_at,
     )
     if edge.then is not None:
         memory = edge.then(view, memory)

@@ -80,6 +80,23 @@ class HostRecord:
     # The text for people (bytes 512 on), damage replaced; no decision reads it.
     text: str = attrs.field(default="", eq=False, repr=False)
 
+    def at(self, timestamp: int) -> HostRecord:
+        """Give the heartbeat that says the same at another time."""
+        return HostRecord(
+            host_id=self.host_id,
+            timestamp=timestamp,
+            score=self.score,
+            engine=self.engine,
+            hostname=self.hostname,
+            local_maintenance=self.local_maintenance,
+            stopped=self.stopped,
+            conf_on_shared_storage=self.conf_on_shared_storage,
+            local_conf_timestamp=self.local_conf_timestamp,
+            parse_version=self.parse_version,
+            feature_version=self.feature_version,
+            text=self.text,
+        )
+
 
 @attrs.frozen(kw_only=True)
 class SlotProblem:

@@ -34,6 +34,8 @@ class Truth:
 
     changes: list[Change] = attrs.field(factory=list)
     _latest: dict[tuple[str, Optional[str]], Change] = attrs.field(factory=dict)
+    # The hosts on which there is a VM.
+    _with_vm: set[str] = attrs.field(factory=set)
 
     def show(self, t: float, kind: str, host: Optional[str], word: Optional[str]) -> None:
         """Note what is so; what was so before is passed over."""
@@ -56,12 +58,8 @@ class Truth:
         """
         self.show(t, "health", None, "good" if is_good else "bad")
         self.show(t, "engine", main, "down" if main is None else words[main])
-        gone = {
-            change.host
-            for (kind, _), change in self._latest.items()
-            if kind == "vm" and change.word is not None and change.host not in words
-        }
-        for host in sorted(name for name in gone if name is not None):
+        for host in sorted(self._with_vm.difference(words)):
             self.show(t, "vm", host, None)
         for host, word in words.items():
             self.show(t, "vm", host, word)
+        self._with_vm = set(words)

@@ -168,6 +168,8 @@ class Judge:
 
     def next_check(self, time: float) -> float | None:
         """Give the earliest later time at which a `since` may come true by an age alone."""
+        if not self._pending:
+            return None
         later = (p.wakes for p in self._pending.values() if p.wakes > time)
         found = min(later, default=math.inf)
         return found if math.isfinite(found) else None

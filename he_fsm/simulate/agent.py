@@ -17,15 +17,14 @@ from he_fsm.effects import (
     StartVm,
     StopAgent,
 )
-from he_fsm.liveness import NEVER
 from he_fsm.memory import Memory
 from he_fsm.metadata.record import HostRecord
 from he_fsm.scenario.matching import Seen
 from he_fsm.score import Score
-from he_fsm.simulate import daemons
+from he_fsm.simulate import daemons, hindsight, quiet
 from he_fsm.simulate.host import RUNS, Agent, SimHost
-from he_fsm.simulate.storage import Heartbeat
-from he_fsm.snapshot import LeaseView, LocalVm, OwnerState, Reading, Readings
+from he_fsm.simulate.looks import Answered, Look
+from he_fsm.snapshot import LeaseView, LocalVm, OwnerState, Reading, Readings, Result
 from he_fsm.step import Step
 
 if TYPE_CHECKING:
@@ -53,12 +52,16 @@ def tick(world: World, host: SimHost, agent: Agent) -> None:
     now = host.clock.monotonic(time)
     if agent.asked_for is not None and now < agent.asked_for <= now + _ROUNDING_S:
         now = agent.asked_for
-    while agent.loops.next <= now + _ROUNDING_S:
-        agent.loops.advance()
+    heard = quiet.before_look(world, host, agent)
+    _advance(world, agent, now)
     facts = _facts(world, host, agent, now)
     own = _publish(world, host, agent, facts)
-    answers = host.sees_storage
-    whiteboard = world.storage.read(time, host.identity.version) if answers else None
+    whiteboard = quiet.read(world, host) if host.sees_storage else None
+    answered, agent.answered = agent.answered, None
+    if answered is not None and not heard and answered.holds(facts, own, whiteboard):
+        agent.answered = answered
+        plan_next(world, host, agent, until=answered.until)
+        return
     before = agent.memory
     try:
         decision = loop.decide(before, facts, own, whiteboard, host.identity, world.policy)
@@ -72,19 +75,43 @@ def tick(world: World, host: SimHost, agent: Agent) -> None:
     # Without an edge the guards have been asked with what was learnt: nothing more comes of it,
     # but for a score that is published with the next look.
     is_calm = decision.edge is None and decision.memory.failed is before.failed
-    agent.calm_at = time if is_calm else -NEVER
-    agent.liveness = decision.liveness
-    agent.idle_until = decision.idle_until
+    agent.liveness, agent.idle_until = decision.liveness, decision.idle_until
+    quiet.after_look(world, host, agent, heard)
     if decision.effects:
-        world.disturb()
-    for effect in decision.effects:
-        _perform(world, host, agent, effect)
+        handovers = world.lockspace.handovers
+        for effect in decision.effects:
+            _perform(world, host, agent, effect)
+        if world.lockspace.handovers != handovers:
+            # What it ordered itself is no news to it.
+            quiet.tell(world, time + world.times.storage_latency_s, host.host_id)
     if host.agent is agent:
-        plan_next(world, host, agent, decision)
+        until = None
+        if agent.is_steady and is_calm:
+            until = quiet.holds_until(world, agent)
+            agent.answered = Answered(facts, own, whiteboard, until)
+        plan_next(world, host, agent, decision, until=until)
 
 
-def plan_next(world: World, host: SimHost, agent: Agent, decision: Optional[Step]) -> None:
-    """Say when the agent looks next."""
+def _advance(world: World, agent: Agent, now: float) -> None:
+    """Go on to the loop after this look."""
+    loops, index = agent.loops, agent.loops.index
+    while loops.next <= now + _ROUNDING_S:
+        loops.advance()
+    is_on_loop = loops.index != index
+    if not (is_on_loop and agent.is_on_loop):
+        agent.rank = world.next_rank()
+    agent.is_on_loop = is_on_loop
+
+
+def plan_next(
+    world: World,
+    host: SimHost,
+    agent: Agent,
+    decision: Optional[Step] = None,
+    *,
+    until: Optional[float] = None,
+) -> None:
+    """Say when the agent looks next; *until*: a steady one's answer is the same till then."""
     time = world.now
     if agent.next_tick >= time:
         # Something has happened already that it is to look at.
@@ -95,9 +122,11 @@ def plan_next(world: World, host: SimHost, agent: Agent, decision: Optional[Step
         agent.ticked_at, agent.ticks_now = time, 0
     wake = agent.loops.next
     agent.asked_for = None
-    if decision is not None and agent.ticks_now < _CHAIN_MAX:
-        wake = loop.next_look(decision, wake)
-        agent.asked_for = wake
+    if agent.ticks_now < _CHAIN_MAX:
+        if until is not None:
+            agent.asked_for = wake = quiet.next_look(world, host, agent, until)
+        elif decision is not None:
+            agent.asked_for = wake = loop.next_look(decision, wake)
     world.look_at(host, agent, max(time, host.clock.true_time(wake)))
 
 
@@ -105,7 +134,9 @@ def _facts(world: World, host: SimHost, agent: Agent, now: float) -> loop.Facts:
     vm = host.local_vm
     if vm is None:
         vm = host.local_vm = world.engine.as_seen_by(host)
-    results, agent.results = tuple(agent.results), []
+    results: tuple[Result, ...] = ()
+    if agent.results:
+        results, agent.results = tuple(agent.results), []
     readings = host.readings
     if host.broker == RUNS:
         agent.heard_at, agent.local_maintenance = now, host.local_maintenance
@@ -144,7 +175,7 @@ def _without_broker(
 
 
 def _leases(world: World, host: SimHost) -> LeaseView:
-    """Give the leases as this host's lease manager shows them."""
+    """Give the leases as this host's lease manager shows them; the same object for the same."""
     lockspace, member, time = world.lockspace, host.member, world.now
     if not host.holds_id:
         holder = lockspace.holders.get(host.host_id)
@@ -155,14 +186,24 @@ def _leases(world: World, host: SimHost) -> LeaseView:
         return LeaseView(joined=False, held_by_other=is_taken)
     dead_hosts = lockspace.dead_hosts(member, time)
     owner = lockspace.seen_owner(time)
-    if owner is None or owner.has_left:
-        return LeaseView(dead_hosts=dead_hosts)
-    free_at = None
-    state = OwnerState.LIVE
-    if lockspace.is_failing(owner, time):
-        state = OwnerState.FAILING
-        free_at = host.clock.monotonic(lockspace.free_at(owner, time, host.clock))
-    return LeaseView(owner=owner.host_id, owner_state=state, free_at=free_at, dead_hosts=dead_hosts)
+    owner_id, state, free_at = None, OwnerState.FREE, None
+    if owner is not None and not owner.has_left:
+        owner_id, state = owner.host_id, OwnerState.LIVE
+        if lockspace.is_failing(owner, time):
+            state = OwnerState.FAILING
+            free_at = host.clock.monotonic(lockspace.free_at(owner, time, host.clock))
+    before = host.leases
+    if (
+        before is None
+        or before.owner != owner_id
+        or before.owner_state is not state
+        or before.free_at != free_at
+        or before.dead_hosts != dead_hosts
+    ):
+        before = host.leases = LeaseView(
+            owner=owner_id, owner_state=state, free_at=free_at, dead_hosts=dead_hosts
+        )
+    return before
 
 
 def _publish(world: World, host: SimHost, agent: Agent, facts: loop.Facts) -> Optional[HostRecord]:
@@ -175,25 +216,41 @@ def _publish(world: World, host: SimHost, agent: Agent, facts: loop.Facts) -> Op
     score = agent.score
     _note_score(world, host, agent, score)
     if not (host.sees_storage and host.holds_id):
+        hindsight.note_look(agent, Look(world.now, facts.now, wrote=False))
         return None
+    before = agent.own
     claims = agent.memory.claimed_at is not None
+    status = loop.engine_status(facts.vm, claims_lease=claims)
+    if (
+        agent.is_steady
+        and before is not None
+        and before.score == score.total
+        and before.engine is status
+        and before.local_maintenance == facts.local_maintenance
+    ):
+        # It would say nothing new but that this host lives, which is known.
+        agent.facts = facts
+        hindsight.note_look(agent, Look(world.now, facts.now, wrote=True), writes_later=True)
+        return before
     record = loop.make_record(facts, host.identity, score.total, claims_lease=claims)
     _write(world, host, agent, record, facts, score)
+    hindsight.note_look(agent, Look(world.now, facts.now, wrote=True))
     return record
 
 
 def _write(  # noqa: PLR0913 - one for each part of a block
     world: World, host: SimHost, agent: Agent, record: HostRecord, facts: loop.Facts, score: Score
 ) -> None:
-    before, agent.own, agent.facts = agent.own, record, facts
-    was_torn, agent.is_torn = agent.is_torn, world.storage.tears_next(record.host_id)
-    is_whole = not (was_torn or agent.is_torn)
-    is_heartbeat = is_whole and before is not None and _is_heartbeat(before, record)
-    if not is_heartbeat:
-        agent.spoke_at = world.now
-    beat = heartbeat(host, agent.memory, record, facts, score)
-    written = beat if is_heartbeat else beat.block
-    world.storage.write(record.host_id, written, world.now, host.slow_s)
+    before = agent.own
+    agent.is_torn = world.storage.tears_next(record.host_id)
+    quiet.write_owed(world, host, agent)
+    agent.own, agent.facts = record, facts
+    beat = quiet.note_of(host, agent.memory, record, facts, score)
+    # An agent's first record goes through the codec, which refuses what does not fit a slot.
+    written = beat.block if before is None else beat
+    shown_at = world.storage.write(record.host_id, written, world.now, host.slow_s)
+    grows = bool(agent.looks) and int(agent.looks[-1].now) < record.timestamp
+    quiet.tell(world, shown_at, record.host_id, grows=grows)
     host.written_score = record.score
     world.rules.check_score(world, host, record.score)
     key = ("score", host.name)
@@ -203,30 +260,6 @@ def _write(  # noqa: PLR0913 - one for each part of a block
     key = ("record", host.name)
     if key in wanted:
         world.judge.observe(world.now, key, seen(record, world.now))
-
-
-def heartbeat(
-    host: SimHost, memory: Memory, record: HostRecord, facts: loop.Facts, score: Score
-) -> Heartbeat:
-    """Give a host's record as the storage takes it."""
-    version = host.identity.version
-
-    def make() -> bytes:
-        return loop.make_block(record, memory, facts, score.why, version)
-
-    return Heartbeat(record, version, make)
-
-
-def _is_heartbeat(before: HostRecord, record: HostRecord) -> bool:
-    """Whether an agent's record says nothing new but that it lives."""
-    return (
-        before.score == record.score
-        and before.engine is record.engine
-        and before.local_maintenance == record.local_maintenance
-        and before.stopped == record.stopped
-        and before.host_id == record.host_id
-        and before.parse_version == record.parse_version
-    )
 
 
 def publish_stopped(world: World, host: SimHost, agent: Agent) -> None:
@@ -283,8 +316,9 @@ def _note_decision(
         if shown in world.judge.wanted:
             world.judge.observe(world.now, shown, state.value)
     _note_problems(world, host, agent, decision, facts)
-    for key in world.wanted_views.get(host.name, ()):
-        world.judge.observe(world.now, key, _view(host, agent, decision, key))
+    if world.wanted_views:
+        for signal in world.wanted_views.get(host.name, ()):
+            world.judge.observe(world.now, signal, _view(host, agent, decision, signal))
     if world.trace is not None:
         world.trace(_traced(world, host, agent, decision, facts))
 
@@ -323,6 +357,13 @@ def _note_problems(
     world: World, host: SimHost, agent: Agent, decision: Step, facts: loop.Facts
 ) -> None:
     """Write down which slots this host can't believe, when that changes."""
+    memory, known = decision.memory, decision.liveness[:2]
+    if agent.judged is not None:
+        sightings, leases, knew, problem = agent.judged
+        is_same = sightings is memory.sightings and leases is facts.leases
+        if is_same and knew == known and problem is memory.global_problem:
+            return
+    agent.judged = memory.sightings, facts.leases, known, memory.global_problem
     found = loop.problems_of(decision, facts.leases, host.host_id)
     problems = {slot: word.value for slot, word in found.items()}
     if problems == agent.problems:

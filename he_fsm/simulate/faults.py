@@ -10,7 +10,7 @@ from he_fsm.memory import FailedStarts
 from he_fsm.scenario.damage import Slot, damaged
 from he_fsm.scenario.fault_words import fault_words
 from he_fsm.scenario.model import TimelineEntry, Verb
-from he_fsm.simulate import daemons, renewals
+from he_fsm.simulate import daemons, quiet, renewals
 from he_fsm.simulate.host import FROZEN, RUNS, SimHost, Trial
 
 if TYPE_CHECKING:
@@ -20,8 +20,18 @@ _GLOBAL_SLOT = "0"
 
 
 def apply(world: World, entry: TimelineEntry) -> None:
-    """Let one entry of the timeline act now."""
+    """Let one entry of the timeline act now, and those hosts look that it is about."""
+    _apply(world, entry)
+    quiet.leave_if_irregular(world)
+    for name in entry.hosts:
+        host = world.hosts.get(name)
+        if host is not None and host.agent is not None:
+            quiet.stir(world, host, host.agent)
+
+
+def _apply(world: World, entry: TimelineEntry) -> None:
     if entry.verb is Verb.SLOT:
+        quiet.leave_all(world)
         for name in entry.hosts:
             _slot(world, entry, name)
         return
@@ -33,7 +43,8 @@ def apply(world: World, entry: TimelineEntry) -> None:
         return
     if entry.verb is Verb.MAINTENANCE and not entry.hosts:
         world.note(None, "fault", words)
-        world.storage.write_global(world.now, maintenance=entry.value == "global")
+        shown_at = world.storage.write_global(world.now, maintenance=entry.value == "global")
+        quiet.tell(world, shown_at)
         return
     act = _ON_HOST[entry.verb]
     for name in entry.hosts:
@@ -122,6 +133,7 @@ def _failed_starts(world: World, host: SimHost, count: int) -> None:
 
 def _version(world: World, host: SimHost, version: int) -> None:
     host.identity = attrs.evolve(host.identity, version=version)
+    world.is_uniform = len({each.identity.version for each in world.hosts.values()}) == 1
     if host.agent is not None:
         world.kill_agent(host)
     if host.is_up:
@@ -141,7 +153,9 @@ def _clock(world: World, host: SimHost, value: tuple[str, float]) -> None:
     if word == "jump":
         host.clock.jump(amount)
         return
+    quiet.leave(world, host)
     host.clock.run_at(world.now, amount)
+    world.note_rates()
     world.reschedule(host)
 
 

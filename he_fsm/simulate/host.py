@@ -7,14 +7,15 @@ from typing import Callable, Final, Optional
 import attrs
 
 from he_fsm.liveness import NEVER, Liveness
-from he_fsm.memory import Memory
+from he_fsm.memory import Memory, Sighting
 from he_fsm.metadata.record import HostRecord
 from he_fsm.scenario.model import Host
 from he_fsm.score import Score
 from he_fsm.simulate.clock import HostClock
 from he_fsm.simulate.lockspace import Member
+from he_fsm.simulate.looks import Answered, Fading, Look
 from he_fsm.simulate.schedule import LoopTimes
-from he_fsm.snapshot import LocalVm, Reading, Readings, Result
+from he_fsm.snapshot import LeaseView, LocalVm, Reading, Readings, Result
 from he_fsm.states.names import State
 from he_fsm.tick import Facts, Identity
 
@@ -56,7 +57,8 @@ class Agent:
     # When it last heard of its broker (monotonic clock), and what that said of the local flag.
     heard_at: float = float("-inf")
     local_maintenance: bool = False
-    # The tick that counts; events for another time are left over from before.
+    # The tick that counts; events for another time are left over from before. Below 0 while it
+    # looks, infinite where nothing but news or what happens can make it look.
     next_tick: float = -1.0
     # The monotonic time that the next tick was asked for, where it was: rounding must not miss it.
     asked_for: Optional[float] = None
@@ -69,18 +71,34 @@ class Agent:
     scored: tuple[object, ...] = ()
     # What the block of its last record was made of.
     facts: Optional[Facts] = None
-    # Its last look (true time), where nothing but time and news can change its answer.
-    calm_at: float = -NEVER
-    # When it last wrote something else than a heartbeat (true time).
-    spoke_at: float = -NEVER
     # Only a part of its last write arrived: the next one is news to others, whatever it says.
     is_torn: bool = False
     alive: frozenset[int] = frozenset()
     # Who was alive in this agent's eyes, and is not.
     given_up: frozenset[int] = frozenset()
     liveness: Liveness = _NOBODY
-    idle_until: float = 0.0
+    idle_until: float = NEVER
     problems: dict[int, str] = attrs.field(factory=dict)
+    # What skipping idle time (he_fsm.simulate.quiet) knows of it: its last looks;
+    looks: list[Look] = attrs.field(factory=list)
+    # how many of the last of them have a heartbeat that is still to be written;
+    owed: int = 0
+    is_steady: bool = False
+    # what it remembers of each steady host as of the last time that it heard of it;
+    seen: dict[int, Sighting] = attrs.field(factory=dict)
+    # what it sees at last of those that are steady no more;
+    fading: dict[int, Fading] = attrs.field(factory=dict)
+    # what its last answer was made from, None where that is not the answer to the same again;
+    answered: Optional[Answered] = None
+    # the time for which its next look was brought forward, and that look;
+    told: tuple[float, float] = (-NEVER, -NEVER)
+    # from when on it has to look at its next loop (true time);
+    due: float = NEVER
+    # whether its last look was one of its loops, and its place among those that look together.
+    is_on_loop: bool = False
+    rank: int = 0
+    # What its problems with slots came from.
+    judged: Optional[tuple[object, ...]] = None
     shown_state: Optional[State] = None
     shown_score: Optional[int] = None
 
@@ -128,6 +146,8 @@ class SimHost:
     # What was due while the host was frozen.
     deferred: list[Callable[[], None]] = attrs.field(factory=list)
     local_vm: Optional[LocalVm] = None
+    # The leases as this host saw them last.
+    leases: Optional[LeaseView] = None
 
     @property
     def name(self) -> str:

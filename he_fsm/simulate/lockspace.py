@@ -74,8 +74,9 @@ class Lockspace:
         self._owner_generation = 0
         self._before: Optional[Member] = None
         self._changed_at = -FOREVER
-        # Counts what other hosts can see of it.
+        # Counts what other hosts can see of it at once, and what they can see after the latency.
         self.changes = 0
+        self.handovers = 0
 
     def free_at(self, owner: Member, time: float, clock: HostClock) -> float:
         """Give the true time at which a host with this *clock* can take the leases of *owner*."""
@@ -112,8 +113,7 @@ class Lockspace:
         return True
 
     def lapse(self, member: Member, time: float) -> None:
-        """Note that a member no longer renews."""
-        self.changes += 1
+        """Note that a member no longer renews; others see that when it is overdue."""
         member.stop_renewing(time)
         self.lapsed[member.name] = member
 
@@ -133,7 +133,7 @@ class Lockspace:
 
     def set_owner(self, owner: Optional[Member], time: float) -> None:
         """Note who holds the engine's lease from *time* on."""
-        self.changes += 1
+        self.handovers += 1
         self._before = self.owner
         self._changed_at = time
         self.owner = owner

@@ -30,17 +30,16 @@ def lapse_lease(world: World, host: SimHost) -> None:
     member = host.member
     world.lockspace.lapse(member, world.now)
 
-    def shows() -> None:
+    def shows(*, is_over: bool) -> None:
         world.mark_truth()
-        if world.lockspace.owner is member or world.is_believed(member.host_id):
+        if world.lockspace.owner is member or (is_over and world.is_believed(member.host_id)):
             world.disturb()
 
-    # Others see it fail, and then that its time is up.
-    for time in (
-        world.lockspace.overdue_at(member),
-        member.renewed_at + world.policy.lease_expiry_s,
-    ):
-        world.at(max(world.now, time), shows, is_local=True)
+    # Others see its lease fail, and then that its time is up.
+    overdue_at = world.lockspace.overdue_at(member)
+    over_at = member.renewed_at + world.policy.lease_expiry_s
+    world.at(max(world.now, overdue_at), lambda: shows(is_over=False), is_local=True)
+    world.at(max(world.now, over_at), lambda: shows(is_over=True), is_local=True)
 
 
 def _lost(world: World, host: SimHost, lapse: int) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import bisect
 import random
-from itertools import accumulate
+from itertools import accumulate, islice
+
+from he_fsm.simulate.clock import HostClock
 
 # Draws before the jitter repeats; a prime, so that hosts do not fall into step.
 PERIOD = 509
@@ -18,49 +19,48 @@ class LoopTimes:
     `PERIOD` loops. Times are in seconds on the clock that the loop is measured by.
     """
 
-    __slots__ = ("_index", "_jitter", "_loop", "_period_s", "_start", "_sums")
+    __slots__ = ("_jitter", "_loop", "_period_s", "_start", "_sums", "index", "next")
 
     def __init__(self, start: float, loop: float, jitter: float, seed: str) -> None:
         """Draw the jitter by *seed*."""
         draws = random.Random(seed)  # noqa: S311 - a simulation wants the same draws again
-        sums = [0.0, *accumulate(draws.random() for _ in range(PERIOD))]
+        # All in C: an agent that starts draws hundreds of numbers, and most soon end.
+        numbers = islice(iter(draws.random, None), PERIOD)
+        self._sums = (0.0, *accumulate(numbers))
         self._start = start
         self._loop = loop
         self._jitter = jitter
-        self._index = 0
-        self._sums = [index * loop + jitter * total for index, total in enumerate(sums)]
-        self._period_s = self._sums.pop()
+        # The number of the next loop, and when it begins.
+        self.index = 0
+        self.next = start
+        self._period_s = PERIOD * loop + jitter * self._sums[PERIOD]
 
     def at(self, index: int) -> float:
         """Give when a loop begins, by its number."""
         rounds, rest = divmod(index, PERIOD)
-        return self._start + rounds * self._period_s + self._sums[rest]
-
-    @property
-    def next(self) -> float:
-        """When the next loop begins."""
-        return self.at(self._index)
+        begins = rest * self._loop + self._jitter * self._sums[rest]
+        return self._start + rounds * self._period_s + begins
 
     def advance(self) -> None:
         """Go on to the loop after the next."""
-        self._index += 1
+        self.index += 1
+        self.next = self.at(self.index)
 
-    @property
-    def index(self) -> int:
-        """The number of the next loop."""
-        return self._index
-
-    def first_at(self, time: float) -> int:
-        """Give the number of the first loop that begins at *time* or later, the next at least."""
-        rounds, rest = divmod(time - self._start, self._period_s)
-        index = int(rounds) * PERIOD + bisect.bisect_left(self._sums, rest)
-        # Rounding may leave the estimate one loop to either side.
-        while index > self._index and self.at(index - 1) >= time:
+    def first_at(self, time: float, clock: HostClock) -> int:
+        """Give the number of the first loop at true *time* or later, the next one at least."""
+        if clock.true_time(self.next) >= time:
+            return self.index
+        # A guess by the mean loop, and then to where it is: the jitter wanders but little.
+        rounds = (clock.monotonic(time) - self._start) / self._period_s
+        index = max(self.index, int(rounds * PERIOD))
+        while index > self.index and clock.true_time(self.at(index - 1)) >= time:
             index -= 1
-        while self.at(index) < time:
+        while clock.true_time(self.at(index)) < time:
             index += 1
-        return max(self._index, index)
+        return index
 
     def go_to(self, index: int) -> None:
         """Go on to a later loop."""
-        self._index = max(self._index, index)
+        if index > self.index:
+            self.index = index
+            self.next = self.at(index)

@@ -19,12 +19,12 @@ _KEPT = 8
 
 
 @attrs.define(eq=False)
-class Heartbeat:
+class Note:
     """
-    A write that differs from the host's last one in its timestamp alone.
+    A record that is written whole.
 
-    Most writes are that: their bytes are made when somebody asks for them. Readers of the release
-    that wrote it get the record itself, as they would by decoding (a law of the codec's).
+    Its bytes are made when somebody asks for them. Readers of the release that wrote it get the
+    record itself, as they would by decoding (a law of the codec's).
     """
 
     record: HostRecord
@@ -40,7 +40,7 @@ class Heartbeat:
         return self._block
 
 
-Written = Union[bytes, Heartbeat]
+Written = Union[bytes, Note]
 
 
 @attrs.define
@@ -79,8 +79,13 @@ class Storage:
         # What readers are shown in place of a slot, and until when.
         self._masks: dict[int, tuple[bytes, float]] = {}
 
-    def write(self, slot: int, block: Written, time: float, delay_s: float = 0.0) -> None:
-        """Write a whole slot; it is seen after latency and delay, never before an earlier write."""
+    def write(self, slot: int, block: Written, time: float, delay_s: float = 0.0) -> float:
+        """
+        Write a whole slot; it is seen after latency and delay, never before an earlier write.
+
+        Returns:
+            When it is seen.
+        """
         at = max(time + self._latency_s + delay_s, self._last_visible_at.get(slot, 0.0))
         self._last_visible_at[slot] = at
         if at > time + self._latency_s:
@@ -96,10 +101,11 @@ class Storage:
         written.append(block)
         self._sequence += 1
         heapq.heappush(self._pending, (at, self._sequence, slot, block, until))
+        return at
 
-    def write_global(self, time: float, *, maintenance: bool) -> None:
-        """Write slot 0 as the maintenance command does."""
-        self.write(0, encode_global(maintenance), time)
+    def write_global(self, time: float, *, maintenance: bool) -> float:
+        """Write slot 0 as the maintenance command does; give when that is seen."""
+        return self.write(0, encode_global(maintenance), time)
 
     def latest(self, slot: int) -> bytes:
         """Give what was last written to a slot by its owner, seen by others or not yet."""
@@ -159,7 +165,7 @@ class Storage:
 
     def _decoded(self, slot: int, version: int) -> Union[HostRecord, SlotProblem, None]:
         seen = self._seen(slot)
-        if isinstance(seen, Heartbeat) and seen.version == version:
+        if isinstance(seen, Note) and seen.version == version:
             return seen.record
         return decode_slot(slot, _bytes_of(seen), version=version, score_max=self._score_max)
 
@@ -217,4 +223,4 @@ class Storage:
 
 
 def _bytes_of(written: Written) -> bytes:
-    return written.block if isinstance(written, Heartbeat) else written
+    return written.block if isinstance(written, Note) else written

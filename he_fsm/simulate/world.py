@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import heapq
+import math
 from typing import Any, Callable, Optional, Union
 
 from he_fsm.liveness import NEVER
+from he_fsm.memory import Sighting
 from he_fsm.metadata.record import EngineStatus, HostRecord
 from he_fsm.report.events import Event
 from he_fsm.report.truth import Truth
@@ -58,13 +60,19 @@ class World:
         self.skips_idle_time = skips_idle_time and not self.judge.watches_age
         self._queue: list[tuple[float, int, int, Action, bool]] = []
         # Agents' ticks have a queue of their own: whatever is in the other one ends idle time.
-        self._ticks: list[tuple[float, int, SimHost, Agent]] = []
+        self._ticks: list[tuple[float, bool, int, SimHost, Agent]] = []
         self._sequence = 0
         self._truth_changed = True
-        # When something other than heartbeats happened last.
-        self.disturbed_at = 0.0
-        # The host for which idle time could not be skipped, the last time that was asked.
-        self.restless: Optional[SimHost] = None
+        # The hosts whose looks may be skipped, by id, and what those have to hear of.
+        self.steady: dict[int, SimHost] = {}
+        self.news: list[quiet.News] = []
+        self.trusted: dict[int, Sighting] = {}
+        self.is_uniform = True
+        # The longest loop that any host has, in true time, and how many looks before a moment say
+        # what was seen at it.
+        self.longest_loop_s = 0.0
+        self.last_looks = 0
+        self.note_rates()
         self._shown_lease = scenario.engine.running_on
         start.set_up(self)
 
@@ -120,10 +128,8 @@ class World:
             self.now = time
             self._happen(time)
             self._settle()
-            if self.skips_idle_time:
-                next_event = self._queue[0][0] if self._queue else until
-                quiet.skip(self, self._ticks, min(next_event, until))
         self.now = until
+        quiet.leave_all(self, math.nextafter(until, math.inf))
         self._settle()
 
     def _happen(self, time: float) -> None:
@@ -132,20 +138,56 @@ class World:
         while True:
             if queue and queue[0][0] <= time:
                 _, _, _, action, is_local = heapq.heappop(queue)
-                changes = self.lockspace.changes
-                action()
-                if not is_local or self.lockspace.changes != changes:
-                    self.disturb()
+                self._act(action, is_local=is_local)
             elif ticks and ticks[0][0] <= time:
-                _, _, host, agent = heapq.heappop(ticks)
+                _, _, _, host, agent = self._next_tick()
                 if host.agent is agent and agent.next_tick == time:
                     agents.tick(self, host, agent)
             else:
                 return
 
+    def _act(self, action: Action, *, is_local: bool) -> None:
+        """Let an action happen, and those look who can see something of it."""
+        lockspace = self.lockspace
+        changes, handovers = lockspace.changes, lockspace.handovers
+        action()
+        if not is_local or lockspace.changes != changes:
+            self.disturb()
+        elif lockspace.handovers != handovers:
+            quiet.tell(self, self.now + self.times.storage_latency_s)
+
+    def _next_tick(self) -> tuple[float, bool, int, SimHost, Agent]:
+        """Take the next look; those of one moment are in the order in which they were planned."""
+        ticks = self._ticks
+        first = heapq.heappop(ticks)
+        if first[1] or not (ticks and ticks[0][:2] == first[:2]):
+            return first
+        together = [first]
+        while ticks and ticks[0][:2] == first[:2]:
+            together.append(heapq.heappop(ticks))
+        first = min(together, key=lambda tick: quiet.turn(tick[3], tick[4], tick[0]))
+        for tick in together:
+            if tick is not first:
+                heapq.heappush(ticks, tick)
+        return first
+
+    def next_rank(self) -> int:
+        """Give the place of one that looks after all others that have looked."""
+        self._sequence += 1
+        return self._sequence
+
+    def note_rates(self) -> None:
+        """Take in how fast the hosts' clocks run."""
+        rates = [1.0, *(host.clock.rate for host in self.hosts.values())]
+        times = self.times
+        longest_s = (times.loop_s + times.jitter_s) / min(rates)
+        self.longest_loop_s = max(self.longest_loop_s, longest_s)
+        self.last_looks = max(self.last_looks, 2 + int(longest_s * max(rates) / times.loop_s))
+
     def disturb(self) -> None:
         """Something happens: the cluster is no longer idle."""
-        self.disturbed_at = self.now
+        if self.skips_idle_time:
+            quiet.disturb(self)
 
     def _settle(self) -> None:
         """Show the judge what is true now that this moment is over."""
@@ -162,7 +204,7 @@ class World:
     def _plan(self, index: int, since: float) -> None:
         entry = self.scenario.timeline[index]
         for moment in entry.moments(since, self.scenario.until):
-            self.at(moment, lambda: faults.apply(self, entry), FILE)
+            self.at(moment, lambda: faults.apply(self, entry), FILE, is_local=True)
 
     def host_of(self, host_id: int) -> Optional[SimHost]:
         """Give the host that holds an id, or claims it."""
@@ -189,9 +231,10 @@ class World:
     def _show_truth(self) -> None:
         """Report what is true, whatever hosts believe; judge the rules that always hold."""
         judge, now = self.judge, self.now
-        vm = self.engine.main
-        vms = self.engine.vms.values()
+        vms = tuple(self.engine.vms.values())
         running = [each for each in vms if each.executes]
+        is_good = any(each.page_is_good for each in running)
+        vm = (running or vms or (None,))[0]
         owner = self.lockspace.owner
         if owner is not None and now >= self.expiry(owner.name):
             owner = None
@@ -199,11 +242,11 @@ class World:
         judge.observe(now, ("engine_on",), None if vm is None else vm.host.name)
         judge.observe(now, ("engine",), "down" if vm is None else vm.word)
         judge.observe(now, ("running",), len(running))
-        judge.observe(now, ("healthy",), any(each.page_is_good for each in vms))
+        judge.observe(now, ("healthy",), is_good)
         judge.observe(now, ("lease",), lease)
         words = {each.host.name: each.word for each in vms}
         main = None if vm is None else vm.host.name
-        self.truth.show_engine(now, main, words, is_good=any(each.page_is_good for each in vms))
+        self.truth.show_engine(now, main, words, is_good=is_good)
         self.truth.show(now, "lease", lease, None if lease is None else "held")
         if lease != self._shown_lease:
             self._shown_lease = lease
@@ -212,7 +255,8 @@ class World:
             )
             self.events.append(Event(now, lease, "lease", {"text": text, "owner": lease}))
             if lease is None:
-                self.at(now + self.policy.lease_news_s, self._hear_of_the_lease)
+                news_at = now + self.policy.lease_news_s
+                self.at(news_at, self._hear_of_the_lease, is_local=True)
         self.rules.check_engines(self, running, lease)
 
     def _hear_of_the_lease(self) -> None:
@@ -229,7 +273,7 @@ class World:
             if host.sees_storage:
                 self.wake(host)
 
-        self.at(self.now + self.policy.lease_news_s, hear)
+        self.at(self.now + self.policy.lease_news_s, hear, is_local=True)
 
     def expiry(self, name: str) -> float:
         """Give the true time at which a host's leases run out, if it does not renew until then."""
@@ -262,7 +306,7 @@ class World:
         self._truth_changed = True
         host.local_vm = None
         if host.agent is not None:
-            host.agent.calm_at = -NEVER
+            quiet.stir(self, host, host.agent)
 
     def tell(self, host: SimHost, result: Result) -> None:
         """Tell a host's agent how an effect ended."""
@@ -274,16 +318,15 @@ class World:
         """Let a host's agent look now."""
         host.local_vm = None
         agent = host.agent
-        if agent is not None:
-            agent.calm_at = -NEVER
         if agent is not None and (agent.next_tick > self.now or agent.next_tick < 0):
             self.look_at(host, agent, self.now)
 
     def look_at(self, host: SimHost, agent: Agent, time: float) -> None:
         """Let an agent look next at *time*."""
         agent.next_tick = time
-        self._sequence += 1
-        heapq.heappush(self._ticks, (time, self._sequence, host, agent))
+        if time != NEVER:
+            self._sequence += 1
+            heapq.heappush(self._ticks, (time, time == self.now, self._sequence, host, agent))
 
     def start_agent(self, host: SimHost, *, after_boot: bool = False) -> None:
         """Start a host's agent; failed starts and the like survived on its disk."""
@@ -300,6 +343,7 @@ class World:
 
     def kill_agent(self, host: SimHost) -> None:
         """End the agent's process; its VM runs on."""
+        quiet.leave(self, host)
         if host.agent is not None:
             host.saved, host.saved_at = host.agent.memory, host.clock.monotonic(self.now)
             host.agent = None
@@ -310,6 +354,7 @@ class World:
 
     def stop_agent(self, host: SimHost, agent: Agent) -> None:
         """Stop the agent cleanly: set the stopped flag, give the host id back if no VM needs it."""
+        quiet.leave(self, host)
         agents.publish_stopped(self, host, agent)
         self.note(host, "agent", "the agent has stopped cleanly")
         self.kill_agent(host)
@@ -322,7 +367,7 @@ class World:
         """Ask again when a host looks, after its clocks changed."""
         agent = host.agent
         if agent is not None:
-            agents.plan_next(self, host, agent, None)
+            agents.plan_next(self, host, agent)
 
     # Hardware.
 

@@ -125,11 +125,12 @@ class View:
         best: Optional[tuple[int, int]] = None
         own_id = self.snapshot.host_id
         sightings = self.memory.sightings
+        score_max = self.policy.score_max
         for host_id in self.liveness.alive:
             if host_id == own_id:
                 continue
             record = sightings[host_id].record
-            if record is None or not 0 < record.score <= self.policy.score_max:
+            if record is None or not 0 < record.score <= score_max:
                 continue
             if best is None or (record.score, -host_id) > (best[1], -best[0]):
                 best = (host_id, record.score)

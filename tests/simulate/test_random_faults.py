@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -13,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from faulty import FAULTS_S, back_within_s, healed_scenarios
 
-from he_fsm import parse_scenarios, simulate
+from he_fsm import parse_scenarios, simulate, tick
 from he_fsm.scenario.model import Scenario
 from he_fsm.simulate.lockspace import Lockspace
 
@@ -123,3 +124,84 @@ scenarios:
 @pytest.mark.parametrize("scenario", parse_scenarios(STAMPEDE, "stampede"), ids=lambda s: s.name)
 def test_equal_hosts_do_not_all_run_into_the_lease(scenario: Scenario) -> None:
     assert simulate(scenario).failures == ()
+
+
+QUIET = "scenarios: [{{name: quiet, hosts: 3, engine: {{running_on: 1}}, until: {until}}}]"
+
+
+def test_a_quiet_century_has_no_more_looks_than_a_quiet_day(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = []
+    decide = tick.decide
+
+    def counted(*arguments: Any) -> Any:
+        looks.append(arguments)
+        return decide(*arguments)
+
+    monkeypatch.setattr(tick, "decide", counted)
+    counts = []
+    for until in ("1d", "36500d"):
+        looks.clear()
+        simulate(parse_scenarios(QUIET.format(until=until), "quiet")[0])
+        counts.append(len(looks))
+    assert counts[0] == counts[1]
+
+
+# Hosts that come and go while others sleep; each has shown a difference.
+RETURNS = """
+scenarios:
+  - name: unmasked
+    hosts: 6
+    engine: {running_on: 3}
+    world: {io_timeout: 1, loop: 5, cold: true}
+    timeline:
+      - {at: 1s, for: 300, host: 3, slot: too-old}
+      - {at: 60s, hosts: [1, 3], agent: kill}
+      - {at: 119.9s, for: 59.9, host: 5, slot: corrupt}
+    until: 30m
+  - name: thawed
+    hosts: 3
+    engine: {running_on: 1}
+    timeline:
+      - {at: 5m, host: 1, agent: freeze}
+      - {at: 335s, host: 1, agent: thaw}
+    until: 20m
+  - name: damaged-while-another-falls-silent
+    hosts: 5
+    engine: {running_on: 2}
+    timeline:
+      - {at: 661s, host: 5, power: reset}
+      - {at: 700s, for: 10, host: 1, slot: too-old}
+      - {at: 800s, maintenance: global}
+    until: 30m
+  - name: another-pace
+    hosts: 6
+    engine: {running_on: 3}
+    world: {cold: true}
+    timeline:
+      - {at: 60s, host: 6, clock: rate 1.01}
+      - {at: 308.5s, engine: heal}
+      - {at: 902.7s, host: 5, clock: rate 0.99}
+      - {at: 20m, engine: kill}
+    until: 30m
+  - name: in-step
+    world: {jitter: 0s}
+    hosts: 3
+    engine: {running_on: 1}
+    timeline:
+      - {at: 60s, hosts: all, power: off}
+      - {at: 120s, hosts: all, power: on}
+      - {at: 20m, engine: kill}
+      - {at: 30m, host: 1, power: off}
+    until: 1h
+"""
+
+
+@pytest.mark.parametrize("scenario", parse_scenarios(RETURNS, "returns"), ids=lambda s: s.name)
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_who_returns_is_seen_as_if_nobody_slept(scenario: Scenario, seed: int) -> None:
+    skipped = simulate(scenario, seed=seed)
+    stepped = simulate(scenario, seed=seed, skips_idle_time=False)
+    assert skipped.to_json() == stepped.to_json()
+    assert [view.block for view in skipped.end] == [view.block for view in stepped.end]

@@ -5,8 +5,11 @@ import math
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from he_fsm.simulate.clock import HostClock
 from he_fsm.simulate.schedule import PERIOD, LoopTimes
 
+# One that shows true time.
+TRUE = HostClock(0.0, 0.0)
 loops_s = st.floats(0.1, 60.0)
 jitters_s = st.one_of(st.just(0.0), st.floats(0.0, 10.0))
 starts_s = st.floats(-1e4, 1e6)
@@ -57,7 +60,7 @@ def test_skipping_is_advancing_one_by_one(
     skipped, stepped = (LoopTimes(start, loop, jitter, seed) for _ in range(2))
     walked(skipped, before)
     walked(stepped, before)
-    skipped.go_to(skipped.first_at(time))
+    skipped.go_to(skipped.first_at(time, TRUE))
     while stepped.next < time:
         stepped.advance()
     assert walked(skipped, 3) == walked(stepped, 3)
@@ -73,13 +76,13 @@ def test_a_hair_decides_to_which_loop_is_skipped(
     here, following = walked(LoopTimes(start, loop, jitter, seed), index + 2)[-2:]
     for time, there in ((here, here), (math.nextafter(here, math.inf), following)):
         times = LoopTimes(start, loop, jitter, seed)
-        times.go_to(times.first_at(time))
+        times.go_to(times.first_at(time, TRUE))
         assert times.next == there
 
 
 def test_time_never_goes_back() -> None:
     times = LoopTimes(0.0, 10.0, 1.0, "x")
-    times.go_to(times.first_at(1000.0))
+    times.go_to(times.first_at(1000.0, TRUE))
     there = times.next
-    times.go_to(times.first_at(10.0))
+    times.go_to(times.first_at(10.0, TRUE))
     assert times.next == there
