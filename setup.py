@@ -11,8 +11,6 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from setuptools import setup
-
 if TYPE_CHECKING:
     from setuptools import Extension
 
@@ -24,9 +22,6 @@ COMPILED = (
     *("states.engine_stopping", "states.engine_up", "states.global_maintenance"),
     *("states.guards", "states.local_maintenance", "states.names", "states.score_blocked"),
     *("states.unknown", "states.view"),
-    *("simulate.agent", "simulate.clock", "simulate.daemons", "simulate.quiet"),
-    *("simulate.renewals", "simulate.run", "simulate.schedule", "simulate.start"),
-    "simulate.world",
     *("check.beginning", "check.cluster", "check.expand", "check.faults", "check.judge"),
     *("check.layout", "check.local", "check.memories", "check.quiet_runs", "check.rounds"),
 )
@@ -54,5 +49,7 @@ def extensions() -> list[Extension]:
 
 
 if __name__ == "__main__":
+    from setuptools import setup
+
     # What the plain build asks for beside setuptools: nothing.
     setup(ext_modules=extensions(), setup_requires=_COMPILER if is_asked_for() else ())
