@@ -17,6 +17,7 @@ from tests.browser import CHROMIUM
 from tests.test_page import NASTY, STORY, outcomes_of
 
 pytest.importorskip("plotly")
+kaleido: Any = pytest.importorskip("kaleido")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,6 @@ def test_what_is_not_installed_is_said(
     module: str,
     says: str,
 ) -> None:
-    pytest.importorskip("kaleido")
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtraError, match="pip install") as raised:
         write_pictures(timelines(story), {"png": tmp_path / "new"})
@@ -80,8 +80,6 @@ def test_what_is_not_installed_is_said(
 def test_without_a_browser_it_says_what_to_install(
     story: list[Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kaleido: Any = pytest.importorskip("kaleido")
-
     def not_found(*_: object, **__: object) -> None:
         raise kaleido.errors.ChromeNotFoundError
 
@@ -93,8 +91,6 @@ def test_without_a_browser_it_says_what_to_install(
 def test_a_browser_that_fails_is_one_sentence(
     story: list[Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kaleido: Any = pytest.importorskip("kaleido")
-
     def failing(*_: object, **__: object) -> None:
         raise RuntimeError(("It seemed to close.", "More of it.")) from None
 
@@ -107,14 +103,12 @@ def test_a_browser_that_fails_is_one_sentence(
 def test_a_folder_that_can_not_be_made_is_one_sentence(
     story: list[Outcome], tmp_path: Path
 ) -> None:
-    pytest.importorskip("kaleido")
     (tmp_path / "file").touch()
     with pytest.raises(HeFsmError, match=r"^can't write pictures: "):
         write_pictures(timelines(story), {"svg": tmp_path / "file" / "folder"})
 
 
 def test_without_figures_nothing_is_written(tmp_path: Path) -> None:
-    pytest.importorskip("kaleido")
     write_pictures([], {"svg": tmp_path / "new"})
     assert list(tmp_path.iterdir()) == []
 
@@ -124,7 +118,6 @@ def test_without_figures_nothing_is_written(tmp_path: Path) -> None:
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="kaleido does not find a browser")
 def test_a_browser_draws_pictures_for_documents(tmp_path: Path) -> None:
-    pytest.importorskip("kaleido")
     (outcome,) = outcomes_of(NASTY)
     write_pictures(timelines([outcome]), {"png": tmp_path / "new" / "png", "svg": tmp_path})
     (png,) = (tmp_path / "new" / "png").iterdir()

@@ -141,6 +141,7 @@ def test_figures_are_written_for_documents(
     option: str,
 ) -> None:
     pytest.importorskip("plotly")
+    pytest.importorskip("kaleido")
     written: list[str] = []
     monkeypatch.setattr(
         "he_fsm.cli.campaign.write_pictures",
@@ -172,6 +173,7 @@ def test_what_can_not_be_written_is_said_before_anything_is_played(
     refused: Callable[..., str], file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("plotly")
+    pytest.importorskip("pyarrow")
 
     def play(*_: object) -> None:
         pytest.fail("a run was played")
