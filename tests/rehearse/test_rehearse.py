@@ -208,7 +208,7 @@ def test_ctrl_c_leaves_nothing(labs: Path, tmp_path: Path, there_is: str):
     until(lambda: list(labs.glob(f"*/{there_is}")))
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert b"Traceback" not in said
 
 
