@@ -13,8 +13,9 @@ import pytest
 from he_fsm.errors import HypervisorError
 from he_fsm.rehearse.guest.build import double_on
 from he_fsm.runtime.config import MoveConfig
-from he_fsm.runtime.hypervisors import qemu_departure
+from he_fsm.runtime.hypervisors import qemu_arrival, qemu_departure
 from he_fsm.runtime.hypervisors.qemu_channel import read_secret
+from he_fsm.runtime.hypervisors.qemu_machine import Machine
 from he_fsm.runtime.leases.movable import MovableEmbedded
 from he_fsm.snapshot import Outcome, VmState
 from tests.runtime.qemu_hosts import Prepared, QemuHosts, prepare, short_folder
@@ -237,6 +238,25 @@ def test_a_death_at_the_switch_leaves_at_most_one(
     # Whatever came of it, the engine can be had again.
     if not hosts.running():
         hosts.start(2)
+    assert double_on(hosts.disk) is None
+
+
+def test_a_target_that_dies_when_all_was_sent_leaves_the_vm_where_it_was(
+    hosts: QemuHosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts.start(1)
+    hosts.names_itself(1, "mover")
+    real = qemu_arrival.let_run
+
+    async def die(machine: Machine) -> None:
+        hosts.signal(2, signal.SIGKILL)
+        await real(machine)
+
+    monkeypatch.setattr(qemu_arrival, "let_run", die)
+    hosts.hypervisor(2)
+    hosts.hypervisor(1).migrate(2)
+    until(lambda: hosts.is_good_on(1) and hosts.outcomes(1) == FAILED)
+    assert hosts.owner() == 1
     assert double_on(hosts.disk) is None
 
 

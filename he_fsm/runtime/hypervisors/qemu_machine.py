@@ -59,6 +59,7 @@ class Machine:
         """Look after the process of *record*; tell of changes, and once of its end."""
         self.record = record
         self.is_moving = False
+        self._was_sent = False
         self.runstate = ""
         self.is_answering = True
         self._file = file
@@ -179,6 +180,8 @@ class Machine:
                 self.tell(phase=Phase.STOPPING)
             if name == "MIGRATION":
                 self._note_migration(str(data.get("status")))
+            if name == "RESUME":
+                self._note_resumed()
             if name in _CHANGES:
                 await self._try_ask()
             if name in SCREENS:
@@ -210,9 +213,16 @@ class Machine:
     def _note_migration(self, status: str) -> None:
         """Take QEMU's word for what becomes of a migration; it is silent where nobody asked."""
         # What comes in here is no migration away.
+        self._was_sent = status == "completed"
         is_away = status in _MOVES and self.record.phase is Phase.RUNNING
         if is_away != self.is_moving and (is_away or status in _STAYS):
             self.is_moving = is_away
+            self._changed()
+
+    def _note_resumed(self) -> None:
+        """See that a VM stays that executes again after all of it was sent: nobody became it."""
+        if self._was_sent:
+            self._was_sent = self.is_moving = False
             self._changed()
 
     def _note(self, runstate: str, *, is_answering: bool) -> None:
