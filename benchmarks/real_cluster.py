@@ -48,14 +48,15 @@ class Crash:
     """
     A host crash, and how long after the lease could be had the VM executed.
 
-    `after_lease_s`: 8 x io_timeout + 60 s after the last renewal, and 2 x io_timeout later, as
-    others see a renewal so late at worst. `after_own_s`: after the renewal as the VM's new host saw
-    it; the others' turns and sanlock's own seconds are in it.
+    `after_lease_s`: since the first of the other hosts could have it. Each host's sanlock gives it
+    8 x io_timeout + 60 s after it saw the last renewal, and nobody gets it earlier.
+    `after_renewal_s`: since 8 x io_timeout + 60 s after that renewal itself, and 2 x io_timeout.
+    sanlock goes by whole seconds: all may have seen it a second later than that.
     """
 
     started: Started
     after_lease_s: float
-    after_own_s: float
+    after_renewal_s: float
     refused: int
 
 
@@ -105,7 +106,7 @@ class Cluster:
         # Late enough for the last renewal to have been seen, long before the lease is free.
         policy = self.lab.policy
         self._live_for(policy.lease_kill_s)
-        free_at = {each.name: self._free_at(each, host.config.id) for each in others}
+        free_at = min(self._free_at(each, host.config.id) for each in others)
         renewed_at = clock_began + self._last_renewal(others[0], host.config.id) / self.lab.speed
         started = self._started(began, record)
         executed_at = began + started.executes_s
@@ -114,8 +115,7 @@ class Cluster:
         self._living.changed_at = time.monotonic()
         self.settle()
         expires_at = renewed_at + policy.lease_expiry_s + 2 * policy.io_timeout_s
-        own_s = executed_at - free_at[started.host.name]
-        return Crash(started, executed_at - expires_at, own_s, refused)
+        return Crash(started, executed_at - free_at, executed_at - expires_at, refused)
 
     def move(self) -> Move:
         """Let the engine's host lose its gateway, and have it again when the VM has moved."""
