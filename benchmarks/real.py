@@ -6,9 +6,9 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from real_cluster import BigLab, Cluster, cluster
+from real_cluster import BigLab, Cluster, Crash, cluster
 from table import Row, show
 
 from he_fsm.errors import HeFsmError
@@ -59,10 +59,7 @@ def on_the_true_clock(kills: int, crashes: int) -> Iterator[Row]:
         boots_s = max(each.healthy_s - each.executes_s for each in killed)
         yield "  health page good after that, the slowest", boots_s, 5.0, "s"
         crashed = [found.crash_host() for _ in range(crashes)]
-        after_s = max(each.after_lease_s for each in crashed)
-        yield "host crash: executes after the lease can be had", after_s, 1.5, "s"
-        renewal_s = max(each.after_renewal_s for each in crashed)
-        yield "  after the renewal, 8 and 2 x io_timeout, and 60 s", renewal_s, None, "s"
+        yield from _after_the_lease(crashed)
         whole_s = max(each.started.executes_s for each in crashed)
         yield "  after the crash", whole_s, 70.0 + 1.5, "s"
         yield "  refused starts", sum(each.refused for each in crashed), 0, ""
@@ -91,13 +88,20 @@ def marathon(count: int) -> Iterator[Row]:
                 crashed.append(found.crash_host())
         yield "failovers in a row, at speed 10", count, -count, ""
         if crashed:
-            after_s = max(each.after_lease_s for each in crashed)
-            yield "  host crash: executes after the lease can be had", after_s, 1.5, "s"
+            yield from _after_the_lease(crashed)
             yield "  refused starts", sum(each.refused for each in crashed), 0, ""
         for _ in range(count):
             found.move()
         yield "migrations in a row, at speed 10", count, -count, ""
         yield from _ended(found)
+
+
+def _after_the_lease(crashed: Sequence[Crash]) -> Iterator[Row]:
+    """Say how soon the VM executed, the slowest, by both moments that a lease can be had at."""
+    lease_s = max(each.after_lease_s for each in crashed)
+    yield "host crash: executes after the lease can be had", lease_s, 1.5, "s"
+    renewal_s = max(each.after_renewal_s for each in crashed)
+    yield "  after the renewal, 8 and 2 x io_timeout, and 60 s", renewal_s, 1.5, "s"
 
 
 def _ended(found: Cluster) -> Iterator[Row]:
