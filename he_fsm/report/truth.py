@@ -28,14 +28,15 @@ class Change:
     word: Optional[str]
 
 
-@attrs.define(eq=False)
 class Truth:
     """Keeps the changes of one run, in the order in which they came."""
 
-    changes: list[Change] = attrs.field(factory=list)
-    _latest: dict[tuple[str, Optional[str]], Change] = attrs.field(factory=dict)
-    # The hosts on which there is a VM.
-    _with_vm: set[str] = attrs.field(factory=set)
+    def __init__(self) -> None:
+        """Begin with nothing known."""
+        self.changes: list[Change] = []
+        self._latest: dict[tuple[str, Optional[str]], Change] = {}
+        # The hosts on which there is a VM.
+        self._with_vm: set[str] = set()
 
     def show(self, t: float, kind: str, host: Optional[str], word: Optional[str]) -> None:
         """Note what is so; what was so before is passed over."""

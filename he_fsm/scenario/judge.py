@@ -67,7 +67,6 @@ class _Shortfall:
     at: Optional[float]
 
 
-@attrs.define
 class _Pending:
     """
     A `since` of the timeline that has not come true.
@@ -76,36 +75,32 @@ class _Pending:
     `wakes`: when that condition may change its answer by an age that grows.
     """
 
-    conditions: tuple[Condition, ...]
-    watched: Optional[SignalKey] = None
-    wakes: float = -math.inf
+    def __init__(self, conditions: tuple[Condition, ...]) -> None:
+        """Begin with nothing known of them."""
+        self.conditions = conditions
+        self.watched: Optional[SignalKey] = None
+        self.wakes = -math.inf
 
 
-@attrs.define
 class Judge:
     """Watches one run of a scenario. All times are seconds of the run, and never go back."""
 
-    scenario: Scenario
-    wanted: frozenset[SignalKey] = attrs.field(init=False)
-    watches_age: bool = attrs.field(init=False)
-    _signals: Signals = attrs.field(init=False, factory=Signals)
-    _pending: dict[int, _Pending] = attrs.field(init=False)
-    _watchers: dict[SignalKey, set[int]] = attrs.field(init=False, factory=dict)
-    _due: set[int] = attrs.field(init=False, factory=set)
-    _wakes: float = attrs.field(init=False, default=math.inf)
-
-    def __attrs_post_init__(self) -> None:
+    def __init__(self, scenario: Scenario) -> None:
         """Find out what has to be observed."""
-        conditions = list(_conditions_of(self.scenario))
+        self.scenario = scenario
+        conditions = list(_conditions_of(scenario))
         asked = {condition.key for condition in conditions if condition.key[0] != "total"}
-        self.wanted = frozenset({HEALTHY, *asked})
+        self.wanted: frozenset[SignalKey] = frozenset({HEALTHY, *asked})
         self.watches_age = any(condition.asks_age for condition in conditions)
+        self._signals = Signals()
         self._pending = {
             index: _Pending(entry.since)
-            for index, entry in enumerate(self.scenario.timeline)
+            for index, entry in enumerate(scenario.timeline)
             if entry.since
         }
-        self._due.update(self._pending)
+        self._watchers: dict[SignalKey, set[int]] = {}
+        self._due: set[int] = set(self._pending)
+        self._wakes = math.inf
 
     def observe(self, time: float, key: SignalKey, value: Any) -> None:
         """Note a signal's value from a time on; signals that are not `wanted` are passed over."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable, Optional
 
-import attrs
-
 from he_fsm.simulate.host import SimHost
 from he_fsm.snapshot import Health, LocalVm, Outcome, Result, VmState
 
@@ -13,32 +11,34 @@ if TYPE_CHECKING:
     from he_fsm.simulate.world import World
 
 
-@attrs.define(eq=False)
 class Migration:
     """A live migration under way; `ours`: an agent ordered it."""
 
-    target: SimHost
-    ours: bool
-    fails: bool = False
-    hangs: bool = False
+    def __init__(self, target: SimHost, *, ours: bool, fails: bool, hangs: bool) -> None:
+        """Begin to move to *target*."""
+        self.target = target
+        self.ours = ours
+        self.fails = fails
+        self.hangs = hangs
 
 
-@attrs.define(eq=False)
 class Vm:
     """One engine VM process. `phase`: starting, running or stopping."""
 
-    host: SimHost
-    phase: str = "starting"
-    is_booted: bool = False
-    was_good: bool = False
-    is_sick: bool = False
-    is_paused: bool = False
-    is_gone: bool = False
-    # The daemon that gave it its lease lives.
-    is_kept: bool = True
-    # What its guest was about to do when it was paused.
-    waiting: list[Callable[[], None]] = attrs.field(factory=list)
-    migration: Optional[Migration] = None
+    def __init__(self, host: SimHost, phase: str = "starting") -> None:
+        """Begin as a process on *host*."""
+        self.host = host
+        self.phase = phase
+        self.is_booted = False
+        self.was_good = False
+        self.is_sick = False
+        self.is_paused = False
+        self.is_gone = False
+        # The daemon that gave it its lease lives.
+        self.is_kept = True
+        # What its guest was about to do when it was paused.
+        self.waiting: list[Callable[[], None]] = []
+        self.migration: Optional[Migration] = None
 
     @property
     def executes(self) -> bool:
@@ -84,7 +84,8 @@ class Engine:
 
     def place(self, host: SimHost, *, is_sick: bool, is_paused: bool) -> None:
         """Let the engine have been running on *host* for a long time."""
-        vm = Vm(host, "running", is_booted=True, was_good=True)
+        vm = Vm(host, "running")
+        vm.is_booted = vm.was_good = True
         vm.is_sick, vm.is_paused = is_sick, is_paused
         self.vms[host.name] = vm
 
@@ -204,8 +205,8 @@ class Engine:
                 world.tell(host, Result(Outcome.MIGRATION_FAILED, "the VM can't be migrated now"))
             return
         trial = host.migrations
-        migration = Migration(target, ours, hangs=trial.mode == "hang")
-        migration.fails = trial.fails_now()
+        hangs = trial.mode == "hang"
+        migration = Migration(target, ours=ours, fails=trial.fails_now(), hangs=hangs)
         vm.migration = migration
         by = "" if ours else " by somebody outside"
         world.note(

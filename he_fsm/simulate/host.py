@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Callable, Final, Optional
 
-import attrs
-
 from he_fsm.liveness import NEVER, Liveness
 from he_fsm.memory import Memory, Sighting
 from he_fsm.metadata.record import HostRecord
@@ -26,12 +24,15 @@ FROZEN: Final = "frozen"
 _NOBODY: Final = Liveness(frozenset(), frozenset(), NEVER)
 
 
-@attrs.define(eq=False)
 class Trial:
     """Whether a thing succeeds: always, never, or not the next `left` times."""
 
-    mode: str = "ok"
-    left: int = 0
+    __slots__ = ("left", "mode")
+
+    def __init__(self, mode: str = "ok", left: int = 0) -> None:
+        """Let it succeed, or not."""
+        self.mode = mode
+        self.left = left
 
     def fails_now(self) -> bool:
         """Use up one try."""
@@ -44,110 +45,169 @@ class Trial:
         return True
 
 
-@attrs.define(eq=False)
 class Agent:
     """A running agent process: what it remembers, and when it looks next."""
 
-    memory: Memory
-    loops: LoopTimes
-    results: list[Result] = attrs.field(factory=list)
-    is_frozen: bool = False
-    # When it began (true time).
-    began_at: float = float("-inf")
-    # When it last heard of its broker (monotonic clock), and what that said of the local flag.
-    heard_at: float = float("-inf")
-    local_maintenance: bool = False
-    # The tick that counts; events for another time are left over from before. Below 0 while it
-    # looks, infinite where nothing but news or what happens can make it look.
-    next_tick: float = -1.0
-    # The monotonic time that the next tick was asked for, where it was: rounding must not miss it.
-    asked_for: Optional[float] = None
-    # Ticks at one moment: a chain of edges is followed at once, an endless one is not.
-    ticks_now: int = 0
-    ticked_at: float = -1.0
-    own: Optional[HostRecord] = None
-    score: Optional[Score] = None
-    # What the score was computed from.
-    scored: tuple[object, ...] = ()
-    # What the block of its last record was made of.
-    facts: Optional[Facts] = None
-    # Only a part of its last write arrived: the next one is news to others, whatever it says.
-    is_torn: bool = False
-    alive: frozenset[int] = frozenset()
-    # Who was alive in this agent's eyes, and is not.
-    given_up: frozenset[int] = frozenset()
-    liveness: Liveness = _NOBODY
-    idle_until: float = NEVER
-    problems: dict[int, str] = attrs.field(factory=dict)
-    # What skipping idle time (he_fsm.simulate.quiet) knows of it: its last looks;
-    looks: list[Look] = attrs.field(factory=list)
-    # how many of the last of them have a heartbeat that is still to be written;
-    owed: int = 0
-    is_steady: bool = False
-    # what it remembers of each steady host as of the last time that it heard of it;
-    seen: dict[int, Sighting] = attrs.field(factory=dict)
-    # what it sees at last of those that are steady no more;
-    fading: dict[int, Fading] = attrs.field(factory=dict)
-    # what its last answer was made from, None where that is not the answer to the same again;
-    answered: Optional[Answered] = None
-    # the time for which its next look was brought forward, and that look;
-    told: tuple[float, float] = (-NEVER, -NEVER)
-    # from when on it has to look at its next loop (true time);
-    due: float = NEVER
-    # whether its last look was one of its loops, and its place among those that look together.
-    is_on_loop: bool = False
-    rank: int = 0
-    # What its problems with slots came from.
-    judged: Optional[tuple[object, ...]] = None
-    shown_state: Optional[State] = None
-    shown_score: Optional[int] = None
+    __slots__ = (
+        "alive",
+        "answered",
+        "asked_for",
+        "began_at",
+        "due",
+        "facts",
+        "fading",
+        "given_up",
+        "heard_at",
+        "idle_until",
+        "is_frozen",
+        "is_on_loop",
+        "is_steady",
+        "is_torn",
+        "judged",
+        "liveness",
+        "local_maintenance",
+        "looks",
+        "loops",
+        "memory",
+        "next_tick",
+        "owed",
+        "own",
+        "problems",
+        "rank",
+        "results",
+        "score",
+        "scored",
+        "seen",
+        "shown_score",
+        "shown_state",
+        "ticked_at",
+        "ticks_now",
+        "told",
+    )
+
+    def __init__(
+        self,
+        memory: Memory,
+        loops: LoopTimes,
+        alive: frozenset[int] = frozenset(),
+        began_at: float = -NEVER,
+    ) -> None:
+        """Begin: nothing is known but what is remembered."""
+        self.memory = memory
+        self.loops = loops
+        self.results: list[Result] = []
+        self.is_frozen = False
+        # When it began (true time).
+        self.began_at = began_at
+        # When it last heard of its broker (monotonic clock), and what that said of the local flag.
+        self.heard_at = -NEVER
+        self.local_maintenance = False
+        # The tick that counts; events for another time are left over from before. Below 0 while it
+        # looks, infinite where nothing but news or what happens can make it look.
+        self.next_tick = -1.0
+        # The monotonic time that the next tick was asked for, where it was: rounding must not
+        # miss it.
+        self.asked_for: Optional[float] = None
+        # Ticks at one moment: a chain of edges is followed at once, an endless one is not.
+        self.ticks_now = 0
+        self.ticked_at = -1.0
+        self.own: Optional[HostRecord] = None
+        self.score: Optional[Score] = None
+        # What the score was computed from.
+        self.scored: tuple[object, ...] = ()
+        # What the block of its last record was made of.
+        self.facts: Optional[Facts] = None
+        # Only a part of its last write arrived: the next one is news to others, whatever it says.
+        self.is_torn = False
+        self.alive = alive
+        # Who was alive in this agent's eyes, and is not.
+        self.given_up: frozenset[int] = frozenset()
+        self.liveness: Liveness = _NOBODY
+        self.idle_until = NEVER
+        self.problems: dict[int, str] = {}
+        # What skipping idle time (he_fsm.simulate.quiet) knows of it: its last looks;
+        self.looks: list[Look] = []
+        # how many of the last of them have a heartbeat that is still to be written;
+        self.owed = 0
+        self.is_steady = False
+        # what it remembers of each steady host as of the last time that it heard of it;
+        self.seen: dict[int, Sighting] = {}
+        # what it sees at last of those that are steady no more;
+        self.fading: dict[int, Fading] = {}
+        # what its last answer was made from, None where that is not the answer to the same again;
+        self.answered: Optional[Answered] = None
+        # the time for which its next look was brought forward, and that look;
+        self.told = (-NEVER, -NEVER)
+        # from when on it has to look at its next loop (true time);
+        self.due = NEVER
+        # whether its last look was one of its loops, and its place among those that look together.
+        self.is_on_loop = False
+        self.rank = 0
+        # What its problems with slots came from.
+        self.judged: Optional[tuple[object, ...]] = None
+        self.shown_state: Optional[State] = None
+        self.shown_score: Optional[int] = None
 
 
-@attrs.define(eq=False)
 class SimHost:
     """One host: hardware, lockspace member, hypervisor's mood, agent."""
 
-    config: Host
-    identity: Identity
-    clock: HostClock
-    member: Member
-    readings: Readings
-    monitors: dict[str, float]
-    local_maintenance: bool
-    # What the last agent remembered, as it would be on disk, and when that was (monotonic clock).
-    saved: Memory
-    saved_at: float
-    # Powered, booted, and its kernel runs unless it is frozen.
-    is_up: bool = True
-    is_booting: bool = False
-    is_frozen: bool = False
-    storage: str = "ok"
-    slow_s: float = 0.0
-    broker: str = RUNS
-    sanlock: str = RUNS
-    # Counts what befell sanlock: what was to come of it belongs to one of them.
-    daemon: int = 0
-    hypervisor_is_lost: bool = False
-    starts: Trial = attrs.field(factory=Trial)
-    migrations: Trial = attrs.field(factory=Trial)
-    boots: tuple[str, float] = ("ok", 0.0)
-    agent: Optional[Agent] = None
-    # What its agents wrote last, whoever holds the slot now; None: nothing yet.
-    written_score: Optional[int] = None
-    # Counts boots: what was under way before one is over.
-    boot: int = 0
-    restarts: int = 0
-    # Counts lapses of the renewals: an expiry belongs to one of them.
-    lapse: int = 0
-    # The boot and the lapse in which its host id is being taken.
-    joining: Optional[tuple[int, int]] = None
-    # The engine's lease could not be given back; done when the storage answers again.
-    owes_release: bool = False
-    # What was due while the host was frozen.
-    deferred: list[Callable[[], None]] = attrs.field(factory=list)
-    local_vm: Optional[LocalVm] = None
-    # The leases as this host saw them last.
-    leases: Optional[LeaseView] = None
+    def __init__(  # noqa: PLR0913 - one for each part of a host
+        self,
+        *,
+        config: Host,
+        identity: Identity,
+        clock: HostClock,
+        member: Member,
+        readings: Readings,
+        monitors: dict[str, float],
+        local_maintenance: bool,
+        saved: Memory,
+        saved_at: float,
+        is_up: bool,
+    ) -> None:
+        """Set a host up as it is before its agent runs."""
+        self.config = config
+        self.identity = identity
+        self.clock = clock
+        self.member = member
+        self.readings = readings
+        self.monitors = monitors
+        self.local_maintenance = local_maintenance
+        # What the last agent remembered, as it would be on disk, and when (monotonic clock).
+        self.saved = saved
+        self.saved_at = saved_at
+        # Powered, booted, and its kernel runs unless it is frozen.
+        self.is_up = is_up
+        self.is_booting = False
+        self.is_frozen = False
+        self.storage = "ok"
+        self.slow_s = 0.0
+        self.broker = RUNS
+        self.sanlock = RUNS
+        # Counts what befell sanlock: what was to come of it belongs to one of them.
+        self.daemon = 0
+        self.hypervisor_is_lost = False
+        self.starts = Trial()
+        self.migrations = Trial()
+        self.boots = ("ok", 0.0)
+        self.agent: Optional[Agent] = None
+        # What its agents wrote last, whoever holds the slot now; None: nothing yet.
+        self.written_score: Optional[int] = None
+        # Counts boots: what was under way before one is over.
+        self.boot = 0
+        self.restarts = 0
+        # Counts lapses of the renewals: an expiry belongs to one of them.
+        self.lapse = 0
+        # The boot and the lapse in which its host id is being taken.
+        self.joining: Optional[tuple[int, int]] = None
+        # The engine's lease could not be given back; done when the storage answers again.
+        self.owes_release = False
+        # What was due while the host was frozen.
+        self.deferred: list[Callable[[], None]] = []
+        self.local_vm: Optional[LocalVm] = None
+        # The leases as this host saw them last.
+        self.leases: Optional[LeaseView] = None
 
     @property
     def name(self) -> str:

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from typing import Optional
 
-import attrs
-
 from he_fsm.policy import Policy
 from he_fsm.simulate.clock import HostClock
 
@@ -21,7 +19,6 @@ FOREVER = float("inf")
 _ROUNDING_S = 1e-6
 
 
-@attrs.define(eq=False)
 class Member:
     """
     One host's part in the lockspace.
@@ -30,17 +27,26 @@ class Member:
     renewal's time; while it renews, one of a row with period `period_s`; else the last one.
     """
 
-    host_id: int
-    name: str
-    clock: HostClock
-    period_s: float
-    is_joined: bool = True
-    renews: bool = True
-    renewed_at: float = 0.0
-    generation: int = 1
-    joined_at: float = -FOREVER
-    # It left cleanly: its id is free, as everybody sees at once.
-    has_left: bool = False
+    def __init__(
+        self,
+        host_id: int,
+        name: str,
+        clock: HostClock,
+        period_s: float,
+        renewed_at: float = 0.0,
+    ) -> None:
+        """Begin as one that holds its host id and renews it."""
+        self.host_id = host_id
+        self.name = name
+        self.clock = clock
+        self.period_s = period_s
+        self.is_joined = True
+        self.renews = True
+        self.renewed_at = renewed_at
+        self.generation = 1
+        self.joined_at = -FOREVER
+        # It left cleanly: its id is free, as everybody sees at once.
+        self.has_left = False
 
     def last_renewal(self, time: float) -> float:
         """Give the time of the last renewal at or before *time*."""

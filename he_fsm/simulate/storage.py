@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Iterable
 from typing import Callable, Optional, Union
-
-import attrs
 
 from he_fsm.metadata.codec import decode_global, decode_slot, encode_global
 from he_fsm.metadata.layout import SLOT_BYTES
@@ -18,7 +17,6 @@ EMPTY = bytes(SLOT_BYTES)
 _KEPT = 8
 
 
-@attrs.define(eq=False)
 class Note:
     """
     A record that is written whole.
@@ -27,10 +25,14 @@ class Note:
     record itself, as they would by decoding (a law of the codec's).
     """
 
-    record: HostRecord
-    version: int
-    make: Callable[[], bytes]
-    _block: Optional[bytes] = None
+    __slots__ = ("_block", "make", "record", "version")
+
+    def __init__(self, record: HostRecord, version: int, make: Callable[[], bytes]) -> None:
+        """Take the record, and what makes its block."""
+        self.record = record
+        self.version = version
+        self.make = make
+        self._block: Optional[bytes] = None
 
     @property
     def block(self) -> bytes:
@@ -43,14 +45,15 @@ class Note:
 Written = Union[bytes, Note]
 
 
-@attrs.define
 class Reader:
     """What one release makes of the blocks: decoded once for all hosts that run it."""
 
-    version: int
-    slots: dict[int, Union[HostRecord, SlotProblem]]
-    stale: set[int]
-    whiteboard: Optional[Whiteboard] = None
+    def __init__(self, version: int, slots: Iterable[int]) -> None:
+        """Begin with nothing decoded of *slots*."""
+        self.version = version
+        self.slots: dict[int, Union[HostRecord, SlotProblem]] = {}
+        self.stale = set(slots)
+        self.whiteboard: Optional[Whiteboard] = None
 
 
 class Storage:
@@ -123,7 +126,7 @@ class Storage:
             self._arrive(time)
         reader = self._readers.get(version)
         if reader is None:
-            reader = self._readers[version] = Reader(version, {}, set(self._visible))
+            reader = self._readers[version] = Reader(version, self._visible)
         if reader.stale or reader.whiteboard is None:
             self._decode(reader)
         assert reader.whiteboard is not None  # noqa: S101 - _decode made it
