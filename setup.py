@@ -24,6 +24,11 @@ COMPILED = (
     *("states.unknown", "states.view"),
     *("check.beginning", "check.cluster", "check.expand", "check.faults", "check.judge"),
     *("check.layout", "check.local", "check.memories", "check.quiet_runs", "check.rounds"),
+    *("simulate.agent", "simulate.clock", "simulate.daemons", "simulate.engine"),
+    *("simulate.faults", "simulate.hindsight", "simulate.host", "simulate.lockspace"),
+    *("simulate.looks", "simulate.quiet", "simulate.renewals", "simulate.rules"),
+    *("simulate.run", "simulate.schedule", "simulate.start", "simulate.storage"),
+    *("simulate.world", "report.truth", "scenario.judge"),
 )
 # mypyc is a part of mypy; the values that it compiles against are made by attrs.
 _COMPILER = ("mypy>=1.18,<2", "attrs>=23.1")

@@ -165,10 +165,10 @@ class World:
         together = [first]
         while ticks and ticks[0][:2] == first[:2]:
             together.append(heapq.heappop(ticks))
-        first = min(together, key=lambda tick: quiet.turn(tick[3], tick[4], tick[0]))
+        turns = [quiet.turn(host, agent, time) for time, _, _, host, agent in together]
+        first = together.pop(turns.index(min(turns)))
         for tick in together:
-            if tick is not first:
-                heapq.heappush(ticks, tick)
+            heapq.heappush(ticks, tick)
         return first
 
     def next_rank(self) -> int:
