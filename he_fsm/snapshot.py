@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from typing import Any, Optional
+from typing import Optional
 
 import attrs
 
@@ -143,12 +143,6 @@ class Result:
     detail: str = ""
 
 
-def _finite(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not math.isfinite(value):
-        msg = f"{attribute.name} must be a finite number, got {value!r}"
-        raise ValueError(msg)
-
-
 @attrs.frozen(kw_only=True)
 class Snapshot:
     """
@@ -162,8 +156,8 @@ class Snapshot:
         ValueError: `now` is no finite number, or the host id is not 1 to 2000.
     """
 
-    now: float = attrs.field(validator=_finite)
-    host_id: int = attrs.field()
+    now: float
+    host_id: int
     vm: LocalVm
     own: Optional[HostRecord] = None
     whiteboard: Optional[Whiteboard] = None
@@ -171,8 +165,11 @@ class Snapshot:
     local_maintenance: bool = False
     results: tuple[Result, ...] = ()
 
-    @host_id.validator
-    def _host_id_is_sanlocks(self, _: attrs.Attribute[int], value: int) -> None:
-        if not 1 <= value <= HOST_ID_MAX:
-            msg = f"host_id must be 1 to {HOST_ID_MAX}, got {value!r}"
+    def __attrs_post_init__(self) -> None:
+        """Refuse a time and an id that can't be."""
+        if not math.isfinite(self.now):
+            msg = f"now must be a finite number, got {self.now!r}"
+            raise ValueError(msg)
+        if not 1 <= self.host_id <= HOST_ID_MAX:
+            msg = f"host_id must be 1 to {HOST_ID_MAX}, got {self.host_id!r}"
             raise ValueError(msg)

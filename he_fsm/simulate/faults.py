@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 import attrs
 
@@ -87,11 +87,11 @@ def _agent(world: World, host: SimHost, word: str) -> None:
         world.wake(host)
 
 
-def _storage(world: World, host: SimHost, value: tuple[str, float]) -> None:
+def _storage(world: World, host: SimHost, value: tuple[str, Optional[float]]) -> None:
     word, seconds = value
     answered = host.storage_answers
     host.storage = "ok" if word == "restore" else word
-    host.slow_s = seconds if word == "slow" else 0.0
+    host.slow_s = seconds if word == "slow" and seconds is not None else 0.0
     if answered and not host.storage_answers:
         renewals.end(world, host)
     elif host.storage_answers and not answered:

@@ -21,6 +21,7 @@ REPLACED = {
     wrong.nobody_kills_a_vm_whose_lease_has_run_out,
     wrong.liveness_goes_by_the_clocks,
     wrong.local_maintenance_is_ignored,
+    wrong.a_restart_forgets_the_block,
 }
 MACHINES: list[tuple[Wrong, Property, int, str]] = [
     (wrong.two_hosts_get_one_lease, Property.TWO_ENGINES, 1, "vm cut"),

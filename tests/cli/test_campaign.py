@@ -244,6 +244,7 @@ def test_a_package_that_is_missing_is_named(
     assert said == "he-fsm campaign needs the package scipy: pip install 'he-fsm[campaign]'"
 
 
+@pytest.mark.interpreted
 def test_a_broken_rule_is_shown_and_ends_with_status_1(
     run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,6 +68,7 @@ scenarios:
 """
 
 
+@pytest.mark.interpreted
 def test_without_the_lease_two_engines_would_execute(monkeypatch: pytest.MonkeyPatch) -> None:
     # The rule can fail: a lease manager that grants everything to everybody breaks it.
     scenario = parse_scenarios(TAKEOVER, "takeover")[0]
