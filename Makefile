@@ -86,7 +86,8 @@ test-compiled: compiled ## The tests of `make unit` on the compiled build, but t
 bench-compiled: compiled ## The same as `make bench`, on the compiled build
 	cd $(COMPILED) && PYTHONPATH="$$PWD" $(abspath $(BIN))/python benchmarks/run.py
 
-bench: $(VENV)/.test ## Measure, and print a table
+bench: $(VENV)/.test ## Measure, and print a table; the compiled build as well where there is gcc
+	@if command -v gcc > /dev/null; then $(MAKE) --no-print-directory compiled; fi
 	$(BIN)/python benchmarks/run.py
 
 bench-real: $(VENV)/.real ## Measure failovers and moves of real VMs, and print a table (COUNT=50)

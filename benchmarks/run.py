@@ -6,14 +6,14 @@ import resource
 import subprocess
 import sys
 import time
-import timeit
 from pathlib import Path
-from typing import Callable
 
 import attrs
 import daemons
 import pacemaker
 import scale
+import simulations
+from simulations import best
 from table import show
 
 from he_fsm import (
@@ -27,8 +27,6 @@ from he_fsm import (
     Snapshot,
     VmState,
     Whiteboard,
-    parse_scenarios,
-    simulate,
     step,
 )
 
@@ -36,60 +34,6 @@ ROOT = Path(__file__).parents[1]
 DOWN = EngineStatus("down", "bad", "unknown", "vm not running on this host")
 UP = EngineStatus("up", "good", "Up")
 LOOKS = 60
-
-QUIET = "scenarios: [{name: quiet, hosts: 3, engine: {running_on: 1}, until: 1d}]"
-HOURLY = """
-scenarios:
-  - name: a fault every hour
-    hosts: 3
-    engine: {running_on: 1}
-    timeline:
-      - {at: 30m, every: 4h, engine: kill}
-      - {at: 90m, every: 4h, host: 1, set: {gateway: 0}}
-      - {at: 95m, every: 4h, host: 1, set: {gateway: 1}}
-      - {at: 150m, every: 4h, host: 2, power: reset}
-      - {at: 210m, every: 4h, host: 3, agent: kill}
-      - {at: 212m, every: 4h, host: 3, agent: start}
-    until: 4d
-"""
-CRASH = """
-scenarios:
-  - name: crash
-    hosts: 250
-    engine: {running_on: 1}
-    timeline: [{at: 60s, host: 1, power: off}]
-    until: 1h
-"""
-# Each host fails once a month and is back after half an hour; the engine's VM dies every week.
-YEAR = """
-scenarios:
-  - name: a year
-    hosts: 3
-    engine: {running_on: 1}
-    timeline:
-      - {at: 3d, every: 7d, engine: kill}
-      - {at: 10d, every: 30d, host: 1, power: off}
-      - {at: 241h, every: 30d, host: 1, power: on}
-      - {at: 20d, every: 30d, host: 2, power: off}
-      - {at: 481h, every: 30d, host: 2, power: on}
-      - {at: 30d, every: 30d, host: 3, power: off}
-      - {at: 721h, every: 30d, host: 3, power: on}
-    until: 365d
-"""
-CENTURY = "scenarios: [{name: quiet, hosts: 3, engine: {running_on: 1}, until: 36500d}]"
-BUSY_DAY = """
-scenarios:
-  - name: a fault every hour
-    hosts: 250
-    engine: {running_on: 1}
-    timeline:
-      - {at: 30m, every: 4h, engine: kill}
-      - {at: 90m, every: 4h, host: 1, power: off}
-      - {at: 150m, every: 4h, host: 1, power: on}
-      - {at: 210m, every: 4h, host: 3, agent: kill}
-      - {at: 220m, every: 4h, host: 3, agent: start}
-    until: 1d
-"""
 
 
 def record(host_id: int, timestamp: int) -> HostRecord:
@@ -128,17 +72,6 @@ def step_s(hosts: int) -> float:
             memory = step(memory, snapshot, TALK).memory
 
     return best(run) / LOOKS
-
-
-def best(run: Callable[[], object], repeat: int = 5) -> float:
-    """Give the shortest of several runs, in seconds."""
-    return min(timeit.repeat(run, number=1, repeat=repeat))
-
-
-def simulation_s(text: str, repeat: int = 3) -> tuple[float, float]:
-    """Give how long a scenario takes, and how many simulated seconds it has."""
-    scenario = parse_scenarios(text, "benchmark")[0]
-    return best(lambda: simulate(scenario), repeat), scenario.until
 
 
 def process_s(*arguments: str) -> float:
@@ -195,19 +128,7 @@ def main() -> None:
     seconds, memory = parse_figures()
     rows.append(("parse a whiteboard of 2000 hosts", seconds * 1e3, 60.0, "ms"))
     rows.append(("  memory above the interpreter's", memory, 64.0, "MiB"))
-    seconds, _ = simulation_s(QUIET)
-    rows.append(("simulate a quiet day, 3 hosts", seconds, 0.2, "s"))
-    century, _ = simulation_s(CENTURY)
-    rows.append(("  a quiet century / a quiet day", century / seconds, 2.0, "x"))
-    seconds, _ = simulation_s(YEAR)
-    rows.append(("simulate a year, 88 faults, 3 hosts", seconds * 1e3, 30.0, "ms"))
-    seconds, until = simulation_s(HOURLY)
-    rows.append(("simulated s per s, a fault every hour", until / seconds, -100_000.0, "s/s"))
-    rows.append(("  of Proxmox's tester (about 900)", until / seconds / 900, None, "x"))
-    seconds, _ = simulation_s(CRASH, repeat=1)
-    rows.append(("250 hosts, a host crash, an hour", seconds, 20.0, "s"))
-    seconds, _ = simulation_s(BUSY_DAY, repeat=1)
-    rows.append(("250 hosts, a day, a fault an hour", seconds, 5.0, "s"))
+    rows.extend(simulations.rows())
     rows.append(
         ("the talk's file, whole process", process_s("simulate", "examples/talk.yaml"), 1.5, "s")
     )

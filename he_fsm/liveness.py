@@ -71,15 +71,15 @@ def _see(before: Optional[Sighting], content: Content, now: float, *, first: boo
         return Sighting(content, timestamp, now, before.since, content, None)
     if timestamp < before.timestamp:
         # A new baseline, not a sign of life: a reboot or an old block replayed by the storage.
+        problem = ProblemWord.REPLAYED
         return before._replace(
-            content=content,
-            timestamp=timestamp,
-            problem=ProblemWord.REPLAYED,
-            newer_timestamp=None,
+            content=content, timestamp=timestamp, problem=problem, newer_timestamp=None
         )
     if before.problem is ProblemWord.REPLAYED:
         return before._replace(content=content)
-    return before._replace(content=content, record=content, problem=None, newer_timestamp=None)
+    return Sighting(
+        content, timestamp, before.grew_at, before.since, content, None, is_newer=before.is_newer
+    )
 
 
 def _see_problem(before: Optional[Sighting], content: SlotProblem, now: float) -> Sighting:

@@ -116,7 +116,7 @@ def observe(memory: Memory, snapshot: Snapshot, policy: Policy) -> View:
     seen_at = now if whiteboard is not None or read_at is None else read_at
     liveness = who_is_alive(sightings, snapshot.host_id, seen_at, policy.dead_after_s, dead_hosts)
     if whiteboard is None:
-        liveness = liveness._replace(changes_at=NEVER)
+        liveness = Liveness(liveness.alive, liveness.pending, NEVER)
     seen = Memory(
         state=memory.state,
         since=memory.since,
@@ -149,7 +149,7 @@ def observe(memory: Memory, snapshot: Snapshot, policy: Policy) -> View:
 def _look_ahead(view: View, records: Mapping[int, HostRecord]) -> None:
     """Say who should start the engine once an owner that renews no more is dead."""
     owner, free_at = view.leases.owner, view.leases.free_at
-    alive, pending, _ = view.liveness
+    alive, pending = view.liveness.alive, view.liveness.pending
     if owner is None or free_at is None or not (owner in alive or owner in pending):
         return
     view.due(free_at)

@@ -1,10 +1,11 @@
 """
-Writing attrs classes out, so that mypyc makes native classes of them.
+Writing attrs classes and named tuples out, so that mypyc makes native classes of them.
 
 To mypyc a class with `@attrs.frozen` is one like any other that Python makes: its attributes are
 looked up by name, and interpreted code makes its objects, which takes twenty times as long. Here
 what attrs adds is written into the source that is compiled: `__init__`, `__eq__`, `__hash__`,
 `__repr__`, pickling, and that nobody changes a value. attrs and cattrs know the fields as before.
+Named tuples become such classes as well; they can be iterated over, but are no tuples.
 """
 
 from __future__ import annotations
@@ -35,12 +36,14 @@ class Field(NamedTuple):
         if self.factory is not None:
             return f"{self.name}: ({self.annotation}) | None = None"
         default = "" if self.default is None else f" = {self.default}"
-        return f"{self.name}: {self.annotation}{default}"
+        # A validator is to say what is wrong, before the type is found to be.
+        annotation = "object" if "validator" in self.options else self.annotation
+        return f"{self.name}: {annotation}{default}"
 
 
 def written_out(source: str) -> str:
     """
-    Give a module's source with its `@attrs.frozen` classes written out.
+    Give a module's source with its `@attrs.frozen` classes and its named tuples written out.
 
     Raises:
         ValueError: a class or a field has an option that is not understood.
@@ -49,10 +52,15 @@ def written_out(source: str) -> str:
     body: list[ast.stmt] = []
     for node in module.body:
         body.append(node)
+        if not isinstance(node, ast.ClassDef):
+            continue
         decorator = _decorator_of(node)
         if decorator is not None:
             node.decorator_list.remove(decorator)
             body += _write_out(node, is_kw_only=_is_kw_only(node, decorator))
+        elif [ast.unparse(base) for base in node.bases] == ["NamedTuple"]:
+            node.bases = []
+            body += _write_out(node, is_kw_only=False, is_tuple=True)
     module.body = body
     return ast.unparse(ast.fix_missing_locations(module)) + "\n"
 
@@ -68,12 +76,11 @@ class _Changed(ast.NodeTransformer):
         return node
 
 
-def _decorator_of(node: ast.stmt) -> Optional[ast.expr]:
-    if isinstance(node, ast.ClassDef):
-        for decorator in node.decorator_list:
-            called = decorator.func if isinstance(decorator, ast.Call) else decorator
-            if ast.unparse(called) == "attrs.frozen":
-                return decorator
+def _decorator_of(node: ast.ClassDef) -> Optional[ast.expr]:
+    for decorator in node.decorator_list:
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if ast.unparse(called) == "attrs.frozen":
+            return decorator
     return None
 
 
@@ -86,10 +93,20 @@ def _is_kw_only(node: ast.ClassDef, decorator: ast.expr) -> bool:
     return True
 
 
-def _write_out(node: ast.ClassDef, *, is_kw_only: bool) -> list[ast.stmt]:
+def _write_out(
+    node: ast.ClassDef, *, is_kw_only: bool, is_tuple: bool = False
+) -> list[ast.stmt]:
     """Give a class its methods; returns what follows it."""
     fields = [_take_field(node.name, each) for each in node.body if isinstance(each, ast.AnnAssign)]
     lines = [*_init(node, fields, is_kw_only=is_kw_only), *_methods(node.name, fields)]
+    if is_tuple:
+        values = "".join(f"self.{field.name}, " for field in fields)
+        lines += [
+            f"def _replace(self, **changes: object) -> {node.name}:",
+            "    return self.__replace__(**changes)",
+            "def __iter__(self) -> Iterator[object]:",
+            f"    return iter(({values}))",
+        ]
     node.body += ast.parse("\n".join(lines)).body
     return ast.parse("\n".join(_rest(node, fields, is_kw_only=is_kw_only))).body
 
@@ -116,13 +133,16 @@ def _init(node: ast.ClassDef, fields: list[Field], *, is_kw_only: bool) -> list[
     if named:
         parameters += ["*", *(field.parameter for field in named)]
     lines = [f"def __init__({', '.join(parameters)}) -> None:", "    pass"]
+    validated = [field.name for field in fields if "validator" in field.options]
+    if validated:
+        lines.append(f"    _check_{node.name}({', '.join(f'{each}={each}' for each in validated)})")
     for field in fields:
         given = field.name
         if field.factory is not None:
             given = f"{field.factory}() if {given} is None else {given}"
+        elif field.name in validated:
+            given = f"cast({field.annotation!r}, {given})"
         lines.append(f"    self.{field.name} = {given}")
-    if any("validator" in field.options for field in fields):
-        lines.append("    attrs.validate(self)")
     if any(isinstance(e, ast.FunctionDef) and e.name == "__attrs_post_init__" for e in node.body):
         lines.append("    self.__attrs_post_init__()")
     return lines
@@ -171,10 +191,17 @@ def _rest(node: ast.ClassDef, fields: list[Field], *, is_kw_only: bool) -> list[
     arguments = ", ".join(f"{field.name}={field.name}" for field in fields)
     annotations = {field.name: field.annotation for field in fields}
     return [
+        "import attr",
+        "import attrs",
+        "import inspect",
+        "from collections.abc import Iterator",
+        "from typing import cast",
         f"def _made_{name}({parameters}) -> {name}:",
         f"    return {name}({arguments})",
-        "import attr",
-        "import inspect",
+        f"def _check_{name}(**values: object) -> None:",
+        f"    for attribute in attrs.fields(_twin_{name}):",
+        "        if attribute.validator is not None:",
+        "            attribute.validator(None, attribute, values[attribute.name])",
         f"_twin_{name} = attr.make_class({name!r}, {{{', '.join(known)}}}, kw_only={is_kw_only})",
         f"setattr({name}, '__doc__', {ast.get_docstring(node, clean=False)!r})",
         f"setattr({name}, '__annotations__', {annotations!r})",

@@ -7,6 +7,7 @@ here; the one for a Dask cluster is in `cluster.py`.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import multiprocessing
 import os
@@ -38,6 +39,8 @@ class Batch:
 # About a second: a batch is worth the way to another process, and a stop does not wait long.
 _BATCH_STRIKES: Final = 100.0
 _BATCH_MAX: Final = 32
+# So many new objects between two searches for garbage that goes round in circles.
+_GARBAGE: Final = 50_000
 # So many batches wait for each process: none is idle, and a stop is soon.
 _WAITING: Final = 2
 
@@ -173,6 +176,9 @@ def _interrupted_later() -> Iterator[None]:
 def _begin() -> None:
     """Leave Ctrl-C to the process that started this one, and end with it, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Little of what a run makes goes round in circles; what was imported stays.
+    gc.freeze()
+    gc.set_threshold(_GARBAGE)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -196,11 +196,21 @@ class Signals:
 
     def observe(self, time: float, key: SignalKey, value: Any) -> bool:
         """Note a value; say whether it is another than before."""
-        return self.histories.setdefault(key, History()).observe(time, value)
+        return self._history(key).observe(time, value)
+
+    def _history(self, key: SignalKey) -> History:
+        found = self.histories.get(key)
+        if found is None:
+            found = self.histories[key] = History()
+        return found
 
     def occurrences(self, name: str, host: str | None) -> Occurrences:
         """Give the events of one kind, of one host or of all."""
-        return self.counted.setdefault(("total", name, host), Occurrences())
+        key = ("total", name, host)
+        found = self.counted.get(key)
+        if found is None:
+            found = self.counted[key] = Occurrences()
+        return found
 
     def signal(self, key: SignalKey) -> Signal:
         """Give the signal of a key."""
@@ -210,7 +220,7 @@ class Signals:
             return LongestOutage(self.outages)
         if key[0] == "total":
             return self.occurrences(key[1], key[2])
-        return self.histories.setdefault(key, History())
+        return self._history(key)
 
     def holds(self, condition: Condition, moment: Moment) -> bool:
         """Say whether a condition holds at a moment."""

@@ -23,7 +23,7 @@ from he_fsm.scenario.matching import Seen
 from he_fsm.score import Score
 from he_fsm.simulate import daemons, hindsight, quiet
 from he_fsm.simulate.host import RUNS, Agent, SimHost
-from he_fsm.simulate.looks import Answered, Look
+from he_fsm.simulate.looks import Answered, Judged, Look
 from he_fsm.snapshot import LeaseView, LocalVm, OwnerState, Reading, Readings, Result
 from he_fsm.step import Step
 
@@ -208,12 +208,7 @@ def _leases(world: World, host: SimHost) -> LeaseView:
 
 def _publish(world: World, host: SimHost, agent: Agent, facts: loop.Facts) -> Optional[HostRecord]:
     """Write this host's record, where it may: only while it holds its host id."""
-    failed = agent.memory.failed
-    scored = (facts.readings, facts.vm, facts.local_maintenance, failed)
-    if agent.score is None or failed.count or scored != agent.scored:
-        agent.score = loop.rate_host(agent.memory, facts, host.identity, world.policy)
-        agent.scored = scored
-    score = agent.score
+    score = agent.score = _score(world, host, agent, facts)
     _note_score(world, host, agent, score)
     if not (host.sees_storage and host.holds_id):
         hindsight.note_look(agent, Look(world.now, facts.now, wrote=False))
@@ -238,16 +233,32 @@ def _publish(world: World, host: SimHost, agent: Agent, facts: loop.Facts) -> Op
     return record
 
 
+def _score(world: World, host: SimHost, agent: Agent, facts: loop.Facts) -> Score:
+    """Score this host as it is now; failed starts apart, what was once computed holds."""
+    if agent.memory.failed.count:
+        return loop.rate_host(agent.memory, facts, host.identity, world.policy)
+    if agent.readings is not facts.readings:
+        agent.readings = facts.readings
+        agent.scores.clear()
+    asked = facts.vm.state, facts.local_maintenance
+    score = agent.scores.get(asked)
+    if score is None:
+        score = loop.rate_host(agent.memory, facts, host.identity, world.policy)
+        agent.scores[asked] = score
+    return score
+
+
 def _write(  # noqa: PLR0913 - one for each part of a block
     world: World, host: SimHost, agent: Agent, record: HostRecord, facts: loop.Facts, score: Score
 ) -> None:
-    before = agent.own
     agent.is_torn = world.storage.tears_next(record.host_id)
     quiet.write_owed(world, host, agent)
     agent.own, agent.facts = record, facts
     beat = quiet.note_of(host, agent.memory, record, facts, score)
-    # An agent's first record goes through the codec, which refuses what does not fit a slot.
-    written = beat.block if before is None else beat
+    # A release's first record goes through the codec, which refuses what does not fit a slot.
+    is_first = host.encoded_version != host.identity.version
+    host.encoded_version = host.identity.version
+    written = beat.block if is_first else beat
     shown_at = world.storage.write(record.host_id, written, world.now, host.slow_s)
     grows = bool(agent.looks) and int(agent.looks[-1].now) < record.timestamp
     quiet.tell(world, shown_at, record.host_id, grows=grows)
@@ -357,13 +368,20 @@ def _note_problems(
     world: World, host: SimHost, agent: Agent, decision: Step, facts: loop.Facts
 ) -> None:
     """Write down which slots this host can't believe, when that changes."""
-    memory, known = decision.memory, decision.liveness[:2]
-    if agent.judged is not None:
-        sightings, leases, knew, problem = agent.judged
-        is_same = sightings is memory.sightings and leases is facts.leases
-        if is_same and knew == known and problem is memory.global_problem:
-            return
-    agent.judged = memory.sightings, facts.leases, known, memory.global_problem
+    memory, liveness = decision.memory, decision.liveness
+    judged = agent.judged
+    if (
+        judged is not None
+        and judged.sightings is memory.sightings
+        and judged.leases is facts.leases
+        and judged.problem is memory.global_problem
+        and judged.alive == liveness.alive
+        and judged.pending == liveness.pending
+    ):
+        return
+    agent.judged = Judged(
+        memory.sightings, facts.leases, liveness.alive, liveness.pending, memory.global_problem
+    )
     found = loop.problems_of(decision, facts.leases, host.host_id)
     problems = {slot: word.value for slot, word in found.items()}
     if problems == agent.problems:

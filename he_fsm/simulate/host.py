@@ -11,9 +11,9 @@ from he_fsm.scenario.model import Host
 from he_fsm.score import Score
 from he_fsm.simulate.clock import HostClock
 from he_fsm.simulate.lockspace import Member
-from he_fsm.simulate.looks import Answered, Fading, Look
+from he_fsm.simulate.looks import Answered, Fading, Judged, Look
 from he_fsm.simulate.schedule import LoopTimes
-from he_fsm.snapshot import LeaseView, LocalVm, Reading, Readings, Result
+from he_fsm.snapshot import LeaseView, LocalVm, Reading, Readings, Result, VmState
 from he_fsm.states.names import State
 from he_fsm.tick import Facts, Identity
 
@@ -74,9 +74,10 @@ class Agent:
         "own",
         "problems",
         "rank",
+        "readings",
         "results",
         "score",
-        "scored",
+        "scores",
         "seen",
         "shown_score",
         "shown_state",
@@ -113,8 +114,9 @@ class Agent:
         self.ticked_at = -1.0
         self.own: Optional[HostRecord] = None
         self.score: Optional[Score] = None
-        # What the score was computed from.
-        self.scored: tuple[object, ...] = ()
+        # The scores that came of these readings, by the VM's state and the local flag.
+        self.readings: Optional[Readings] = None
+        self.scores: dict[tuple[VmState, bool], Score] = {}
         # What the block of its last record was made of.
         self.facts: Optional[Facts] = None
         # Only a part of its last write arrived: the next one is news to others, whatever it says.
@@ -144,7 +146,7 @@ class Agent:
         self.is_on_loop = False
         self.rank = 0
         # What its problems with slots came from.
-        self.judged: Optional[tuple[object, ...]] = None
+        self.judged: Optional[Judged] = None
         self.shown_state: Optional[State] = None
         self.shown_score: Optional[int] = None
 
@@ -168,7 +170,10 @@ class SimHost:
     ) -> None:
         """Set a host up as it is before its agent runs."""
         self.config = config
+        # In the scenario; its id where it was given none.
+        self.name = config.name
         self.identity = identity
+        self.host_id = identity.host_id
         self.clock = clock
         self.member = member
         self.readings = readings
@@ -194,6 +199,8 @@ class SimHost:
         self.agent: Optional[Agent] = None
         # What its agents wrote last, whoever holds the slot now; None: nothing yet.
         self.written_score: Optional[int] = None
+        # The parse version in which its last record that was encoded was written; 0: none was.
+        self.encoded_version = 0
         # Counts boots: what was under way before one is over.
         self.boot = 0
         self.restarts = 0
@@ -208,16 +215,6 @@ class SimHost:
         self.local_vm: Optional[LocalVm] = None
         # The leases as this host saw them last.
         self.leases: Optional[LeaseView] = None
-
-    @property
-    def name(self) -> str:
-        """The host's name in the scenario; its id where it was given none."""
-        return self.config.name
-
-    @property
-    def host_id(self) -> int:
-        """sanlock's host id."""
-        return self.identity.host_id
 
     @property
     def runs(self) -> bool:

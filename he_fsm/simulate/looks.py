@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, Optional
 
 from he_fsm.memory import Sighting
-from he_fsm.metadata.record import HostRecord
+from he_fsm.metadata.record import HostRecord, ProblemWord
 from he_fsm.metadata.whiteboard import Whiteboard
+from he_fsm.snapshot import LeaseView
 from he_fsm.tick import Facts
 
 
@@ -23,6 +25,16 @@ class Fading(NamedTuple):
 
     time: float
     sighting: Sighting
+
+
+class Judged(NamedTuple):
+    """What an agent's problems with slots came from."""
+
+    sightings: Mapping[int, Sighting]
+    leases: Optional[LeaseView]
+    alive: frozenset[int]
+    pending: frozenset[int]
+    problem: Optional[ProblemWord]
 
 
 class Answered(NamedTuple):

@@ -204,7 +204,7 @@ def disturb(world: World) -> None:
 def holds_until(world: World, agent: Agent) -> float:
     """Give the time from which a steady agent's answer may be another (monotonic clock)."""
     until = agent.idle_until
-    alive, pending, _ = agent.liveness
+    alive, pending = agent.liveness.alive, agent.liveness.pending
     for host_id in (alive | pending).difference(world.steady):
         # Who is silent will be noticed.
         seen = agent.memory.sightings.get(host_id)
