@@ -93,9 +93,7 @@ def _is_kw_only(node: ast.ClassDef, decorator: ast.expr) -> bool:
     return True
 
 
-def _write_out(
-    node: ast.ClassDef, *, is_kw_only: bool, is_tuple: bool = False
-) -> list[ast.stmt]:
+def _write_out(node: ast.ClassDef, *, is_kw_only: bool, is_tuple: bool = False) -> list[ast.stmt]:
     """Give a class its methods; returns what follows it."""
     fields = [_take_field(node.name, each) for each in node.body if isinstance(each, ast.AnnAssign)]
     lines = [*_init(node, fields, is_kw_only=is_kw_only), *_methods(node.name, fields)]
@@ -104,6 +102,8 @@ def _write_out(
         lines += [
             f"def _replace(self, **changes: object) -> {node.name}:",
             "    return self.__replace__(**changes)",
+            "def _asdict(self) -> dict[str, object]:",
+            f"    return {{{_items(fields)}}}",
             "def __iter__(self) -> Iterator[object]:",
             f"    return iter(({values}))",
         ]
@@ -150,7 +150,6 @@ def _init(node: ast.ClassDef, fields: list[Field], *, is_kw_only: bool) -> list[
 
 def _methods(name: str, fields: list[Field]) -> list[str]:
     compared = [field.name for field in fields if field.is_in("eq")]
-    items = ", ".join(f"{field.name!r}: self.{field.name}" for field in fields)
     shown = ", ".join(f"{f.name}={{self.{f.name}!r}}" for f in fields if f.is_in("repr"))
     return [
         "def __eq__(self, other: object) -> bool:",
@@ -167,12 +166,16 @@ def _methods(name: str, fields: list[Field]) -> list[str]:
         "def __setattr__(self, name: str, value: object) -> None:",
         "    raise attrs.exceptions.FrozenInstanceError()",
         f"def __replace__(self, **changes: object) -> {name}:",
-        f"    given: dict[str, object] = {{{items}}}",
+        f"    given: dict[str, object] = {{{_items(fields)}}}",
         "    given.update(changes)",
         f"    return {name}(**given)",
         "def __reduce__(self) -> tuple[object, ...]:",
         f"    return (_made_{name}, ({''.join(f'self.{f.name}, ' for f in fields)}))",
     ]
+
+
+def _items(fields: list[Field]) -> str:
+    return ", ".join(f"{field.name!r}: self.{field.name}" for field in fields)
 
 
 def _rest(node: ast.ClassDef, fields: list[Field], *, is_kw_only: bool) -> list[str]:
