@@ -85,12 +85,15 @@ def _decorator_of(node: ast.ClassDef) -> Optional[ast.expr]:
 
 
 def _is_kw_only(node: ast.ClassDef, decorator: ast.expr) -> bool:
-    if not isinstance(decorator, ast.Call):
-        return False
-    if ast.unparse(decorator) != "attrs.frozen(kw_only=True)" or node.bases:
-        msg = f"class {node.name}: {ast.unparse(decorator)} is not understood"
+    wrong = None
+    if ast.unparse(decorator) not in ("attrs.frozen", "attrs.frozen(kw_only=True)"):
+        wrong = f"{ast.unparse(decorator)} is not understood"
+    elif node.bases:
+        wrong = "it has a base, which is not understood"
+    if wrong is not None:
+        msg = f"class {node.name}: {wrong}"
         raise ValueError(msg)
-    return True
+    return isinstance(decorator, ast.Call)
 
 
 def _write_out(node: ast.ClassDef, *, is_kw_only: bool, is_tuple: bool = False) -> list[ast.stmt]:
