@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from pathlib import Path
@@ -170,8 +171,8 @@ def _row(each: VariationResult) -> str:
 
 
 def _settings(name: str) -> str:
-    """Give a variation's name with each setting on a line of its own."""
-    return escape(name).replace(", ", ",<br>")
+    """Give a variation's name: each setting on a line of its own, broken between words alone."""
+    return re.sub(r"([._=])(?=[a-z])", r"\1<wbr>", escape(name)).replace(", ", ",<br>")
 
 
 def _small(text: str) -> str:

@@ -185,7 +185,7 @@ details table { font-size: 0.85rem; margin-top: 8px; }
   .wide { overflow: visible; }
   .figures { font-size: 6.5pt; }
   .figures th, .figures td { font-size: inherit; padding-right: 5px; }
-  .figures .text { min-width: 8em; overflow-wrap: anywhere; }
+  .figures .text { min-width: 8em; }
   .figures .verdict { font-size: inherit; padding: 0 5px; }
   details:not([open]) { display: none; }
   .title, .failures li, .totals, .legend, .figure { break-inside: avoid; }

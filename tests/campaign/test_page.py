@@ -84,6 +84,14 @@ def test_names_are_short_and_whole_where_they_can_be_told_apart(result: Campaign
     assert texts[2] == "<b>&lt;1&gt;</b>"
 
 
+def test_in_the_table_a_name_breaks_between_words_alone(result: CampaignResult) -> None:
+    name = "policy.migration_threshold=800, world.loop=2.5s"
+    variation = Variation(name=name, settings={})
+    shown = tuple(attrs.evolve(each, variation=variation) for each in result.variations)
+    page = campaign_page(attrs.evolve(result, variations=shown), {})
+    assert "policy.<wbr>migration_<wbr>threshold=800,<br>world.<wbr>loop=2.5s" in page
+
+
 def test_the_causes_add_up_to_the_downtime(result: CampaignResult) -> None:
     (_, _, causes) = figures(campaign_page(result, {}))
     assert {str(trace["name"]).replace("&#x27;", "'") for trace in causes["data"]} == set(CAUSES)
