@@ -66,7 +66,6 @@ def placement(
     best_rank = _VM_IS_UP - 1
     best_score = 0
     score_max = policy.score_max
-    hosts: list[int] = []
     for host_id in alive:
         record = records.get(host_id)
         if record is None:
@@ -76,12 +75,8 @@ def placement(
             rank = engine.rank
             if rank > best_rank or (rank == best_rank and host_id < (engine_on or host_id)):
                 engine_on, best_rank = host_id, rank
-        points = record.score
-        if best_score < points <= score_max:
-            best_score = points
-            hosts.clear()
-        if points and points == best_score:
-            hosts.append(host_id)
+        if best_score < record.score <= score_max:
+            best_score = record.score
     if engine_on is not None:
         return Placement(engine_on, (), best_score, ())
     waits_for = tuple(
@@ -93,11 +88,13 @@ def placement(
     )
     if waits_for:
         return Placement(None, (), best_score, waits_for)
-    hosts.sort()
-    equal = [
-        host_id
-        for host_id in pending
-        if host_id in records and records[host_id].score == best_score and hosts
-    ]
+    if not best_score:
+        return Placement(None, (), 0, ())
+    hosts = sorted([host_id for host_id in alive if _has_score(records.get(host_id), best_score)])
+    equal = [host_id for host_id in pending if _has_score(records.get(host_id), best_score)]
     turns = sorted([*hosts, *equal]) if equal else hosts
     return Placement(None, tuple(hosts), best_score, (), tuple(turns))
+
+
+def _has_score(record: Optional[HostRecord], score: int) -> bool:
+    return record is not None and record.score == score
