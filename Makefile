@@ -19,7 +19,7 @@ COMPILED = build/compiled
 # The other Pythons that the tests run on where they are there: the oldest and the newest.
 OTHER_PYTHONS = $(shell sh tools/other-pythons)
 
-.PHONY: help demo demo-real talk test test-compiled check-three compiled lint types unit processes real rehearsals others bench bench-compiled bench-real chaos chaos-real soak true-clock deep diagram stories clean
+.PHONY: help demo demo-real talk test test-compiled native check-three compiled lint types unit processes real rehearsals others bench bench-compiled bench-real chaos chaos-real soak true-clock deep diagram stories clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -34,7 +34,7 @@ demo-real: $(VENV)/.real ## The same on real sanlock daemons and QEMU VMs (says 
 talk: $(VENV)/.demo ## Simulate the talk's faults, in a second
 	$(BIN)/he-fsm simulate examples/talk.yaml
 
-test: lint types unit others processes real ## Everything that has to pass
+test: lint types unit native others processes real ## Everything that has to pass
 
 lint: $(VENV)/.test ## Style
 	$(BIN)/ruff check .
@@ -82,7 +82,13 @@ compiled: $(VENV)/.test ## Compile what decides and explores with mypyc, into bu
 test-compiled: export HE_FSM_COMPILE_LEVEL = 0
 test-compiled: compiled ## The tests of `make unit` on the compiled build, but those marked interpreted
 	cd $(COMPILED) && HE_FSM_COMPILED=1 PYTHONPATH="$$PWD" $(abspath $(BIN))/python -m pytest \
-	  -n $(PYTEST_WORKERS) -q -m 'not processes and not interpreted'
+	  -n $(PYTEST_WORKERS) -q -m 'not processes and not interpreted$(NATIVE)'
+
+# As on the other Pythons, the same examples need not come out the same once more.
+native: ## The same with fewer examples, where there is gcc
+	@if command -v gcc > /dev/null; then \
+	  $(MAKE) --no-print-directory test-compiled HYPOTHESIS_PROFILE=few NATIVE=' and not once'; \
+	else echo 'no gcc: the compiled build is not tested'; fi
 
 bench-compiled: compiled ## The same as `make bench`, on the compiled build
 	cd $(COMPILED) && PYTHONPATH="$$PWD" $(abspath $(BIN))/python benchmarks/run.py
