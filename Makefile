@@ -82,12 +82,12 @@ compiled: $(VENV)/.test ## Compile what decides and explores with mypyc, into bu
 test-compiled: export HE_FSM_COMPILE_LEVEL = 0
 test-compiled: compiled ## The tests of `make unit` on the compiled build, but those marked interpreted
 	cd $(COMPILED) && HE_FSM_COMPILED=1 PYTHONPATH="$$PWD" $(abspath $(BIN))/python -m pytest \
-	  -n $(PYTEST_WORKERS) -q -m 'not processes and not interpreted$(NATIVE)'
+	  -n $(PYTEST_WORKERS) -q -m 'not processes and not interpreted $(NATIVE)'
 
 # As on the other Pythons, the same examples need not come out the same once more.
 native: ## The same with fewer examples, where there is gcc
 	@if command -v gcc > /dev/null; then \
-	  $(MAKE) --no-print-directory test-compiled HYPOTHESIS_PROFILE=few NATIVE=' and not once'; \
+	  $(MAKE) --no-print-directory test-compiled HYPOTHESIS_PROFILE=few NATIVE='and not once'; \
 	else echo 'no gcc: the compiled build is not tested'; fi
 
 bench-compiled: compiled ## The same as `make bench`, on the compiled build
