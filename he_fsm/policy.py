@@ -59,8 +59,9 @@ class Policy:
     settle_loops: float = attrs.field(default=2.0, validator=_not_negative)
     stagger_s: float = attrs.field(default=2.0, validator=_not_negative)
     stagger_total_s: float = attrs.field(default=20.0, validator=_not_negative)
-    # How long before it takes a lease that runs out a host says so; longer than a slot's way.
-    lease_claim_s: float = attrs.field(default=5.0, validator=_not_negative)
+    # How long before it takes a lease that runs out a host says so: twice a slot's longest way, so
+    # that whoever may have the lease first has read what all who say so wrote.
+    lease_claim_s: float = attrs.field(default=10.0, validator=_not_negative)
     refused_retry_s: float = attrs.field(default=10.0, validator=_positive)
     start_timeout_s: float = attrs.field(default=600.0, validator=_positive)
 

@@ -72,6 +72,7 @@ class Agent:
         "next_tick",
         "owed",
         "own",
+        "planned",
         "problems",
         "rank",
         "readings",
@@ -103,9 +104,10 @@ class Agent:
         # When it last heard of its broker (monotonic clock), and what that said of the local flag.
         self.heard_at = -NEVER
         self.local_maintenance = False
-        # The tick that counts; events for another time are left over from before. Below 0 while it
-        # looks, infinite where nothing but news or what happens can make it look.
+        # When it looks next: below 0 while it looks, infinite where nothing but news or what
+        # happens can make it look. Of the looks that were planned only the last one counts.
         self.next_tick = -1.0
+        self.planned = 0
         # The monotonic time that the next tick was asked for, where it was: rounding must not
         # miss it.
         self.asked_for: Optional[float] = None

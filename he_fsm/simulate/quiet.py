@@ -57,8 +57,10 @@ def before_look(world: World, host: SimHost, agent: Agent) -> Collection[int]:
     if agent.due <= world.now:
         agent.due = NEVER
     if not agent.is_steady:
-        # One that knows all that can be known need not write this time.
-        if agent.looks and not world.damages_slots and not _heard(world, host, agent):
+        # One that knows all that can be known need not write this time. (One that was frozen until
+        # now does not.)
+        knows = host.clock.monotonic(world.now) < agent.liveness.changes_at
+        if knows and agent.looks and not world.damages_slots and not _heard(world, host, agent):
             _join_if_possible(world, host, agent)
         return ()
     hindsight.catch_up(world, host, agent)

@@ -140,8 +140,8 @@ class World:
                 _, _, _, action, is_local = heapq.heappop(queue)
                 self._act(action, is_local=is_local)
             elif ticks and ticks[0][0] <= time:
-                _, _, _, host, agent = self._next_tick()
-                if host.agent is agent and agent.next_tick == time:
+                _, _, planned, host, agent = self._next_tick()
+                if host.agent is agent and agent.planned == planned:
                     agents.tick(self, host, agent)
             else:
                 return
@@ -324,8 +324,9 @@ class World:
     def look_at(self, host: SimHost, agent: Agent, time: float) -> None:
         """Let an agent look next at *time*."""
         agent.next_tick = time
+        self._sequence += 1
+        agent.planned = self._sequence
         if time != NEVER:
-            self._sequence += 1
             heapq.heappush(self._ticks, (time, time == self.now, self._sequence, host, agent))
 
     def start_agent(self, host: SimHost, *, after_boot: bool = False) -> None:

@@ -57,6 +57,38 @@ def test_the_engine_does_not_move_without_end(scenario: Scenario) -> None:
     assert late == []
 
 
+# Found by long searches.
+FOUND = """
+scenarios:
+  - name: agents that are frozen for an hour, one of them before it has looked
+    hosts: 3
+    engine: {running_on: 3}
+    seed: 241
+    world: {loop: 5s, io_timeout: 2s}
+    timeline:
+      - {at: 0s, host: 1, agent: freeze}
+      - {at: 1s, host: [2, 3], agent: freeze}
+      - {at: 1h, host: [1, 2, 3], agent: thaw}
+    until: 2h
+  - name: a look that was put off, and another one at the moment at which it was to be
+    hosts: 5
+    engine: {running_on: 4}
+    seed: 5
+    world: {loop: 5s, cold: true}
+    timeline:
+      - {at: 10s, host: 5, broker: freeze}
+      - {at: 10s, engine: migrate 5}
+      - {at: 1h, host: 5, broker: thaw}
+    until: 2h
+"""
+
+
+@pytest.mark.parametrize("scenario", parse_scenarios(FOUND, "found"), ids=lambda each: each.name)
+def test_skipping_idle_time_changes_nothing_where_it_once_did(scenario: Scenario) -> None:
+    stepped = simulate(scenario, skips_idle_time=False)
+    assert simulate(scenario).to_json() == stepped.to_json()
+
+
 TAKEOVER = """
 scenarios:
   - name: cut-off

@@ -206,17 +206,18 @@ def test_equal_hosts_start_one_after_another(late_s: float, is_due: bool) -> Non
     assert (third.edge() == "best_host") is is_due
 
 
-RUNS_OUT = LeaseView(owner=9, owner_state=OwnerState.FAILING, free_at=NOW + 5)
+CLAIM_S = TALK.lease_claim_s
+RUNS_OUT = LeaseView(owner=9, owner_state=OwnerState.FAILING, free_at=NOW + CLAIM_S)
 RAN_OUT = attrs.evolve(RUNS_OUT, free_at=NOW)
 # Two equal hosts, and one that crashed with the lease.
-HEIR = EQUAL.but(own_id=5, scores={1: 2400}, leases=RAN_OUT, claimed_at=NOW - 5)
+HEIR = EQUAL.but(own_id=5, scores={1: 2400}, leases=RAN_OUT, claimed_at=NOW - CLAIM_S)
 
 
 @around
 def test_a_host_says_beforehand_that_it_takes_a_lease_that_runs_out(
     late_s: float, is_due: bool
 ) -> None:
-    leases = attrs.evolve(RUNS_OUT, free_at=NOW + 5 - late_s)
+    leases = attrs.evolve(RUNS_OUT, free_at=NOW + CLAIM_S - late_s)
     decision = HEIR.but(claimed_at=None, leases=leases).step()
     assert decision.edge is None
     assert decision.memory.claimed_at == (NOW if is_due else None)
@@ -265,7 +266,7 @@ def test_who_claims_first_starts_at_the_moment_at_which_the_lease_is_free(
 ) -> None:
     free = HEIR.but(leases=attrs.evolve(RAN_OUT, free_at=NOW - late_s))
     assert (free.edge() == "best_host") is is_due
-    late = HEIR.but(claimed_at=NOW - 5 - late_s, named_since=NOW - 100)
+    late = HEIR.but(claimed_at=NOW - CLAIM_S - late_s, named_since=NOW - 100)
     assert (late.edge() == "best_host") is is_due
 
 
