@@ -156,6 +156,8 @@ def _clock(world: World, host: SimHost, value: tuple[str, float]) -> None:
     quiet.leave(world, host)
     host.clock.run_at(world.now, amount)
     world.note_rates()
+    for member in world.lockspace.lapsed.values():
+        renewals.tell_when_over(world, member)
     world.reschedule(host)
 
 

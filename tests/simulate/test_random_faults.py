@@ -80,6 +80,17 @@ scenarios:
       - {at: 10s, engine: migrate 5}
       - {at: 1h, host: 5, broker: thaw}
     until: 2h
+  - name: by a fast clock a host is dead sooner, and its slot says that it lives
+    hosts: 5
+    engine: {running_on: null}
+    seed: 418
+    world: {loop: 5s, io_timeout: 1s, cold: true}
+    timeline:
+      - {at: 60s, host: [1, 3, 5], power: off}
+      - {at: 200s, host: 2, clock: rate 1.01}
+      - {at: 660s, host: 4, slot: corrupt, for: 59.9s}
+      - {at: 660s, host: 4, power: off}
+    until: 1h
 """
 
 
