@@ -9,26 +9,32 @@ LABS ?= 4
 REAL ?= 2
 # The same examples with every run; `make deep` looks for new ones.
 export HYPOTHESIS_PROFILE ?= ci
-# Of `make chaos` and `make chaos-real`.
+# Of `make chaos`, `make chaos-real` and `make search`.
 SEED ?= 1
 TIME ?= 5m
 # Of `make bench-real`: failovers and migrations in a row.
 COUNT ?= 50
+# Of `make bench-against`: an older commit, how often each figure is measured, and which (else all).
+REV ?=
+ROUNDS ?= 5
+ONLY ?=
+# A kernel for the guest. Where none can be had it says why, tests are skipped, and commands say so.
+FETCH_KERNEL = -@$(BIN)/python -m he_fsm.lab.guest.kernel > /dev/null
 # Where `make compiled` puts the package that mypyc has compiled, with the tests beside it.
 COMPILED = build/compiled
 # The other Pythons that the tests run on where they are there: the oldest and the newest.
 OTHER_PYTHONS = $(shell sh tools/other-pythons)
 
-.PHONY: help demo demo-real talk test test-compiled native check-three compiled lint types unit processes real rehearsals others bench bench-compiled bench-real chaos chaos-real soak true-clock deep diagram stories clean
+.PHONY: help demo demo-real debian13 talk test test-compiled native check-three compiled lint types unit processes real rehearsals others bench bench-compiled bench-against bench-real chaos chaos-real soak search true-clock deep diagram stories clean
 
 help: ## Say what there is
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 demo: $(VENV)/.demo ## Show a living cluster: real daemons, real faults, in a live table
 	$(BIN)/he-fsm rehearse examples/demo.yaml --speed 6 --live --compare
 
 demo-real: $(VENV)/.real ## The same on real sanlock daemons and QEMU VMs (says what to install)
-	-@$(BIN)/python -m he_fsm.rehearse.guest.kernel > /dev/null
+	$(FETCH_KERNEL)
 	$(BIN)/he-fsm rehearse examples/real.yaml --backend sanlock --speed 10 --live --compare
 
 talk: $(VENV)/.demo ## Simulate the talk's faults, in a second
@@ -53,21 +59,25 @@ processes: $(VENV)/.test ## The tests with real daemons and servers
 	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q -m 'processes and not long and not sanlock and not qemu'
 
 real: $(VENV)/.test ## The tests with real sanlock daemons and QEMU VMs (some as root alone)
-	-@$(BIN)/python -m he_fsm.rehearse.guest.kernel > /dev/null
+	$(FETCH_KERNEL)
 	$(BIN)/python -m pytest -n $(REAL) --dist worksteal -q -m '(sanlock or qemu) and not long'
 
+debian13: ## The tests with real sanlock and QEMU, and one rehearsal, on Debian 13 in a folder (root, half an hour or so)
+	tools/debian13
+
 rehearsals: $(VENV)/.test ## Every scenario of the repository on real daemons (half an hour or so)
+	$(FETCH_KERNEL)
 	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q tests/rehearse/test_files.py
 	$(BIN)/python -m pytest -n $(REAL) --dist worksteal -q \
 	  tests/rehearse/test_sanlock_files.py tests/rehearse/test_sanlock_backend.py \
-	  tests/rehearse/test_sanlock_networks.py tests/rehearse/test_sanlock_chaos.py
+	  tests/rehearse/test_sanlock_networks.py tests/chaos/test_strike_sanlock.py
 
 others: ## The tests on the oldest and the newest Python that are there
 	@for python in $(OTHER_PYTHONS); do $(MAKE) --no-print-directory other OTHER=$$python || exit 1; done
 
 other:
 	@echo "== $$($(OTHER) --version)"
-	@$(OTHER) -m venv $(VENV)-other
+	@$(OTHER) -m venv --clear $(VENV)-other
 	@$(VENV)-other/bin/python -m pip --disable-pip-version-check --quiet install -e '.[test,report,daemon,qemu,campaign]'
 	@HYPOTHESIS_PROFILE=few $(VENV)-other/bin/python -m pytest -n $(PYTEST_WORKERS) -q \
 	  -m 'not processes and not once' -p no:cacheprovider
@@ -97,12 +107,15 @@ bench: $(VENV)/.test ## Measure, and print a table; the compiled build as well w
 	@if command -v gcc > /dev/null; then $(MAKE) --no-print-directory compiled; fi
 	$(BIN)/python benchmarks/run.py
 
+bench-against: | $(BIN)/python ## Compare with an older commit, figure by figure in turn (REV=COMMIT ONLY=step-3)
+	$(BIN)/python benchmarks/against.py --rounds $(ROUNDS) $(if $(REV),--rev '$(REV)') $(ONLY:%=--only %)
+
 bench-real: $(VENV)/.real ## Measure failovers and moves of real VMs, and print a table (COUNT=50)
-	-@$(BIN)/python -m he_fsm.rehearse.guest.kernel > /dev/null
+	$(FETCH_KERNEL)
 	$(BIN)/python benchmarks/real.py --count $(COUNT)
 
 true-clock: $(VENV)/.test ## The rehearsals of `make real` at the clock's own speed (half an hour or so)
-	-@$(BIN)/python -m he_fsm.rehearse.guest.kernel > /dev/null
+	$(FETCH_KERNEL)
 	HE_FSM_REAL_SPEED=1 $(BIN)/python -m pytest -n $(REAL) --dist worksteal -q \
 	  tests/rehearse/test_sanlock_backend.py tests/rehearse/test_sanlock_networks.py
 
@@ -110,14 +123,19 @@ chaos: $(VENV)/.test ## Kill random processes of a real cluster (SEED=1 TIME=5m)
 	$(BIN)/python tools/chaos --seed $(SEED) --time $(TIME)
 
 chaos-real: $(VENV)/.real ## Break real sanlock daemons, QEMU VMs and hosts at random (SEED=1 TIME=5m)
-	-@$(BIN)/python -m he_fsm.rehearse.guest.kernel > /dev/null
+	$(FETCH_KERNEL)
 	$(BIN)/python tools/chaos --real --seed $(SEED) --time $(TIME)
 
 soak: $(VENV)/.test ## See whether the daemons grow over ten thousand loops
 	$(BIN)/python tools/soak
 
 deep: $(VENV)/.test ## The properties with very many examples (an hour or so)
-	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n $(PYTEST_WORKERS) -q tests/properties tests/simulate/test_random_faults.py
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n $(PYTEST_WORKERS) -q tests/properties tests/simulate/test_random_faults.py \
+	  tests/simulate/test_never_two_engines.py
+
+search: COUNT = 20000
+search: $(VENV)/.test ## Look for a random scenario that breaks a promise of the simulator (SEED=1 COUNT=20000)
+	$(BIN)/python tools/search --seed $(SEED) --count $(COUNT)
 
 diagram: $(VENV)/.demo ## Draw docs/state-diagram.dot and the docs' tables anew from the table
 	$(BIN)/python tools/generate-docs

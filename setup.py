@@ -9,9 +9,7 @@ C compiler's level of optimisation: 0 compiles in a few seconds, 3 makes the fas
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,33 +17,36 @@ if TYPE_CHECKING:
 
 # What most of the time goes into.
 COMPILED = (
-    *("effects", "liveness", "memory", "placement", "policy", "score", "snapshot", "step", "tick"),
+    *("alarms", "effects", "liveness", "memory", "observe", "placement", "reasons"),
+    *("remembered", "score", "snapshot", "step", "tick", "value", "watch"),
     *("metadata.record", "metadata.whiteboard"),
     *("states.engine_down", "states.engine_migrating_away", "states.engine_starting"),
     *("states.engine_stopping", "states.engine_up", "states.global_maintenance"),
-    *("states.guards", "states.local_maintenance", "states.names", "states.row"),
-    *("states.score_blocked", "states.unknown", "states.view"),
-    *("check.beginning", "check.cluster", "check.expand", "check.faults", "check.judge"),
-    *("check.layout", "check.local", "check.memories", "check.quiet_runs", "check.rounds"),
-    *("report.events", "report.truth", "scenario.judge"),
-    *("simulate.agent", "simulate.clock", "simulate.daemons", "simulate.engine"),
-    *("simulate.faults", "simulate.hindsight", "simulate.host", "simulate.lockspace"),
-    *("simulate.looks", "simulate.quiet", "simulate.renewals", "simulate.rules"),
-    *("simulate.run", "simulate.schedule", "simulate.start", "simulate.storage"),
-    "simulate.world",
+    *("states.guards", "states.local_maintenance", "states.names", "states.remembering"),
+    *("states.rows", "states.score_blocked", "states.unknown", "states.view"),
+    *("check.beginning", "check.cluster", "check.expand", "check.faults", "check.heard"),
+    *("check.judge", "check.layout", "check.leases", "check.local", "check.memories"),
+    *("check.numbers", "check.orders", "check.passing", "check.quiet_runs", "check.rounds"),
+    *("check.suspension", "check.truth"),
+    *("report.events", "report.truth", "scenario.judging.judge"),
+    *("simulate.agent", "simulate.clock", "simulate.engine", "simulate.facts", "simulate.host"),
+    *("simulate.lockspace", "simulate.page", "simulate.publish", "simulate.rules"),
+    *("simulate.run", "simulate.schedule", "simulate.showing", "simulate.start"),
+    *("simulate.storage", "simulate.trace", "simulate.world"),
+    *("simulate.happenings.agent_process", "simulate.happenings.daemons"),
+    *("simulate.happenings.faults", "simulate.happenings.freezing", "simulate.happenings.guard"),
+    *("simulate.happenings.hypervisor", "simulate.happenings.migrations"),
+    *("simulate.happenings.power", "simulate.happenings.renewals"),
+    *("simulate.happenings.restarts", "simulate.happenings.slots"),
+    "simulate.happenings.suspension",
+    *("simulate.idle.hooks", "simulate.idle.looks", "simulate.idle.pulse"),
+    "simulate.idle.skipper",
 )
-# mypyc is a part of mypy; the values that it compiles against are made by attrs.
+# mypyc is a part of mypy, which knows by attrs' own types what attrs adds to a class.
 _COMPILER = ("mypy>=1.18,<2", "attrs>=23.1")
-# The package's own types are checked by `make types`; here only what is compiled has to be known,
-# and attrs' functions don't know for attrs classes those that are written out.
-_FLAGS = (
-    *("--config-file=", "--ignore-missing-imports", "--follow-imports=silent"),
-    "--disable-error-code=arg-type",
-)
+# The package's own types are checked by `make types`; here only what is compiled has to be known.
+_FLAGS = ("--config-file=", "--ignore-missing-imports", "--follow-imports=silent")
 _BUILDING = {"bdist_wheel", "build", "build_ext"}
-_HERE = Path(__file__).parent
-# The source that is compiled; tracebacks name its lines.
-_NATIVE = Path("build", "native")
 
 
 def is_asked_for() -> bool:
@@ -54,33 +55,18 @@ def is_asked_for() -> bool:
 
 
 def extensions() -> list[Extension]:
-    """Give the compiled modules; none unless they are asked for, and a package is being built."""
+    """Return the compiled modules; none unless they are asked for, and a package is being built."""
     if not is_asked_for() or not _BUILDING & set(sys.argv):
         return []
     from mypyc.build import mypycify  # noqa: PLC0415 - needed for this alone
 
     level = os.environ.get("HE_FSM_COMPILE_LEVEL", "3")
-    found: list[Extension] = mypycify(
-        [*_FLAGS, *_write_sources()], opt_level=level, debug_level="0"
-    )
+    paths = [f"he_fsm/{name.replace('.', '/')}.py" for name in COMPILED]
+    found: list[Extension] = mypycify([*_FLAGS, *paths], opt_level=level, debug_level="0")
     for extension in found:
         # Looking for mistakes in C that was generated takes longer than all else.
         extension.extra_compile_args = [*extension.extra_compile_args, "-Wno-all"]
     return found
-
-
-def _write_sources() -> list[str]:
-    """Write the package's source as it is compiled; returns the paths of what is."""
-    sys.path.insert(0, str(_HERE / "tools"))
-    from native_classes import written_out  # noqa: PLC0415 - as above
-
-    package = _NATIVE / "he_fsm"
-    shutil.rmtree(package, ignore_errors=True)
-    shutil.copytree(_HERE / "he_fsm", package, ignore=shutil.ignore_patterns("__pycache__"))
-    paths = [package / f"{name.replace('.', '/')}.py" for name in COMPILED]
-    for path in paths:
-        path.write_text(written_out(path.read_text(encoding="utf-8")), encoding="utf-8")
-    return [str(path) for path in paths]
 
 
 if __name__ == "__main__":

@@ -12,13 +12,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import timeit
 from collections.abc import Iterator
 from pathlib import Path
 
-from table import Row
+from table import MORE, NEITHER, Row
+from timing import COMMAND
 
 from he_fsm import parse_scenarios, simulate
 
@@ -39,7 +39,7 @@ REPEATS = 1000
 WHAT = "a node fails, whole command"
 
 
-def rows() -> Iterator[Row]:
+def node_fail() -> Iterator[Row]:
     """Ask both, and give how they compare; where there is no crm_simulate, say what to install."""
     # An ordinary user's path may not have it.
     path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin"))
@@ -48,12 +48,13 @@ def rows() -> Iterator[Row]:
         folder = Path(name)
         scenario = folder / "node-fail.yaml"
         scenario.write_text(SCENARIO, encoding="utf-8")
-        code = "from he_fsm.cli.main import main; main()"
-        command = [sys.executable, "-c", code, "simulate", str(scenario)]
+        command = [*COMMAND, "simulate", str(scenario)]
         ours = _seconds(command)
-        yield f"{WHAT}: he-fsm simulate", ours * 1e3, None, "ms"
+        yield Row(f"{WHAT}: he-fsm simulate", ours * 1e3, None, "ms")
         if program is None:
-            yield f"  crm_simulate is not installed: package {PACKAGE}", None, None, ""
+            yield Row(
+                f"  crm_simulate is not installed: package {PACKAGE}", None, None, "", NEITHER
+            )
             return
         failed = folder / "failed"
         failed.mkdir()
@@ -61,15 +62,17 @@ def rows() -> Iterator[Row]:
         # That of he_fsm is judged by what it expects.
         assert "Move       engine     ( host1 -> host2 )" in _run(asked, folder)
         theirs = _seconds(asked, folder)
-        yield "  crm_simulate", theirs * 1e3, None, "ms"
-        yield "  he-fsm / crm_simulate, an answer", ours / theirs, None, "x"
+        yield Row("  crm_simulate", theirs * 1e3, None, "ms")
+        yield Row("  he-fsm / crm_simulate, an answer", ours / theirs, None, "x")
         moments = _moments([*command, "--trace", str(folder / "trace")], folder / "trace")
-        yield "  moments in he-fsm's answer (crm_simulate's: 1)", moments, None, ""
-        yield "  crm_simulate / he-fsm, a moment", theirs / (ours / moments), None, "x"
+        what = "  moments in he-fsm's answer (crm_simulate's: 1)"
+        yield Row(what, moments, None, "", NEITHER)
+        a_moment = theirs / (ours / moments)
+        yield Row("  crm_simulate / he-fsm, a moment", a_moment, None, "x", MORE)
         _run([*asked, "--save-input", str(failed / "failed.xml")], folder)
         decided = _decided_s(program, failed)
         played = _played_s() / moments
-        yield "  the same, without the processes' start", decided / played, None, "x"
+        yield Row("  the same, without the processes' start", decided / played, None, "x", MORE)
 
 
 def _run(command: list[str], folder: Path | None = None) -> str:

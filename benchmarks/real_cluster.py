@@ -13,19 +13,20 @@ from typing import Callable
 
 import attrs
 
-from he_fsm import parse_scenarios
+from he_fsm import Scenario, parse_scenarios
+from he_fsm.chaos.living import Living
+from he_fsm.chaos.strike_sanlock import SANLOCK_KIT
+from he_fsm.chaos.summary import bound
 from he_fsm.errors import HeFsmError
-from he_fsm.rehearse.chaos_living import Living
-from he_fsm.rehearse.chaos_sanlock import SANLOCK_KIT
-from he_fsm.rehearse.chaos_summary import bound
-from he_fsm.rehearse.sanlock_lab import SanlockHost, SanlockLab
+from he_fsm.lab.sanlock.host import SanlockHost
+from he_fsm.lab.sanlock.lab import SanlockLab
+from he_fsm.rehearse.lab_spec import spec_of
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmRecord
-from he_fsm.runtime.leases.sanlock_daemon import SanlockDaemon
+from he_fsm.runtime.leases.sanlock.daemon.command import SanlockDaemon
 
 _STOPPED = re.compile(
     r"the VM was stopped for ([0-9.]+) s at most, by QEMU's figures for ([0-9.]+)"
 )
-_WATCHDOG_S = 60
 
 
 class BigLab(SanlockLab):
@@ -49,8 +50,8 @@ class Crash:
     A host crash, and how long after the lease could be had the VM executed.
 
     `after_lease_s`: since the first of the other hosts could have it. Each host's sanlock gives it
-    8 x io_timeout + 60 s after it saw the last renewal, and nobody gets it earlier.
-    `after_renewal_s`: since 8 x io_timeout + 60 s after that renewal itself, and 2 x io_timeout.
+    8 x io_timeout + watchdog after it saw the last renewal, and nobody gets it earlier.
+    `after_renewal_s`: since 8 x io_timeout + watchdog after that renewal, and 2 x io_timeout.
     sanlock goes by whole seconds: all may have seen it a second later than that.
     """
 
@@ -72,11 +73,11 @@ class Move:
 class Cluster:
     """One lab, and what is done to it; each deed returns when all is well again."""
 
-    def __init__(self, lab: SanlockLab) -> None:
+    def __init__(self, scenario: Scenario, lab: SanlockLab) -> None:
         """Use a lab that runs."""
         self.lab = lab
         self._living = Living(lab, SANLOCK_KIT.units, random.Random(1))  # noqa: S311 - no secret
-        self._bound_s = bound(lab.scenario, lab.speed)
+        self._bound_s = bound(scenario, lab.speed)
         self.settle()
 
     def settle(self) -> None:
@@ -106,8 +107,8 @@ class Cluster:
         # Late enough for the last renewal to have been seen, long before the lease is free.
         policy = self.lab.policy
         self._live_for(policy.lease_kill_s)
-        free_at = min(self._free_at(each, host.config.id) for each in others)
-        renewed_at = clock_began + self._last_renewal(others[0], host.config.id) / self.lab.speed
+        free_at = min(self._free_at(each, host.host_id) for each in others)
+        renewed_at = clock_began + self._last_renewal(others[0], host.host_id) / self.lab.speed
         started = self._started(began, record)
         executed_at = began + started.executes_s
         refused = sum(_refused(each, began) for each in others)
@@ -193,7 +194,7 @@ class Cluster:
 
     def _on_our_clock(self, daemon: SanlockDaemon, moment: Callable[[], int]) -> float:
         """
-        Give a moment of a daemon's clock on the monotonic one.
+        Return a moment of a daemon's clock on the monotonic one.
 
         The daemon counts whole seconds: its clock is read when it goes on to the next one.
         """
@@ -204,26 +205,26 @@ class Cluster:
         return ticked_at + (moment() - now) / self.lab.speed
 
     def _clock_began(self, host: SanlockHost) -> float:
-        """Give when a host's daemon's clock showed 0."""
+        """Return when a host's daemon's clock showed 0."""
         return self._on_our_clock(self._daemon(host), lambda: 0)
 
     def _last_renewal(self, witness: SanlockHost, dead_id: int) -> int:
-        """Give the last renewal of a dead host that is on the storage, on its daemon's clock."""
+        """Return the last renewal of a dead host that is on the storage, on its daemon's clock."""
         return self._daemon(witness).hosts()[dead_id].timestamp
 
     def _free_at(self, host: SanlockHost, dead_id: int) -> float:
-        """Give when the dead host's leases can be had, by the last renewal that *host* saw."""
+        """Return when the dead host's leases can be had, by the last renewal that *host* saw."""
         daemon = self._daemon(host)
 
         def expires() -> int:
             seen = daemon.hosts()[dead_id]
-            return seen.last_live + 8 * seen.io_timeout + _WATCHDOG_S
+            return seen.last_live + 8 * seen.io_timeout + daemon.status().watchdog
 
         return self._on_our_clock(daemon, expires)
 
 
 def _refused(host: SanlockHost, since: float) -> int:
-    """Give how often a host's start was refused, or failed, since a time."""
+    """Return how often a host's start was refused, or failed, since a time."""
     try:
         events = host.client.last_report()["events"]
     except HeFsmError:
@@ -235,17 +236,18 @@ def _refused(host: SanlockHost, since: float) -> int:
 @contextlib.contextmanager
 def cluster(scenario: str, speed: float, make: type[SanlockLab] = SanlockLab) -> Iterator[Cluster]:
     """
-    Give a cluster whose engine is up.
+    Return a cluster whose engine is up.
 
     Raises:
         HeFsmError: it does not come up.
     """
     with tempfile.TemporaryDirectory(prefix="he-fsm-bench-") as name:
-        lab = make(parse_scenarios(scenario, "benchmark")[0], speed, Path(name))
+        (found,) = parse_scenarios(scenario, "benchmark")
+        lab = make(spec_of(found, speed), Path(name))
         try:
             lab.set_up()
             lab.start()
-            yield Cluster(lab)
+            yield Cluster(found, lab)
         finally:
             lab.close()
         left = list(lab.left_behind())

@@ -14,10 +14,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from he_fsm.diagram import diagram
     from he_fsm.effects import (
         CancelMigration,
         Effect,
+        GiveUpArrival,
         MigrateVm,
         Notify,
         PowerOffVm,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         ScenarioError,
     )
     from he_fsm.liveness import Liveness
-    from he_fsm.machine import build_machine, fire
+    from he_fsm.machine import build_machine, fire, follow
     from he_fsm.memory import Memory
     from he_fsm.metadata.record import EngineStatus, HostRecord, ProblemWord, SlotProblem
     from he_fsm.metadata.whiteboard import Whiteboard
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         Snapshot,
         VmState,
     )
+    from he_fsm.states.diagram import diagram
     from he_fsm.states.names import State
     from he_fsm.states.row import Transition
     from he_fsm.states.table import TABLE
@@ -64,9 +65,10 @@ __version__ = "0.1.0"
 # Where each public name lives. They are loaded when they are used: `he-fsm --help` and programs
 # that need the codec alone do not wait for the rest.
 _HOMES = {
-    "he_fsm.diagram": ("diagram",),
+    "he_fsm.states.diagram": ("diagram",),
     "he_fsm.effects": (
         "CancelMigration",
+        "GiveUpArrival",
         "Effect",
         "MigrateVm",
         "Notify",
@@ -84,7 +86,7 @@ _HOMES = {
         "ScenarioError",
     ),
     "he_fsm.liveness": ("Liveness",),
-    "he_fsm.machine": ("build_machine", "fire"),
+    "he_fsm.machine": ("build_machine", "fire", "follow"),
     "he_fsm.memory": ("Memory",),
     "he_fsm.metadata.record": ("EngineStatus", "HostRecord", "ProblemWord", "SlotProblem"),
     "he_fsm.metadata.whiteboard": ("Whiteboard",),
@@ -119,6 +121,7 @@ __all__ = [
     "CancelMigration",
     "Effect",
     "EngineStatus",
+    "GiveUpArrival",
     "HeFsmError",
     "Health",
     "HostRecord",
@@ -158,6 +161,7 @@ __all__ = [
     "build_machine",
     "diagram",
     "fire",
+    "follow",
     "load_scenarios",
     "parse_scenarios",
     "placement",

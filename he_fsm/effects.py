@@ -31,7 +31,12 @@ class MigrateVm:
 
 @attrs.frozen
 class CancelMigration:
-    """Give up a live migration that does not end; the VM runs on here."""
+    """Cancel a live migration that does not end; the VM continues to run here."""
+
+
+@attrs.frozen
+class GiveUpArrival:
+    """End the process that waits for a VM to arrive by migration; no VM executes in it."""
 
 
 @attrs.frozen
@@ -48,4 +53,41 @@ class StopAgent:
     reason: str
 
 
-Effect = Union[StartVm, ShutDownVm, PowerOffVm, MigrateVm, CancelMigration, Notify, StopAgent]
+@attrs.frozen
+class Alarm:
+    """
+    Tell people that something stays wrong, or is over.
+
+    `name` says what (he_fsm.alarms), `text` why and with which command it ends. `told`: how often
+    people have been told before. `is_over`: it is right again.
+    """
+
+    name: str
+    text: str
+    told: int = 0
+    is_over: bool = False
+
+
+@attrs.frozen
+class WriteGlobal:
+    """
+    Write slot 0's last good value again, if the slot still can't be believed.
+
+    The runtime reads the slot once more before it writes: somebody may have set the flag anew.
+    """
+
+    maintenance: bool
+
+
+Effect = Union[
+    StartVm,
+    ShutDownVm,
+    PowerOffVm,
+    MigrateVm,
+    CancelMigration,
+    GiveUpArrival,
+    Notify,
+    StopAgent,
+    Alarm,
+    WriteGlobal,
+]

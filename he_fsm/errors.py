@@ -170,6 +170,10 @@ class BrokerError(HeFsmError):
     """The broker does not answer, or refused; the agent goes on without it."""
 
 
+class RefusedRequestError(BrokerError):
+    """The broker understood what was asked, and refuses it: asking again changes nothing."""
+
+
 class MonitorError(HeFsmError):
     """A fact about this host can't be measured now; the last value grows old meanwhile."""
 

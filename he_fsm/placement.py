@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Optional
-
-import attrs
+from typing import Final, Optional
 
 from he_fsm.metadata.record import HostRecord
 from he_fsm.policy import Policy
+from he_fsm.value import Value
 
 # An engine status of this rank or above says that the VM is there (metadata.record.EngineStatus).
 _VM_IS_UP = 2
 
 
-@attrs.frozen
-class Placement:
+class Placement(Value):
     """
     Who should run the engine.
 
@@ -26,11 +24,22 @@ class Placement:
     are as good and of which it is not yet known: they may be about to try as well.
     """
 
-    engine_on: Optional[int]
-    hosts: tuple[int, ...]
-    score: int
-    waits_for: tuple[int, ...]
-    turns: tuple[int, ...] = ()
+    __slots__ = ("engine_on", "hosts", "score", "turns", "waits_for")
+
+    def __init__(
+        self,
+        engine_on: Optional[int],
+        hosts: tuple[int, ...],
+        score: int,
+        waits_for: tuple[int, ...],
+        turns: tuple[int, ...] = (),
+    ) -> None:
+        """Take the parts."""
+        self.engine_on: Final = engine_on
+        self.hosts: Final = hosts
+        self.score: Final = score
+        self.waits_for: Final = waits_for
+        self.turns: Final = turns
 
     @property
     def reason(self) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Optional
 
 import attrs
 
 from he_fsm.errors import PolicyError
+from he_fsm.unsafe import failure_text
 
 
 def _positive(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
@@ -19,6 +21,10 @@ def _not_negative(_: Any, attribute: attrs.Attribute[Any], value: float) -> None
     if not value >= 0:
         msg = f"{attribute.name} must be 0 or more, got {value!r}"
         raise PolicyError(msg, attribute.name)
+
+
+# Far above any real one; a number of hundreds of digits fits no record.
+SCORE_LIMIT = 1_000_000
 
 
 @attrs.frozen(kw_only=True)
@@ -49,7 +55,8 @@ class Policy:
     mem_load_limit: float = attrs.field(default=0.8, validator=_not_negative)
     failed_start_penalty: int = attrs.field(default=50, validator=_not_negative)
     failed_starts_max: int = attrs.field(default=3, validator=_positive)
-    failed_starts_forget_s: float = attrs.field(default=600.0, validator=_positive)
+    # The least that penalties leave to a host that could run the engine: 0 forbids it the start.
+    score_floor: int = attrs.field(default=1, validator=_not_negative)
     reading_age_max_s: float = attrs.field(default=60.0, validator=_positive)
 
     # Liveness.
@@ -62,8 +69,20 @@ class Policy:
     # How long before it takes a lease that runs out a host says so: twice a slot's longest way, so
     # that whoever may have the lease first has read what all who say so wrote.
     lease_claim_s: float = attrs.field(default=10.0, validator=_not_negative)
+    # For so long after a VM has come what is read of its lease may be from before: as long as the
+    # release of a lease may take to be read, and a broker to look.
+    lease_settle_s: float = attrs.field(default=10.0, validator=_positive)
+    # From a start that was refused, or failed at once, to the next one here.
     refused_retry_s: float = attrs.field(default=10.0, validator=_positive)
     start_timeout_s: float = attrs.field(default=600.0, validator=_positive)
+    # A limit that was too short for the engine doubles with each try, up to this one.
+    start_timeout_max_s: float = attrs.field(default=7200.0, validator=_positive)
+
+    # Bad endings: after `failed_starts_max` of them no start here for `block_s`, then for twice as
+    # long each time. They are forgotten when the engine has run well for long enough.
+    block_s: float = attrs.field(default=600.0, validator=_positive)
+    block_max_s: float = attrs.field(default=7200.0, validator=_positive)
+    endings_forget_s: float = attrs.field(default=3600.0, validator=_positive)
 
     # Running here.
     bad_health_s: float = attrs.field(default=300.0, validator=_positive)
@@ -77,22 +96,45 @@ class Policy:
     migration_timeout_s: float = attrs.field(default=300.0, validator=_positive)
     migration_backoff_s: float = attrs.field(default=60.0, validator=_positive)
     migration_backoff_max_s: float = attrs.field(default=3600.0, validator=_positive)
+    # While an administrator waits for a host to be empty, tries are this far apart.
+    drain_retry_s: float = attrs.field(default=60.0, validator=_positive)
     # A running engine is never given up for a hope, unless this asks for it.
     move_by_restart: bool = False
 
-    # oVirt never writes slot 0 before somebody sets the flag; there an empty one means "none".
+    # Hosts that know the value of a slot 0 that can't be believed write it again, one after the
+    # other, a loop apart, and all from this one on at the same time.
+    slot_0_writers: int = attrs.field(default=4, validator=_positive)
+    # oVirt never writes slot 0 before somebody sets the flag; there an empty one is no alarm.
     empty_global_is_none: bool = False
+
+    # An alarm is repeated after the first of these times, then after twice as long each time.
+    alarm_repeat_s: float = attrs.field(default=600.0, validator=_positive)
+    alarm_repeat_max_s: float = attrs.field(default=86400.0, validator=_positive)
 
     # The surroundings that the time-outs have to fit.
     loop_s: float = attrs.field(default=10.0, validator=_positive)
     io_timeout_s: float = attrs.field(default=10.0, validator=_positive)
     watchdog_s: float = attrs.field(default=60.0, validator=_positive)
+    # What a host has that tells no time: sanlock's own, the only one before its release 3.9.
+    watchdog_unsaid_s: float = attrs.field(default=60.0, validator=_positive)
+    # Below so long a watchdog sanlock sends no SIGTERM and runs no killpath (its
+    # `watchdog_fire_timeout` from 3.9 on): a VM whose lease can't be renewed gets SIGKILL at once.
+    sigterm_watchdog_s: float = attrs.field(default=30.0, validator=_not_negative)
     # sanlock's -g: from the polite kill of a VM whose lease can't be renewed to SIGKILL.
     kill_grace_s: float = attrs.field(default=40.0, validator=_not_negative)
 
     def __attrs_post_init__(self) -> None:
         """Refuse numbers that are unsafe together."""
+        self._check_scores()
         check_safety(self)
+
+    def _check_scores(self) -> None:
+        """Refuse a highest score that no record can hold, or with which nothing is ever started."""
+        name = "gateway_weight" if self.base_score is None else "base_score"
+        if self.score_max < 0 or self.score_max > SCORE_LIMIT:
+            what = "base_score" if self.base_score is not None else "the sum of the weights"
+            msg = f"{what} must be from 0 to {SCORE_LIMIT}, got {self.score_max}"
+            raise PolicyError(msg, name)
 
     @property
     def score_max(self) -> int:
@@ -112,6 +154,11 @@ class Policy:
     def lease_expiry_s(self) -> float:
         """How long after its last renewal a silent host's leases can be taken (sanlock)."""
         return 8 * self.io_timeout_s + self.watchdog_s
+
+    @property
+    def gets_sigterm(self) -> bool:
+        """Whether sanlock asks a VM to end, by SIGTERM or a killpath, before it kills it."""
+        return self.watchdog_s >= self.sigterm_watchdog_s
 
     @property
     def lease_kill_s(self) -> float:
@@ -144,9 +191,52 @@ class Policy:
         return 2 * self.io_timeout_s + 1.0
 
     @property
+    def arrival_limit_s(self) -> float:
+        """
+        How long a VM may be on its way to this host before the arrival is given up.
+
+        The source cancels a migration after `migration_timeout_s`. If nothing is heard of that, the
+        source or the network between the two hosts has failed.
+        """
+        return self.migration_timeout_s + self.dead_after_s
+
+    @property
+    def gap_s(self) -> float:
+        """How far apart two looks may be at most for the time between them to count as observed."""
+        return 2 * self.loop_s
+
+    def on_host(self, watchdog_s: float) -> Policy:
+        """
+        Return this policy on a host whose own watchdog takes *watchdog_s*.
+
+        sanlock's grace between SIGTERM and SIGKILL has to end before that, and there is none below
+        `sigterm_watchdog_s`.
+        """
+        grace_s = self.kill_grace_s if self.kill_grace_s < watchdog_s else watchdog_s / 2
+        if watchdog_s < self.sigterm_watchdog_s:
+            grace_s = 0.0
+        return attrs.evolve(self, watchdog_s=watchdog_s, kill_grace_s=grace_s)
+
+    def blocked_s(self, endings: int) -> float:
+        """Return for how long after the last of so many bad endings this host starts nothing."""
+        if endings < self.failed_starts_max:
+            return 0.0
+        return doubled_s(self.block_s, endings - self.failed_starts_max, self.block_max_s)
+
+    def start_limit_s(self, time_outs: int) -> float:
+        """Return how long a start may take after so many that took too long."""
+        return doubled_s(self.start_timeout_s, time_outs, self.start_timeout_max_s)
+
+    @property
     def settle_s(self) -> float:
         """How long an agent that knows nothing looks around before it starts an engine."""
         return self.settle_loops * self.loop_s
+
+
+def doubled_s(first_s: float, times: int, longest_s: float) -> float:
+    """Return a wait that doubles each time, up to the longest."""
+    # Past 2**20 the longest wait has long been reached.
+    return min(first_s * 2.0 ** min(times, 20), longest_s)
 
 
 def check_safety(policy: Policy) -> None:
@@ -158,10 +248,7 @@ def check_safety(policy: Policy) -> None:
     """
     for rule in safety_rules(policy):
         if not rule.holds:
-            msg = (
-                f"policy {policy.name}: {rule.says}: {rule.left:g} s is not below "
-                f"{rule.right:g} s (by {rule.excess_s:g} s)"
-            )
+            msg = f"policy {policy.name}: {failure_text(rule.name, rule.left, rule.right)}"
             raise PolicyError(msg, rule.name, rule.excess_s)
 
 
@@ -186,7 +273,7 @@ class Inequality:
 
 
 def safety_rules(policy: Policy) -> tuple[Inequality, ...]:
-    """Give the inequalities between the times of a policy, most important first."""
+    """Return the inequalities between the times of a policy, most important first."""
     return (
         Inequality(
             "kill-before-takeover",
@@ -194,6 +281,13 @@ def safety_rules(policy: Policy) -> tuple[Inequality, ...]:
             "(8 x io_timeout + kill_grace against 8 x io_timeout + watchdog)",
             policy.lease_kill_s + policy.kill_grace_s,
             policy.lease_expiry_s,
+        ),
+        Inequality(
+            "silent-hosts-are-dead",
+            "the VM of a host that tells no watchdog's time is killed before its lease is taken "
+            "(8 x io_timeout + kill_grace against 8 x io_timeout + watchdog_unsaid)",
+            policy.lease_kill_s + policy.kill_grace_s,
+            policy.lease_kill_s + policy.watchdog_unsaid_s,
         ),
         Inequality(
             "two-loops-before-dead",
@@ -220,6 +314,31 @@ def safety_rules(policy: Policy) -> tuple[Inequality, ...]:
             policy.migration_backoff_s,
             policy.migration_backoff_max_s + 1e-9,
         ),
+        Inequality(
+            "drain-is-short",
+            "an administrator who waits does not wait longer than the engine's own moves "
+            "(drain_retry against the longest wait)",
+            policy.drain_retry_s,
+            policy.migration_backoff_max_s + 1e-9,
+        ),
+        Inequality(
+            "block-grows",
+            "the first block of a host is no longer than the longest",
+            policy.block_s,
+            policy.block_max_s + 1e-9,
+        ),
+        Inequality(
+            "start-limit-grows",
+            "the first limit of a start is no longer than the longest",
+            policy.start_timeout_s,
+            policy.start_timeout_max_s + 1e-9,
+        ),
+        Inequality(
+            "alarms-grow-rare",
+            "the first pause between two alarms is no longer than the longest",
+            policy.alarm_repeat_s,
+            policy.alarm_repeat_max_s + 1e-9,
+        ),
     )
 
 
@@ -238,8 +357,26 @@ OVIRT = Policy(
     cpu_load_low=0.4,
     cpu_load_high=0.9,
     failed_starts_max=4,
+    score_floor=0,
     move_by_restart=True,
     empty_global_is_none=True,
 )
 
 POLICIES = {policy.name: policy for policy in (TALK, OVIRT)}
+
+# Numbers that belong together, on top of a policy. `fast` is for storage that always answers within
+# 2 s: sanlock's shortest watchdog (its manual offers 10 s with an io_timeout of 2 s), and loops
+# that find a dead host sooner than its lease expires.
+PROFILES: Mapping[str, Mapping[str, float]] = {
+    "fast": {
+        "loop_s": 3.0,
+        "io_timeout_s": 2.0,
+        "watchdog_s": 10.0,
+        "kill_grace_s": 0.0,
+        "dead_after_s": 12.0,
+        "stagger_s": 1.0,
+        "stagger_total_s": 8.0,
+        "lease_claim_s": 6.0,
+        "refused_retry_s": 4.0,
+    },
+}

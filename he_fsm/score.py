@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from math import isnan
+from typing import NamedTuple, Optional
 
 import attrs
 
@@ -51,17 +52,21 @@ def score(  # noqa: PLR0913 - one argument for each fact of the rule
     memory_needed_mib: float = 4096.0,
     vm_is_here: bool = False,
     failed_starts: int = 0,
+    blocked: Optional[str] = None,
     local_maintenance: bool = False,
     can_act: bool = True,
+    unfit: str = "",
 ) -> Score:
     """
     Score a host by what its monitors read.
 
     Args:
         memory_needed_mib: what the engine VM needs; not asked of the host that runs it.
-        failed_starts: the count that is not yet forgotten.
+        failed_starts: starts that failed and runs that ended badly here, not yet forgotten.
+        blocked: why nothing is started here after them, empty: it may be; None: by their number.
         local_maintenance: the flag, whatever the state.
         can_act: False where the hypervisor does not answer: such a host can start nothing.
+        unfit: why this host can start nothing for another reason; empty: it can.
 
     Source: the talk, "Host Score"; for policy `ovirt` ovirt-hosted-engine-ha 2.5, whose
     penalties are cut to whole numbers towards zero.
@@ -92,21 +97,24 @@ def score(  # noqa: PLR0913 - one argument for each fact of the rule
         penalty = -policy.failed_start_penalty * failed_starts
         parts.append(ScorePart("failed starts", penalty, 0, f"{failed_starts} of them"))
     lost = sum([part.points - part.weight for part in parts])
-    zero = _zero_because(policy, failed_starts, local_maintenance, can_act)
-    total = 0 if zero else max(0, policy.score_max + lost)
+    if blocked is None:
+        is_blocked = failed_starts >= policy.failed_starts_max
+        blocked = f"{failed_starts} failed starts" if is_blocked else ""
+    zero = blocked
+    if local_maintenance:
+        zero = "local maintenance"
+    elif not can_act:
+        zero = "the hypervisor does not answer"
+    elif unfit:
+        zero = unfit
+    # Penalties alone forbid no start where the policy says so: a poor host is better than none.
+    floor = min(policy.score_floor, policy.score_max)
+    total = 0 if zero else max(floor, policy.score_max + lost)
     return Score(total, tuple(parts), zero)
 
 
-def _zero_because(
-    policy: Policy, failed_starts: int, local_maintenance: bool, can_act: bool
-) -> str:
-    if local_maintenance:
-        return "local maintenance"
-    if not can_act:
-        return "the hypervisor does not answer"
-    if failed_starts >= policy.failed_starts_max:
-        return f"{failed_starts} failed starts"
-    return ""
+# A monitor that measures nonsense is no reason to trust the host, and none to end its agent.
+_NO_NUMBER = "the reading is not a number"
 
 
 def _unknown(name: str, reading: Reading, weight: int, policy: Policy) -> ScorePart:
@@ -126,6 +134,8 @@ def _share(name: str, reading: Reading, weight: int, policy: Policy) -> ScorePar
         return _unknown(name, reading, weight, policy)
     if value >= 1.0:
         return ScorePart(name, weight, weight, "up")
+    if isnan(value):
+        return ScorePart(name, 0, weight, _NO_NUMBER)
     if value <= 0.0:
         return ScorePart(name, 0, weight, "down")
     # The penalty is cut towards zero, as oVirt does: 4/5 of 1600 costs 319.
@@ -141,9 +151,11 @@ def _memory_part(
     value = reading.value
     if value is None or reading.age_s > policy.reading_age_max_s:
         return _unknown("free memory", reading, weight, policy)
+    if isnan(value):
+        return ScorePart("free memory", 0, weight, _NO_NUMBER)
     points = weight if value >= needed_mib else 0
     return ScorePart(
-        "free memory", points, weight, f"{value:g} MiB of the {needed_mib:g} MiB needed"
+        "free memory", points, weight, f"{value:g} MiB free, {needed_mib:g} MiB needed"
     )
 
 
@@ -158,6 +170,8 @@ def _load_part(
         penalty = 0
     elif value >= high:
         penalty = weight
+    elif isnan(value):
+        return ScorePart(name, 0, weight, _NO_NUMBER)
     else:
         penalty = int((value - low) / (high - low) * weight)
     return ScorePart(name, weight - penalty, weight, f"{value:.0%} of capacity")

@@ -3,17 +3,226 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Union
+from typing import Any, Optional, TypedDict, Union
 
 import cattrs
 
 from he_fsm.memory import Memory, Sighting
-from he_fsm.metadata.record import HostRecord, ProblemWord, SlotProblem
-from he_fsm.snapshot import Snapshot
+from he_fsm.metadata.codec import GlobalBlock
+from he_fsm.metadata.record import EngineStatus, HostRecord, ProblemWord, SlotProblem
+from he_fsm.metadata.whiteboard import Whiteboard
+from he_fsm.remembered import FailedStarts, Moves, RaisedAlarm, VmWatch
+from he_fsm.snapshot import (
+    Health,
+    LeaseView,
+    LocalVm,
+    OwnerState,
+    Reading,
+    Result,
+    Snapshot,
+    VmState,
+)
+from he_fsm.states.names import State
+from he_fsm.value import Value
 
 
-def to_plain(value: Union[Memory, Snapshot]) -> dict[str, Any]:
-    """Give a memory or a snapshot as an object of plain values, fit for JSON."""
+class EngineParts(TypedDict, total=False):
+    """What the engine's status consists of, as cattrs is told it."""
+
+    vm: str
+    health: str
+    detail: str
+    reason: Optional[str]
+
+
+class ProblemParts(TypedDict, total=False):
+    """The same of a slot that can't be believed."""
+
+    host_id: int
+    word: ProblemWord
+    detail: str
+    newer_timestamp: Optional[int]
+
+
+class ReadingParts(TypedDict, total=False):
+    """The same of a reading."""
+
+    value: Optional[float]
+    age_s: float
+
+
+class RecordParts(TypedDict, total=False):
+    """The same of a host's record."""
+
+    host_id: int
+    timestamp: int
+    score: int
+    engine: EngineStatus
+    hostname: str
+    local_maintenance: bool
+    stopped: bool
+    conf_on_shared_storage: bool
+    local_conf_timestamp: int
+    parse_version: int
+    feature_version: int
+    watchdog_s: Optional[float]
+    text: str
+
+
+class WhiteboardParts(TypedDict, total=False):
+    """The same of a whiteboard."""
+
+    global_block: GlobalBlock
+    slots: dict[int, Union[HostRecord, SlotProblem]]
+
+
+class VmParts(TypedDict, total=False):
+    """The same of the VM here."""
+
+    state: VmState
+    health: Health
+
+
+class LeaseParts(TypedDict, total=False):
+    """The same of the leases."""
+
+    owner: Optional[int]
+    owner_state: OwnerState
+    free_at: Optional[float]
+    dead_hosts: frozenset[int]
+    joined: bool
+    held_by_other: bool
+    doomed_until: Optional[float]
+    doom: str
+    watchdog_s: Optional[float]
+    kill_grace_s: Optional[float]
+
+
+class SnapshotParts(TypedDict, total=False):
+    """The same of a snapshot."""
+
+    now: float
+    host_id: int
+    vm: LocalVm
+    own: Optional[HostRecord]
+    whiteboard: Optional[Whiteboard]
+    leases: Optional[LeaseView]
+    local_maintenance: bool
+    results: tuple[Result, ...]
+    boot_now: Optional[float]
+
+
+class SightingParts(TypedDict, total=False):
+    """The same of a sighting."""
+
+    content: Union[HostRecord, SlotProblem, None]
+    timestamp: Optional[int]
+    grew_at: Optional[float]
+    since: float
+    record: Optional[HostRecord]
+    problem: Optional[ProblemWord]
+    newer_timestamp: Optional[int]
+    is_newer: bool
+    doubts: int
+    stepped_at: float
+
+
+class FailedParts(TypedDict, total=False):
+    """The same of the engine's bad endings."""
+
+    count: int
+    last_at: float
+    good_runs: int
+    time_outs: int
+
+
+class WatchParts(TypedDict, total=False):
+    """The same of the VM that is followed."""
+
+    since: float
+    started_here: bool
+    was_good: bool
+    bad_since: Optional[float]
+    bad_before_s: float
+    paused_since: Optional[float]
+    paused_before_s: float
+    power_off_at: Optional[float]
+    is_ordered_down: bool
+    is_gone: bool
+    has_slept: bool
+
+
+class MovesParts(TypedDict, total=False):
+    """The same of the engine's moves."""
+
+    target: Optional[int]
+    failures: int
+    failed_at: float
+    refused_by: Optional[int]
+    moves: int
+    moved_at: float
+    seen_on: Optional[int]
+
+
+class AlarmParts(TypedDict, total=False):
+    """The same of an alarm."""
+
+    name: str
+    since: float
+    told: int
+    next_at: float
+    ended_at: Optional[float]
+    is_open: bool
+
+
+class MemoryParts(TypedDict, total=False):
+    """The same of a memory."""
+
+    state: State
+    since: float
+    began_at: float
+    looked_at: Optional[float]
+    boot_ahead: Optional[float]
+    sightings: dict[int, Sighting]
+    read_at: Optional[float]
+    is_blind: bool
+    global_maintenance: Optional[bool]
+    global_is_old: bool
+    global_problem: Optional[ProblemWord]
+    global_problem_since: Optional[float]
+    failed: FailedStarts
+    well_since: Optional[float]
+    vm: Optional[VmWatch]
+    moves: Moves
+    better_since: Optional[float]
+    named_since: Optional[float]
+    arriving_since: Optional[float]
+    claimed_at: Optional[float]
+    refused_at: Optional[float]
+    draining_since: Optional[float]
+    alarms: tuple[RaisedAlarm, ...]
+
+
+_PARTS: dict[object, Any] = {
+    FailedStarts: FailedParts,
+    VmWatch: WatchParts,
+    Moves: MovesParts,
+    RaisedAlarm: AlarmParts,
+    Memory: MemoryParts,
+    Sighting: SightingParts,
+    EngineStatus: EngineParts,
+    SlotProblem: ProblemParts,
+    HostRecord: RecordParts,
+    Whiteboard: WhiteboardParts,
+    LocalVm: VmParts,
+    LeaseView: LeaseParts,
+    Reading: ReadingParts,
+    Snapshot: SnapshotParts,
+}
+
+
+def to_plain(value: Union[Memory, Snapshot, HostRecord]) -> dict[str, Any]:
+    """Return a memory, a snapshot or a record as an object of plain values, fit for JSON."""
     return dict(_converter().unstructure(value))
 
 
@@ -37,21 +246,53 @@ def snapshot_from_plain(plain: dict[str, Any]) -> Snapshot:
     return _converter().structure(plain, Snapshot)
 
 
-@functools.cache
-def _converter() -> cattrs.Converter:
-    converter = cattrs.Converter()
-    content = Union[HostRecord, SlotProblem]
-    converter.register_structure_hook(content, lambda plain, _: _content(converter, plain))
-    converter.register_structure_hook(Sighting, lambda plain, _: _sighting(converter, plain))
-    converter.register_unstructure_hook(
-        Sighting,
-        lambda seen: {name: converter.unstructure(value) for name, value in seen._asdict().items()},
+def record_from_plain(plain: dict[str, Any]) -> HostRecord:
+    """
+    Read a record back; the same one that `to_plain` was given.
+
+    Raises:
+        cattrs.BaseValidationError: the object is of another form.
+    """
+    return _converter().structure(plain, HostRecord)
+
+
+def teach(converter: cattrs.Converter) -> None:
+    """
+    Tell a converter what the values of this package consist of.
+
+    A compiled class does not know the types of its parts.
+    """
+    for content in (Union[HostRecord, SlotProblem], Union[HostRecord, SlotProblem, None]):
+        converter.register_structure_hook(content, lambda plain, _: _content(converter, plain))
+    converter.register_structure_hook_func(
+        lambda kind: isinstance(kind, type) and kind in _PARTS,
+        lambda plain, kind: _made(converter, plain, kind),
+    )
+    converter.register_unstructure_hook_func(
+        lambda kind: isinstance(kind, type) and issubclass(kind, Value),
+        lambda value: converter.unstructure(value._asdict()),
     )
     # JSON has no sets.
     converter.register_unstructure_hook_func(
         lambda kind: getattr(kind, "__origin__", kind) is frozenset, sorted
     )
+
+
+@functools.cache
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter()
+    teach(converter)
     return converter
+
+
+def _made(converter: cattrs.Converter, plain: Any, kind: Any) -> Any:
+    """Make a value of its parts; what a later release has added is left out."""
+    found = converter.structure(plain, _PARTS[kind])
+    parts = {name: part for name, part in found.items() if name in _PARTS[kind].__annotations__}
+    try:
+        return kind(**parts)
+    except (TypeError, ValueError) as error:
+        raise cattrs.BaseValidationError(str(error), [error], kind) from error
 
 
 def _content(converter: cattrs.Converter, plain: Any) -> Union[HostRecord, SlotProblem, None]:
@@ -61,15 +302,3 @@ def _content(converter: cattrs.Converter, plain: Any) -> Union[HostRecord, SlotP
     if "word" in plain:
         return converter.structure(plain, SlotProblem)
     return converter.structure(plain, HostRecord)
-
-
-def _sighting(converter: cattrs.Converter, plain: dict[str, Any]) -> Sighting:
-    record, problem = plain["record"], plain["problem"]
-    return Sighting(
-        **{
-            **plain,
-            "content": _content(converter, plain["content"]),
-            "record": None if record is None else converter.structure(record, HostRecord),
-            "problem": None if problem is None else ProblemWord(problem),
-        }
-    )

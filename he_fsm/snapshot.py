@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import enum
 import math
-from typing import Optional
+from typing import Final, Optional
 
 import attrs
 
 from he_fsm.metadata.layout import HOST_ID_MAX
 from he_fsm.metadata.record import HostRecord
 from he_fsm.metadata.whiteboard import Whiteboard
+from he_fsm.value import Value
 
 
 class VmState(enum.Enum):
@@ -36,16 +37,26 @@ class Health(enum.Enum):
     """The engine's health page, as this host reads it."""
 
     GOOD = "good"
+    # A wrong answer.
     BAD = "bad"
+    # No answer: it says something about the engine only while this host's network is well.
+    SILENT = "silent"
     UNKNOWN = "unknown"
 
 
-@attrs.frozen
-class LocalVm:
+class LocalVm(Value):
     """The engine VM here, and its health page (bad or unknown where no VM runs)."""
 
-    state: VmState
-    health: Health = Health.UNKNOWN
+    __slots__ = ("health", "state")
+
+    def __init__(
+        self,
+        state: VmState,
+        health: Health = Health.UNKNOWN,
+    ) -> None:
+        """Take the parts."""
+        self.state: Final = state
+        self.health: Final = health
 
 
 @attrs.frozen
@@ -89,7 +100,7 @@ class Readings:
         mem_load: Optional[float] = 0.10,
         config_is_current: bool = True,
     ) -> Readings:
-        """Give readings that were just taken, of a healthy host where nothing else is said."""
+        """Return readings that were just taken, of a healthy host where nothing else is said."""
         return cls(
             gateway=Reading(gateway),
             bridge=Reading(bridge),
@@ -109,8 +120,7 @@ class OwnerState(enum.Enum):
     FAILING = "failing"
 
 
-@attrs.frozen(kw_only=True)
-class LeaseView:
+class LeaseView(Value):
     """
     The leases as this host's lease manager shows them.
 
@@ -118,14 +128,50 @@ class LeaseView:
     a failing owner's lease can be taken, on this host's monotonic clock (last renewal +
     8 x io_timeout + watchdog). `dead_hosts`: host ids whose own lease has run out or was released.
     `joined`: this host holds its host id. `held_by_other`: another living host holds it.
+    `doomed_until`: until then (same clock) this host is about to be reset by its watchdog or to
+    lose its host id, for the reason `doom`; None: it is not. Such a host takes nothing.
+    `watchdog_s`, `kill_grace_s`: the times that this host's lease manager goes by; None: it does
+    not say. `free_at` counts with this host's own watchdog: another one may have more.
     """
 
-    owner: Optional[int] = None
-    owner_state: OwnerState = OwnerState.FREE
-    free_at: Optional[float] = None
-    dead_hosts: frozenset[int] = frozenset()
-    joined: bool = True
-    held_by_other: bool = False
+    __slots__ = (
+        "dead_hosts",
+        "doom",
+        "doomed_until",
+        "free_at",
+        "held_by_other",
+        "joined",
+        "kill_grace_s",
+        "owner",
+        "owner_state",
+        "watchdog_s",
+    )
+
+    def __init__(  # noqa: PLR0913 - one for each part
+        self,
+        *,
+        owner: Optional[int] = None,
+        owner_state: OwnerState = OwnerState.FREE,
+        free_at: Optional[float] = None,
+        dead_hosts: frozenset[int] = frozenset(),
+        joined: bool = True,
+        held_by_other: bool = False,
+        doomed_until: Optional[float] = None,
+        doom: str = "",
+        watchdog_s: Optional[float] = None,
+        kill_grace_s: Optional[float] = None,
+    ) -> None:
+        """Take the parts."""
+        self.owner: Final = owner
+        self.owner_state: Final = owner_state
+        self.free_at: Final = free_at
+        self.dead_hosts: Final = dead_hosts
+        self.joined: Final = joined
+        self.held_by_other: Final = held_by_other
+        self.doomed_until: Final = doomed_until
+        self.doom: Final = doom
+        self.watchdog_s: Final = watchdog_s
+        self.kill_grace_s: Final = kill_grace_s
 
 
 class Outcome(enum.Enum):
@@ -146,12 +192,13 @@ class Result:
     detail: str = ""
 
 
-@attrs.frozen(kw_only=True)
-class Snapshot:
+class Snapshot(Value):
     """
     All that one host can see at one moment.
 
-    `now` is in seconds of its own monotonic clock. `own` is its record as it last published it.
+    `now` is in seconds of its own monotonic clock, `boot_now` in those of the clock that counts
+    suspended time as well (CLOCK_BOOTTIME); None: there is none. `own` is its record as it last
+    published it.
     `whiteboard` None: the storage can't be read. `leases` None: the lease manager does not
     answer. `results`: how effects ended since the last step, each told once.
 
@@ -159,17 +206,41 @@ class Snapshot:
         ValueError: `now` is no finite number, or the host id is not 1 to 2000.
     """
 
-    now: float
-    host_id: int
-    vm: LocalVm
-    own: Optional[HostRecord] = None
-    whiteboard: Optional[Whiteboard] = None
-    leases: Optional[LeaseView] = None
-    local_maintenance: bool = False
-    results: tuple[Result, ...] = ()
+    __slots__ = (
+        "boot_now",
+        "host_id",
+        "leases",
+        "local_maintenance",
+        "now",
+        "own",
+        "results",
+        "vm",
+        "whiteboard",
+    )
 
-    def __attrs_post_init__(self) -> None:
-        """Refuse a time and an id that can't be."""
+    def __init__(  # noqa: PLR0913 - one for each part
+        self,
+        *,
+        now: float,
+        host_id: int,
+        vm: LocalVm,
+        own: Optional[HostRecord] = None,
+        whiteboard: Optional[Whiteboard] = None,
+        leases: Optional[LeaseView] = None,
+        local_maintenance: bool = False,
+        results: tuple[Result, ...] = (),
+        boot_now: Optional[float] = None,
+    ) -> None:
+        """Take the parts; refuse a time and an id that can't be."""
+        self.now: Final = now
+        self.host_id: Final = host_id
+        self.vm: Final = vm
+        self.own: Final = own
+        self.whiteboard: Final = whiteboard
+        self.leases: Final = leases
+        self.local_maintenance: Final = local_maintenance
+        self.results: Final = results
+        self.boot_now: Final = boot_now
         if not math.isfinite(self.now):
             msg = f"now must be a finite number, got {self.now!r}"
             raise ValueError(msg)

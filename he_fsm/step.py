@@ -1,29 +1,68 @@
-"""The decision: what one host does next, from what it remembers and what it sees."""
+"""
+The decision: what one host does next, from what it remembers and what it sees.
+
+Theory of operation
+-------------------
+
+Every host decides alone, and all hosts must come to the same answer. So a decision is a pure
+function of values; whatever reads, writes, waits or measures is outside, and is done by the caller.
+
+- A **snapshot** (`he_fsm.snapshot`) is all that a host can see at one moment: its own VM, the
+  whiteboard with every host's record, the leases, and how earlier effects ended. Its time is the
+  host's monotonic clock.
+- The **memory** (`he_fsm.memory`) is all that a host remembers between two decisions: its state,
+  when each other host's record last grew, how the VM has been, which runs ended badly.
+- `observe` (`he_fsm.observe`) takes a snapshot in: it returns a **view**, which is the new memory
+  and what follows from it (who is alive, who should run the engine). Guards ask the view, and
+  nothing else. A guard that compares something with the time asks `View.due`, which notes when
+  the answer would change.
+- The **table** (`he_fsm.states.table`) has the rows of each state, in order. A row has a guard, the
+  next state, and the effects. `step` takes the first row whose guard holds; if none does, the
+  host stays in its state.
+- A **step** is the answer: the new memory, the effects as values (`he_fsm.effects`), the row and
+  the reason in words. `wake_at` is the earliest time at which the answer can change without news.
+  It is the minimum of all times that guards asked `due` about, so that no deadline is forgotten.
+- A **tick** (`he_fsm.tick`) is one pass around `step`: rate this host, publish its record, read the
+  whiteboard, decide, perform the effects. After an edge the next pass follows at once, because
+  the new state may have something to do as well.
+- The **loop** repeats ticks: once every `Policy.loop_s`, and at `wake_at` where that is earlier.
+  The daemon (`he_fsm.runtime.agent.loop`) and the simulator (`he_fsm.simulate`) are two loops
+  around the same tick, and neither has a decision of its own.
+
+For example, host 2 is in state EngineDown and reads that host 1's record does not grow any more.
+`observe` keeps the time of its last growth. As soon as that is `Policy.dead_after_s` ago, host 1 is
+no longer alive in the view, and placement names host 2. The guard of `best_host` then asks
+whether the lease can be taken: its owner renews no more, and the lease expires in 20 s. So no row
+holds yet, and `wake_at` is in 20 s. At that time the guard holds: the step has the edge to
+EngineStarting and the effect `StartVm`, and whoever performs it acquires the lease first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple, Optional
+from typing import Final, Optional
 
-import attrs
-
-from he_fsm.effects import Effect, Notify
-from he_fsm.liveness import NEVER, Liveness, grow_no_older, look, who_is_alive
-from he_fsm.memory import FailedStarts, Memory, VmWatch
-from he_fsm.metadata.record import HostRecord, ProblemWord
-from he_fsm.metadata.whiteboard import Whiteboard
-from he_fsm.placement import Placement, placement
+from he_fsm.alarms import is_all_well, raise_alarms
+from he_fsm.effects import Alarm, Effect, Notify, WriteGlobal
+from he_fsm.liveness import Liveness
+from he_fsm.memory import Memory
+from he_fsm.observe import observe
+from he_fsm.placement import Placement
 from he_fsm.policy import Policy
-from he_fsm.snapshot import Health, LeaseView, OwnerState, Snapshot, VmState
-from he_fsm.states import guards
-from he_fsm.states.engine_down import could_start, is_claiming, turn_at
+from he_fsm.reasons import why_stay
+from he_fsm.remembered import VmWatch
+from he_fsm.snapshot import Snapshot
 from he_fsm.states.names import State
 from he_fsm.states.row import Transition
 from he_fsm.states.table import TABLE
-from he_fsm.states.view import NO_LEASES, View
+from he_fsm.states.view import View
+from he_fsm.value import Value
+
+# From so many failures on, one more migration that is tried for a drain and fails is old news.
+_OLD_NEWS_FROM = 2
+_DRAIN = frozenset((State.ENGINE_STARTING, State.ENGINE_UP, State.ENGINE_MIGRATING_AWAY))
 
 
-class Step(NamedTuple):
+class Step(Value):
     """
     One decision.
 
@@ -31,17 +70,43 @@ class Step(NamedTuple):
     (own monotonic clock) at which the answer can change while the inputs do not; after an edge
     it is now, for the new state may have an answer of its own, and where the lease is claimed
     from now on, for the others are to read that. `idle_until` is the same on the assumption that
-    every living host's record keeps growing.
+    every living host's record keeps growing. `alarms` are all that are raised and were told.
     """
 
-    memory: Memory
-    effects: tuple[Effect, ...]
-    edge: Optional[Transition]
-    reason: str
-    wake_at: float
-    idle_until: float
-    liveness: Liveness
-    placement: Placement
+    __slots__ = (
+        "alarms",
+        "edge",
+        "effects",
+        "idle_until",
+        "liveness",
+        "memory",
+        "placement",
+        "reason",
+        "wake_at",
+    )
+
+    def __init__(  # noqa: PLR0913 - one for each part
+        self,
+        memory: Memory,
+        effects: tuple[Effect, ...],
+        edge: Optional[Transition],
+        reason: str,
+        wake_at: float,
+        idle_until: float,
+        liveness: Liveness,
+        placement: Placement,
+        alarms: tuple[Alarm, ...] = (),
+    ) -> None:
+        """Take the parts."""
+        self.memory: Final = memory
+        self.effects: Final = effects
+        self.edge: Final = edge
+        self.reason: Final = reason
+        self.wake_at: Final = wake_at
+        self.idle_until: Final = idle_until
+        self.liveness: Final = liveness
+        self.placement: Final = placement
+        self.alarms: Final = alarms
 
 
 def step(memory: Memory, snapshot: Snapshot, policy: Policy) -> Step:
@@ -54,295 +119,109 @@ def step(memory: Memory, snapshot: Snapshot, policy: Policy) -> Step:
     for edge in TABLE[memory.state]:
         if edge.when(view):
             return _take(edge, view)
+    return _stay(view)
+
+
+def _stay(view: View) -> Step:
+    effects: tuple[Effect, ...] = ()
+    active: tuple[Alarm, ...] = ()
+    if not is_all_well(view):
+        raised = raise_alarms(view)
+        view.memory, active = raised.memory, raised.active
+        effects = raised.effects
+        if view.memory.global_problem is not None:
+            effects = (*raised.effects, *_heal_slot_0(view))
     wakes_at = view.wakes_at
     return Step(
         view.memory,
-        (),
+        effects,
         None,
         why_stay(view),
         min(wakes_at, view.liveness.changes_at),
         wakes_at,
         view.liveness,
         view.placement,
+        active,
     )
+
+
+def _heal_slot_0(view: View) -> tuple[WriteGlobal, ...]:
+    """Write slot 0's last good value again, if its damage lasts: one host after the other."""
+    memory, policy = view.memory, view.policy
+    value, since = memory.global_maintenance, memory.global_problem_since
+    if value is None or since is None or not view.can_read:
+        return ()
+    own_id = view.snapshot.host_id
+    before = sum(1 for host_id in view.liveness.alive if host_id < own_id)
+    wait_s = policy.loop_s * (1 + min(before, policy.slot_0_writers - 1))
+    if memory.global_is_old:
+        # Whoever has read it since knows better.
+        wait_s += policy.dead_after_s
+    if not view.due(since + wait_s):
+        return ()
+    # What this host reads may be wrong, and not what stands there: then each write undoes what
+    # somebody has set meanwhile.
+    view.memory = memory._replace(
+        global_problem_since=view.now + max(0.0, policy.alarm_repeat_s - wait_s)
+    )
+    view.due(view.now + max(wait_s, policy.alarm_repeat_s))
+    return (WriteGlobal(value),)
 
 
 def _take(edge: Transition, view: View) -> Step:
     vm = view.memory.vm
-    if vm is not None and vm.power_off_at is not None and edge.source is not State.ENGINE_STOPPING:
-        # An order to power off belongs to the stop in which it was given.
-        vm = attrs.evolve(vm, power_off_at=None)
+    if vm is not None:
+        vm = _watch_of_the_next_state(edge, vm)
     before = view.memory
     # The waits that are not named here are over.
     memory = Memory(
         state=edge.to,
         since=view.now,
         began_at=before.began_at,
+        looked_at=before.looked_at,
+        boot_ahead=before.boot_ahead,
         sightings=before.sightings,
         read_at=before.read_at,
         is_blind=before.is_blind,
         global_maintenance=before.global_maintenance,
+        global_is_old=before.global_is_old,
         global_problem=before.global_problem,
+        global_problem_since=before.global_problem_since,
         failed=before.failed,
+        well_since=before.well_since,
         vm=vm,
         moves=before.moves,
         refused_at=before.refused_at,
+        arriving_since=before.arriving_since,
+        draining_since=before.draining_since,
+        alarms=before.alarms,
     )
     if edge.then is not None:
         memory = edge.then(view, memory)
     reason = edge.says if edge.because is None else edge.because(view)
     effects = edge.effects(view)
-    if edge.notifies:
+    if _is_told(edge, view):
         subject = f"{edge.source.value}-{edge.to.value}: {reason}"
         effects = (*effects, Notify(subject))
     return Step(memory, effects, edge, reason, view.now, view.now, view.liveness, view.placement)
 
 
-def observe(memory: Memory, snapshot: Snapshot, policy: Policy) -> View:
-    """Take in what the snapshot shows: who lives, how the VM is, since when others are better."""
-    now = snapshot.now
-    whiteboard = snapshot.whiteboard
-    sightings = memory.sightings
-    read_at = memory.read_at
-    maintenance, problem = memory.global_maintenance, memory.global_problem
-    if whiteboard is not None:
-        if memory.is_blind and read_at is not None:
-            sightings = grow_no_older(sightings, max(0.0, now - read_at))
-        sightings = look(sightings, whiteboard.slots, snapshot.host_id, now, first=read_at is None)
-        read_at = now
-        maintenance, problem = _read_global(memory, whiteboard, policy)
-    dead_hosts = _dead_hosts(snapshot.leases or NO_LEASES, now)
-    # While this host can't read, nobody grows old: what it last saw stands still.
-    seen_at = now if whiteboard is not None or read_at is None else read_at
-    liveness = who_is_alive(sightings, snapshot.host_id, seen_at, policy.dead_after_s, dead_hosts)
-    if whiteboard is None:
-        liveness = Liveness(liveness.alive, liveness.pending, NEVER)
-    seen = Memory(
-        state=memory.state,
-        since=memory.since,
-        began_at=memory.began_at,
-        sightings=sightings,
-        read_at=read_at,
-        is_blind=whiteboard is None,
-        global_maintenance=maintenance,
-        global_problem=problem,
-        failed=memory.failed,
-        vm=_watch(memory, snapshot),
-        moves=memory.moves,
-        better_since=memory.better_since,
-        named_since=memory.named_since,
-        claimed_at=memory.claimed_at,
-        refused_at=memory.refused_at,
-    )
-    records = _records(seen, snapshot)
-    view = View(
-        seen,
-        snapshot,
-        policy,
-        liveness,
-        placement(records, liveness.alive, policy, liveness.pending),
-    )
-    _look_ahead(view, records)
-    return _time_passes(view)
+def _watch_of_the_next_state(edge: Transition, vm: VmWatch) -> VmWatch:
+    if vm.power_off_at is not None and edge.source is not State.ENGINE_STOPPING:
+        # An order to power off belongs to the stop in which it was given.
+        vm = vm._replace(power_off_at=None)
+    if edge.to is State.ENGINE_STOPPING and edge.does:
+        vm = vm._replace(is_ordered_down=True)
+    return vm
 
 
-def _look_ahead(view: View, records: Mapping[int, HostRecord]) -> None:
-    """Say who should start the engine once an owner that renews no more is dead."""
-    owner, free_at = view.leases.owner, view.leases.free_at
-    alive, pending = view.liveness.alive, view.liveness.pending
-    if owner is None or free_at is None or not (owner in alive or owner in pending):
-        return
-    view.due(free_at)
-    view.heirs = placement(records, alive - {owner}, view.policy, pending - {owner})
-
-
-def _dead_hosts(leases: LeaseView, now: float) -> frozenset[int]:
-    """Give the hosts that are dead whatever their records say."""
-    owner, free_at = leases.owner, leases.free_at
-    if owner is not None and free_at is not None and now >= free_at:
-        # Its lease can be had for one reason: its host is dead by sanlock's reckoning.
-        return leases.dead_hosts | {owner}
-    return leases.dead_hosts
-
-
-def _records(memory: Memory, snapshot: Snapshot) -> Mapping[int, HostRecord]:
-    records = {
-        host_id: seen.record
-        for host_id, seen in memory.sightings.items()
-        if seen.record is not None
-    }
-    if snapshot.own is not None:
-        records[snapshot.host_id] = snapshot.own
-    return records
-
-
-def _read_global(
-    memory: Memory, whiteboard: Whiteboard, policy: Policy
-) -> tuple[Optional[bool], Optional[ProblemWord]]:
-    """Give slot 0's value: the last good one holds while it can't be believed."""
-    block = whiteboard.global_block
-    if block.maintenance is not None:
-        return block.maintenance, None
-    word = block.problem.word if block.problem is not None else ProblemWord.GARBAGE
-    if memory.global_maintenance is not None:
-        return memory.global_maintenance, word
-    if word is ProblemWord.EMPTY and policy.empty_global_is_none:
-        return False, None
-    return None, word
-
-
-def _watch(memory: Memory, snapshot: Snapshot) -> Optional[VmWatch]:
-    """Follow the VM that is here: since when, good or bad since when, paused since when."""
-    vm = snapshot.vm
-    watch = memory.vm
-    if vm.state is VmState.UNKNOWN:
-        return watch
-    if vm.state is VmState.ABSENT or vm.state is VmState.ARRIVING:
-        # What began here and is gone is judged by the state's own rows before it is forgotten.
-        return watch if memory.state is State.ENGINE_STARTING else None
-    now = snapshot.now
-    if watch is None:
-        started_here = memory.state is State.ENGINE_STARTING
-        watch = VmWatch(since=now, started_here=started_here)
-    was_good, bad_since, paused_since = watch.was_good, watch.bad_since, watch.paused_since
-    if vm.state is VmState.PAUSED:
-        paused_since = now if paused_since is None else paused_since
-    else:
-        paused_since = None
-        if vm.health is Health.GOOD:
-            was_good, bad_since = True, None
-        elif vm.health is Health.BAD and bad_since is None:
-            bad_since = now
-    if (was_good, bad_since, paused_since) == (
-        watch.was_good,
-        watch.bad_since,
-        watch.paused_since,
-    ):
-        return watch
-    return attrs.evolve(watch, was_good=was_good, bad_since=bad_since, paused_since=paused_since)
-
-
-def _time_passes(view: View) -> View:
-    """Start and end the waits that do not depend on one state's rows alone."""
-    memory = view.memory
-    failed = memory.failed
-    if failed.count and view.due(failed.last_at + view.policy.failed_starts_forget_s):
-        failed = FailedStarts()
-    better_since = view.now if _is_better_elsewhere(view) else None
-    if better_since is not None and memory.better_since is not None:
-        better_since = memory.better_since
-    named_since = view.now if _is_named(view) else None
-    if named_since is not None and memory.named_since is not None:
-        named_since = memory.named_since
-    claimed_at = memory.claimed_at
-    if not is_claiming(view):
-        claimed_at = None
-    elif claimed_at is None:
-        claimed_at = view.now
-        # The others are to read it as soon as can be.
-        view.due_again()
-    if (
-        failed is not memory.failed
-        or better_since != memory.better_since
-        or named_since != memory.named_since
-        or claimed_at != memory.claimed_at
-    ):
-        view.memory = attrs.evolve(
-            memory,
-            failed=failed,
-            better_since=better_since,
-            named_since=named_since,
-            claimed_at=claimed_at,
-        )
-    return view
-
-
-def _is_better_elsewhere(view: View) -> bool:
-    if view.memory.state is not State.ENGINE_UP or view.vm is not VmState.UP:
+def _is_told(edge: Transition, view: View) -> bool:
+    """Return whether people are told of an edge: not by all hosts, nor time after time."""
+    if not edge.notifies or (edge.by_one and not view.speaks):
         return False
-    best = view.best_other()
-    return best is not None and best[1] >= view.own_score + view.policy.migration_threshold
-
-
-def _is_named(view: View) -> bool:
-    """Whether this host should start the engine, its turn among equals aside."""
-    return (
-        could_start(view)
-        and view.snapshot.host_id in view.placement.hosts
-        and view.due(view.memory.began_at + view.policy.settle_s)
-        and view.lease_can_be_taken
-    )
-
-
-def why_stay(view: View) -> str:
-    """Say why the state stays as it is, in words."""
-    return _WHY_STAY[view.memory.state](view)
-
-
-def _why_unknown(view: View) -> str:
-    return guards.what_is_missing(view)
-
-
-def _why_down(view: View) -> str:
-    plan = view.placement
-    if plan.engine_on is not None or not plan.hosts:
-        return plan.reason
-    leases = view.leases
-    if not view.lease_can_be_taken:
-        if leases.owner_state is OwnerState.FAILING and leases.free_at is not None:
-            left = leases.free_at - view.now
-            return f"the engine's lease is held by host {leases.owner}, free in {left:.0f} s"
-        return (
-            f"the engine's lease is held by host {leases.owner}, which is alive: its VM runs there"
-        )
-    if view.snapshot.host_id not in plan.hosts:
-        return plan.reason
-    at = turn_at(view)
-    if at is None:
-        return f"{plan.reason}; looking around until others have had time to show themselves"
-    return f"{plan.reason}; this host's turn is in {max(0.0, at - view.now):.0f} s"
-
-
-def _why_starting(_: View) -> str:
-    return "waiting for the health page to become good"
-
-
-def _why_up(view: View) -> str:
-    watch = view.memory.vm
-    if view.snapshot.local_maintenance:
-        if view.best_other() is None:
-            return "local maintenance is set, but there is no host to go to: the engine stays"
-        return "local maintenance is set; the engine leaves when the next migration may be tried"
-    if watch is not None and watch.paused_since is not None:
-        return f"the VM has been paused for {view.now - watch.paused_since:.0f} s"
-    if watch is not None and watch.bad_since is not None:
-        return f"the health page has been bad for {view.now - watch.bad_since:.0f} s"
-    if view.memory.better_since is not None:
-        return "another host is better by the threshold; waiting whether that lasts"
-    return "the engine runs here and is well"
-
-
-def _why_migrating(view: View) -> str:
-    target = view.memory.moves.target
-    return "migration under way" + ("" if target is None else f" to host {target}")
-
-
-def _why_stopping(_: View) -> str:
-    return "waiting for the VM to go down"
-
-
-def _why_maintenance(_: View) -> str:
-    return "local maintenance is set"
-
-
-_WHY_STAY = {
-    State.UNKNOWN: _why_unknown,
-    State.ENGINE_DOWN: _why_down,
-    State.ENGINE_STARTING: _why_starting,
-    State.ENGINE_UP: _why_up,
-    State.ENGINE_MIGRATING_AWAY: _why_migrating,
-    State.ENGINE_STOPPING: _why_stopping,
-    State.LOCAL_MAINTENANCE: _why_maintenance,
-    State.SCORE_BLOCKED: guards.blocked_until,
-    State.GLOBAL_MAINTENANCE: guards.why_global_maintenance,
-}
+    memory = view.memory
+    if edge.in_series:
+        # From the block on an alarm tells that it goes on (he_fsm.alarms).
+        return memory.failed.count < view.policy.failed_starts_max
+    is_try = edge.source in _DRAIN and edge.to in _DRAIN and memory.draining_since is not None
+    return not is_try or memory.moves.failures < _OLD_NEWS_FROM

@@ -8,7 +8,7 @@ whiteboard → `decide` → carry out the effects; again at once after an edge, 
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Final, Optional
 
 import attrs
 
@@ -33,6 +33,8 @@ from he_fsm.snapshot import (
     VmState,
 )
 from he_fsm.step import Step, step
+from he_fsm.value import Value
+from he_fsm.watchdogs import time_to_tell, why_unlike
 
 
 @attrs.frozen(kw_only=True)
@@ -46,43 +48,99 @@ class Identity:
     version: int = PARSE_VERSION
 
 
-@attrs.frozen(kw_only=True)
-class Facts:
+class Facts(Value):
     """
     What the adapters found out for one pass, the whiteboard apart.
 
     `now` is the host's monotonic clock; `wall_offset_s` what has to be added to it to get
-    the wall clock, for display alone.
+    the wall clock, for display alone. `boot_now` is its clock that counts suspended time as well
+    (CLOCK_BOOTTIME), None where there is none.
     """
 
-    now: float
-    wall_offset_s: float
-    readings: Readings
-    vm: LocalVm
-    leases: Optional[LeaseView]
-    local_maintenance: bool = False
-    results: tuple[Result, ...] = ()
+    __slots__ = (
+        "boot_now",
+        "leases",
+        "local_maintenance",
+        "now",
+        "readings",
+        "results",
+        "vm",
+        "wall_offset_s",
+    )
+
+    def __init__(  # noqa: PLR0913 - one for each part
+        self,
+        now: float,
+        wall_offset_s: float,
+        readings: Readings,
+        vm: LocalVm,
+        leases: Optional[LeaseView],
+        local_maintenance: bool = False,
+        results: tuple[Result, ...] = (),
+        boot_now: Optional[float] = None,
+    ) -> None:
+        """Take the parts."""
+        self.now: Final = now
+        self.wall_offset_s: Final = wall_offset_s
+        self.readings: Final = readings
+        self.vm: Final = vm
+        self.leases: Final = leases
+        self.local_maintenance: Final = local_maintenance
+        self.results: Final = results
+        self.boot_now: Final = boot_now
 
 
 def rate_host(memory: Memory, facts: Facts, identity: Identity, policy: Policy) -> Score:
     """Score this host as it is now."""
     failed = memory.failed
-    is_forgotten = facts.now >= failed.last_at + policy.failed_starts_forget_s
     return score(
         facts.readings,
         policy,
         memory_needed_mib=identity.memory_needed_mib,
         vm_is_here=facts.vm.state not in (VmState.ABSENT, VmState.ARRIVING, VmState.UNKNOWN),
-        failed_starts=0 if is_forgotten else failed.count,
+        failed_starts=failed.penalised,
+        blocked=block_of(memory, facts, policy),
         local_maintenance=facts.local_maintenance,
         can_act=facts.vm.state is not VmState.UNKNOWN,
+        unfit=unfit_of(memory, facts, policy),
     )
 
 
-def make_record(
+def block_of(memory: Memory, facts: Facts, policy: Policy) -> str:
+    """Return why nothing is started here after bad endings; empty: it may be."""
+    failed = memory.failed
+    if failed.count < policy.failed_starts_max:
+        return ""
+    if facts.now >= failed.last_at + policy.blocked_s(failed.count):
+        return ""
+    return f"{failed.count} failed starts or bad endings"
+
+
+def unfit_of(memory: Memory, facts: Facts, policy: Policy) -> str:
+    """
+    Return why this host can start nothing although it writes its record; empty: it can.
+
+    It is about to be reset or to lose its host id, its lease manager goes by other times than the
+    policy, or it could not read the storage with its last look: others would wait in vain for a
+    host that sees nothing.
+    """
+    leases = facts.leases
+    if leases is None or not leases.joined:
+        # It writes no record.
+        return ""
+    if leases.doomed_until is not None and facts.now < leases.doomed_until:
+        return leases.doom
+    unlike = why_unlike(leases, policy)
+    if unlike:
+        return unlike
+    return "the storage can't be read" if memory.is_blind else ""
+
+
+def make_record(  # noqa: PLR0913 - all that a record is made of
     facts: Facts,
     identity: Identity,
     total: int,
+    policy: Policy,
     *,
     claims_lease: bool = False,
     is_stopped: bool = False,
@@ -102,7 +160,12 @@ def make_record(
         stopped=is_stopped,
         parse_version=identity.version,
         feature_version=identity.version,
+        watchdog_s=time_to_tell(facts.leases, policy),
     )
+
+
+# The last record of an agent that stops cleanly says so, as oVirt's agents' do.
+_STOPPED_STATE: Final = "AgentStopped"
 
 
 def make_block(
@@ -124,7 +187,7 @@ def make_block(
         "mem-free": _number(readings.mem_free),
         "mem-load": _number(readings.mem_load),
         "score-why": why,
-        "state": memory.state.value,
+        "state": _STOPPED_STATE if record.stopped else memory.state.value,
         "stopped": str(record.stopped),
     }
     text = human_text(record, extra, facts.wall_offset_s)
@@ -148,14 +211,30 @@ def decide(  # noqa: PLR0913 - the whole of what a decision is made from
     snapshot = Snapshot(
         now=facts.now,
         host_id=identity.host_id,
-        vm=facts.vm,
+        vm=believed_vm(facts),
         own=own,
         whiteboard=whiteboard,
         leases=facts.leases,
         local_maintenance=facts.local_maintenance,
         results=facts.results,
+        boot_now=facts.boot_now,
     )
     return step(memory, snapshot, policy)
+
+
+def believed_vm(facts: Facts) -> LocalVm:
+    """
+    Return the VM with what its health page says once all readings are put together.
+
+    A page that does not answer says nothing about the engine where this host reaches nothing at
+    all: its bridge is down and its gateway does not answer.
+    """
+    vm = facts.vm
+    if vm.health is not Health.SILENT:
+        return vm
+    readings = facts.readings
+    reaches_nothing = not readings.bridge.value and not readings.gateway.value
+    return LocalVm(vm.state, Health.UNKNOWN if reaches_nothing else Health.BAD)
 
 
 def problems_of(
@@ -190,13 +269,13 @@ def problems_of(
 
 
 def next_look(decision: Step, next_loop: float) -> float:
-    """Give when to look again (own clock): at the next loop, or when the answer may change."""
+    """Return when to look again (own clock): at the next loop, or when the answer may change."""
     return min(next_loop, decision.wake_at)
 
 
 def engine_status(vm: LocalVm, *, claims_lease: bool = False) -> EngineStatus:
     """
-    Give what the record says of the engine VM, in the words that oVirt's agents read.
+    Return what the record says of the engine VM, in the words that oVirt's agents read.
 
     To them a VM whose lease is claimed is down, as it is.
     """

@@ -113,14 +113,26 @@ def recoveries(policy: Policy, around: Surroundings) -> tuple[Recovery, ...]:
 
 
 def last_turn_s(policy: Policy, hosts: int) -> float:
-    """Give when the last of equal hosts has its turn to start, after the first."""
+    """Return when the last of equal hosts has its turn to start, after the first."""
     if hosts < 2:
         return 0.0
     return min(policy.stagger_s * (hosts - 1), policy.stagger_total_s)
 
 
+def notes(policy: Policy) -> tuple[str, ...]:
+    """Return what else follows from the times, in sentences."""
+    if policy.gets_sigterm:
+        return ()
+    note = (
+        f"with a watchdog of {policy.watchdog_s:g} s, below {policy.sigterm_watchdog_s:g} s,"
+        " sanlock sends a VM whose lease can't be renewed no SIGTERM and runs no killpath: the VM"
+        f" gets SIGKILL {policy.lease_kill_s:g} s after the last renewal"
+    )
+    return (note,)
+
+
 def inequalities(policy: Policy, around: Surroundings) -> tuple[Inequality, ...]:
-    """Give every inequality between the times; those of the policy alone first."""
+    """Return every inequality between the times; those of the policy alone first."""
     seen_s = policy.loop_s + around.jitter_s + around.storage_latency_s
     return (
         *safety_rules(policy),
@@ -130,6 +142,40 @@ def inequalities(policy: Policy, around: Surroundings) -> tuple[Inequality, ...]
             "(loop + jitter + latency against dead_after)",
             seen_s,
             policy.dead_after_s,
+        ),
+        Inequality(
+            "watchdog-is-told",
+            "hosts have read how long an owner's watchdog takes before they could take its lease "
+            "(loop + jitter + latency against 8 x io_timeout + watchdog)",
+            seen_s,
+            policy.lease_expiry_s,
+        ),
+        Inequality(
+            "grace-is-sanlocks",
+            "a grace after SIGTERM is counted on only where sanlock sends one "
+            "(sigterm_watchdog, if there is a kill_grace, against watchdog)",
+            policy.sigterm_watchdog_s if policy.kill_grace_s > 0 else 0.0,
+            policy.watchdog_s + 1e-9,
+        ),
+        Inequality(
+            "claim-is-read",
+            "who is about to take a lease has read the others' claims "
+            "(2 x latency against lease_claim)",
+            2 * around.storage_latency_s,
+            policy.lease_claim_s + 1e-9,
+        ),
+        Inequality(
+            "lease-is-read",
+            "a VM that has just come is not taken for one without its lease "
+            "(latency + lease news against lease_settle)",
+            around.storage_latency_s + policy.lease_news_s,
+            policy.lease_settle_s,
+        ),
+        Inequality(
+            "looks-are-not-gaps",
+            "the time between two looks counts as observed (loop + jitter against 2 x loop)",
+            policy.loop_s + around.jitter_s,
+            policy.gap_s + 1e-9,
         ),
         Inequality(
             "hold-outlasts-a-look",

@@ -36,12 +36,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 TESTS = Path(__file__).parent
 # Tests that start daemons, VMs, servers or workers: `make processes` runs them.
-WITH_PROCESSES = ("runtime", "rehearse", "cli/test_status.py", "cli/test_maintenance.py")
+WITH_PROCESSES = (
+    *("runtime", "rehearse", "cli/test_status.py", "cli/test_maintenance.py"),
+    "benchmarks/test_against.py",
+)
 WITHOUT = (
-    *("runtime/test_config.py", "runtime/test_ovirt_config.py", "runtime/test_memory_file.py"),
-    *("runtime/test_sanlock_errors.py", "runtime/test_sanlock_sight.py"),
-    "runtime/test_sanlock_clock.py",
-    *("runtime/test_log.py", "rehearse/test_compare.py", "rehearse/test_cannot.py"),
+    *("runtime/config/test_config.py", "runtime/config/test_ovirt.py"),
+    *("runtime/agent/test_memory_file.py", "runtime/test_registry.py"),
+    "runtime/leases/sanlock/test_sight.py",
+    *(f"runtime/leases/sanlock/daemon/test_{name}.py" for name in ("clock", "errors")),
+    *("runtime/service/test_log.py", "rehearse/test_compare.py", "rehearse/test_cannot.py"),
+    "rehearse/test_observe_vms.py",
 )
 
 

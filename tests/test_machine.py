@@ -8,8 +8,9 @@ import attrs
 import pytest
 from transitions import Machine, MachineError
 
-from he_fsm import TABLE, State, Transition, build_machine, fire
+from he_fsm import TABLE, TALK, Memory, State, Step, Transition, build_machine, fire, follow, step
 from he_fsm.states.table import INITIAL, ROWS
+from he_fsm.testing.scenes import NOW, Scene
 
 TRIGGERS = sorted({row.name for row in ROWS})
 
@@ -105,3 +106,82 @@ def test_callbacks_do_not_run_for_what_is_refused() -> None:
     with pytest.raises(MachineError):
         fire(machine, row_of(State.ENGINE_DOWN, "best_host"))
     assert seen == []
+
+
+class Program:
+    """A program that embeds he_fsm: it writes down what is called, with the reasons."""
+
+    state: str
+
+    def __init__(self) -> None:
+        self.called: list[tuple[str, str]] = []
+
+    def _note(self, name: str, step: Step) -> None:
+        self.called.append((name, step.reason))
+
+    def on_exit_Unknown(self, step: Step) -> None:  # noqa: N802 - the state's name
+        self._note(f"exit, {self.state}", step)
+
+    def on_enter_EngineDown(self, step: Step) -> None:  # noqa: N802 - the state's name
+        self._note(f"enter, {self.state}", step)
+
+    def after_vm_absent(self, step: Step) -> None:
+        self._note("row", step)
+
+    # What can't be called is no callback.
+    after_best_host = "1"
+
+
+def decided(memory: Memory) -> Step:
+    """Decide for a host that sees no VM and nobody else."""
+    return step(memory, Scene(state=State.UNKNOWN).snapshot(), TALK)
+
+
+def test_a_step_drives_a_programs_own_methods() -> None:
+    program = Program()
+    machine = build_machine(program, after=[lambda step: program._note("all", step)])
+    decision = decided(Memory.beginning(NOW))
+    assert follow(machine, decision, program)
+    assert program.state == decision.memory.state.value == "EngineDown"
+    reason = decision.reason
+    names = ("exit, Unknown", "enter, EngineDown", "row", "all")
+    assert program.called == [(name, reason) for name in names]
+
+
+def test_a_step_that_stays_drives_nothing() -> None:
+    program = Program()
+    machine = build_machine(program, initial=State.ENGINE_DOWN)
+    stays = decided(decided(Memory.beginning(NOW)).memory)
+    assert stays.edge is None
+    assert not follow(machine, stays, program)
+    assert (program.state, program.called) == ("EngineDown", [])
+
+
+def test_a_step_from_another_state_is_refused_and_calls_nothing() -> None:
+    program = Program()
+    machine = build_machine(program, initial=State.ENGINE_UP)
+    with pytest.raises(MachineError, match="vm_absent"):
+        follow(machine, decided(Memory.beginning(NOW)), program)
+    assert (program.state, program.called) == ("EngineUp", [])
+
+
+def test_the_machine_itself_takes_callbacks_of_states_and_rows() -> None:
+    seen: list[str] = []
+    machine = build_machine()
+    machine.on_enter_EngineDown(lambda step: seen.append(step.reason))
+    machine.after_vm_absent(lambda step: seen.append(step.edge.name))
+    decision = decided(Memory.beginning(NOW))
+    follow(machine, decision)
+    assert seen == [decision.reason, "vm_absent"]
+
+
+def test_what_a_callback_raises_is_raised_when_the_state_has_changed() -> None:
+    class Fails(Program):
+        def on_enter_EngineDown(self, step: Step) -> None:  # noqa: N802 - the state's name
+            raise RuntimeError(step.reason)
+
+    program = Fails()
+    with pytest.raises(RuntimeError):
+        follow(build_machine(program), decided(Memory.beginning(NOW)), program)
+    assert program.state == "EngineDown"
+    assert [name for name, _ in program.called] == ["exit, Unknown"]

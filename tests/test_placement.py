@@ -7,7 +7,7 @@ import pytest
 
 from he_fsm import OVIRT, TALK, EngineStatus, Placement, placement
 from he_fsm.metadata.record import HostRecord
-from tests.scenes import GOOD, NONE, record
+from he_fsm.testing.scenes import GOOD, NONE, record
 
 BAD = EngineStatus("up", "bad", "Up", "failed liveliness check")
 PAUSED = EngineStatus("up", "bad", "Paused", "bad vm status")

@@ -10,7 +10,8 @@ from hypothesis import given
 
 from he_fsm import OVIRT, POLICIES, TALK, Policy, PolicyError
 from he_fsm.policy import safety_rules
-from tests.strategies import policies
+from he_fsm.testing.strategies import policies
+from he_fsm.unsafe import has_words
 
 
 def test_the_two_named_policies_are_there() -> None:
@@ -29,7 +30,7 @@ def test_policy_talk_is_what_the_talk_says() -> None:
     assert weights == (1000, 800, 400, 100, 100)
     assert TALK.score_max == 2400
     assert (TALK.failed_start_penalty, TALK.failed_starts_max) == (50, 3)
-    assert TALK.failed_starts_forget_s == 600
+    assert TALK.block_s == 600
     assert TALK.dead_after_s == 60
     assert (TALK.bad_health_s, TALK.start_timeout_s, TALK.stop_timeout_s) == (300, 600, 300)
     assert TALK.migration_threshold == 800
@@ -45,6 +46,29 @@ def test_the_rest_of_policy_talk_is_what_the_design_says() -> None:
     assert (TALK.migration_backoff_s, TALK.migration_backoff_max_s) == (60, 3600)
     assert (TALK.loop_s, TALK.io_timeout_s, TALK.watchdog_s, TALK.kill_grace_s) == (10, 10, 60, 40)
     assert not TALK.empty_global_is_none
+    assert (TALK.block_max_s, TALK.endings_forget_s, TALK.start_timeout_max_s) == (7200, 3600, 7200)
+    assert (TALK.drain_retry_s, TALK.slot_0_writers, TALK.score_floor) == (60, 4, 1)
+    assert (TALK.alarm_repeat_s, TALK.alarm_repeat_max_s) == (600, 86400)
+    assert (TALK.lease_claim_s, TALK.lease_settle_s, TALK.gap_s) == (10, 10, 20)
+
+
+@pytest.mark.parametrize(
+    ("endings", "blocked_s"),
+    [(0, 0), (2, 0), (3, 600), (4, 1200), (6, 4800), (7, 7200), (9, 7200)],
+)
+def test_from_the_third_ending_on_each_blocks_for_twice_as_long(
+    endings: int, blocked_s: float
+) -> None:
+    assert TALK.blocked_s(endings) == blocked_s
+
+
+@pytest.mark.parametrize(
+    ("time_outs", "limit_s"), [(0, 600), (1, 1200), (3, 4800), (4, 7200), (10**6, 7200)]
+)
+def test_each_start_that_took_too_long_doubles_the_next_ones_limit(
+    time_outs: int, limit_s: float
+) -> None:
+    assert TALK.start_limit_s(time_outs) == limit_s
 
 
 def test_policy_ovirt_differs_in_its_numbers_and_in_two_habits() -> None:
@@ -60,6 +84,7 @@ def test_policy_ovirt_differs_in_its_numbers_and_in_two_habits() -> None:
         "cpu_load_low": 0.4,
         "cpu_load_high": 0.9,
         "failed_starts_max": 4,
+        "score_floor": 0,
         "move_by_restart": True,
         "empty_global_is_none": True,
     }
@@ -74,7 +99,7 @@ def test_the_highest_score_is_the_sum_of_the_weights_or_what_is_said() -> None:
 
 def test_the_leases_times_are_sanlocks() -> None:
     assert (TALK.lease_kill_s, TALK.lease_expiry_s) == (80, 140)
-    fast = attrs.evolve(TALK, io_timeout_s=2.0, watchdog_s=10.0, kill_grace_s=5.0)
+    fast = attrs.evolve(TALK, io_timeout_s=2.0, watchdog_s=10.0, kill_grace_s=0.0)
     assert (fast.lease_kill_s, fast.lease_expiry_s) == (16, 26)
 
 
@@ -87,7 +112,8 @@ MAY_BE_0 = {
     *("gateway_weight", "bridge_weight", "memory_weight", "cpu_load_weight", "mem_load_weight"),
     *("config_weight", "cpu_load_low", "cpu_load_high", "mem_load_limit", "failed_start_penalty"),
     *("settle_loops", "stagger_s", "stagger_total_s", "migration_hold_s", "kill_grace_s"),
-    "lease_claim_s",
+    "sigterm_watchdog_s",
+    *("lease_claim_s", "score_floor"),
 }
 NUMBERS = [
     field.name
@@ -122,11 +148,16 @@ def test_0_is_refused_where_it_means_never_or_always(name: str) -> None:
     [
         ("kill-before-takeover", {"kill_grace_s": 60.0}, 0.0, {"kill_grace_s": 59.875}),
         ("kill-before-takeover", {"watchdog_s": 10.0}, 30.0, {"watchdog_s": 40.125}),
+        ("silent-hosts-are-dead", {"watchdog_unsaid_s": 40.0}, 0.0, {"watchdog_unsaid_s": 40.125}),
         ("two-loops-before-dead", {"dead_after_s": 20.0}, 0.0, {"dead_after_s": 20.125}),
         ("two-loops-before-dead", {"loop_s": 32.0}, 4.0, {"loop_s": 29.875}),
         ("readings-outlive-a-loop", {"reading_age_max_s": 9.0}, 1.0, {"reading_age_max_s": 10.125}),
         ("stagger-within-liveness", {"stagger_total_s": 60.5}, 0.5, {"stagger_total_s": 59.875}),
         ("backoff-grows", {"migration_backoff_s": 3601.0}, 1.0, {"migration_backoff_s": 3600.0}),
+        ("drain-is-short", {"drain_retry_s": 3601.0}, 1.0, {"drain_retry_s": 3600.0}),
+        ("block-grows", {"block_s": 7201.0}, 1.0, {"block_s": 7200.0}),
+        ("start-limit-grows", {"start_timeout_s": 7201.0}, 1.0, {"start_timeout_s": 7200.0}),
+        ("alarms-grow-rare", {"alarm_repeat_s": 86401.0}, 1.0, {"alarm_repeat_s": 86400.0}),
     ],
     ids=str,
 )
@@ -140,12 +171,22 @@ def test_lesson_b42_times_that_do_not_fit_each_other_are_refused(
     assert attrs.evolve(TALK, **accepted)
 
 
+def test_a_refusal_says_what_it_means_and_what_to_change() -> None:
+    with pytest.raises(PolicyError) as caught:
+        Policy(name="talk", kill_grace_s=80.0, watchdog_s=70.0)
+    assert str(caught.value) == (
+        "policy talk: a VM may still run 10 s after others may take its lease: 8 x io_timeout +"
+        " kill_grace = 160 s must be below 8 x io_timeout + watchdog = 150 s. Lower kill_grace_s or"
+        " raise watchdog_s"
+    )
+
+
 def test_a_refusal_says_which_inequality_fails_and_by_how_much() -> None:
     with pytest.raises(PolicyError) as caught:
         Policy(name="mine", loop_s=40.0)
     assert str(caught.value) == (
-        "policy mine: a host that misses one loop is not yet dead (2 x loop against dead_after): "
-        "80 s is not below 60 s (by 20 s)"
+        "policy mine: a host that misses one loop would be taken for dead: 2 x loop = 80 s must be"
+        " below dead_after = 60 s. Lower loop_s or raise dead_after_s"
     )
 
 
@@ -153,6 +194,8 @@ def test_every_inequality_has_a_name_of_its_own_and_room_in_the_shipped_policies
     for policy in POLICIES.values():
         rules = safety_rules(policy)
         assert len({rule.name for rule in rules}) == len(rules)
+        # Each says what its failure means, and what to change.
+        assert [rule.name for rule in rules if not has_words(rule.name)] == []
         assert all(rule.holds and rule.excess_s < 0 for rule in rules)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any, Optional
 
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 
 from he_fsm import OVIRT, TALK, HostRecord, Policy, Readings, Score, score
 from he_fsm.snapshot import LocalVm, Reading, VmState
+from he_fsm.testing.strategies import any_policies, readings
 from he_fsm.tick import Facts, Identity, make_record
-from tests.strategies import any_policies, readings
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "score-vectors.json").read_text())
 VECTORS: list[dict[str, Any]] = GOLDEN["vectors"]
@@ -104,7 +105,7 @@ def test_the_golden_configuration_is_policy_ovirts() -> None:
         ({"mem_load": 0.79}, 2400),
         ({"mem_load": 0.8}, 2300),
         ({"config_is_current": False}, 2400),
-        ({"gateway": 0.0, "bridge": 0.0, "mem_free": 0.0, "cpu_load": 1.0, "mem_load": 1.0}, 0),
+        ({"gateway": 0.0, "bridge": 0.0, "mem_free": 0.0, "cpu_load": 1.0, "mem_load": 1.0}, 1),
     ],
     ids=str,
 )
@@ -140,7 +141,7 @@ def test_what_costs_the_host_points_is_said(facts: dict[str, Any], total: int, w
         ({"gateway": 0.0}, "-1000 gateway (down)"),
         ({"gateway": 0.4}, "-600 gateway (40% answered)"),
         ({"bridge": 0.0, "cpu_load": 0.95}, "-800 bridge (down), -100 cpu load (95% of capacity)"),
-        ({"mem_free": 1000.0}, "-400 free memory (1000 MiB of the 4096 MiB needed)"),
+        ({"mem_free": 1000.0}, "-400 free memory (1000 MiB free, 4096 MiB needed)"),
         ({"mem_load": 0.8}, "-100 memory load (80% of capacity)"),
     ],
     ids=str,
@@ -255,6 +256,13 @@ facts = st.fixed_dictionaries(
 rated = any_policies.flatmap(lambda policy: st.tuples(st.just(policy), readings(policy)))
 
 
+def test_the_floor_is_not_above_the_highest_score() -> None:
+    weights = ("gateway", "bridge", "memory", "cpu_load", "mem_load", "config")
+    weightless = attrs.evolve(TALK, **{f"{name}_weight": 0 for name in weights})
+    assert weightless.score_max == 0
+    assert score(Readings.of(), weightless).total == 0
+
+
 @given(rated=rated, facts=facts)
 def test_a_score_is_between_0_and_the_policys_highest(
     rated: tuple[Policy, Readings], facts: dict[str, Any]
@@ -276,7 +284,9 @@ def test_lesson_b39_the_parts_add_up_and_each_says_why(
         assert result.total == 0
         assert result.why == f"0: {result.zero_because}"
     else:
-        assert result.total == max(0, policy.score_max - lost)
+        # A policy whose weights are all 0 has no points from which the floor could be taken.
+        floor = min(policy.score_floor, policy.score_max)
+        assert result.total == max(floor, policy.score_max - lost)
     for part in result.parts:
         assert part.why
         assert part.points <= part.weight
@@ -336,5 +346,18 @@ def test_a_stopped_agents_record_says_0_whatever_its_score() -> None:
         leases=None,
     )
     identity = Identity(host_id=1, hostname="host1.example.com")
-    last: HostRecord = make_record(facts_now, identity, 2400, is_stopped=True)
+    last: HostRecord = make_record(facts_now, identity, 2400, TALK, is_stopped=True)
     assert (last.score, last.stopped) == (0, True)
+
+
+@pytest.mark.parametrize("name", ["gateway", "bridge", "mem_free", "cpu_load", "mem_load"])
+@pytest.mark.parametrize("policy", [TALK, OVIRT])
+def test_a_reading_that_is_not_a_number_costs_its_points_and_nothing_more(
+    name: str, policy: Policy
+) -> None:
+    found = score(Readings.of(**{name: math.nan}), policy)
+    (part,) = (part for part in found.parts if part.why == "the reading is not a number")
+    assert part.points == 0
+    assert found.total == max(policy.score_floor, policy.score_max - part.weight)
+    for value in (math.inf, -math.inf):
+        score(Readings.of(**{name: value}), policy)

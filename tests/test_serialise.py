@@ -10,7 +10,7 @@ from hypothesis import given
 
 from he_fsm import TALK, step
 from he_fsm.serialise import memory_from_plain, snapshot_from_plain, to_plain
-from tests.strategies import Situation, situations
+from he_fsm.testing.strategies import Situation, situations
 
 
 @given(situation=situations())

@@ -20,15 +20,15 @@ from he_fsm import (
 )
 from he_fsm.effects import StartVm
 from he_fsm.liveness import NEVER
-from he_fsm.memory import FailedStarts, VmWatch
-from tests.scenes import NOW, Scene, around, record
+from he_fsm.remembered import FailedStarts, VmWatch
+from he_fsm.testing.scenes import NOW, Scene, around, record
 
 DOWN = Scene(state=State.ENGINE_DOWN, engine_on=2)
 BLIND = Scene(state=State.UNKNOWN, can_read=False)
 
 
 def look_again(decision: Step, scene: Scene, now: float, *, grown_by: Optional[int] = None) -> Step:
-    """Let the same host look at *now*; the others' records have grown, or stand still."""
+    """Make the same host's next pass at *now*; the others' records have grown, or have not."""
     snapshot = scene.snapshot(now)
     board = snapshot.whiteboard
     if board is not None and grown_by is not None:
@@ -48,7 +48,9 @@ def test_while_this_host_cannot_read_nobody_grows_old_or_is_given_up() -> None:
     for waited_s in (50.0, 500.0, 50_000.0):
         later = look_again(blind, BLIND, NOW + waited_s)
         assert later.liveness.alive == {1, 2, 3}
-        assert later.wake_at == later.idle_until == NEVER
+        # There is nothing to wait for but to tell people that it goes on.
+        told_at = min(alarm.next_at for alarm in later.memory.alarms)
+        assert later.wake_at == later.idle_until == told_at
         assert later.memory.is_blind
         assert later.memory.read_at == NOW
 
@@ -81,7 +83,7 @@ def test_an_agent_that_never_read_waits_for_its_first_look() -> None:
 
 
 def test_a_snapshots_clock_that_stands_still_or_goes_back_makes_nobody_younger() -> None:
-    blind = attrs.evolve(DOWN.step().memory, is_blind=True, read_at=NOW + 100)
+    blind = DOWN.step().memory._replace(is_blind=True, read_at=NOW + 100)
     decision = step(blind, DOWN.snapshot(), TALK)
     assert decision.memory.sightings[3].grew_at == NOW
 
@@ -97,12 +99,11 @@ def test_the_own_record_is_the_published_one_not_what_the_slot_shows() -> None:
     assert unpublished.placement.hosts == (2,)
 
 
-@pytest.mark.parametrize(("other", "is_better"), [(799, False), (800, True)])
-def test_a_host_that_published_nothing_counts_as_0(other: int, is_better: bool) -> None:
-    scene = Scene(state=State.ENGINE_UP, vm=VmState.UP, scores={2: other})
+def test_a_host_that_can_publish_nothing_has_no_score_to_be_compared() -> None:
+    scene = Scene(state=State.ENGINE_UP, vm=VmState.UP, own_score=0)
+    assert scene.step().memory.better_since == NOW
     snapshot = attrs.evolve(scene.snapshot(), own=None)
-    decision = step(scene.memory(), snapshot, TALK)
-    assert (decision.memory.better_since == NOW) is is_better
+    assert step(scene.memory(), snapshot, TALK).memory.better_since is None
 
 
 def test_a_snapshot_without_leases_reports_nobody_dead() -> None:
@@ -123,7 +124,7 @@ def test_a_vm_that_cannot_be_seen_is_remembered_and_one_that_is_gone_is_not(vm: 
 def test_a_vm_that_was_started_is_remembered_until_its_end_is_judged(vm: VmState) -> None:
     watch = VmWatch(since=NOW - 100, started_here=True)
     scene = Scene(state=State.ENGINE_STARTING, vm=vm, watch=watch, can_read=False)
-    assert scene.step().memory.vm == watch
+    assert scene.step().memory.vm == attrs.evolve(watch, is_gone=True)
 
 
 def test_a_look_at_which_nothing_about_the_vm_is_new_keeps_its_watch_as_it_is() -> None:

@@ -57,18 +57,32 @@ def test_lesson_b14_people_are_told_what_concerns_the_engine_and_not_what_comes_
     silent = {(row.source, row.name) for row in ROWS if not row.notifies}
     derived = {(State.UNKNOWN, row.name) for row in TABLE[State.UNKNOWN]}
     hands_off = {
-        (row.source, row.name)
-        for row in ROWS
-        if row.name in {"facts_missing", "hypervisor_silent", "global_maintenance"}
+        (row.source, row.name) for row in ROWS if row.name in {"facts_missing", "hypervisor_silent"}
     }
+    # People are notified even there of a VM without its lease, and of one that ended unseen.
+    derived -= {(State.UNKNOWN, "lease_elsewhere"), (State.UNKNOWN, "vm_gone")}
     assert silent == derived | hands_off | {
-        (State.GLOBAL_MAINTENANCE, "maintenance_over"),
         # A start that another host was quicker with, and what others do with the VM.
         (State.ENGINE_STARTING, "lease_held"),
-        (State.ENGINE_STARTING, "vm_gone"),
         (State.ENGINE_STARTING, "vm_leaving"),
         (State.ENGINE_UP, "vm_leaving"),
     }
+
+
+def test_what_all_hosts_see_at_the_same_time_is_told_by_one() -> None:
+    marked = {(row.source, row.name) for row in ROWS if row.by_one}
+    enters = {(row.source, row.name) for row in ROWS if row.to is State.GLOBAL_MAINTENANCE}
+    assert marked == (enters - {(State.UNKNOWN, "global_maintenance")}) | {
+        (State.GLOBAL_MAINTENANCE, "maintenance_over")
+    }
+    assert all(row.notifies for row in ROWS if row.by_one or row.in_series)
+
+
+def test_a_vm_without_its_lease_is_the_first_thing_that_every_state_asks_for() -> None:
+    """But for the states that adopt a VM they find."""
+    first = {state for state, rows in TABLE.items() if rows[0].name == "lease_elsewhere"}
+    adopts = {row.source for row in ROWS if row.name == "vm_found_here"}
+    assert first == set(State) - (adopts - {State.UNKNOWN})
 
 
 def test_what_counts_as_a_failed_start_is_marked() -> None:

@@ -23,13 +23,16 @@ from he_fsm import (
     Whiteboard,
     step,
 )
-from he_fsm.memory import FailedStarts
 from he_fsm.metadata.codec import decode_slot
 from he_fsm.metadata.layout import SLOT_BYTES
+from he_fsm.remembered import FailedStarts
 from he_fsm.snapshot import LeaseView, Reading
+from he_fsm.testing.scenes import NOW, Scene, around, record
+from he_fsm.testing.strategies import Situation, situations
 from he_fsm.tick import (
     Facts,
     Identity,
+    believed_vm,
     decide,
     engine_status,
     make_block,
@@ -38,8 +41,6 @@ from he_fsm.tick import (
     rate_host,
     read_whiteboard,
 )
-from tests.scenes import NOW, Scene, around, record
-from tests.strategies import Situation, situations
 
 IDENTITY = Identity(host_id=1, hostname="host1.example.com")
 FACTS = Facts(
@@ -52,7 +53,7 @@ FACTS = Facts(
 
 
 def facts(**changes: Any) -> Facts:
-    return attrs.evolve(FACTS, **changes)
+    return FACTS._replace(**changes)
 
 
 def failed(count: int, ago_s: float) -> Memory:
@@ -64,11 +65,62 @@ def test_a_healthy_host_has_the_highest_score() -> None:
 
 
 @around
-def test_failed_starts_cost_until_they_are_forgotten(late_s: float, is_due: bool) -> None:
-    memory = failed(2, 600 + late_s)
-    assert rate_host(memory, FACTS, IDENTITY, TALK).total == (2400 if is_due else 2300)
-    blocked = failed(3, 600 + late_s)
-    assert rate_host(blocked, FACTS, IDENTITY, TALK).total == (2400 if is_due else 0)
+@pytest.mark.parametrize(("count", "block_s", "after"), [(3, 600, 2250), (5, 2400, 2150)])
+def test_a_block_makes_a_host_worth_0_and_its_endings_cost_points_after_it(
+    late_s: float, is_due: bool, count: int, block_s: float, after: int
+) -> None:
+    blocked = rate_host(failed(count, block_s + late_s), FACTS, IDENTITY, TALK)
+    assert blocked.total == (after if is_due else 0)
+    assert is_due or blocked.zero_because == f"{count} failed starts or bad endings"
+    assert rate_host(failed(2, 600 + late_s), FACTS, IDENTITY, TALK).total == 2300
+
+
+def test_fewer_endings_than_the_limit_block_nothing_even_in_the_moment_of_the_last_one() -> None:
+    """Nor where a clock's rounding puts that moment a little after now."""
+    ended = rate_host(failed(2, -0.001), FACTS, IDENTITY, TALK)
+    assert (ended.total, ended.zero_because) == (2300, "")
+
+
+def test_the_first_death_of_a_good_run_costs_nothing_and_each_later_ending_does() -> None:
+    for count, good_runs, total in ((1, 1, 2400), (2, 2, 2350), (2, 1, 2350), (2, 0, 2300)):
+        endings = FailedStarts(count=count, last_at=FACTS.now, good_runs=good_runs)
+        assert rate_host(Memory(failed=endings), FACTS, IDENTITY, TALK).total == total
+
+
+@around
+def test_a_host_that_is_about_to_be_reset_is_worth_0_until_that_time_is_over(
+    late_s: float, is_due: bool
+) -> None:
+    leases = LeaseView(doomed_until=FACTS.now - late_s, doom="sanlock has ended")
+    doomed = rate_host(Memory(), facts(leases=leases), IDENTITY, TALK)
+    assert doomed.total == (2400 if is_due else 0)
+    assert doomed.zero_because == ("" if is_due else "sanlock has ended")
+
+
+REACHES_NOTHING = Readings.of(bridge=0.0, gateway=0.0)
+
+
+@pytest.mark.parametrize(
+    ("health", "readings", "believed"),
+    [
+        (Health.SILENT, REACHES_NOTHING, Health.UNKNOWN),
+        (Health.SILENT, Readings.of(bridge=None, gateway=None), Health.UNKNOWN),
+        (Health.SILENT, Readings.of(bridge=0.0), Health.BAD),
+        (Health.SILENT, Readings.of(gateway=0.0), Health.BAD),
+        (Health.SILENT, Readings.of(bridge=0.0, gateway=0.2), Health.BAD),
+        (Health.SILENT, Readings.of(), Health.BAD),
+        # A wrong answer has come over the network, and a good one as well.
+        (Health.BAD, REACHES_NOTHING, Health.BAD),
+        (Health.GOOD, REACHES_NOTHING, Health.GOOD),
+        (Health.UNKNOWN, Readings.of(), Health.UNKNOWN),
+    ],
+    ids=str,
+)
+def test_silence_says_something_about_the_engine_only_while_the_network_is_well(
+    health: Health, readings: Readings, believed: Health
+) -> None:
+    vm = believed_vm(facts(vm=LocalVm(VmState.UP, health), readings=readings))
+    assert vm == LocalVm(VmState.UP, believed)
 
 
 @pytest.mark.parametrize("state", list(VmState))
@@ -100,7 +152,7 @@ def test_a_host_whose_hypervisor_is_silent_scores_0() -> None:
 
 
 def test_the_record_says_what_the_host_knows_of_itself() -> None:
-    found = make_record(facts(local_maintenance=True), IDENTITY, 1234)
+    found = make_record(facts(local_maintenance=True), IDENTITY, 1234, TALK)
     assert found == HostRecord(
         host_id=1,
         timestamp=10_000,
@@ -109,12 +161,13 @@ def test_the_record_says_what_the_host_knows_of_itself() -> None:
         hostname="host1.example.com",
         local_maintenance=True,
         stopped=False,
+        watchdog_s=TALK.watchdog_s,
     )
 
 
 def test_a_later_release_writes_its_own_version() -> None:
     newer = attrs.evolve(IDENTITY, version=2)
-    found = make_record(FACTS, newer, 0)
+    found = make_record(FACTS, newer, 0, TALK)
     assert (found.parse_version, found.feature_version) == (2, 2)
 
 
@@ -143,7 +196,7 @@ def test_the_engines_status_is_in_ovirts_words(
 def test_a_host_that_is_about_to_take_the_lease_says_so_and_its_vm_is_down_to_ovirts_agents() -> (
     None
 ):
-    made = make_record(FACTS, IDENTITY, 2400, claims_lease=True)
+    made = make_record(FACTS, IDENTITY, 2400, TALK, claims_lease=True)
     assert made.engine.claims_lease
     read = decode_slot(1, make_block(made, Memory(), FACTS, ""))
     assert read == made
@@ -171,7 +224,7 @@ def test_the_block_holds_the_record_and_a_text_for_people() -> None:
             Readings.of(gateway=0.8, bridge=0.0, mem_free=None), cpu_load=Reading(None, 5.0)
         )
     )
-    made = make_record(found, IDENTITY, 1400)
+    made = make_record(found, IDENTITY, 1400, TALK)
     block = make_block(made, Memory(state=State.ENGINE_DOWN), found, "-1000 gateway (down)")
     assert len(block) == SLOT_BYTES
     decoded = decode_slot(1, block)
@@ -185,17 +238,26 @@ def test_the_block_holds_the_record_and_a_text_for_people() -> None:
         "score=1400",
         "vm_conf_refresh_time=0 (Tue Nov 14 22:13:20 2023)",
         "conf_on_shared_storage=True",
+        "maintenance=False",
+        "state=EngineDown",
+        "stopped=False",
         "bridge=False",
         "cpu-load=unknown",
         "engine-health=vm-down",
         "gateway=0.8",
-        "maintenance=False",
         "mem-free=unknown",
         "mem-load=0.1",
         "score-why=-1000 gateway (down)",
-        "state=EngineDown",
-        "stopped=False",
+        "watchdog-fire-timeout=60 crc32:34763067",
     ]
+
+
+def test_the_last_record_of_a_clean_stop_says_that_the_agent_has_stopped() -> None:
+    made = make_record(FACTS, IDENTITY, 0, TALK, is_stopped=True)
+    block = make_block(made, Memory(state=State.ENGINE_DOWN), FACTS, "0: the agent has stopped")
+    read = decode_slot(1, block)
+    assert isinstance(read, HostRecord)
+    assert "state=AgentStopped" in read.text.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -203,7 +265,7 @@ def test_the_block_holds_the_record_and_a_text_for_people() -> None:
 )
 def test_a_fraction_is_shown_as_yes_no_or_a_number(gateway: Optional[float], word: str) -> None:
     found = facts(readings=Readings.of(gateway=gateway))
-    block = make_block(make_record(found, IDENTITY, 1), Memory(), found, "")
+    block = make_block(make_record(found, IDENTITY, 1, TALK), Memory(), found, "")
     assert f"\ngateway={word}\n".encode() in block
 
 
@@ -254,3 +316,10 @@ def test_the_next_look_is_at_the_next_loop_or_when_the_answer_may_change() -> No
     assert next_look(stays, NOW + 100) == stays.wake_at
     taken = Scene(state=State.ENGINE_DOWN, local_maintenance=True).step()
     assert next_look(taken, NOW + 10) == NOW
+
+
+def test_a_host_that_could_not_read_scores_0_while_it_can_write() -> None:
+    blind = Memory()._replace(is_blind=True)
+    joined = FACTS._replace(leases=LeaseView(joined=True))
+    assert rate_host(blind, joined, IDENTITY, TALK).total == 0
+    assert rate_host(Memory(), joined, IDENTITY, TALK).total == TALK.score_max

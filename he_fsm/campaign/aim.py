@@ -1,4 +1,4 @@
-"""What a policy is wanted to be good for: the measures of a run, and an aim made of them."""
+"""The aim of a policy: the measures of a run, which one to minimise, and limits on others."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from he_fsm.document.nodes import Node
 
 @attrs.frozen
 class Measure:
-    """Something that is counted or timed in a run; `form`: how a limit for a year is written."""
+    """A count or a time of a run; `form`: how a limit for a year is written."""
 
     of: Callable[[RunResult], float]
     form: Form
     about: str
 
     def a_year(self, run: RunResult) -> float:
-        """Give it for a year."""
+        """Return the measure of a run, converted to a year."""
         return self.of(run) * YEAR_S / run.horizon_s
 
 
@@ -38,14 +38,14 @@ MEASURES: Final[Mapping[str, Measure]] = {
 
 @attrs.frozen
 class LimitsForm:
-    """Measures, and what each may be in a year at most, on average."""
+    """Measures, each with its upper limit: the average of a year."""
 
     def read(self, node: Node, context: object) -> dict[str, float]:
-        """Give the limits."""
+        """Return the limits."""
         return read_keys(node, _FORMS, context, "limits like {moves: 2}")
 
     def schema(self) -> Schema:
-        """Give an object."""
+        """Return the schema of an object."""
         return keys_schema(_FORMS)
 
 
@@ -54,7 +54,7 @@ _FORMS: Final = {name: measure.form for name, measure in MEASURES.items()}
 
 @attrs.frozen(kw_only=True)
 class Aim:
-    """The measure that is to be least, while others are at most so great in a year, on average."""
+    """The measure to minimise, and upper limits on others, each as the average of a year."""
 
     least: str = attrs.field(default="downtime", metadata=written_as("least", Choice.of(*MEASURES)))
     at_most: dict[str, float] = attrs.field(
@@ -63,7 +63,7 @@ class Aim:
 
     @property
     def words(self) -> str:
-        """The aim as a sentence has it."""
+        """The aim in words, to be used in a sentence."""
         limits = [
             f"at most {limit:g}{' s' if isinstance(MEASURES[name].form, Duration) else ''} "
             f"{MEASURES[name].about}"

@@ -1,21 +1,24 @@
-"""Playing runs on a Dask cluster, whose workers have he_fsm installed as well."""
+"""A player on a Dask cluster, whose workers have he_fsm installed as well."""
 
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Callable, Final
 
 import attrs
 
+from he_fsm.campaign.builds import QUESTION, build_here, why_unlike
 from he_fsm.campaign.results import RunResult
 from he_fsm.campaign.run import Batch, play_batch
 from he_fsm.errors import CampaignError, MissingExtraError
 
 _ANSWERS_WITHIN_S: Final = 10
-# So many batches wait for each thread of a worker: none is idle, and a stop is soon.
+_LOOKS_EVERY_S: Final = 0.2
+# Batches queued for each thread of a worker: enough that none is idle, few so that a stop is quick.
 _WAITING: Final = 2
 _WAITING_MIN: Final = 8
 
@@ -25,22 +28,26 @@ class Cluster:
     """
     Plays on the workers of a Dask cluster.
 
-    What a worker had when it was lost the scheduler gives to another one. A batch has one result,
-    whoever played it.
+    If a worker is lost, the scheduler gives its batches to another one. The result of a batch does
+    not depend on the worker.
     """
 
     client: Any
     address: str
+    # The workers that have the same he_fsm as this machine.
+    _checked: set[str] = attrs.field(factory=set, init=False, eq=False)
 
     @property
     def has_workers(self) -> bool:
-        """Whether any worker has joined; until then nothing is played."""
+        """Return whether any worker has joined; until then nothing is played."""
         return bool(self.client.nthreads())
 
     def play(self, batches: Iterable[Batch]) -> Iterator[Sequence[RunResult]]:
-        """Give the results of each batch as soon as it is done."""
+        """Yield the results of each batch as soon as it is done."""
         from distributed import KilledWorker, as_completed  # noqa: PLC0415 - the extra `dask`
 
+        self._wait_for_workers()
+        self.check()
         todo = iter(batches)
         first = [self._submit(each) for each in self._next(todo, self._room())]
         running = as_completed(first, loop=self.client.loop)
@@ -48,6 +55,7 @@ class Cluster:
             for future in running:
                 found: list[RunResult] = future.result()
                 future.release()
+                self.check_workers()
                 for each in self._next(todo, self._room() - running.count()):
                     running.add(self._submit(each))
                 yield found
@@ -57,21 +65,67 @@ class Cluster:
         except ModuleNotFoundError as error:
             msg = f"the workers of {self.address} don't have the package {error.name}"
             raise CampaignError(msg) from error
-        # What was under way is cancelled where the connection ends.
+        # Dask cancels the running batches when the connection ends.
         except (CancelledError, OSError) as error:
             msg = f"the Dask scheduler at {self.address} is lost: {_first_line(error)}"
             raise CampaignError(msg) from error
+
+    def check(self) -> None:
+        """
+        Ask the scheduler and all workers which he_fsm they have, before anything is sent.
+
+        The scheduler unpickles the tasks as well.
+
+        Raises:
+            CampaignError: one of them has none, another release, or another build.
+        """
+        self._refuse("the scheduler", self._ask(self.client.run_on_scheduler))
+        self.check_workers()
+
+    def check_workers(self) -> None:
+        """
+        Ask the workers that have joined since.
+
+        Raises:
+            CampaignError: see `check`.
+        """
+        new = sorted(set(self.client.nthreads()) - self._checked)
+        if not new:
+            return
+        answers = self._ask(self.client.run, workers=new, on_error="return")
+        for worker in new:
+            # One that is gone again was not asked.
+            if worker in answers:
+                self._refuse(f"the worker {worker}", answers[worker])
+                self._checked.add(worker)
+
+    def _ask(self, run: Callable[..., Any], **options: Any) -> Any:
+        try:
+            return run(eval, QUESTION, **options)
+        except OSError as error:
+            msg = f"the Dask scheduler at {self.address} is lost: {_first_line(error)}"
+            raise CampaignError(msg) from error
+
+    def _refuse(self, who: str, found: Any) -> None:
+        why = why_unlike(found, build_here())
+        if why is not None:
+            msg = f"{who} of {self.address} can't play: {why}"
+            raise CampaignError(msg)
+
+    def _wait_for_workers(self) -> None:
+        while not self.has_workers:
+            time.sleep(_LOOKS_EVERY_S)
 
     def _next(self, batches: Iterator[Batch], count: int) -> Iterator[Batch]:
         return itertools.islice(batches, max(count, 0))
 
     def _room(self) -> int:
-        """Give how many batches may be under way, with the workers that there are now."""
+        """Return how many batches may be queued or running, with the present workers."""
         threads: dict[str, int] = self.client.nthreads()
         return max(_WAITING_MIN, _WAITING * sum(threads.values()))
 
     def _submit(self, batch: Batch) -> Any:
-        # Not `pure`: a key of its own, so that no other campaign's result is taken for this one.
+        # Not `pure`, so that Dask does not reuse another campaign's result for an equal call.
         return self.client.submit(play_batch, batch, pure=False)
 
 
@@ -82,14 +136,14 @@ def _first_line(error: BaseException) -> str:
 @contextmanager
 def player_at(address: str) -> Iterator[Cluster]:
     """
-    Give a player on a Dask cluster.
+    Make a player on a Dask cluster.
 
     Args:
-        address: of its scheduler, like `tcp://scheduler:8786`.
+        address: the address of its scheduler, like `tcp://scheduler:8786`.
 
     Raises:
         MissingExtraError: Dask is not installed here.
-        CampaignError: this is no address, or no scheduler answers there.
+        CampaignError: *address* is not valid, or no scheduler answers there.
     """
     try:
         from distributed import Client  # noqa: PLC0415 - the extra `dask`
@@ -97,7 +151,7 @@ def player_at(address: str) -> Iterator[Cluster]:
     except ModuleNotFoundError as error:
         raise MissingExtraError.of(error.name, "dask", "--scheduler") from error
     try:
-        # A client that is given a wrong one says so, waits, and complains once more when it ends.
+        # Checked first, since a client with an invalid address waits, and fails again when closed.
         get_address_host_port(address)
     except ValueError as error:
         msg = f"--scheduler {address}: expected an address like tcp://scheduler:8786: {error}"

@@ -1,13 +1,14 @@
-"""Results as tables for other programs: a row for each run, as CSV or Parquet."""
+"""Results as tables for other programs: CSV or Parquet, with a row for each run."""
 
 from __future__ import annotations
 
 import csv
 import io
 from pathlib import Path
-from typing import Any, Final, Union
+from typing import Any, Final, Optional, Union
 
 from he_fsm.campaign.results import CampaignResult, RunResult
+from he_fsm.errors import HeFsmError
 from he_fsm.report.extras import check_extra
 from he_fsm.report.files import write_whole
 
@@ -20,9 +21,9 @@ Value = Union[str, int, float]
 
 def rows(result: CampaignResult) -> list[dict[str, Value]]:
     """
-    Give a row for each run, all with the same columns.
+    Return a row for each run, all with the same columns.
 
-    `variation`, a column for each key that varies, `seed`, what was counted and timed, `outages`
+    The columns: `variation`, each varied key, `seed`, the counts and times of the run, `outages`
     (their number), and `downtime_s_CAUSE` for each cause.
     """
     settings = dict.fromkeys(key for each in result.variations for key in each.variation.settings)
@@ -46,9 +47,12 @@ def _by_cause(run: RunResult, causes: list[str]) -> dict[str, Value]:
     return {f"downtime_s_{cause.replace(' ', '_')}": found.get(cause, 0.0) for cause in causes}
 
 
+_PARQUET_MAX: Final = 2**63 - 1
+
+
 def write_csv(result: CampaignResult, path: Path) -> None:
     """
-    Write a row for each run, under a line with the columns' names.
+    Write a row for each run, after a line with the columns' names.
 
     Raises:
         HeFsmError: the file can't be written.
@@ -61,19 +65,29 @@ def write_csv(result: CampaignResult, path: Path) -> None:
     write_whole(path, text.getvalue().encode())
 
 
-def check_parquet() -> None:
+def check_parquet(seeds: Optional[range] = None) -> None:
     """
-    Make sure that Parquet can be written.
+    Check that the rows can be written as Parquet, before anything is run.
+
+    Args:
+        seeds: those of the runs: Parquet's integers have 64 bits.
 
     Raises:
         MissingExtraError: pyarrow is not installed.
+        HeFsmError: a seed is too large.
     """
     check_extra("--parquet", "pyarrow", "parquet")
+    if seeds is not None and seeds[-1] > _PARQUET_MAX:
+        msg = (
+            f"--parquet holds integers up to {_PARQUET_MAX}, and the seeds go up to {seeds[-1]}:"
+            " take a smaller seed, or --csv"
+        )
+        raise HeFsmError(msg)
 
 
 def write_parquet(result: CampaignResult, path: Path) -> None:
     """
-    Write the same as Parquet.
+    Write the rows as Parquet.
 
     Raises:
         MissingExtraError: pyarrow is not installed.

@@ -1,9 +1,9 @@
 """
-Drawing the faults of one run, and making an ordinary scenario of it.
+The random faults of one run, and the ordinary scenario that they make.
 
-Each fault on each host has draws of its own, by the run's seed and their names: another policy,
-another world or one host more leaves the others' faults as they are. So variations are compared
-under the same bad luck.
+Each fault on each host has a random generator of its own, seeded with the run's seed and their
+names. So another policy, another world or one more host does not change the other faults, and
+variations are compared under the same bad luck.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Optional
 
 import attrs
 
-from he_fsm.campaign.faults import DEEDS, OF_ENGINE, Cause, Deed, Fault
+from he_fsm.campaign.faults import OF_ENGINE, Cause, Deed, Fault
 from he_fsm.campaign.incidents import join
 from he_fsm.campaign.model import Design
 from he_fsm.campaign.spans import DIGITS
@@ -28,8 +28,8 @@ class Strike:
     """
     One fault of a run, from `start_s` to `end_s`.
 
-    `hosts`: those that it strikes; empty: the engine, wherever it is. One that is over at once, or
-    that is left to the agents, ends where it starts.
+    `hosts`: the hosts that it strikes; empty: the engine, wherever it is. A fault that is over at
+    once, or that the agents or systemd end, has equal start and end.
     """
 
     fault: str
@@ -59,7 +59,7 @@ def _stretches(fault: Fault, index: int, seed: str, horizon_s: float) -> Iterato
 def _windows(
     every_s: float, lasts_s: float, at_s: Optional[float], index: int, horizon_s: float
 ) -> Iterator[Stretch]:
-    """Give the windows of the host that has the turn *index* in each round."""
+    """Return the windows of the host that is number *index* in each round."""
     start = (every_s if at_s is None else at_s) + index * lasts_s
     while start < horizon_s:
         yield start, start + lasts_s
@@ -67,7 +67,7 @@ def _windows(
 
 
 def _renewals(fault: Fault, seed: str, horizon_s: float) -> Iterator[Stretch]:
-    """Give failures and repairs in turn; each kind has its own draws, so that one can be varied."""
+    """Yield failures and repairs in turn; each kind has its own draws, so one can be varied."""
     if fault.mtbf is None:
         return
     between = random.Random(f"{seed}/mtbf")  # noqa: S311 - a simulation
@@ -83,12 +83,12 @@ def scenario_of(
     design: Design, seed: int, strikes: Optional[tuple[Strike, ...]] = None
 ) -> Scenario:
     """
-    Give the scenario that the run of a seed plays.
+    Return the scenario of the run with a seed.
 
     Args:
         design: the variation.
-        seed: of the run; also of the phases of its loops and renewals.
-        strikes: its faults, where they are drawn already.
+        seed: the run's seed, also for the phases of its loops and renewals.
+        strikes: the run's faults, if they are drawn already.
     """
     drawn = draw_strikes(design.faults, seed, design.horizon_s) if strikes is None else strikes
     return attrs.evolve(
@@ -96,21 +96,22 @@ def scenario_of(
     )
 
 
-# What is struck: by which verb, how it begins, and on which host (None: the engine).
+# A verb, the value that begins the fault, and the host (None: the engine).
 _Struck = tuple[Verb, str, Optional[str]]
 
 
 def _timeline(design: Design, strikes: tuple[Strike, ...]) -> tuple[TimelineEntry, ...]:
     """
-    Write strikes as entries of a timeline, in the order of time.
+    Return strikes as entries of a timeline, in the order of time.
 
-    Where two faults do the same to one host, like a crash and the loss of its rack's power, it is
-    over when both are.
+    If two faults have the same effect on one host, like a crash and the loss of its rack's power,
+    the effect ends when both faults have ended.
     """
+    deed_of = {fault.name: fault.deed for fault in design.faults}
     stretches: dict[_Struck, list[Stretch]] = {}
     deeds: dict[_Struck, Deed] = {}
     for strike in strikes:
-        deed = DEEDS[strike.cause]
+        deed = deed_of[strike.fault]
         for name in strike.hosts or (None,):
             struck = deed.verb, repr(deed.begins), name
             stretches.setdefault(struck, []).append((strike.start_s, strike.end_s))
@@ -141,5 +142,5 @@ def _changes(
 
 
 def strikes_engine(strike: Strike, host: Optional[str]) -> bool:
-    """Say whether a strike is about the engine that is on *host*."""
+    """Return whether a strike concerns the engine while it is on *host*."""
     return strike.cause in OF_ENGINE or host in strike.hosts

@@ -1,4 +1,4 @@
-"""The faults of a campaign: what strikes whom, how often, and for how long."""
+"""The faults of a campaign: their cause, the hosts that they strike, how often and how long."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from he_fsm.document.forms import Choice, Duration, Flag, Schema, Text
 from he_fsm.document.mappings import Record, written_as
 from he_fsm.document.nodes import Mapping as Tree
 from he_fsm.document.nodes import Node, Sequence, as_mapping, describe, refusal
-from he_fsm.scenario.forms import HOST_SCHEMA
+from he_fsm.scenario.language.forms import HOST_SCHEMA
 from he_fsm.scenario.model import Host, Verb
 
 
 class Cause(str, enum.Enum):
-    """What strikes."""
+    """The cause of a fault."""
 
     HOST = "host"
     RACK = "rack"
     AGENT = "agent"
+    BROKER = "broker"
     NETWORK = "network"
     STORAGE = "storage"
     HYPERVISOR = "hypervisor"
@@ -34,10 +35,10 @@ class Cause(str, enum.Enum):
 @attrs.frozen
 class Deed:
     """
-    What a cause does in the language of scenarios.
+    A cause as a verb of the scenario language.
 
-    `begins`, `ends`: values of the verb; `ends` None: it is over as soon as it has struck. Where
-    `ends` is None for a reading (`set`), it goes back to what the host has.
+    `begins`, `ends`: values of the verb at the beginning and the end of a fault; `ends` None: the
+    fault is over at once. For a reading (`set`), the host's own reading is the value at the end.
     """
 
     verb: Verb
@@ -45,7 +46,7 @@ class Deed:
     ends: Any = None
 
     def ends_on(self, host: Optional[Host]) -> Any:
-        """Give the value that ends it on a host, or for the engine."""
+        """Return the value that ends the fault on a host; None as *host*: for the engine."""
         if self.verb is Verb.SET and host is not None:
             return {name: getattr(host, name) for name in self.begins}
         return self.ends
@@ -55,12 +56,18 @@ DEEDS: Final[Mapping[Cause, Deed]] = {
     Cause.HOST: Deed(Verb.POWER, "off", "on"),
     Cause.RACK: Deed(Verb.POWER, "off", "on"),
     Cause.AGENT: Deed(Verb.AGENT, "kill", "start"),
+    Cause.BROKER: Deed(Verb.BROKER, "kill", "start"),
     Cause.NETWORK: Deed(Verb.SET, {"gateway": 0.0}),
     Cause.STORAGE: Deed(Verb.STORAGE, ("cut", None), ("restore", None)),
     Cause.HYPERVISOR: Deed(Verb.HYPERVISOR, "lost", "back"),
     Cause.VM: Deed(Verb.ENGINE, ("kill", None)),
     Cause.HANG: Deed(Verb.ENGINE, ("hang", None), ("heal", None)),
     Cause.MAINTENANCE: Deed(Verb.MAINTENANCE, "on", "off"),
+}
+# Without `repair`, these daemons crash, and systemd restarts them.
+CRASHES: Final[Mapping[Cause, Deed]] = {
+    Cause.AGENT: Deed(Verb.AGENT, "crash"),
+    Cause.BROKER: Deed(Verb.BROKER, "crash"),
 }
 # These strike the engine, wherever it is.
 OF_ENGINE: Final = frozenset({Cause.VM, Cause.HANG})
@@ -71,14 +78,14 @@ class HostsForm:
     """Hosts by id, name, range, `all` or a list of these."""
 
     def read(self, node: Node, context: Surroundings) -> tuple[str, ...]:
-        """Give the hosts' names."""
+        """Return the hosts' names."""
         names = context.hosts.many(node)
         if not names:
             raise refusal(node, f"expected at least one host, got {describe(node)}")
         return names
 
     def schema(self) -> Schema:
-        """Give one or many."""
+        """Return the schema of a host, or of an array of hosts."""
         return {"anyOf": [HOST_SCHEMA, {"type": "array", "items": HOST_SCHEMA, "minItems": 1}]}
 
 
@@ -87,9 +94,10 @@ class Fault:
     """
     One kind of fault.
 
-    `mtbf`: from the end of one to the next, on each host by itself, or on all at once with
-    `together`. `repair`: how long it lasts; None: it is over at once, or is left to the agents.
-    Windows of maintenance begin every `every_s`, the first at `at_s`, one host after the other.
+    `mtbf`: the time from the end of one fault to the next, for each host alone, or for all of them
+    at once with `together`. `repair`: how long a fault lasts; None: it is over at once, or ended by
+    the agents or, for a daemon, by systemd.
+    Maintenance windows begin every `every_s`, the first at `at_s`, one host after the other.
     """
 
     cause: Cause = attrs.field(
@@ -117,8 +125,15 @@ class Fault:
         return self.cause.value
 
     @property
+    def deed(self) -> Deed:
+        """The fault as a verb of the scenario language."""
+        if self.repair is None and self.cause in CRASHES:
+            return CRASHES[self.cause]
+        return DEEDS[self.cause]
+
+    @property
     def units(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """What it strikes one by one: the hosts struck at once, and what to call them."""
+        """The units that the fault strikes independently: a name, and the hosts struck at once."""
         if self.cause in OF_ENGINE:
             return (("engine", ()),)
         if self.together:
@@ -126,7 +141,7 @@ class Fault:
         return tuple((name, (name,)) for name in self.hosts)
 
     def strikes_about(self, horizon_s: float) -> float:
-        """Give how often it strikes in so long a time, on average."""
+        """Return how often the fault strikes within the horizon, on average."""
         if self.every_s is not None:
             return len(self.units) * horizon_s / self.every_s
         if self.mtbf is None:
@@ -145,7 +160,7 @@ class FaultForm:
     """One kind of fault."""
 
     def read(self, node: Node, context: Surroundings) -> Fault:
-        """Give the fault, after a check that its keys go together."""
+        """Return the fault, after a check that its keys go together."""
         fault: Fault = _FAULT.read(node, context)
         pairs = as_mapping(node, _FAULT.what)
         allowed, required = _keys_of(fault.cause)
@@ -165,12 +180,12 @@ class FaultForm:
         return fault
 
     def schema(self) -> Schema:
-        """Give an object; which keys go together only the reader checks."""
+        """Return the schema of an object; only the reader checks which keys go together."""
         return _FAULT.schema()
 
 
 def _keys_of(cause: Cause) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Give the keys that a cause may have, and those that it must have."""
+    """Return the keys that a cause may have, and those that it must have."""
     if cause is Cause.MAINTENANCE:
         return ("cause", "name", "hosts", "together", *_WINDOW_KEYS), ("every", "lasts")
     if cause is Cause.VM:
@@ -178,7 +193,8 @@ def _keys_of(cause: Cause) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if cause is Cause.HANG:
         return ("cause", "name", *_RANDOM_KEYS), ("mtbf",)
     together = () if cause is Cause.RACK else ("together",)
-    return ("cause", "name", "hosts", *together, *_RANDOM_KEYS), _RANDOM_KEYS
+    required = ("mtbf",) if cause in CRASHES else _RANDOM_KEYS
+    return ("cause", "name", "hosts", *together, *_RANDOM_KEYS), required
 
 
 def _check_windows(fault: Fault, node: Tree) -> None:
@@ -192,10 +208,10 @@ def _check_windows(fault: Fault, node: Tree) -> None:
 
 @attrs.frozen
 class FaultsForm:
-    """All faults of a campaign; no two have one name."""
+    """All faults of a campaign, with different names."""
 
     def read(self, node: Node, context: Surroundings) -> tuple[Fault, ...]:
-        """Give the faults."""
+        """Return the faults."""
         if not isinstance(node, Sequence) or not node.items:
             raise refusal(node, f"expected a list of faults, got {describe(node)}")
         faults: dict[str, Fault] = {}
@@ -208,5 +224,5 @@ class FaultsForm:
         return tuple(faults.values())
 
     def schema(self) -> Schema:
-        """Give an array."""
+        """Return the schema of an array."""
         return {"type": "array", "items": FaultForm().schema(), "minItems": 1}

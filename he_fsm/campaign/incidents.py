@@ -1,4 +1,4 @@
-"""Incidents of a real cluster, from a CSV file: how long they lasted, and the time between them."""
+"""Incidents of a real cluster from a CSV file: how long they lasted, and the time between them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _REQUIRED: Final = (_BEGAN, _ENDED)
 @attrs.frozen
 class Incidents:
     """
-    What a file of incidents says, in seconds.
+    The times of a file of incidents, in seconds.
 
-    `between_s`: from the end of one to the next, of the same host where the file names hosts.
-    Incidents of one host that overlap are one.
+    `between_s`: from the end of one incident to the next, of the same host if the file names hosts.
+    Overlapping incidents of one host count as one.
     """
 
     count: int
@@ -35,17 +35,18 @@ class Incidents:
 
 def read_incidents(path: Path, cause: Optional[str] = None) -> Incidents:
     """
-    Read a CSV file with the columns `began` and `ended`, and, if wanted, `host` and `cause`.
+    Read a CSV file with the columns `began` and `ended`, and optionally `host` and `cause`.
 
-    Times are dates like `2025-03-01 13:30` (UTC, unless they say a zone) or seconds. Other columns
-    are passed over.
+    Times are dates like `2025-03-01 13:30` (UTC, unless they have a zone) or seconds. Other columns
+    are ignored.
 
     Args:
         path: the file, in UTF-8.
-        cause: only the incidents with this word in the column `cause`.
+        cause: read only the incidents with this word in the column `cause`.
 
     Raises:
-        DocumentError: it can't be used; names file:line, the column and what was expected.
+        DocumentError: the file is not valid; the error says file:line, the column and what was
+            expected.
     """
     rows = csv.DictReader(io.StringIO(read_text(path), newline=""), skipinitialspace=True)
     names = tuple(rows.fieldnames or ())
@@ -74,7 +75,7 @@ def read_incidents(path: Path, cause: Optional[str] = None) -> Incidents:
 
 
 def join(stretches: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Join stretches of time that touch; give them in order."""
+    """Join stretches of time that touch or overlap; return them sorted."""
     joined: list[tuple[float, float]] = []
     for start, end in sorted(stretches):
         if joined and start <= joined[-1][1]:

@@ -22,8 +22,8 @@ class Design:
     """
     One variation, ready to be played: a cluster without its timeline, and its faults.
 
-    `needless_within_s`: a move was needless where no fault was in progress on the host that the
-    engine left, so long after it.
+    `needless_within_s`: a move counts as needless if, so long after it, no fault is in progress on
+    the host that the engine left.
     """
 
     variation: Variation
@@ -34,12 +34,12 @@ class Design:
 
     @property
     def strikes_about(self) -> float:
-        """How many faults a run has, on average: that is what its playing costs."""
+        """The average number of faults of a run, which determines how long it takes to play."""
         return sum(fault.strikes_about(self.horizon_s) for fault in self.faults)
 
     @property
     def fingerprint(self) -> str:
-        """What tells designs apart that would play otherwise, wherever they are written."""
+        """A hash of everything that affects how the design plays, wherever it is written."""
         scenario = attrs.evolve(self.scenario, name="", about="", place=NOWHERE)
         played = repr((scenario, self.faults, self.horizon_s, self.needless_within_s))
         return hashlib.sha256(played.encode()).hexdigest()[:16]
@@ -50,7 +50,8 @@ class Campaign:
     """
     A campaign. The runs of each variation have the seeds `seed`, `seed` + 1 and so on.
 
-    `confidence`: of intervals; what is real has a probability by chance below 1 less this.
+    `confidence`: the level of the intervals. A difference is real if its probability by chance is
+    below 1 - `confidence`.
     """
 
     name: str

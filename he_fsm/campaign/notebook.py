@@ -12,6 +12,7 @@ from he_fsm.campaign.page_words import (
     number_text,
 )
 from he_fsm.campaign.results import CampaignResult, VariationResult
+from he_fsm.report.html import as_html
 from he_fsm.report.notebook import SOFT, verdict_html
 
 # Of more variations the best ones are shown.
@@ -27,6 +28,7 @@ _HEADS = {
 _CAUSES = 3
 
 
+@as_html.register(CampaignResult)
 def campaign_html(result: CampaignResult) -> str:
     """Show a campaign: each variation's availability, downtime and why."""
     by_downtime = sorted(result.variations, key=lambda each: each.downtime_s_a_year.value)

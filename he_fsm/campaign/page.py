@@ -1,4 +1,4 @@
-"""The page of a campaign: what each variation reaches, why the engine was down, the worst runs."""
+"""The page of a campaign: each variation's availability, causes of downtime, the worst runs."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ Scenarios = Mapping[tuple[str, int], str]
 
 def write_campaign_page(result: CampaignResult, path: Path, scenarios: Scenarios) -> None:
     """
-    Write the page of a campaign to a file, which is replaced at once or not at all.
+    Write the page of a campaign to a file, which is replaced atomically.
 
     Raises:
         MissingExtraError: plotly is not installed.
-        HeFsmError: the file can't be written; the old one, if there is one, is as it was.
+        HeFsmError: the file can't be written; an old file is unchanged.
     """
     write_whole(path, campaign_page(result, scenarios).encode("utf-8", "replace"))
 
 
 def campaign_page(result: CampaignResult, scenarios: Scenarios) -> str:
     """
-    Show a campaign as one HTML page that needs nothing else; the same result gives the same text.
+    Return a campaign as one HTML page that loads nothing else; equal results give equal text.
 
     Args:
-        scenarios: the scenario file of each of the worst runs, by the run's key; the page has
-            them inside, to be saved and replayed. Runs without one are listed all the same.
+        scenarios: the scenario files of the worst runs, by the run's key. The page embeds them, so
+            that they can be saved and replayed. Runs without one are listed as well.
 
     Raises:
         MissingExtraError: plotly is not installed.
@@ -72,7 +72,7 @@ def _extent(result: CampaignResult) -> str:
 
 
 def _answer(result: CampaignResult) -> str:
-    """Say in words what came out."""
+    """Return the result of the campaign in words."""
     about = f"<p>{escape(result.about)}</p>" if result.about else ""
     broken = sorted({rule for each in result.variations for rule in each.broken_rules})
     alarm = (
@@ -88,6 +88,8 @@ def _answer(result: CampaignResult) -> str:
 
 def _best(result: CampaignResult) -> str:
     best = result.best
+    if result.tied:
+        return _tied(result)
     if best is None:
         return '<p class="soft">Nothing has run yet.</p>'
     where = "" if len(result.variations) == 1 else f" with {best.variation.name}"
@@ -98,8 +100,18 @@ def _best(result: CampaignResult) -> str:
     return f"<p><b>{escape(facts)}</b> {escape(_against(result))}</p>"
 
 
+def _tied(result: CampaignResult) -> str:
+    first, *_ = tied = result.tied
+    facts = (
+        f"{availability_text(first.availability)} available: down"
+        f" {between_text(first.downtime_s_a_year)} a year with {len(tied)} of"
+        f" {len(result.variations)} variations; no difference between them was seen."
+    )
+    return f"<p><b>{escape(facts)}</b></p>"
+
+
 def _against(result: CampaignResult) -> str:
-    """Say of how many variations it is certain that they are worse."""
+    """Say how many variations are certainly worse than the best one."""
     others = [each.difference for each in result.variations if each.difference is not None]
     if not others:
         return ""
@@ -171,7 +183,7 @@ def _row(each: VariationResult) -> str:
 
 
 def _settings(name: str) -> str:
-    """Give a variation's name: each setting on a line of its own, broken between words alone."""
+    """Return a variation's name as HTML: a line for each setting, broken only between words."""
     return re.sub(r"([._=])(?=[a-z])", r"\1<wbr>", escape(name)).replace(", ", ",<br>")
 
 

@@ -1,4 +1,4 @@
-"""The figures of a campaign, for pages and documents, as plotly draws them."""
+"""The figures of a campaign, for pages and documents, drawn by plotly."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from he_fsm.campaign.results import CampaignResult, Estimate, VariationResult
 from he_fsm.report.page_look import GRID, LEGEND, SCORE_COLOUR
 from he_fsm.report.pictures import Picture
 
-# Rows are as many pixels high: a name, its value in words, then what is drawn.
+# Heights in pixels: a line of a name, the value in words, the drawing, the axis, the legend.
 _NAME_ROW, _VALUE_ROW, _ROW, _AXIS, _LEGEND_LINE = 20, 16, 24, 46, 24
-# So much of a name fits a line of a phone, and so many lines a row.
+# Characters of a name that fit a line on a phone, and lines of a name in a row.
 _NAME_WIDTH, _NAME_LINES_MAX = 46, 3
-# Of more variations a figure shows the best ones.
+# If there are more variations, a figure shows the best ones.
 VARIATIONS_MAX: Final = 40
 _COMPARED_MAX: Final = 3
 _BEST, _OTHER = "#3f9e6b", SCORE_COLOUR
-# Told apart by light and dark, and by those who see no red or green. Source: Okabe and Ito.
+# Distinct on light and on dark, and for people who don't see red or green. Source: Okabe and Ito.
 _COLOURS: Final = (
     *("#0f7cba", "#e69f00", "#18a378", "#cc79a7", "#56b4e9", "#d55e00", "#c9b81e", "#8a96a3"),
     *("#7a68c4", "#a0764a"),
 )
-# Lengths of outages are counted between these, in seconds.
+# The edges of the bins of outage lengths, in seconds.
 _EDGES: Final = (
     *(0.0, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0),
     *(7200.0, 4 * 3600.0, 12 * 3600.0, 86_400.0),
@@ -47,7 +47,7 @@ _UNITS: Final = (("days", 86_400.0), ("hours", 3600.0), ("minutes", 60.0), ("sec
 
 
 def figures(result: CampaignResult) -> Iterator[Picture]:
-    """Give the figures of a campaign; none while nothing has run."""
+    """Yield the figures of a campaign; none before the first run has ended."""
     shown = drawn(result)
     if not shown:
         return
@@ -70,14 +70,14 @@ def figures(result: CampaignResult) -> Iterator[Picture]:
 
 
 def drawn(result: CampaignResult) -> tuple[VariationResult, ...]:
-    """Give the variations that figures show, in the order of the file: of too many, the best."""
+    """Return the variations that figures show, in the order of the file; the best, if too many."""
     by_downtime = sorted(result.variations, key=lambda each: each.downtime_s_a_year.value)
     kept = {each.variation.name for each in by_downtime[:VARIATIONS_MAX]}
     return tuple(each for each in result.variations if each.variation.name in kept)
 
 
 def compared(shown: Sequence[VariationResult]) -> tuple[VariationResult, ...]:
-    """Give the variations whose outages are set side by side: the first, the best, the worst."""
+    """Return the variations whose outages are compared: the first, the best and the worst."""
     worst = max(shown, key=lambda each: each.downtime_s_a_year.value)
     best = [each for each in shown if each.is_best]
     names = {each.variation.name for each in (shown[0], *best, worst)}
@@ -131,7 +131,7 @@ def _range(estimates: Sequence[Estimate]) -> tuple[float, float]:
     lows = [each.value if each.low is None else each.low for each in estimates]
     highs = [each.value if each.high is None else each.high for each in estimates]
     room = 0.06 * (max(highs) - min(lows)) or (1 - min(lows)) / 2 or 1e-6
-    # Nothing is better than always; the dot there is drawn whole all the same.
+    # The range may end above 1, so that a dot at 1 is not cut off.
     return min(lows) - room, max(highs) + room
 
 
@@ -207,7 +207,7 @@ def _outages(shown: Sequence[VariationResult]) -> go.Figure:
 
 
 def _edges_axis(first: int, last: int) -> dict[str, Any]:
-    """Name the edges between the bins, as many as fit a phone."""
+    """Return the axis with labels at the edges of the bins, as many as fit on a phone."""
     edges = range(first, min(last + 2, len(_EDGES)))
     every = -(-len(edges) // _EDGES_NAMED)
     return {
@@ -235,33 +235,33 @@ def _bin_text(index: int) -> str:
 
 @attrs.frozen
 class _Rows:
-    """Where the rows of variations are, in pixels from the top."""
+    """The positions of the variations' rows, in pixels from the top."""
 
     shown: Sequence[VariationResult]
 
     @property
     def names_px(self) -> int:
-        """How high the name of each is: as the longest."""
+        """The height of every name: that of the longest one."""
         return _NAME_ROW * max(len(_name_lines(each)) for each in self.shown)
 
     @property
     def each_px(self) -> int:
-        """How high a row is."""
+        """The height of a row."""
         return self.names_px + _VALUE_ROW + _ROW
 
     @property
     def bottom_px(self) -> int:
-        """How high all of them are."""
+        """The height of all rows."""
         return self.each_px * len(self.shown)
 
     @property
     def middles(self) -> list[float]:
-        """Where each is drawn."""
+        """The middle of each row's drawing."""
         above = self.names_px + _VALUE_ROW + _ROW / 2
         return [index * self.each_px + above for index in range(len(self.shown))]
 
     def texts(self, values: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Write the name and the value of each above what is drawn."""
+        """Yield the name and the value of each variation, placed above its drawing."""
         for index, (each, value) in enumerate(zip(self.shown, values)):
             top = index * self.each_px
             yield _text(top + 4, f"<b>{_name(each)}</b>")
@@ -270,7 +270,7 @@ class _Rows:
 
 
 def _name_lines(each: VariationResult) -> list[str]:
-    """Give the settings of a variation without the parts that they are in; else its name."""
+    """Return the lines of a variation's settings with short keys, or of its name if these clash."""
     settings = {key.rpartition(".")[2]: text for key, text in each.variation.settings.items()}
     is_clear = settings and len(settings) == len(each.variation.settings)
     words = (f"{key}={text}" for key, text in settings.items())
@@ -305,8 +305,8 @@ def _layout(height: int, legend: int = 0) -> dict[str, Any]:
 def _rows_layout(
     rows: _Rows, axis: dict[str, Any], values: Sequence[str], legend: int = 0
 ) -> dict[str, Any]:
-    """Lay out a row for each variation."""
-    # Two entries fit a line of a phone.
+    """Return the layout with a row for each variation."""
+    # Two entries of the legend fit a line on a phone.
     lines = -(-legend // 2) if legend > 1 else 0
     layout = _layout(rows.bottom_px + _AXIS + 6 + lines * _LEGEND_LINE, legend)
     layout["margin"]["b"] += lines * _LEGEND_LINE

@@ -1,4 +1,4 @@
-"""Playing one run: its scenario in the simulator, and what of its outcome a campaign counts."""
+"""One run: its scenario in the simulator, and the counts of its outcome."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def play(design: Design, seed: int) -> RunResult:
 
 
 def result_of(outcome: Outcome, design: Design, strikes: tuple[Strike, ...]) -> RunResult:
-    """Give what a campaign counts of an outcome, knowing the faults that it came from."""
+    """Return the counts and outages of an outcome, attributed to the faults that caused it."""
     totals = outcome.totals
     return RunResult(
         variation=design.variation.name,
@@ -45,15 +45,15 @@ def result_of(outcome: Outcome, design: Design, strikes: tuple[Strike, ...]) -> 
 
 @attrs.define
 class Lasting:
-    """The strikes that are in progress, at moments that are asked for in the order of time."""
+    """The strikes in progress at a time; times must not go back."""
 
-    # In the order in which they begin.
+    # Sorted by their start.
     strikes: tuple[Strike, ...]
     _next: int = 0
     _now: list[Strike] = attrs.field(factory=list)
 
     def at(self, t: float) -> list[Strike]:
-        """Give those in progress at a time, the last to begin last."""
+        """Return the strikes in progress at a time, in the order of their start."""
         while self._next < len(self.strikes) and self.strikes[self._next].start_s <= t + TOLERANCE:
             self._now.append(self.strikes[self._next])
             self._next += 1
@@ -71,7 +71,7 @@ def _outages(outcome: Outcome, strikes: tuple[Strike, ...]) -> Iterator[Outage]:
             continue
         is_open = index + 1 == len(health)
         end_s = outcome.scenario.until if is_open else health[index + 1].t
-        # A migration that switches over is bad for no time at all.
+        # The outage of a migration that switches over has length 0.
         if end_s > bad.t:
             before = bisect_left(began, bad.t)
             host = engine[before - 1].host if before else outcome.scenario.engine.running_on
@@ -85,10 +85,10 @@ def _outages(outcome: Outcome, strikes: tuple[Strike, ...]) -> Iterator[Outage]:
 
 def _cause(lasting: Sequence[Strike], host: Optional[str]) -> str:
     """
-    Give the fault that an outage is put down to.
+    Return the fault to which an outage is attributed.
 
-    It is the last that struck the engine, or the host that the engine was on, and is in progress;
-    else the last that is in progress anywhere.
+    Of the faults in progress, it is the last that struck the engine or the engine's host, or else
+    the last one anywhere.
     """
     near = [strike for strike in lasting if strikes_engine(strike, host)]
     found = near or lasting
@@ -96,7 +96,7 @@ def _cause(lasting: Sequence[Strike], host: Optional[str]) -> str:
 
 
 def _needless_moves(outcome: Outcome, strikes: tuple[Strike, ...], within_s: float) -> int:
-    """Count the moves away from a host on which no fault is in progress a while later."""
+    """Count the moves away from a host that has no fault in progress *within_s* later."""
     lasting = Lasting(strikes)
     moves = [
         event

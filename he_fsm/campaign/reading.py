@@ -1,4 +1,4 @@
-"""Reading campaign files."""
+"""The reader of campaign files."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ from he_fsm.document.nodes import (
     refused_as,
 )
 from he_fsm.errors import ScenarioError
-from he_fsm.scenario.host_names import HostNames
-from he_fsm.scenario.reading import SCENARIO_FORMS, read_scenario
-from he_fsm.scenario.schema import DIALECT
+from he_fsm.scenario.language.host_names import HostNames
+from he_fsm.scenario.language.reading import SCENARIO_FORMS, read_scenario
+from he_fsm.scenario.language.schema import DIALECT
 
-# The keys that mean what they mean in a scenario.
+# The keys that have the same meaning as in a scenario.
 OF_SCENARIO: Final = ("name", "about", "policy", "world", "hosts", "engine", "maintenance")
 CAMPAIGN_FORMS: Final[Mapping[str, Form]] = {
     "runs": Integer(1, 10_000_000),
@@ -62,16 +62,16 @@ _SETTABLE: Final = ("runs", "horizon", "seed", "confidence")
 _SEARCHED: Final = ("vary", "search")
 _WHOLE_FILE: Final = "a mapping with the key 'campaign'"
 _VARIATIONS_MAX: Final = 10_000
-# A run of more would fill the memory before it began.
+# A run with more faults would fill the memory before it began.
 _STRIKES_MAX: Final = 1_000_000
 
 
 @attrs.frozen
 class Document:
     """
-    A campaign's document, of which the design of each point can be made.
+    A campaign's document, from which the design of each point is made.
 
-    `folder`: where the files that it names are looked for.
+    `folder`: the folder of the files that the document names.
     """
 
     tree: Tree
@@ -80,10 +80,10 @@ class Document:
 
     def design(self, point: Optional[Point] = None) -> Design:
         """
-        Give the design of a point; None: as it is written.
+        Return the design of a point; None: the file's own values.
 
         Raises:
-            ScenarioError: it can't be used, like a policy that is unsafe.
+            ScenarioError: the design is not valid, for example because its policy is unsafe.
         """
         with refused_as(ScenarioError):
             return _design(self, point)
@@ -96,13 +96,13 @@ def load_campaign(
     Read a campaign file.
 
     Args:
-        path: the file, in UTF-8; errors name it as it is given here.
-        overrides: values that replace the file's, by dotted key, as those of `vary`; also `runs`,
-            `horizon`, `seed` and `confidence`.
+        path: the file, in UTF-8; errors name it as *path* does.
+        overrides: values that replace the file's, by dotted key: the keys that `vary` may have,
+            and `runs`, `horizon`, `seed` and `confidence`.
 
     Raises:
-        ScenarioError: the file can't be used; file:line:column, the path of the key, and what
-            was expected there.
+        ScenarioError: the file is not valid; the error says file:line:column, the path of the key,
+            and what was expected there.
     """
     with refused_as(ScenarioError):
         return _campaign(_document(read_text(path), path, overrides or {}))
@@ -112,9 +112,9 @@ def load_document(
     path: Union[str, Path], overrides: Optional[Mapping[str, str]] = None
 ) -> tuple[Campaign, Document]:
     """
-    Read a campaign file of which designs are to be made that it does not name: for `tune`.
+    Read a campaign file together with its document, from which `tune` makes further designs.
 
-    The campaign has one design, the one that is written.
+    The campaign has one design, with the file's own values.
 
     Raises:
         ScenarioError: as `load_campaign`.
@@ -129,10 +129,10 @@ def load_document(
 
 def parse_aim(text: str) -> Aim:
     """
-    Read an aim that was not in a file: `{least: downtime, at_most: {moves: 2}}`.
+    Read an aim that does not come from a file: `{least: downtime, at_most: {moves: 2}}`.
 
     Raises:
-        ScenarioError: it can't be used.
+        ScenarioError: the aim is not valid.
     """
     with refused_as(ScenarioError):
         found: Aim = AIM_FORM.read(parse_value(text, f"--aim {text}", "aim"), None)
@@ -200,7 +200,7 @@ def _some(found: Any, vary: Node) -> list[Optional[Point]]:
 
 
 def _design(document: Document, point: Optional[Point]) -> Design:
-    """Read the design of a point: the whole document once more, with its values in it."""
+    """Read the design of a point: the whole document once more, with the point's values."""
     keys = tuple(axis.key for axis in document.axes)
     tree = document.tree
     variation = Variation(name=AS_WRITTEN)
@@ -212,7 +212,7 @@ def _design(document: Document, point: Optional[Point]) -> Design:
     pairs = {key: pair for key, pair in tree.pairs.items() if key in OF_SCENARIO}
     scenario = read_scenario(attrs.evolve(tree, pairs=pairs))
     horizon_s: float = _value(tree, "horizon", YEAR_S)
-    names = HostNames(tuple((host.id, host.name) for host in scenario.hosts))
+    names = HostNames.of(scenario.hosts)
     faults: tuple[Fault, ...] = FaultsForm().read(
         tree.pairs["faults"].value, Surroundings(names, document.folder)
     )
@@ -235,7 +235,7 @@ def _value(tree: Tree, key: str, default: Any) -> Any:
 
 
 def json_schema() -> Schema:
-    """Give the JSON Schema of a campaign file (draft 2020-12), from the forms that read it."""
+    """Return the JSON Schema of a campaign file (draft 2020-12), from the forms that read it."""
     forms = {key: SCENARIO_FORMS[key] for key in OF_SCENARIO}
     return {
         "$schema": DIALECT,

@@ -17,6 +17,7 @@ import attrs
 import cattrs
 
 from he_fsm.document.units import SECONDS_IN
+from he_fsm.report.html import as_html
 
 YEAR_S = SECONDS_IN["y"]
 # The cause of an outage that began while no fault was in progress.
@@ -147,6 +148,7 @@ class VariationResult:
 
     `downtime_by_cause`: seconds a year, by the name of the fault, the greatest first; each cause of
     the campaign is there. `difference`: None for the best one, and where seeds can't be paired.
+    `is_tied`: it shares the least downtime with others, so that none is the best.
     """
 
     variation: Variation
@@ -160,6 +162,7 @@ class VariationResult:
     migrations_a_year: Estimate
     needless_moves_a_year: Estimate
     is_best: bool = False
+    is_tied: bool = False
     difference: Optional[Difference] = None
 
     @property
@@ -196,8 +199,13 @@ class CampaignResult:
 
     @property
     def best(self) -> Optional[VariationResult]:
-        """The variation with the least downtime; None while nothing has run."""
+        """The variation with the least downtime; None while nothing has run, and where some tie."""
         return next((each for each in self.variations if each.is_best), None)
+
+    @property
+    def tied(self) -> tuple[VariationResult, ...]:
+        """The variations that share the least downtime; empty where one alone has it."""
+        return tuple(each for each in self.variations if each.is_tied)
 
     @property
     def is_complete(self) -> bool:
@@ -205,27 +213,25 @@ class CampaignResult:
         return all(len(each.runs) >= self.runs for each in self.variations)
 
     def worst(self, count: int) -> tuple[RunResult, ...]:
-        """Give the runs with the most downtime, over all variations, the worst first."""
+        """Return the runs with the most downtime, over all variations, the worst first."""
         runs = (run for each in self.variations for run in each.runs)
         return tuple(heapq.nsmallest(count, runs, key=lambda run: (-run.downtime_s, run.key)))
 
     def number_of(self, name: str) -> int:
-        """Give the place of a variation in the file, counted from 1."""
+        """Return the place of a variation in the file, counted from 1."""
         names = [each.variation.name for each in self.variations]
         return names.index(name) + 1
 
     def scenario_name(self, run: RunResult) -> str:
-        """Give what the scenario file of a run is called, without `.yaml`."""
+        """Return what the scenario file of a run is called, without `.yaml`."""
         return f"{self.name}-{self.number_of(run.variation)}-{run.seed}"
 
     def _repr_html_(self) -> str:
         """Show the result in Jupyter."""
-        from he_fsm.campaign.notebook import campaign_html  # noqa: PLC0415 - only a notebook asks
-
-        return campaign_html(self)
+        return as_html(self)
 
     def to_json(self) -> dict[str, Any]:
-        """Give the result as a plain object, as `he-fsm campaign --json` prints it."""
+        """Return the result as a plain object, as `he-fsm campaign --json` prints it."""
         return dict(_converter().unstructure(self))
 
     @classmethod
@@ -240,7 +246,7 @@ class CampaignResult:
 
 
 def run_to_json(run: RunResult) -> dict[str, Any]:
-    """Give one run as a plain object: a line of a results file."""
+    """Return one run as a plain object: a line of a results file."""
     return dict(_converter().unstructure(run))
 
 

@@ -1,8 +1,8 @@
 """
-Playing all runs of a campaign: which are left, and who plays them.
+The execution of a campaign's runs: which runs are left, and the players.
 
-A player takes batches and gives their results as they come, in any order. Those on this machine are
-here; the one for a Dask cluster is in `cluster.py`.
+A player takes batches and yields their results as they are done, in any order. The players on this
+machine are here; the one on a Dask cluster is in `cluster.py`.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ class Batch:
     seeds: tuple[int, ...]
 
 
-# About a second: a batch is worth the way to another process, and a stop does not wait long.
+# A batch takes about a second: long enough to be worth sending to another process, and short
+# enough for a quick stop.
 _BATCH_STRIKES: Final = 100.0
 _BATCH_MAX: Final = 32
-# So many new objects between two searches for garbage that goes round in circles.
+# New objects between two searches for cyclic garbage.
 _GARBAGE: Final = 50_000
-# So many batches wait for each process: none is idle, and a stop is soon.
+# Batches queued for each process: enough that none is idle, few so that a stop is quick.
 _WAITING: Final = 2
 
 
@@ -50,22 +51,22 @@ class Player(Protocol):
 
     def play(self, batches: Iterable[Batch]) -> Iterator[Sequence[RunResult]]:
         """
-        Give results as soon as they are there.
+        Yield the results of runs as soon as they are done.
 
         Raises:
-            CampaignError: what plays them has failed.
+            CampaignError: the player has failed.
         """
 
 
 def run_campaign(campaign: Campaign, player: Player, results: Results) -> Iterator[int]:
     """
-    Play what is left of a campaign, and note it in *results*.
+    Play the runs of a campaign that are not in *results* yet, and add them.
 
     Yields:
         How many runs have just ended.
 
     Raises:
-        CampaignError: the player or the results file failed; what was noted stays.
+        CampaignError: the player or the results file failed; the runs added before stay.
     """
     for done in player.play(batches(campaign, set(results.runs))):
         results.add(done)
@@ -73,7 +74,7 @@ def run_campaign(campaign: Campaign, player: Player, results: Results) -> Iterat
 
 
 def batches(campaign: Campaign, known: set[tuple[str, int]]) -> Iterator[Batch]:
-    """Give the runs that are not known: some seeds of all designs, then the next, in batches."""
+    """Yield the unknown runs in batches: some seeds of all designs, then the next seeds."""
     strikes = max(1.0, *(design.strikes_about for design in campaign.designs))
     size = max(1, min(_BATCH_MAX, int(_BATCH_STRIKES / strikes)))
     for first in range(campaign.seed, campaign.seed + campaign.runs, size):
@@ -94,7 +95,7 @@ class Here:
     """Plays in this process."""
 
     def play(self, batches: Iterable[Batch]) -> Iterator[Sequence[RunResult]]:
-        """Give each run as soon as it is done."""
+        """Yield each run as soon as it is done."""
         for batch in batches:
             for seed in batch.seeds:
                 yield [play(batch.design, seed)]
@@ -102,15 +103,15 @@ class Here:
 
 @attrs.frozen
 class Processes:
-    """Plays on the cores of this machine, in a process each."""
+    """Plays in processes of this machine, usually one for each core."""
 
     pool: futures.Executor
     waiting: int
 
     def play(self, batches: Iterable[Batch]) -> Iterator[Sequence[RunResult]]:
-        """Give the results of each batch as soon as it is done."""
+        """Yield the results of each batch as soon as it is done."""
         todo = iter(batches)
-        # This starts the processes.
+        # The first submit starts the processes.
         with _interrupted_later():
             running = {self.pool.submit(play_batch, each) for each in _next(todo, self.waiting)}
         try:
@@ -131,32 +132,32 @@ def _next(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
 @contextmanager
 def player_here(jobs: Optional[int] = None) -> Iterator[Player]:
     """
-    Give a player on this machine.
+    Make a player on this machine.
 
     Args:
-        jobs: how many processes; None: one for each core that may be used; 1: this one alone.
+        jobs: how many processes; None: one for each usable core; 1: only this process.
     """
     count = len(os.sched_getaffinity(0)) if jobs is None else jobs
     if count == 1:
         yield Here()
         return
-    # New processes, not copies of this one: it may have threads, which copies would lose.
+    # Spawn, don't fork: this process may have threads, which a fork would lose.
     context = multiprocessing.get_context("spawn")
     pool = futures.ProcessPoolExecutor(count, mp_context=context, initializer=_begin)
     try:
         yield Processes(pool, count * _WAITING)
     finally:
-        # A stop waits for what is being played, not for what was to come.
+        # A stop waits for the running batches, not for the queued ones.
         pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
 def _interrupted_later() -> Iterator[None]:
     """
-    Let Ctrl-C wait while processes are started.
+    Block SIGINT (Ctrl-C) while processes are started, and raise it afterwards.
 
-    They inherit that they don't hear it, before they can say so themselves; and what this one
-    tells them as they begin is not cut off.
+    Children inherit the blocked SIGINT, until they ignore it themselves (`_begin`). And what this
+    process sends them when they start is not interrupted.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -174,9 +175,9 @@ def _interrupted_later() -> Iterator[None]:
 
 
 def _begin() -> None:
-    """Leave Ctrl-C to the process that started this one, and end with it, however it ends."""
+    """Ignore SIGINT, which is for the parent process, and end when the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Little of what a run makes goes round in circles; what was imported stays.
+    # Runs make little cyclic garbage, and imported modules stay for ever: collect seldom.
     gc.freeze()
     gc.set_threshold(_GARBAGE)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -1,4 +1,4 @@
-"""How long it takes until something fails, or is repaired."""
+"""Times to failure and to repair, and their distributions."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from he_fsm.document.forms import Duration, Form, Number, Schema, Text
 from he_fsm.document.mappings import keys_schema, read_keys
 from he_fsm.document.nodes import Mapping as Tree
 from he_fsm.document.nodes import Node, refusal
-from he_fsm.scenario.host_names import HostNames
+from he_fsm.scenario.language.host_names import HostNames
 
-# Times are drawn to the millisecond: scenario files stay readable, and play the same.
+# Times are rounded to milliseconds: scenario files stay readable, and play the same.
 DIGITS: Final = 3
 
 
 class Span(Protocol):
-    """A time that is drawn anew each time."""
+    """The distribution of a random time."""
 
     @property
     def mean_s(self) -> float:
-        """The mean of all that could be drawn, in seconds."""
+        """The mean of the distribution, in seconds."""
 
     def draw(self, draws: random.Random) -> float:
-        """Draw one, in seconds. Each takes one number of *draws*."""
+        """Draw a time in seconds, with exactly one number of *draws*."""
 
 
 @attrs.frozen
 class Exponential:
-    """The memoryless one: however long it has been, what is still to come is the same."""
+    """The memoryless distribution: the remaining time does not depend on the time passed."""
 
     mean_s: float
 
@@ -45,7 +45,7 @@ class Exponential:
 
 @attrs.frozen
 class Weibull:
-    """Wear: with a `shape` above 1 failures come with age, below 1 early ones are more frequent."""
+    """Failures that depend on age: with a `shape` above 1 more often late, below 1 early."""
 
     mean_s: float
     shape: float
@@ -58,25 +58,25 @@ class Weibull:
 
 @attrs.frozen
 class Fixed:
-    """Always the same."""
+    """Always the same time."""
 
     mean_s: float
 
     def draw(self, draws: random.Random) -> float:
-        """Give it."""
+        """Return the time."""
         draws.random()
         return round(self.mean_s, DIGITS)
 
 
 @attrs.frozen
 class Observed:
-    """One of the times that were observed, each as probable as any other."""
+    """One of the observed times, all with the same probability."""
 
     seconds: tuple[float, ...]
 
     @property
     def mean_s(self) -> float:
-        """The mean of what was observed."""
+        """The mean of the observed times."""
         return math.fsum(self.seconds) / len(self.seconds)
 
     def draw(self, draws: random.Random) -> float:
@@ -86,7 +86,7 @@ class Observed:
 
 @attrs.frozen
 class Surroundings:
-    """What a campaign's forms have to know: the hosts, and the folder of the files it names."""
+    """The context of a campaign's forms: the hosts, and the folder of the files that it names."""
 
     hosts: HostNames
     folder: Path
@@ -95,10 +95,10 @@ class Surroundings:
 @attrs.frozen
 class SpanForm:
     """
-    A mean time (then the times are exponential), or a mapping that says how they are distributed.
+    A mean time (of exponentially distributed times), or a mapping that names the distribution.
 
-    `is_between`: of incidents that were observed, the time from the end of one to the next, not how
-    long each lasted.
+    `is_between`: of observed incidents, read the time from the end of one to the next, not how long
+    each lasted.
     """
 
     is_between: bool
@@ -114,7 +114,7 @@ class SpanForm:
         }
 
     def read(self, node: Node, context: Surroundings) -> Span:
-        """Give the distribution."""
+        """Return the distribution."""
         if not isinstance(node, Tree):
             return Exponential(Duration(positive=self.is_between).read(node, context))
         kind = next((kind for kind in self._forms if kind in node.pairs), None)
@@ -141,6 +141,6 @@ class SpanForm:
         return seconds
 
     def schema(self) -> Schema:
-        """Give a duration, or one of the objects."""
+        """Return the schema of a duration, or of one of the objects."""
         objects = [keys_schema(forms, (kind,)) for kind, forms in self._forms.items()]
         return {"anyOf": [*Duration(positive=self.is_between).schema()["anyOf"], *objects]}

@@ -1,13 +1,14 @@
 """
-What the runs of a campaign say together: means with their confidence, and what is real.
+Statistics of a campaign: means with confidence intervals, and which differences are real.
 
-Runs of one variation are independent of each other and equally long, so that a mean over them has
-Student's interval. Runs of two variations with one seed had the same faults: their differences are
-paired. All of it is scipy's.
+Runs of one variation are independent and equally long, so a mean over them has Student's interval.
+Runs of two variations with the same seed had the same faults, so their differences are paired. The
+computations are scipy's.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Sequence
 from typing import Callable, Final, Optional
@@ -27,7 +28,7 @@ from he_fsm.campaign.results import (
     VariationResult,
 )
 
-# Fewer runs say nothing of how much they vary.
+# Fewer runs have no variance.
 _RUNS_MIN: Final = 2
 
 
@@ -35,13 +36,13 @@ def estimate(
     values: Sequence[float], confidence: float, *, low: float = 0.0, high: float = np.inf
 ) -> Estimate:
     """
-    Give the mean and its confidence interval, by Student's t.
+    Return the mean and its confidence interval, by Student's t.
 
     Args:
         values: one for each run.
-        confidence: like 0.95.
-        low: the least that the mean can be.
-        high: the greatest that it can be.
+        confidence: the level, like 0.95.
+        low: the lowest possible mean.
+        high: the highest possible mean.
     """
     found = np.asarray(values, dtype=float)
     mean = float(found.mean())
@@ -49,7 +50,7 @@ def estimate(
         return Estimate(value=mean)
     spread = stats.sem(found)
     if not spread > 0:
-        # They differ by less than numbers can say.
+        # The values differ by less than the precision of a float.
         return Estimate(value=mean)
     ends = stats.t.interval(confidence, len(found) - 1, loc=mean, scale=spread)
     return Estimate(value=mean, low=max(low, float(ends[0])), high=min(high, float(ends[1])))
@@ -57,10 +58,10 @@ def estimate(
 
 def summarise(campaign: Campaign, runs: Iterable[RunResult]) -> CampaignResult:
     """
-    Give what the runs of a campaign say together.
+    Return the statistics of a campaign's runs.
 
-    Runs may come in any order, and any of them may be missing. The best variation is the one with
-    the least downtime, of equal ones the first of the file.
+    Runs may be in any order, and any of them may be missing. The best variation is the one with the
+    least downtime; equal ones are tied, and none of them is the best.
     """
     by_variation: dict[str, list[RunResult]] = {}
     for run in runs:
@@ -87,7 +88,7 @@ def _variation(design: Design, runs: Sequence[RunResult], confidence: float) -> 
         return estimate([count * a_year for count in counts], confidence)
 
     found = [run.downtime_by_cause for run in runs]
-    # The order of the file first: of equal causes it stays.
+    # Begin with the order of the file, which the stable sort keeps for equal causes.
     names = dict.fromkeys([fault.name for fault in design.faults])
     names.update(dict.fromkeys(cause for each in found for cause in each))
     causes = {name: rate(each.get(name, 0.0) for each in found) for name in names}
@@ -119,11 +120,13 @@ def _lengths(seconds: Sequence[float]) -> OutageLengths:
 def _compared(
     variations: Sequence[VariationResult], confidence: float
 ) -> tuple[VariationResult, ...]:
-    """Mark the best one, and say of each other by how much it is worse."""
+    """Mark the best variation, and add to each other one how much worse it is."""
     if not variations:
         return ()
     best = min(variations, key=lambda each: each.downtime_s_a_year.value)
-    others = [each for each in variations if each is not best]
+    # Equal ones share the first place: none of them is the best.
+    least = {id(each) for each in variations if _is_equal(each, best)}
+    others = [each for each in variations if id(each) not in least]
     tests = {id(each): paired(each.runs, best.runs, confidence) for each in others}
     possible = {key: found for key, found in tests.items() if found is not None}
     corrected = correct([found[1] for found in possible.values()])
@@ -132,13 +135,23 @@ def _compared(
         for (key, (more, _)), p in zip(possible.items(), corrected)
     }
     return tuple(
-        attrs.evolve(each, is_best=each is best, difference=differences.get(id(each)))
+        attrs.evolve(
+            each,
+            is_best=each is best and len(least) == 1,
+            is_tied=len(least) > 1 and id(each) in least,
+            difference=differences.get(id(each)),
+        )
         for each in variations
     )
 
 
+def _is_equal(one: VariationResult, other: VariationResult) -> bool:
+    values = one.downtime_s_a_year.value, other.downtime_s_a_year.value
+    return math.isclose(*values, rel_tol=1e-9, abs_tol=1e-6)
+
+
 def downtime_a_year(run: RunResult) -> float:
-    """Give the seconds of downtime that a run would have in a year."""
+    """Return the seconds of downtime that a run would have in a year."""
     return run.downtime_s * YEAR_S / run.horizon_s
 
 
@@ -152,8 +165,8 @@ def paired(
     Compare a measure of two variations in the runs whose seeds both have.
 
     Returns:
-        By how much the first has more, and how probable so large a difference is by chance (the
-        paired t-test, both sides); None where fewer than two seeds are common.
+        The mean of the first minus the second, and the probability of so large a difference by
+        chance (paired t-test, two-sided); None: fewer than two seeds are common.
     """
     known = {run.seed: measure(run) for run in others}
     differences = np.array([measure(run) - known[run.seed] for run in runs if run.seed in known])
@@ -161,10 +174,10 @@ def paired(
         return None
     more = estimate(list(differences), confidence, low=-np.inf)
     if np.ptp(differences) == 0:
-        # The same in every run: nothing is left to chance.
+        # The difference is the same in every run: there is no chance in it.
         return more, 1.0 if differences[0] == 0 else 0.0
     with warnings.catch_warnings():
-        # Differences that are all but equal make scipy doubt its own digits.
+        # scipy warns of lost precision if the differences are nearly equal.
         warnings.simplefilter("ignore", RuntimeWarning)
         found = stats.ttest_1samp(differences, 0.0)
     return more, float(found.pvalue)
@@ -172,10 +185,10 @@ def paired(
 
 def correct(p_values: Sequence[float]) -> list[float]:
     """
-    Correct probabilities for their number, by Benjamini and Yekutieli.
+    Correct probabilities for multiple tests, by Benjamini and Yekutieli.
 
-    Of the differences that are called real, the share that is not is then at most as stated, on
-    average, however they depend on each other: all are against the same best variation.
+    Then, on average, at most the stated fraction of the differences that are called real are not.
+    This holds for dependent tests too, as here: all compare with the same best variation.
     """
     if not p_values:
         return []

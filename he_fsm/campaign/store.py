@@ -1,8 +1,8 @@
 """
-The results file: a line for each run, appended as it ends, so that a campaign can be continued.
+The results file: each run appends a line when it ends, so that a campaign can be continued.
 
-A line is written in one piece. What a stop in the middle of it leaves is no line, and is cut off
-when the campaign goes on; that run is played again.
+A line is written with one call. An incomplete last line, left by an interrupted write, is cut off
+when the campaign continues, and its run is played again.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from he_fsm.campaign.results import RunResult, run_from_json, run_to_json
 from he_fsm.errors import CampaignError
 
 _DESIGN: Final = "design"
-# How each line begins, so that what is left of one can be told from another's file.
+# The beginning of each line, which distinguishes an incomplete line from another kind of file.
 _BEGINNING: Final = b'{"design": "'
 
 
 @attrs.define
 class Results:
-    """The runs that are known, each once, by its variation and seed; and the file they are in."""
+    """The known runs, by variation and seed, and their file, if there is one."""
 
     runs: dict[tuple[str, int], RunResult] = attrs.field(factory=dict)
-    # What the designs are now, by the name of the variation.
+    # The fingerprints of the present designs, by the name of the variation.
     _designs: Mapping[str, str] = attrs.field(factory=dict)
     _file: int = -1
 
     def of(self, campaign: Campaign) -> list[RunResult]:
-        """Give the known runs that the campaign asks for."""
+        """Return the known runs that belong to the campaign."""
         names = {design.variation.name for design in campaign.designs}
         return [
             run
@@ -46,7 +46,7 @@ class Results:
         ]
 
     def add(self, runs: Iterable[RunResult]) -> None:
-        """Note runs; one that is known already is passed over."""
+        """Add runs, and write them to the file; known ones are ignored."""
         for run in runs:
             if run.key in self.runs:
                 continue
@@ -59,12 +59,12 @@ class Results:
 @contextmanager
 def open_results(path: Path, campaign: Campaign) -> Iterator[Results]:
     """
-    Open the results file of a campaign, and read the runs that it has.
+    Open the results file of a campaign, and read its runs.
 
-    Runs of variations that the campaign no longer has stay in the file, and count nowhere.
+    Runs of variations that the campaign no longer has stay in the file, but do not count.
 
     Raises:
-        CampaignError: the file can't be used, is in use, or has runs of another design.
+        CampaignError: the file can't be read or written, is in use, or has runs of another design.
     """
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)

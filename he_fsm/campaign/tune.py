@@ -1,8 +1,8 @@
 """
-Proposing numbers for an aim: differential evolution over what the file varies (scipy).
+Proposal of numbers for an aim, by differential evolution (scipy) over what the file varies.
 
-Every point is played with the same seeds, so that the search compares numbers and not luck. What it
-finds fits these seeds best; what that is worth is judged on fresh ones.
+Every point is played with the same seeds, so that the search compares numbers and not luck. The
+point that it finds may fit these seeds only, so it is judged on fresh seeds.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from he_fsm.errors import ScenarioError
 
 AS_WRITTEN: Final = "as written"
 PROPOSED: Final = "proposed"
-# Points of one generation for each key that is varied; scipy wants five in all at least.
+# Points of one generation for each varied key; scipy requires at least five in all.
 _POPULATION: Final = 4
 _POPULATION_MIN: Final = 5
-# A point that can't be used is worse than one that misses a limit, and that than all others.
+# Costs: an invalid point is worse than one that exceeds a limit, which is worse than all others.
 _UNUSABLE: Final = 1e18
 _MISSED: Final = 1e12
 
@@ -40,7 +40,7 @@ Progress = Callable[[int], None]
 
 @attrs.frozen(kw_only=True)
 class Comparison:
-    """One measure of the aim, a year, on fresh seeds; `p_value`: that the gain is mere chance."""
+    """One measure for a year, on fresh seeds; `p_value`: the probability of the gain by chance."""
 
     as_written: Estimate
     proposed: Estimate
@@ -51,10 +51,10 @@ class Comparison:
 @attrs.frozen(kw_only=True)
 class Proposal:
     """
-    What the search found, and what it is worth.
+    The result of a search, compared with the file's own values.
 
-    `settings`: the value proposed for each dotted key. `tried`: how many different points were
-    played. `judged`: both designs on fresh seeds. `measures`: those of the aim, by name.
+    `settings`: the proposed value of each dotted key. `tried`: how many different points were
+    played. `judged`: both designs on fresh seeds. `measures`: the measures of the aim, by name.
     """
 
     aim: Aim
@@ -65,7 +65,7 @@ class Proposal:
 
     @property
     def keeps_limits(self) -> bool:
-        """Whether the proposal's means keep to the limits of the aim, on the fresh seeds too."""
+        """Return whether the proposal's means on the fresh seeds keep within the aim's limits."""
         return all(
             self.measures[name].proposed.value <= limit for name, limit in self.aim.at_most.items()
         )
@@ -81,15 +81,15 @@ def tune(  # noqa: PLR0913 - what is searched, for what, by whom and how long
     show: Progress,
 ) -> Proposal:
     """
-    Search for numbers, and judge what is found.
+    Search for numbers, and judge the result on fresh seeds.
 
     Args:
-        document: of the campaign; what it varies is searched.
-        campaign: the design that is written, runs and seeds.
-        aim: what is wanted.
+        document: the campaign's document; the search is over the keys that it varies.
+        campaign: the file's own design, with runs and seeds.
+        aim: the aim of the search.
         player: plays the runs.
-        trials: how many points are tried, about.
-        show: called with the runs that have ended.
+        trials: about how many points are tried.
+        show: called with the number of runs that have ended.
 
     Raises:
         CampaignError: the player failed.
@@ -102,7 +102,7 @@ def tune(  # noqa: PLR0913 - what is searched, for what, by whom and how long
         integrality=[axis.range is None for axis in document.axes],
         popsize=size,
         maxiter=max(1, round(trials / (size * len(document.axes))) - 1),
-        # It ends when the trials are used up.
+        # The search ends only when the trials are used up.
         tol=0.0,
         seed=campaign.seed,
         polish=False,
@@ -140,25 +140,25 @@ def _comparison(name: str, runs: Sequence[RunResult], confidence: float) -> Comp
 
 
 def _bounds(axis: Axis) -> tuple[float, float]:
-    """Give a range as the way through it, and a list as the places in it."""
+    """Return the bounds of a search coordinate: a fraction of a range, or an index into a list."""
     return (0.0, 1.0) if axis.range is not None else (0.0, len(axis.choices) - 1.0)
 
 
 @attrs.define
 class _Search:
-    """Plays points, each once, and says what they cost."""
+    """Plays points, each once, and computes their costs."""
 
     document: Document
     campaign: Campaign
     aim: Aim
     player: Player
     show: Progress
-    # What each point costs, by its values as they are written.
+    # The cost of each point, by its values as they are written.
     known: dict[tuple[str, ...], float] = attrs.field(factory=dict)
     _played: int = 0
 
     def costs(self, _function: Any, vectors: Iterable[Any]) -> list[float]:
-        """Give what the points of a generation cost; scipy asks as it would ask `map`."""
+        """Return the costs of the points of a generation; scipy calls this like `map`."""
         points = [self.point(vector) for vector in vectors]
         designs: dict[tuple[str, ...], Design] = {}
         for point in points:
@@ -168,7 +168,7 @@ class _Search:
             try:
                 design = self.document.design(point)
             except ScenarioError:
-                # Like a policy whose numbers are unsafe together.
+                # For example a policy whose numbers are unsafe together.
                 self.known[key] = _UNUSABLE
             else:
                 designs[key] = attrs.evolve(design, variation=Variation(name=", ".join(key)))
@@ -181,11 +181,11 @@ class _Search:
         return [self.known[tuple(map(flow_text, point))] for point in points]
 
     def point(self, vector: Any) -> Point:
-        """Give the values that a vector of the search stands for."""
+        """Return the values of the varied keys at a vector of the search."""
         return tuple(
             axis.choices[round(float(number))]
             if axis.range is None
-            # To a hundredth of the way: more digits would say more than runs can tell.
+            # Rounded to a hundredth of the range: runs can't distinguish more digits.
             else axis.range.at(round(float(number), 2))
             for axis, number in zip(self.document.axes, vector)
         )
@@ -199,7 +199,7 @@ class _Search:
         return results.of(asked)
 
     def _cost(self, runs: Sequence[RunResult]) -> float:
-        """Give the measure that is to be least; far more where a limit is missed, by how much."""
+        """Return the measure to minimise, or a far higher cost that grows with exceeded limits."""
         excess = 0.0
         for name, limit in self.aim.at_most.items():
             mean = float(np.mean([MEASURES[name].a_year(run) for run in runs]))

@@ -1,4 +1,4 @@
-"""What a campaign varies: lists and ranges, and how a point among them becomes a document."""
+"""The keys that a campaign varies, their lists and ranges, and the document of one point."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from he_fsm.document.nodes import (
 )
 from he_fsm.document.units import format_number, parse_duration
 from he_fsm.policy import Policy
-from he_fsm.scenario.reading import SETTABLE_INSIDE, with_value
+from he_fsm.scenario.language.reading import SETTABLE_INSIDE, section_of, with_value
 
 _WHOLE: Final = ("policy", "hosts", "maintenance")
 _FAULT_KEYS: Final = ("mtbf", "repair", "every", "lasts")
@@ -37,7 +37,7 @@ _STEPS_MAX: Final = 1000
 
 @attrs.frozen
 class Range:
-    """All numbers between two, both included; `unit` is written after them."""
+    """The numbers between two, both included; `unit` is written after a number."""
 
     low: float
     high: float
@@ -48,13 +48,13 @@ class Range:
     path: str
 
     def at(self, fraction: float) -> Node:
-        """Give the number at a fraction of the way, as the document has it."""
+        """Return the number at a fraction of the range, in the document's form."""
         number = self.low + (self.high - self.low) * fraction
         text = f"{round(number)}" if self.is_whole else f"{format_number(number)}{self.unit}"
         return Scalar(self.place, self.path, text, text)
 
     def grid(self) -> tuple[Node, ...]:
-        """Give the steps."""
+        """Return the numbers of the steps."""
         steps = self.steps or 1
         nodes = [self.at(index / (steps - 1) if steps > 1 else 0.0) for index in range(steps)]
         return tuple({flow_text(node): node for node in nodes}.values())
@@ -62,18 +62,18 @@ class Range:
 
 @attrs.frozen
 class Axis:
-    """One key that is varied, and its values: `choices`, or a `range`."""
+    """One varied key and its values: `choices`, or a `range`."""
 
     key: str
     choices: tuple[Node, ...] = ()
     range: Optional[Range] = None
 
     def grid(self) -> tuple[Node, ...]:
-        """Give the values that a grid has."""
+        """Return the values of a grid."""
         return self.choices if self.range is None else self.range.grid()
 
     def at(self, fraction: float) -> Node:
-        """Give the value at a fraction from 0 to 1 of the way."""
+        """Return the value at a fraction, from 0 to 1, of the range or of the list."""
         if self.range is not None:
             return self.range.at(fraction)
         return self.choices[min(int(fraction * len(self.choices)), len(self.choices) - 1)]
@@ -87,12 +87,12 @@ class VaryForm:
     """The keys that are varied, each with a list of values or a range of numbers."""
 
     def read(self, node: Node, _context: Any) -> tuple[Axis, ...]:
-        """Give the axes."""
+        """Return the axes."""
         pairs = as_mapping(node, "a mapping like {policy.migration_threshold: [400, 800]}").pairs
         return tuple(_axis(key, pair) for key, pair in pairs.items())
 
     def schema(self) -> Schema:
-        """Give an object; which keys there may be only the reader checks."""
+        """Return the schema of an object; only the reader checks which keys it may have."""
         number = {"type": ["number", "string"]}
         a_range = {
             "type": "object",
@@ -113,6 +113,10 @@ def check_key(key: Scalar) -> None:
         return
     if not inner and name in _WHOLE:
         return
+    # A key of the world or the policy without its section is what people write first.
+    section = None if inner else section_of(name)
+    if section is not None:
+        raise refusal(key, f"this can't be varied, did you mean '{section}.{name}'?")
     known = [*_WHOLE, *(f"{name}.KEY" for name in SETTABLE_INSIDE), f"{_FAULTS}.NAME.KEY"]
     raise refusal(key, f"this can't be varied{suggestion(key.label, known)}")
 
@@ -154,7 +158,7 @@ def _only(node: Tree, key: str) -> Tree:
 
 
 def _end(node: Node) -> tuple[float, str]:
-    """Give one end of a range, in seconds where it is a time, and the unit to write."""
+    """Return one end of a range (a time in seconds), and the unit to write."""
     what = "a number or a time"
     text = number_text(as_scalar(node, what))
     try:
@@ -173,7 +177,7 @@ def _is_whole(key: str) -> bool:
 
 @attrs.frozen
 class Search:
-    """Which points are played: all of the grid, or so many at random."""
+    """The points to play: the whole grid, or so many random samples."""
 
     samples: Optional[int] = None
 
@@ -183,7 +187,7 @@ class SearchForm:
     """`grid`, or `{random: 20}`."""
 
     def read(self, node: Node, context: Any) -> Search:
-        """Give the search."""
+        """Return the search."""
         if isinstance(node, Tree):
             values = read_keys(node, {"random": Integer(1, 10_000)}, context, "{random: 20}")
             return Search(values.get("random"))
@@ -191,13 +195,13 @@ class SearchForm:
         return found
 
     def schema(self) -> Schema:
-        """Give the word, or an object."""
+        """Return the schema of the word, or of an object."""
         random_schema = {"random": Integer(1, 10_000).schema()}
         return {"anyOf": [{"enum": ["grid"]}, {"type": "object", "properties": random_schema}]}
 
 
 def points(axes: tuple[Axis, ...], search: Search, seed: int, node: Node) -> Iterator[Point]:
-    """Give the points that are played; *node* is where it is said what varies."""
+    """Yield the points to play; *node* is the place of `vary`, for errors."""
     if search.samples is None:
         for axis in axes:
             if axis.range is not None and axis.range.steps is None:
@@ -215,8 +219,8 @@ def points(axes: tuple[Axis, ...], search: Search, seed: int, node: Node) -> Ite
 
 
 def with_point(tree: Tree, keys: tuple[str, ...], point: Point) -> Tree:
-    """Give a campaign's document with the values of a point in it."""
-    # A whole policy first: what is changed in it counts from it.
+    """Return a campaign's document with the values of a point."""
+    # A whole policy comes first, because its single fields are changes to it.
     for key, node in sorted(zip(keys, point), key=lambda pair: "." in pair[0]):
         name, _, inner = key.partition(".")
         tree = _with_fault(tree, inner, node) if name == _FAULTS else with_value(tree, key, node)
@@ -224,7 +228,7 @@ def with_point(tree: Tree, keys: tuple[str, ...], point: Point) -> Tree:
 
 
 def _with_fault(tree: Tree, dotted: str, value: Node) -> Tree:
-    """Replace a key of the fault of a name."""
+    """Return the document with one key of a named fault replaced."""
     name, _, key = dotted.rpartition(".")
     listed = tree.get(_FAULTS)
     if not isinstance(listed, Sequence):

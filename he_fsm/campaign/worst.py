@@ -1,4 +1,4 @@
-"""The worst runs of a campaign as scenario files, to look at and to play again."""
+"""The worst runs of a campaign as scenario files, to inspect and to replay."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ from he_fsm.campaign.draw import scenario_of
 from he_fsm.campaign.model import Campaign
 from he_fsm.campaign.results import CampaignResult, RunResult
 from he_fsm.errors import HeFsmError
+from he_fsm.files.inputs import Inputs
 from he_fsm.report.files import write_whole
-from he_fsm.scenario.writing import scenarios_text
+from he_fsm.scenario.language.writing import scenarios_text
+
+_NONE = Inputs({})
 
 
 def write_worst(
-    campaign: Campaign, result: CampaignResult, count: int, folder: Path
+    campaign: Campaign, result: CampaignResult, count: int, folder: Path, inputs: Inputs = _NONE
 ) -> dict[tuple[str, int], Path]:
     """
     Write the runs with the most downtime as scenario files.
 
-    `he-fsm simulate` plays them with the same outages: all that was drawn is in them.
+    `he-fsm simulate` replays them with the same outages: the files hold all random draws.
 
     Returns:
         The file of each run, by the run's key, the worst first.
 
     Raises:
-        HeFsmError: the folder or a file can't be written.
+        HeFsmError: the folder or a file can't be written, or a file is one of *inputs*.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,13 +40,14 @@ def write_worst(
     written = {}
     for run in result.worst(count):
         path = folder / f"{file_name(result.scenario_name(run))}.yaml"
+        inputs.spare("--worst", path)
         write_whole(path, run_text(campaign, result, run).encode())
         written[run.key] = path
     return written
 
 
 def run_text(campaign: Campaign, result: CampaignResult, run: RunResult) -> str:
-    """Give a run as the text of a scenario file."""
+    """Return a run as the text of a scenario file."""
     design = next(each for each in campaign.designs if each.variation.name == run.variation)
     about = (
         f"Run {run.seed} of the campaign {campaign.name}, {run.variation}: "
@@ -55,5 +59,5 @@ def run_text(campaign: Campaign, result: CampaignResult, run: RunResult) -> str:
 
 
 def file_name(name: str) -> str:
-    """Give a name as that of a file: what a file system or a shell could trip over becomes `-`."""
+    """Return a file name: characters that are unsafe for a file system or a shell become `-`."""
     return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "run"

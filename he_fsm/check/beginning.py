@@ -1,33 +1,33 @@
 """
-Where exploring begins.
+The states at which exploring begins.
 
-A cluster that has been running for long; one in which all agents start now and know nothing; and
-both with failed starts behind them, or it would take faults to bring a host near its block.
+They are a cluster that has been running for long, and one in which all agents start now with empty
+memories. Both are also taken with failed starts, since it would take faults to bring a host near
+its block.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import attrs
-
 from he_fsm.check import layout as at
-from he_fsm.check.cluster import Cluster, failed_of
+from he_fsm.check.cluster import Cluster
 from he_fsm.check.layout import State, place
 from he_fsm.check.memories import now_of
 from he_fsm.check.rounds import Rounds
-from he_fsm.memory import FailedStarts, Memory
+from he_fsm.memory import Memory
+from he_fsm.remembered import FailedStarts
 
-# A cluster without faults comes to rest long before.
+# A cluster without faults comes to rest in far fewer rounds.
 _ROUNDS_MAX = 100
 
 
 class Beginning(NamedTuple):
     """
-    A state to begin with.
+    A state at which exploring begins.
 
-    `is_cold`: every agent starts now, and no engine runs. `failed`: how many failed starts each
-    host counts, the last of them now. `faults`: how many may strike from here on.
+    `is_cold`: every agent starts now, and no engine runs. `failed`: the failed starts of each host,
+    the last of them now. `faults`: how many faults may strike from here on.
     """
 
     is_cold: bool
@@ -36,7 +36,7 @@ class Beginning(NamedTuple):
 
 
 def beginnings(hosts: int, faults: int, failed_starts_max: int) -> tuple[Beginning, ...]:
-    """Give where to begin: all faults from a cluster at rest, one less from the others."""
+    """Return the beginnings: all faults from a cluster at rest, one less from the others."""
     none = (0,) * hosts
     fewer = max(0, faults - 1)
     return (
@@ -48,7 +48,7 @@ def beginnings(hosts: int, faults: int, failed_starts_max: int) -> tuple[Beginni
 
 
 def begin(cluster: Cluster, rounds: Rounds, beginning: Beginning) -> State:
-    """Give the state of a beginning."""
+    """Return the state of a beginning."""
     state = _cold(cluster)
     if not beginning.is_cold:
         state = _at_rest(rounds, state)
@@ -56,15 +56,15 @@ def begin(cluster: Cluster, rounds: Rounds, beginning: Beginning) -> State:
     new[at.BUDGET] = beginning.faults
     for host, count in enumerate(beginning.failed):
         p = place(host)
-        new[p + at.FAILED] = failed_of(count)
+        new[p + at.FAILED] = at.failed_of(count)
         memory = cluster.steps.memory(new[p + at.MEMORY])
         failed = FailedStarts(count=count, last_at=now_of(host + 1))
-        new[p + at.MEMORY] = cluster.steps.keep(attrs.evolve(memory, failed=failed), host + 1)
+        new[p + at.MEMORY] = cluster.steps.keep(memory._replace(failed=failed), host + 1)
     return tuple(new)
 
 
 def _cold(cluster: Cluster) -> State:
-    """Give a cluster in which every agent starts now and knows nothing, and no slot is written."""
+    """Return a cluster in which every agent starts now, with empty memories and empty slots."""
     hosts: list[int] = []
     for host_id in range(1, cluster.hosts + 1):
         numbers = [0] * at.WIDTH
@@ -76,7 +76,7 @@ def _cold(cluster: Cluster) -> State:
 
 
 def _at_rest(rounds: Rounds, state: State) -> State:
-    """Let a cluster start an engine and come to rest."""
+    """Return the cluster after quiet rounds in which it starts an engine and comes to rest."""
     for _ in range(_ROUNDS_MAX):
         quiet = rounds.play(state).quiet
         if not quiet or quiet[0].state == state:

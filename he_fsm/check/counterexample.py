@@ -1,9 +1,10 @@
 """
 A broken property as a scenario file, for `he-fsm simulate` and `he-fsm rehearse`.
 
-The scenario has the same times, the same faults at the same loops, and expects what was broken. The
-order of the hosts' looks within one loop is not in the language: it goes by the seed. So seeds are
-tried until one breaks the property in the simulator too; where none does, the file says so.
+The scenario has the same times, the same faults at the same loops, and expects the property that
+was broken. The language can't express the order of the hosts' passes within one loop, which depends
+on the seed. So seeds are tried until one breaks the property in the simulator too. If none does,
+the file says so.
 """
 
 from __future__ import annotations
@@ -14,20 +15,21 @@ from typing import Any, NamedTuple, Optional
 import attrs
 import yaml
 
-from he_fsm.check.faults import WORDS
-from he_fsm.check.paths import Run
+from he_fsm.check.expand import Bounds
+from he_fsm.check.faults import KINDS, WORDS
 from he_fsm.check.properties import Action, Property
 from he_fsm.check.result import Verdict, bound_loops
-from he_fsm.check.scale import LOOP_S, with_small_times
+from he_fsm.check.scale import LOOP_S, of_each_host, with_small_times
+from he_fsm.check.search.paths import Run
 from he_fsm.policy import POLICIES, TALK, Policy
 from he_fsm.report.outcome import Outcome
+from he_fsm.scenario.language.policies import FROM_WORLD
+from he_fsm.scenario.language.reading import parse_scenarios
 from he_fsm.scenario.model import Scenario
-from he_fsm.scenario.policies import FROM_WORLD
-from he_fsm.scenario.reading import parse_scenarios
 from he_fsm.simulate.run import simulate
 
 _SEEDS = 40
-# When in its loop a fault strikes that comes before the looks, in seconds.
+# The time within its loop of a fault that strikes before the passes, in seconds.
 _STRIKES_S = 0.5
 _PASSING = ("EngineStarting", "EngineStopping", "EngineMigratingAway", "ScoreBlocked")
 # Start, boot, shutdown and migration each last longer than one loop, and less than two.
@@ -51,12 +53,17 @@ _ON_HOST: dict[str, dict[str, Any]] = {
     "hypervisor": {"hypervisor": "lost"},
     "stale": {"slot": "stale"},
     "upgrade": {"version": 2},
+    "stop": {"agent": "stop"},
+    "sanlock": {"sanlock": "kill"},
+    "suspend": {"power": "suspend"},
     "boot": {"power": "on"},
     "agent again": {"agent": "start"},
     "restore": {"storage": "restore"},
     "gateway again": {"set": {"gateway": 1}},
     "no maintenance": {"maintenance": "off"},
     "hypervisor again": {"hypervisor": "back"},
+    "sanlock again": {"sanlock": "start"},
+    "awake again": {"power": "resume"},
 }
 _ENGINE: dict[str, str] = {
     "vm": "kill",
@@ -69,7 +76,7 @@ _CLUSTER: dict[str, dict[str, Any]] = {
     "global": {"maintenance": "global"},
     "none": {"maintenance": "none"},
 }
-# Bad luck is settled where a start, a shutdown or a migration ends; the language sets it before.
+# These faults strike when a start or a migration ends; the language orders them in advance.
 _BEFORE: dict[str, dict[str, Any]] = {
     "start": {"starts": "fail 1"},
     "migration": {"migrations": "fail 1"},
@@ -85,7 +92,7 @@ _WIDTH = 96
 
 
 class Counterexample(NamedTuple):
-    """A scenario file's text, the run that shows it best, and the course of it loop by loop."""
+    """A scenario file's text, the run that shows the breach best, and its story loop by loop."""
 
     text: str
     outcome: Outcome
@@ -94,24 +101,37 @@ class Counterexample(NamedTuple):
     shown: str
 
 
-def counterexample(verdict: Verdict, policy: Policy, hosts: int) -> Optional[Counterexample]:
-    """Give the scenario of a broken property; None where it is about no run."""
+def counterexample(verdict: Verdict, bounds: Bounds) -> Optional[Counterexample]:
+    """Return the scenario of a property broken within bounds; None: it is not about a run."""
     run = verdict.run
     if run is None:
         return None
-    spec = _scenario(verdict, run, policy, hosts)
+    spec = _scenario(verdict, run, bounds)
     spec["seed"], is_reproduced = _best_seed(spec)
-    told, shown = tuple(_told(run)), _SHOWN if is_reproduced else _NOT_SHOWN
+    told = tuple(_told(run))
+    shown = _SHOWN if is_reproduced else " ".join((_NOT_SHOWN, *_not_said(run)))
     heading = _heading(verdict, told, shown)
     body = yaml.safe_dump({"scenarios": [spec]}, sort_keys=False, allow_unicode=True, width=_WIDTH)
     text = "".join(f"# {line}\n" if line else "#\n" for line in heading) + body
-    # Once more as it is in the file, so that places are lines of that.
+    # Parsed again from the text of the file, so that places are lines of the file.
     (scenario,) = parse_scenarios(text, f"{spec['name']}.yaml")
     return Counterexample(text, simulate(scenario), is_reproduced, told, shown)
 
 
+def has_no_verb(kind: str) -> bool:
+    """Return whether the language has no verb for a fault or repair (`shutdown` is in `world`)."""
+    return kind in WORDS and kind != "shutdown" and not _entries(kind, 1, 0.0, 1)
+
+
+def _not_said(run: Run) -> list[str]:
+    """Say which actions the scenario leaves out, because the language has no verb for them."""
+    actions = [action for each in (*run.rounds, *run.circle) for action in each]
+    missing = [_said(action) for action in actions if has_no_verb(action[0])]
+    return [f"Not in it either: {'; '.join(dict.fromkeys(missing))}."] if missing else []
+
+
 def _best_seed(spec: dict[str, Any]) -> tuple[int, bool]:
-    """Play it with one seed after the other: the first that fails, and whether there is one."""
+    """Return the first seed with which the scenario fails, and whether there is one."""
     scenario = _read(spec)
     for seed in range(1, _SEEDS + 1):
         if not simulate(scenario, seed=seed).passed:
@@ -123,41 +143,49 @@ def _read(spec: dict[str, Any]) -> Scenario:
     return parse_scenarios(yaml.safe_dump({"scenarios": [spec]}), "counterexample")[0]
 
 
-def _scenario(verdict: Verdict, run: Run, policy: Policy, hosts: int) -> dict[str, Any]:
+def _scenario(verdict: Verdict, run: Run, bounds: Bounds) -> dict[str, Any]:
     is_cold = run.beginning.is_cold
     ends_s = LOOP_S * (len(run.rounds) + len(run.circle))
-    by_s = ends_s + LOOP_S * bound_loops(policy)
+    by_s = ends_s + LOOP_S * bound_loops(bounds)
     world = {**_WORLD, "cold": True} if is_cold else dict(_WORLD)
     if any(kind == "shutdown" for each in run.rounds for kind, _, _ in each):
         world["vm_shutdown"] = "1h"
+    if any(kind == "arrival" for each in run.rounds for kind, _, _ in each):
+        world["arrival_timeout"] = "1y"
     return {
         "name": f"check-{verdict.prop.value}",
         "about": f"{verdict.prop.meaning}: {verdict.seen}",
-        "policy": _changes(policy),
+        "policy": _changes(bounds.policy),
         "world": world,
         "seed": 1,
-        "hosts": _hosts(run),
+        "hosts": _hosts(run, bounds),
         "engine": {"running_on": None if is_cold else 1},
-        "timeline": _timeline(run, hosts),
+        "timeline": _timeline(run, bounds.hosts),
         "until": _seconds(by_s + LOOP_S),
-        "expect": _expectations(verdict.prop, run, policy, by_s),
+        "expect": _expectations(verdict.prop, run, bounds.policy, by_s),
     }
 
 
-def _hosts(run: Run) -> list[dict[str, Any]]:
-    """Give the hosts, with the failed starts that they begin with."""
-    return [
-        {"id": host_id, "failed_starts": {"count": count, "last": "0s"}}
-        if count
-        else {"id": host_id}
-        for host_id, count in enumerate(run.beginning.failed, start=1)
-    ]
+def _hosts(run: Run, bounds: Bounds) -> list[dict[str, Any]]:
+    """Return the hosts, with the failed starts that they begin with, and their own watchdogs."""
+    hosts: list[dict[str, Any]] = []
+    policies = of_each_host(bounds.policy, bounds.hosts, bounds.watchdogs)
+    for host_id, (count, policy) in enumerate(zip(run.beginning.failed, policies), start=1):
+        host: dict[str, Any] = {"id": host_id}
+        if count:
+            host["failed_starts"] = {"count": count, "last": "0s"}
+        if bounds.watchdogs:
+            host["watchdog_time"] = _seconds(policy.watchdog_s)
+        hosts.append(host)
+    return hosts
 
 
 def _expectations(prop: Property, run: Run, policy: Policy, by_s: float) -> list[dict[str, Any]]:
-    """Give what the right machine brings about, and the broken one does not."""
+    """Return the expectations that the right machine meets, and the broken one does not."""
     hosts = len(run.beginning.failed)
     expected: list[dict[str, Any]] = [{"from": "0s", "running": "<= 1"}]
+    if prop is Property.NO_NEEDLESS_WORK:
+        expected += _no_more_than_needed(run, hosts)
     if prop is Property.LEASE:
         expected.append({"total": {"refused_starts": "<= 1"}})
     if prop is Property.RECOVERY:
@@ -179,13 +207,21 @@ def _expectations(prop: Property, run: Run, policy: Policy, by_s: float) -> list
             if count >= small.failed_starts_max
         ]
         expected.append({"total": {"failed_starts": f"<= {small.failed_starts_max}"}})
-        to = _seconds(small.failed_starts_forget_s - 1)
+        to = _seconds(small.block_s - 1)
         expected += [{"total": {"starts": 0}, "host": host, "to": to} for host in blocked]
     return expected
 
 
+def _no_more_than_needed(run: Run, hosts: int) -> list[dict[str, Any]]:
+    """Expect at most one start for each fault, and one if cold; others may be refused once each."""
+    struck = sum(kind in KINDS for each in run.rounds for kind, _, _ in each)
+    starts = struck + run.beginning.is_cold
+    refused = starts * (hosts - 1)
+    return [{"total": {"starts": f"<= {starts}", "refused_starts": f"<= {refused}"}}]
+
+
 def _left_alone(run: Run) -> list[dict[str, Any]]:
-    """Expect no start where maintenance was set and lasts, once that can have been seen."""
+    """Expect no start where maintenance was set and lasts, once hosts can have read that."""
     expected: list[dict[str, Any]] = []
     for index, actions in enumerate(run.rounds):
         for kind, host, _ in actions:
@@ -199,7 +235,7 @@ def _left_alone(run: Run) -> list[dict[str, Any]]:
 
 
 def _timeline(run: Run, hosts: int) -> list[dict[str, Any]]:
-    """Give faults and repairs at their loops; one after some have looked, in the loop's middle."""
+    """Return faults and repairs at their loops; those after some readings, at mid-loop."""
     entries: list[tuple[float, dict[str, Any]]] = []
     for index, actions in enumerate((*run.rounds, *run.circle)):
         at_s = LOOP_S * index + _STRIKES_S
@@ -218,6 +254,10 @@ def _entries(kind: str, host: int, at_s: float, hosts: int) -> list[tuple[float,
         return [(at_s, {"engine": _ENGINE[kind]})]
     if kind in _CLUSTER:
         return [(at_s, dict(_CLUSTER[kind]))]
+    if kind == "arrival":
+        # One that migrates already goes on to its own target.
+        moved = {"engine": f"migrate {host % hosts + 1}"}
+        return [(at_s, moved), (at_s, {"host": host, "power": "off"})]
     if kind == "outside":
         return [(at_s, {"engine": f"migrate {host % hosts + 1}"})]
     if kind in _BEFORE:
@@ -226,7 +266,7 @@ def _entries(kind: str, host: int, at_s: float, hosts: int) -> list[tuple[float,
 
 
 def _changes(policy: Policy) -> dict[str, Any]:
-    """Give a policy with small times as a scenario says it."""
+    """Return the policy with small times, in a scenario's form."""
     small = with_small_times(policy)
     base = POLICIES.get(policy.name, TALK)
     changed = {
@@ -279,7 +319,7 @@ def _told(run: Run) -> list[str]:
 
 
 def _told_round(index: int, actions: tuple[Action, ...]) -> list[str]:
-    """Say what is worth saying of a round: faults, repairs, orders, and the looks around them."""
+    """Tell a round in which something happened: faults, repairs, orders, and the passes around."""
     matters = any(kind not in ("write", "read", "tick") for kind, _, _ in actions)
     said = [_said(action) for action in actions if matters and action[0] != "tick"]
     return [f"{index:5}: {'; '.join(said)}"] if said else []

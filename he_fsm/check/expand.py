@@ -1,4 +1,4 @@
-"""What one process does: it plays a round from each state that it is given."""
+"""The work of one process: it plays a round from each state that it is given."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from he_fsm.check.cluster import Cluster
 from he_fsm.check.faults import KINDS, USUAL, Faults
 from he_fsm.check.layout import State, place
 from he_fsm.check.local import LocalSteps
+from he_fsm.check.passing import Passing
 from he_fsm.check.properties import Breach, Property
 from he_fsm.check.rounds import Round, Rounds
-from he_fsm.check.scale import with_small_times
+from he_fsm.check.scale import of_each_host
+from he_fsm.check.truth import Truth
 from he_fsm.policy import TALK, Policy
 from he_fsm.states.names import State as Machine
 
-# States of the machine that are left by themselves.
+# States of the machine that an agent leaves without a fault or a repair.
 _PASSING = {
     Machine.ENGINE_STARTING,
     Machine.ENGINE_STOPPING,
@@ -27,25 +29,30 @@ _PASSING = {
 }
 
 
+# Flags that keep an agent in `Unknown`.
+_BLIND = at.NOT_RENEWING | at.SILENT | at.DEAF
 _ALL_KINDS_HOSTS = 2
 
 
 @attrs.frozen(kw_only=True)
 class Bounds:
     """
-    What is explored: so many hosts, at most so many faults, under a policy.
+    The bounds of an exploration: the number of hosts, the most faults, the policy.
 
     `kinds`: only these kinds of faults (`he_fsm.check.faults.KINDS`); None: all of them with one
     host or two, the usual ones with more.
 
-    `policy` is taken with small times (`he_fsm.check.scale`). `reduced` False explores every order
-    of the loops' parts, also where it makes no difference.
+    `watchdogs`: the time of each host's own watchdog (seconds); empty: the policy's.
+
+    `policy` is scaled to small times (`he_fsm.check.scale`). `reduced` False explores every order
+    of the parts of the loops, even if it makes no difference.
     """
 
     hosts: int = 2
     faults: int = 2
     policy: Policy = TALK
     kinds: Optional[frozenset[str]] = None
+    watchdogs: tuple[float, ...] = ()
     reduced: bool = True
 
     @property
@@ -58,10 +65,10 @@ class Bounds:
 
 class Node(NamedTuple):
     """
-    A state in which something is to come about by itself, and what one quiet round makes of it.
+    A state in which the machine still owes progress, and its successors by one quiet round.
 
-    Keys are those of the states without what only faults count. `is_down`: hosts are able, and no
-    engine is good; `waits`: some agent is in a state that has to be left.
+    Keys are those of plain states (`Expander.plain`). `is_down`: hosts are able to run the engine,
+    and no engine is good. `waits`: some agent is in a state that it must leave.
     """
 
     key: int
@@ -72,7 +79,7 @@ class Node(NamedTuple):
 
 
 class Expansion(NamedTuple):
-    """What came of some states: those that were met for the first time here, and what was seen."""
+    """The result of expanding some states: the states that are new here, and what was seen."""
 
     found: list[tuple[int, int, State]]
     states: int
@@ -89,7 +96,7 @@ def _length(breach: Breach) -> int:
 
 def key_of(state: State) -> int:
     """
-    Give the key of a state among the visited ones: 64 bits, the same in every process.
+    Return the key of a state among the visited ones: 64 bits, the same in every process.
 
     Of ten million states two share a key with a probability of 1 to 400,000.
     """
@@ -100,18 +107,21 @@ class Expander:
     """Plays rounds within the bounds."""
 
     def __init__(self, bounds: Bounds) -> None:
-        """Begin with nothing met."""
-        self.steps = LocalSteps(with_small_times(bounds.policy), bounds.hosts)
+        """Begin without known states."""
         kinds = bounds.strike
-        self.cluster = Cluster(self.steps, bounds.hosts, kinds)
-        self.rounds = Rounds(self.cluster, Faults(self.cluster, kinds), reduced=bounds.reduced)
+        policies = of_each_host(bounds.policy, bounds.hosts, bounds.watchdogs)
+        self.steps = LocalSteps(policies, suspends="suspend" in kinds)
+        self.cluster = Cluster(self.steps)
+        faults, passing = Faults(self.cluster, kinds), Passing(self.cluster, kinds)
+        self.truth = Truth(self.cluster)
+        self.rounds = Rounds(self.cluster, faults, passing, self.truth, reduced=bounds.reduced)
         self._bounds = bounds
         self._met: set[int] = set()
         self._nodes: set[int] = set()
         self._told: set[tuple[str, str]] = set()
 
     def beginnings(self) -> dict[State, Beginning]:
-        """Give where exploring begins."""
+        """Return the states at which exploring begins."""
         bounds = self._bounds
         failed_max = self.steps.policy.failed_starts_max
         return {
@@ -148,8 +158,8 @@ class Expander:
         return Expansion(found, within, transitions, list(breaches.values()), edges, nodes, news)
 
     def _note(self, state: State, key: int, played: Round, nodes: list[Node]) -> None:
-        """Note a state in which something is to come about, once."""
-        is_down = self.cluster.is_able(state) and not self.cluster.is_good(state)
+        """Record a node for a state in which the machine still owes progress, once."""
+        is_down = self.truth.is_able(state) and not self.truth.is_good(state)
         waits = self._waits(state)
         if not is_down and not waits:
             return
@@ -161,22 +171,22 @@ class Expander:
         nodes.append(Node(plain, key, is_down, waits, tuple(sorted(then))))
 
     def plain(self, state: State) -> State:
-        """Give a state without what only faults count."""
+        """Return a state without the numbers that matter only if a fault strikes."""
         new = list(state)
-        new[at.BUDGET] = new[at.MOVES] = 0
+        new[at.BUDGET] = new[at.DONE] = 0
         for host in range(self.cluster.hosts):
-            new[place(host) + at.BEFORE] = 0
+            new[place(host) + at.BEFORE] = new[place(host) + at.HEARD] = 0
         return tuple(new)
 
     def _waits(self, state: State) -> bool:
         for host in range(self.cluster.hosts):
             flags = state[place(host) + at.FLAGS]
-            if not flags & at.AGENT:
+            if flags & (at.AGENT | at.ASLEEP) != at.AGENT:
                 continue
             machine = self.cluster.memory(state, host).state
             if machine in _PASSING:
                 return True
-            if machine is Machine.UNKNOWN and not flags & (at.CUT | at.SILENT):
+            if machine is Machine.UNKNOWN and not flags & _BLIND:
                 return True
             if machine is Machine.LOCAL_MAINTENANCE and not flags & at.MAINTENANCE:
                 return True

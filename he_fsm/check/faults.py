@@ -1,4 +1,4 @@
-"""Faults and repairs: what may strike, where it matters, and what it does to a state."""
+"""Faults and repairs: their kinds, when each may strike, and what it does to a state."""
 
 from __future__ import annotations
 
@@ -9,24 +9,30 @@ from he_fsm.check import layout as at
 from he_fsm.check.cluster import Cluster
 from he_fsm.check.layout import State, place, relation_at
 from he_fsm.check.local import REBOOTED, STALE, STALE_BOOT
-from he_fsm.check.memories import now_of
+from he_fsm.check.suspension import go_on, suspend
 
-# Faults of one host that nobody else can notice before the next loops.
+# Faults of one host that no other host can notice before the next loops.
 ON_HOST: Final = (
     *("crash", "agent", "cut", "gateway", "maintenance", "clock"),
     *("hypervisor", "hang", "pause", "outside", "upgrade"),
+    *("stop", "mute", "deaf", "id", "sanlock", "arrival", "late", "suspend"),
 )
-# Those of them that make a difference between a host's write and its read.
-BETWEEN: Final = ("crash", "agent", "cut")
-# Faults that another host's reading shows at once: some may have read before, some not.
+# Those of them whose effect differs if they strike between a host's write and its read.
+BETWEEN: Final = ("crash", "agent", "cut", "id", "sanlock")
+# Faults that other hosts' readings show at once, so that some may have read before, some not.
 SEEN_AT_ONCE: Final = ("vm", "global", "stale")
 
-# Bad luck where a start, a shutdown or a migration would end.
+# Faults at the moment at which a start, a shutdown or a migration would end.
 AT_THE_END: Final = ("start", "shutdown", "migration", "stuck")
 KINDS: Final = frozenset((*ON_HOST, *SEEN_AT_ONCE, *AT_THE_END))
-# Those that every cluster meets. The others, which reach the rest of the edges, are left out with
-# three hosts or more unless they are asked for: it would take too long.
-USUAL: Final = KINDS - {"hypervisor", "hang", "pause", "outside", "upgrade", "shutdown", "stuck"}
+# The faults that every cluster meets. With three hosts or more, the others, which are needed to
+# reach the rest of the edges, are explored only on request: they take too long.
+USUAL: Final = KINDS - {
+    *("hypervisor", "hang", "pause", "outside", "upgrade", "shutdown", "stuck"),
+    *("stop", "mute", "deaf", "id", "sanlock", "arrival", "late", "suspend"),
+}
+# The only faults that can strike a suspended host; its slot can still be shown as it was.
+_ASLEEP: Final = ("crash", "stale")
 
 WORDS: Final = {
     "crash": "loses power",
@@ -47,6 +53,14 @@ WORDS: Final = {
     "pause": "has its VM paused by an I/O error",
     "outside": "has its VM migrated by somebody outside",
     "upgrade": "is upgraded to the next release",
+    "stop": "has its agent stopped",
+    "mute": "can read the whiteboard, and not write its slot any more",
+    "deaf": "can write its slot, and not read the whiteboard any more",
+    "id": "loses its host id",
+    "sanlock": "loses its lease manager",
+    "arrival": "loses power while its VM migrates to the next host, which goes on waiting",
+    "late": "has a lease manager that saw the others renew a loop after everybody else",
+    "suspend": "is suspended",
     "boot": "gets its power back",
     "agent again": "has its agent started again",
     "restore": "has its storage back",
@@ -54,16 +68,22 @@ WORDS: Final = {
     "no maintenance": "leaves maintenance",
     "none": "global maintenance ends",
     "hypervisor again": "can ask its hypervisor again",
+    "writes again": "can write its slot again",
+    "reads again": "can read the whiteboard again",
+    "id again": "takes its host id again",
+    "sanlock again": "has its lease manager started again",
+    "in time again": "has a lease manager that sees renewals in time again",
+    "awake again": "goes on after it was suspended",
     "heal": "has an engine that works again",
     "resume": "has its VM run again",
 }
 
 
 class Faults:
-    """What may strike a cluster."""
+    """The faults and repairs that may happen to a cluster."""
 
     def __init__(self, cluster: Cluster, kinds: Collection[str] = KINDS) -> None:
-        """Take the cluster that is to be struck, and by what."""
+        """Take the cluster, and the kinds of faults that may strike it."""
         self._cluster = cluster
         self._kinds = kinds
         self._on_host: dict[str, Callable[[list[int], int], bool]] = {
@@ -80,14 +100,22 @@ class Faults:
             "pause": lambda new, host: _mark(new, host, at.PAUSED),
             "outside": self._moved_by_others,
             "upgrade": self._upgrade,
+            "stop": self._agent_stops,
+            "mute": lambda new, host: _set(new, host, at.MUTE),
+            "deaf": lambda new, host: _set(new, host, at.DEAF),
+            "late": lambda new, host: _set(new, host, at.LATE),
+            "id": self._id_is_lost,
+            "sanlock": self._sanlock_dies,
+            "arrival": self._source_falls_silent,
+            "suspend": suspend,
         }
 
     def before_a_round(self, state: State) -> Iterator[tuple[State, str, int]]:
         """
-        Give what may happen before the loops of a round begin: any fault, any repair.
+        Yield what may happen before the loops of a round begin: any fault, any repair.
 
-        A fault that nobody can notice before the next round begins is the same there as any
-        time since the last loop that could have noticed it.
+        A fault that nobody can notice before the next round is explored only there: it is
+        equivalent to the same fault at any time since the last loop that could have noticed it.
         """
         yield from self._repairs(state)
         if not state[at.BUDGET]:
@@ -97,14 +125,14 @@ class Faults:
         yield from self._set_global(state)
 
     def between_write_and_read(self, state: State) -> Iterator[tuple[State, str, int]]:
-        """Give what makes a difference while records are written and not yet read."""
+        """Yield the faults whose effect differs while records are written and not read yet."""
         if state[at.BUDGET]:
             for kind in (*BETWEEN, "vm", "stale"):
                 yield from self._strike(state, kind)
             yield from self._set_global(state)
 
     def while_some_have_read(self, state: State) -> Iterator[tuple[State, str, int]]:
-        """Give what makes a difference while some hosts have read and others have not."""
+        """Yield the faults whose effect differs while some hosts have read and others have not."""
         if state[at.BUDGET]:
             yield from self._strike(state, "vm")
             yield from self._set_global(state)
@@ -114,6 +142,8 @@ class Faults:
         if kind not in self._kinds:
             return
         for host in range(self._cluster.hosts):
+            if state[place(host) + at.FLAGS] & at.ASLEEP and kind not in _ASLEEP:
+                continue
             new = list(state)
             if act(new, host):
                 yield tuple(self._cluster.spent(new)), kind, host + 1
@@ -128,15 +158,62 @@ class Faults:
         p = place(host)
         if not new[p + at.FLAGS] & at.POWER:
             return False
-        steps = self._cluster.steps
-        now = now_of(host + 1)
-        new[p + at.MEMORY] = steps.keep(
-            steps.memory(new[p + at.MEMORY]).after_boot(now, now), host + 1
-        )
-        new[p + at.FLAGS] &= ~(at.POWER | at.AGENT)
+        self._cluster.lose_power(new, host)
+        return True
+
+    def _source_falls_silent(self, new: list[int], host: int) -> bool:
+        """
+        Power a host off while its VM migrates; the target can't know that at once.
+
+        A VM that only runs is migrated to the next host at that moment, by an administrator.
+        """
+        vm = new[place(host) + at.VM]
+        phase, target_id = vm & at.PHASE, vm >> at.TARGET
+        if phase == at.RUNNING:
+            target_id = (host + 1) % self._cluster.hosts + 1
+        elif phase != at.LEAVING:
+            return False
+        target = place(target_id - 1)
+        is_there = new[target + at.FLAGS] & _RUNS == at.POWER and not new[target + at.VM]
+        if target_id == host + 1 or not is_there:
+            return False
+        self._cluster.lose_power(new, host)
+        new[target + at.FLAGS] |= at.WAITS_FOR_VM
+        return True
+
+    def _id_is_lost(self, new: list[int], host: int) -> bool:
+        p = place(host)
+        if new[p + at.FLAGS] & (at.POWER | at.NOT_RENEWING) != at.POWER:
+            return False
+        new[p + at.FLAGS] |= at.NO_ID
         new[p + at.LAPSE] = new[p + at.LAPSE] or 1
-        new[p + at.VM] = new[p + at.RESULT] = 0
-        new[p + at.LOOP] = at.NO_AGENT
+        return True
+
+    def _sanlock_dies(self, new: list[int], host: int) -> bool:
+        """End the lease manager: the agent ends the VM, and the watchdog will reset the host."""
+        p = place(host)
+        if new[p + at.FLAGS] & (at.POWER | at.NO_SANLOCK) != at.POWER:
+            return False
+        lapse = new[p + at.LAPSE] = new[p + at.LAPSE] or 1
+        new[p + at.FLAGS] |= at.NO_SANLOCK
+        kill = self._cluster.times.kills[host]
+        if lapse <= kill and not new[p + at.FLAGS] & at.IS_DOOMED:
+            new[p + at.FLAGS] += (kill + 1 - lapse) * at.A_LOOP_OF_DOOM
+        self._guard(new, host)
+        return True
+
+    def _guard(self, new: list[int], host: int) -> None:
+        """End the VM if the lease manager is gone and an agent runs, which guards the VM."""
+        p = place(host)
+        flags = new[p + at.FLAGS]
+        if flags & at.AGENT and flags & at.NO_SANLOCK and new[p + at.VM]:
+            self._cluster.end_vm(new, host)
+
+    def _agent_stops(self, new: list[int], host: int) -> bool:
+        p = place(host)
+        if not new[p + at.FLAGS] & at.AGENT or not new[p + at.SLOT]:
+            return False
+        self._cluster.stop_agent(new, host)
         return True
 
     def _agent_dies(self, new: list[int], host: int) -> bool:
@@ -148,7 +225,7 @@ class Faults:
         return True
 
     def _moved_by_others(self, new: list[int], host: int) -> bool:
-        """Somebody migrates the VM to the next host."""
+        """Migrate the VM to the next host, as an administrator may."""
         target = (host + 1) % self._cluster.hosts
         is_here = target != host and new[place(host) + at.FLAGS] & at.POWER
         return bool(is_here) and self._cluster.begin_move(new, host, target + 1)
@@ -164,11 +241,12 @@ class Faults:
         return True
 
     def _begins(self, new: list[int], host: int) -> None:
-        """An agent starts."""
+        """Start an agent."""
         p = place(host)
         self._cluster.forget_agent(new, host)
         new[p + at.FLAGS] |= at.AGENT
         new[p + at.LOOP] = at.TO_BEGIN
+        self._guard(new, host)
 
     def _cut(self, new: list[int], host: int) -> bool:
         p = place(host)
@@ -198,16 +276,20 @@ class Faults:
         return True
 
     def _repairs(self, state: State) -> Iterator[tuple[State, str, int]]:
-        """Give each repair of one thing; what is broken may stay so for any time."""
+        """Yield each single repair; no repair is ever required to happen."""
         for host in range(self._cluster.hosts):
             flags = state[place(host) + at.FLAGS]
             if not flags & at.POWER:
                 yield self._repaired(state, "boot", host)
                 continue
+            if flags & at.ASLEEP:
+                yield self._repaired(state, "awake again", host)
+                continue
             if not flags & at.AGENT:
                 yield self._repaired(state, "agent again", host)
             for flag, kind in _REPAIRS.items():
-                if flags & flag:
+                # Only an agent joins the lockspace again.
+                if flags & flag and (flag != at.NO_SANLOCK or flags & at.AGENT):
                     yield self._repaired(state, kind, host)
             vm = state[place(host) + at.VM]
             for flag, kind in _HEALS.items():
@@ -215,56 +297,59 @@ class Faults:
                     yield self._repaired(state, kind, host)
         if state[at.GLOBAL]:
             new = list(state)
-            new[at.GLOBAL] = new[at.MOVES] = 0
+            new[at.GLOBAL] = new[at.DONE] = 0
             yield tuple(new), "none", 0
 
     def _repaired(self, state: State, kind: str, host: int) -> tuple[State, str, int]:
         new = list(state)
-        new[at.MOVES] = 0
+        new[at.DONE] = 0
         p = place(host)
         if kind == "boot":
             new[p + at.FLAGS] |= at.POWER | at.AGENT | at.FRESH
             new[p + at.LOOP] = at.TO_BEGIN
             steps = self._cluster.steps
-            now = now_of(host + 1)
-            memory = steps.memory(new[p + at.MEMORY]).after_boot(now, now)
-            new[p + at.MEMORY] = steps.keep(memory, host + 1)
-            if not new[p + at.FLAGS] & at.CUT:
-                self._joins(new, host)
+            new[p + at.MEMORY] = steps.begun_anew(new[p + at.MEMORY], host + 1, has_booted=True)
+        elif kind == "awake again":
+            go_on(new, host)
         elif kind == "agent again":
             self._begins(new, host)
-            if not new[p + at.FLAGS] & at.CUT:
-                self._joins(new, host)
-        elif kind == "restore":
-            new[p + at.FLAGS] &= ~at.CUT
-            self._joins(new, host)
         elif kind in _FLAG_OF:
             new[p + at.FLAGS] &= ~_FLAG_OF[kind]
         else:
             new[p + at.VM] &= ~_HEALED_BY[kind]
+        if kind in _JOINING and not new[p + at.FLAGS] & at.NOT_RENEWING:
+            self._joins(new, host)
         return tuple(new), kind, host + 1
 
     def _joins(self, new: list[int], host: int) -> None:
-        """Renew again, or take the host id anew: a lease that no VM of this host needs is free."""
+        """Renew again, or acquire the host id again; release a lease without a VM here."""
         p = place(host)
         new[p + at.LAPSE] = 0
         if new[at.OWNER] == host + 1 and not new[p + at.VM]:
             new[at.OWNER] = 0
 
 
+_RUNS = at.POWER | at.ASLEEP
 _REPAIRS = {
+    at.MUTE: "writes again",
+    at.DEAF: "reads again",
+    at.NO_ID: "id again",
+    at.NO_SANLOCK: "sanlock again",
+    at.LATE: "in time again",
     at.CUT: "restore",
     at.NO_GATEWAY: "gateway again",
     at.MAINTENANCE: "no maintenance",
     at.SILENT: "hypervisor again",
 }
 _FLAG_OF = {kind: flag for flag, kind in _REPAIRS.items()}
+# Repairs after which a host renews its leases again.
+_JOINING = {"boot", "agent again", "restore", "id again", "sanlock again"}
 _HEALS = {at.SICK: "heal", at.PAUSED: "resume"}
 _HEALED_BY = {kind: flag for flag, kind in _HEALS.items()}
 
 
 def _mark(new: list[int], host: int, flag: int) -> bool:
-    """Let something befall the VM of a host that has begun to run."""
+    """Set a flag of a VM that has begun to run; return False if there is none without it."""
     p = place(host)
     vm = new[p + at.VM]
     if vm & at.PHASE in (at.NONE, at.STARTING) or vm & flag:

@@ -1,4 +1,4 @@
-"""What can be said of one decision by itself: it needs no more than what the host saw."""
+"""The judge of a single decision, by no more than what its host could know."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from typing import Optional
 from he_fsm import tick
 from he_fsm.check.properties import Property
 from he_fsm.effects import (
+    Alarm,
     CancelMigration,
     Effect,
+    GiveUpArrival,
     MigrateVm,
     Notify,
     PowerOffVm,
     ShutDownVm,
     StartVm,
     StopAgent,
+    WriteGlobal,
 )
 from he_fsm.memory import Memory
 from he_fsm.metadata.record import HostRecord
-from he_fsm.policy import Policy
-from he_fsm.snapshot import Outcome, VmState
+from he_fsm.snapshot import Health, Outcome, VmState
+from he_fsm.states.names import State
 from he_fsm.states.table import ROWS
 from he_fsm.step import Step
 
@@ -29,9 +32,11 @@ Seen = tuple[Property, str]
 
 
 def breaches_of(
-    before: Memory, facts: tick.Facts, own: Optional[HostRecord], step: Step, policy: Policy
+    before: Memory, facts: tick.Facts, own: Optional[HostRecord], step: Step
 ) -> Iterator[Seen]:
-    """Say which properties one decision breaks; the sentences go on after the host's name."""
+    """Yield the properties that a decision breaks; their texts continue after the host's name."""
+    if own is not None and own.score and _is_doomed(facts):
+        yield Property.MIGRATIONS, f"offers itself with score {own.score}, about to be reset"
     edge = step.edge
     if edge is not None and edge.label not in _DECLARED:
         yield Property.EDGES, f"takes an edge that is not declared: {edge.label}"
@@ -40,14 +45,21 @@ def breaches_of(
         yield Property.FAILED_STARTS, "counts a refused start as a failed one"
     is_global = step.memory.global_maintenance is not False
     for effect in step.effects:
-        if isinstance(effect, Notify):
+        if isinstance(effect, (Notify, Alarm, WriteGlobal)):
+            # These touch no VM.
             continue
-        if is_global and not isinstance(effect, CancelMigration):
+        ends_a_stray = isinstance(effect, PowerOffVm) and _is_stray(step, facts, own)
+        if is_global and not ends_a_stray and not isinstance(effect, CancelMigration):
             yield Property.MAINTENANCE, f"orders {word_of(effect)} in global maintenance"
         if isinstance(effect, StartVm):
             yield from _judge_start(facts, own)
+            if step.memory.is_blind:
+                yield Property.NO_NEEDLESS_WORK, "starts the engine without seeing the others"
+        # During a stop, a power-off only completes what was begun for a reason.
+        if isinstance(effect, PowerOffVm) and before.state is not State.ENGINE_STOPPING:
+            yield from _judge_power_off(step, facts, own)
         if isinstance(effect, MigrateVm):
-            yield from _judge_move(effect.target, facts, step, policy)
+            yield from _judge_move(effect.target, step)
 
 
 def _judge_start(facts: tick.Facts, own: Optional[HostRecord]) -> Iterator[Seen]:
@@ -62,20 +74,44 @@ def _judge_start(facts: tick.Facts, own: Optional[HostRecord]) -> Iterator[Seen]
         yield Property.LEASE, f"starts the engine while host {leases.owner} has the lease"
     if facts.local_maintenance:
         yield Property.MAINTENANCE, "starts the engine in local maintenance"
-    elif own is None or not own.score:
+    elif own is None:
+        yield Property.NO_NEEDLESS_WORK, "starts the engine though its record is not written"
+    elif not own.score:
         yield Property.FAILED_STARTS, "starts the engine with score 0"
+    if _is_doomed(facts):
+        yield Property.NO_NEEDLESS_WORK, "starts the engine although it is about to be reset"
 
 
-def _judge_move(target: int, facts: tick.Facts, step: Step, policy: Policy) -> Iterator[Seen]:
-    seen = step.memory.sightings.get(target)
-    leases = facts.leases
-    dead = leases is not None and target in leases.dead_hosts
-    if seen is None or seen.record is None or dead:
-        yield Property.MIGRATIONS, f"moves the engine to host {target}, which is dead"
+def _is_doomed(facts: tick.Facts) -> bool:
+    """Return whether a host knows that its watchdog is about to reset it."""
+    until = None if facts.leases is None else facts.leases.doomed_until
+    return until is not None and facts.now < until
+
+
+def _judge_power_off(step: Step, facts: tick.Facts, own: Optional[HostRecord]) -> Iterator[Seen]:
+    """Judge a power-off; a VM without its lease must be powered off."""
+    if _is_stray(step, facts, own):
         return
-    silent_s = facts.now - (seen.since if seen.grew_at is None else seen.grew_at)
-    if silent_s >= policy.dead_after_s or seen.record.stopped:
-        yield Property.MIGRATIONS, f"moves the engine to host {target}, which is silent"
+    if facts.vm.state is VmState.UP and facts.vm.health is Health.GOOD:
+        yield Property.NO_NEEDLESS_WORK, "powers off an engine that is well"
+
+
+def _is_stray(step: Step, facts: tick.Facts, own: Optional[HostRecord]) -> bool:
+    """Return whether a VM here does not have its lease, as far as this host sees."""
+    if facts.leases is None:
+        return False
+    owner = facts.leases.owner
+    if owner is None:
+        # After a suspension: other hosts have acquired the lease meanwhile, and released it.
+        return step.memory.vm is not None and step.memory.vm.has_slept
+    return own is None or owner != own.host_id
+
+
+def _judge_move(target: int, step: Step) -> Iterator[Seen]:
+    """Judge a move by its host's record of the target; `he_fsm.check.heard` judges its liveness."""
+    seen = step.memory.sightings.get(target)
+    if seen is None or seen.record is None:
+        yield Property.MIGRATIONS, f"moves the engine to host {target}, of which it knows nothing"
     elif seen.record.local_maintenance:
         yield Property.MAINTENANCE, f"moves the engine to host {target}, which is in maintenance"
     elif not seen.record.score:
@@ -83,7 +119,7 @@ def _judge_move(target: int, facts: tick.Facts, step: Step, policy: Policy) -> I
 
 
 def word_of(effect: Effect) -> str:
-    """Give an order as a word; none for what only people are told."""
+    """Return an order as a word; empty for effects that only notify people."""
     if isinstance(effect, MigrateVm):
         return f"migrate {effect.target}"
     return _WORDS.get(type(effect), "")
@@ -94,5 +130,6 @@ _WORDS: dict[type, str] = {
     ShutDownVm: "shut down",
     PowerOffVm: "power off",
     CancelMigration: "cancel",
+    GiveUpArrival: "give up arrival",
     StopAgent: "stop agent",
 }

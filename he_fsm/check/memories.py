@@ -1,31 +1,30 @@
 """
-Memories in a normal form: of all that amount to the same, one.
+The normal form of memories: one for all that are equivalent.
 
-A memory is always held as of the moment `now_of(host)`: where time passes, its times move into the
-past (`aged`). What makes the number of memories finite:
+A memory is always stored as of the moment `now_of(host)`; when time passes, its times move into the
+past (`aged`). The number of memories is finite for these reasons:
 
-* A time that lies further back than the longest wait that is counted from it is moved up to that
-  wait: whether it is due is the same. A wait that is over for good is forgotten.
-* Of the writers' timestamps only the order counts (`he_fsm.liveness`), so they are given labels:
-  `SEEN` where this host's baseline is, `BELIEVED` where the last believed record is another one.
-  The clocks of two hosts are nowhere near each other, and the labels near neither: whoever compares
-  them is found out.
-* While a host can't read, nobody grows older in its eyes: the time that it was blind is taken out
-  at once, as `he_fsm.step` does when it reads again.
-* Failures and moves in a row count up to the longest wait.
+* A time that is further back than the longest wait counted from it is moved up to that wait, since
+  whether it is due stays the same. A wait that is over for good is forgotten.
+* Of the writers' timestamps only the order matters (`he_fsm.liveness`), so labels replace them:
+  `SEEN` for this host's baseline, `BELIEVED` for the last believed record if it is another one. The
+  clocks of two hosts are far apart, and the labels are far from both, so code that compares them is
+  detected.
+* While a host can't read, the ages of its peers are frozen: the time without reading is taken out
+  at once, as `he_fsm.step` does at the next reading.
+* Endings, failures and moves in a row are counted only up to the longest wait.
 """
 
 from __future__ import annotations
 
 from typing import Optional
 
-import attrs
-
 from he_fsm.check.scale import LOOP_S, loops
 from he_fsm.liveness import grow_no_older
-from he_fsm.memory import FailedStarts, Memory, Moves, Sighting, VmWatch
+from he_fsm.memory import Memory, Sighting
 from he_fsm.metadata.record import HostRecord
 from he_fsm.policy import Policy
+from he_fsm.remembered import FailedStarts, Moves, VmWatch
 from he_fsm.states.names import State
 from he_fsm.states.view import backoff_s
 
@@ -38,7 +37,7 @@ _CLOCKS_APART_S = 1_000_000.0
 
 
 def now_of(host_id: int) -> float:
-    """Give what the monotonic clock of a host shows at every moment, in seconds."""
+    """Return the time that a host's monotonic clock always shows, in seconds."""
     return _CLOCKS_APART_S * host_id
 
 
@@ -49,17 +48,25 @@ class Normal:
         """Compute the waits, in seconds."""
         self._policy = policy
         self._stay_s = _whole(max(policy.migration_timeout_s, policy.stop_timeout_s))
-        # Who has just become blind goes by what it saw a loop ago.
+        # A host that has just become blind uses what it read a loop ago.
         self._dead_s = _whole(policy.dead_after_s) + LOOP_S
         self._named_s = _whole(policy.stagger_total_s + policy.stagger_s + policy.lease_sight_s)
+        self._arriving_s = _whole(policy.arrival_limit_s)
         self._peace_s = _whole(2 * policy.migration_backoff_max_s)
+        self._bad_s = _whole(max(policy.bad_health_s, policy.start_timeout_max_s))
+        self._endings_max = policy.failed_starts_max
+        while policy.blocked_s(self._endings_max) < policy.block_max_s:
+            self._endings_max += 1
+        self._time_outs_max = 0
+        while policy.start_limit_s(self._time_outs_max) < policy.start_timeout_max_s:
+            self._time_outs_max += 1
         times = 1
         while backoff_s(times, policy) < policy.migration_backoff_max_s:
             times += 1
         self._series_max = times
 
     def of(self, memory: Memory, host_id: int) -> Memory:
-        """Give the normal form of a memory as of `now_of(host_id)`."""
+        """Return the normal form of a memory as of `now_of(host_id)`."""
         now = now_of(host_id)
         policy = self._policy
         sightings = memory.sightings
@@ -68,33 +75,61 @@ class Normal:
             sightings = grow_no_older(sightings, now - read_at)
             read_at = now
         waits = memory.state in (State.ENGINE_MIGRATING_AWAY, State.ENGINE_STOPPING)
-        failed = memory.failed
-        if failed.count:
-            last_at = _not_before(failed.last_at, now - _whole(policy.failed_starts_forget_s))
-            count = min(failed.count, policy.failed_starts_max)
-            failed = FailedStarts(count=count, last_at=last_at)
-        else:
-            failed = FailedStarts()
+        # A blind host uses what it read last.
+        oldest = now - (self._dead_s - LOOP_S if memory.is_blind else self._dead_s)
+        is_watched = (
+            memory.vm is not None
+            or memory.better_since is not None
+            or memory.arriving_since is not None
+        )
+        # The next pass would forget these endings, so forget them here.
+        is_forgotten = memory.has_run_well(now, policy.endings_forget_s)
         return Memory(
             state=memory.state,
             since=_not_before(memory.since, now - self._stay_s) if waits else now,
             began_at=_not_before(memory.began_at, now - _whole(policy.settle_s)),
-            sightings={other: self._sighting(sightings[other], now) for other in sorted(sightings)},
+            # A gap in observation interrupts the waits above; three loops are enough for a gap.
+            looked_at=_latest(memory.looked_at, now - 3 * LOOP_S) if is_watched else None,
+            # Only changes of the distance between the two clocks matter, not the distance.
+            boot_ahead=None if memory.boot_ahead is None else 0.0,
+            sightings={
+                other: self._sighting(sightings[other], oldest) for other in sorted(sightings)
+            },
             read_at=None if read_at is None else _not_before(read_at, now - LOOP_S),
             is_blind=memory.is_blind,
             global_maintenance=memory.global_maintenance,
+            global_is_old=memory.global_is_old,
             global_problem=memory.global_problem,
-            failed=failed,
+            global_problem_since=None if memory.global_problem_since is None else now,
+            failed=FailedStarts() if is_forgotten else self._failed(memory.failed, now),
+            well_since=None if is_forgotten else memory.well_since,
             vm=None if memory.vm is None else self._vm(memory.vm, now),
-            moves=self._moves(memory.moves, now),
+            moves=self._moves(
+                memory.moves, now, leaves=memory.state is State.ENGINE_MIGRATING_AWAY
+            ),
             better_since=_latest(memory.better_since, now - _whole(policy.migration_hold_s)),
             named_since=_latest(memory.named_since, now - self._named_s),
             claimed_at=_latest(memory.claimed_at, now - _whole(policy.lease_claim_s)),
             refused_at=_recent(memory.refused_at, now - policy.refused_retry_s),
+            arriving_since=_latest(memory.arriving_since, now - self._arriving_s),
+            draining_since=None if memory.draining_since is None else now,
+            # Alarms only notify people; no decision depends on them.
+            alarms=(),
+        )
+
+    def _failed(self, failed: FailedStarts, now: float) -> FailedStarts:
+        if not failed.count:
+            return FailedStarts()
+        count = min(failed.count, self._endings_max)
+        return FailedStarts(
+            count=count,
+            last_at=_not_before(failed.last_at, now - _whole(self._policy.blocked_s(count))),
+            good_runs=min(failed.good_runs, 1),
+            time_outs=min(failed.time_outs, self._time_outs_max),
         )
 
     def aged(self, memory: Memory, host_id: int) -> Memory:
-        """Give the normal form of a memory one loop later."""
+        """Return the normal form of a memory one loop later."""
         sightings = memory.sightings
         read_at = memory.read_at
         if not memory.is_blind:
@@ -107,36 +142,54 @@ class Normal:
                 started_here=vm.started_here,
                 was_good=vm.was_good,
                 bad_since=_earlier(vm.bad_since),
+                bad_before_s=vm.bad_before_s,
                 paused_since=_earlier(vm.paused_since),
+                paused_before_s=vm.paused_before_s,
                 power_off_at=_earlier(vm.power_off_at),
+                is_ordered_down=vm.is_ordered_down,
+                is_gone=vm.is_gone,
+                has_slept=vm.has_slept,
             )
         older = Memory(
             state=memory.state,
             since=memory.since - LOOP_S,
             began_at=memory.began_at - LOOP_S,
+            looked_at=_earlier(memory.looked_at),
+            boot_ahead=memory.boot_ahead,
             sightings=sightings,
             read_at=read_at,
             is_blind=memory.is_blind,
             global_maintenance=memory.global_maintenance,
+            global_is_old=memory.global_is_old,
             global_problem=memory.global_problem,
-            failed=FailedStarts(count=failed.count, last_at=failed.last_at - LOOP_S),
+            global_problem_since=_earlier(memory.global_problem_since),
+            failed=FailedStarts(
+                count=failed.count,
+                last_at=failed.last_at - LOOP_S,
+                good_runs=failed.good_runs,
+                time_outs=failed.time_outs,
+            ),
+            well_since=_earlier(memory.well_since),
             vm=vm,
             moves=Moves(
                 target=moves.target,
                 failures=moves.failures,
                 failed_at=moves.failed_at - LOOP_S,
+                refused_by=moves.refused_by,
                 moves=moves.moves,
                 moved_at=moves.moved_at - LOOP_S,
+                seen_on=moves.seen_on,
             ),
             better_since=_earlier(memory.better_since),
             named_since=_earlier(memory.named_since),
             claimed_at=_earlier(memory.claimed_at),
             refused_at=_earlier(memory.refused_at),
+            arriving_since=_earlier(memory.arriving_since),
+            draining_since=memory.draining_since,
         )
         return self.of(older, host_id)
 
-    def _sighting(self, seen: Sighting, now: float) -> Sighting:
-        oldest = now - self._dead_s
+    def _sighting(self, seen: Sighting, oldest: float) -> Sighting:
         record, content, timestamp = seen.record, seen.content, seen.timestamp
         if record is not None:
             label = SEEN if record.timestamp == timestamp else BELIEVED
@@ -144,13 +197,13 @@ class Normal:
         if isinstance(content, HostRecord):
             content = labelled(content, SEEN)
         elif content is not None and content.newer_timestamp is not None:
-            content = attrs.evolve(content, newer_timestamp=SEEN)
+            content = content._replace(newer_timestamp=SEEN)
         grew_at = _latest(seen.grew_at, oldest)
         return Sighting(
             content=content,
             timestamp=None if timestamp is None else SEEN,
             grew_at=grew_at,
-            # Silence counts from the first look only while no growth was seen.
+            # Silence counts from the first sighting only until growth has been seen.
             since=_not_before(seen.since, oldest) if grew_at is None else oldest,
             record=record,
             problem=seen.problem,
@@ -161,24 +214,32 @@ class Normal:
     def _vm(self, watch: VmWatch, now: float) -> VmWatch:
         policy = self._policy
         return VmWatch(
-            since=_not_before(watch.since, now - _whole(policy.start_timeout_s)),
+            since=_not_before(watch.since, now - _whole(policy.lease_settle_s)),
             started_here=watch.started_here,
             was_good=watch.was_good,
-            bad_since=_latest(watch.bad_since, now - _whole(policy.bad_health_s)),
+            bad_since=_latest(watch.bad_since, now - self._bad_s),
+            bad_before_s=min(watch.bad_before_s, self._bad_s),
             paused_since=_latest(watch.paused_since, now - _whole(policy.paused_limit_s)),
+            paused_before_s=min(watch.paused_before_s, _whole(policy.paused_limit_s)),
             power_off_at=_latest(watch.power_off_at, now - _whole(policy.power_off_retry_s)),
+            is_ordered_down=watch.is_ordered_down,
+            is_gone=watch.is_gone,
+            has_slept=watch.has_slept,
         )
 
-    def _moves(self, moves: Moves, now: float) -> Moves:
-        """Forget a series of failures, or of moves, that is over: the next one is a new one."""
+    def _moves(self, moves: Moves, now: float, *, leaves: bool) -> Moves:
+        """Forget a series of failures or moves that is over: the next one begins a new series."""
         oldest = now - self._peace_s
         fails = moves.failures and moves.failed_at > oldest
         moved = moves.moves and moves.moved_at > oldest
         return Moves(
+            target=moves.target if leaves else None,
             failures=min(moves.failures, self._series_max) if fails else 0,
             failed_at=moves.failed_at if fails else 0.0,
+            refused_by=moves.refused_by if fails else None,
             moves=min(moves.moves, self._series_max) if moved else 0,
             moved_at=moves.moved_at if moved else 0.0,
+            seen_on=moves.seen_on,
         )
 
 
@@ -187,10 +248,10 @@ def _whole(seconds: float) -> float:
 
 
 def labelled(record: HostRecord, label: int) -> HostRecord:
-    """Give a record with a label in the place of its timestamp."""
+    """Return a record with a label in the place of its timestamp."""
     if record.timestamp == label:
         return record
-    return attrs.evolve(record, timestamp=label)
+    return record._replace(timestamp=label)
 
 
 def _not_before(time: float, oldest: float) -> float:

@@ -1,4 +1,4 @@
-"""The page of a counterexample: what is broken, how it came about, and the nearest timeline."""
+"""The page of a counterexample: the broken property, the run to it, and the nearest timeline."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ COMMAND = "he-fsm check"
 
 def write_counterexample(verdict: Verdict, found: Counterexample, path: Path) -> None:
     """
-    Write the page of a broken property to a file, which is replaced at once or not at all.
+    Write the page of a broken property to a file, which is replaced atomically.
 
     Raises:
         MissingExtraError: plotly is not installed.
-        HeFsmError: the file can't be written; the old one, if there is one, is as it was.
+        HeFsmError: the file can't be written; an old file is unchanged.
     """
     prop = verdict.prop
     link = scenario_link(found.outcome.scenario.name, found.text)

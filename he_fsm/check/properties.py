@@ -1,4 +1,4 @@
-"""What is checked, in words, and how a broken property is kept."""
+"""The properties that are checked, and the record of a broken one."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ class Property(str, enum.Enum):
     TWO_ENGINES = "two-engines"
     LEASE = "lease"
     AGREEMENT = "agreement"
+    LIVENESS = "liveness"
     RECOVERY = "recovery"
     MIGRATIONS = "migrations"
     WAY_OUT = "way-out"
     MAINTENANCE = "maintenance"
     FAILED_STARTS = "failed-starts"
+    NO_NEEDLESS_WORK = "no-needless-work"
     EDGES = "edges"
 
     @property
@@ -31,25 +33,27 @@ _MEANING = {
     Property.TWO_ENGINES: "two engines never execute at one time",
     Property.LEASE: "an engine starts only where the lease can be had, and runs only with it",
     Property.AGREEMENT: "every host with the same view names the same placement",
+    Property.LIVENESS: "who writes is taken for alive, and nobody else",
     Property.RECOVERY: "the engine comes back within the bound once faults stop",
     Property.MIGRATIONS: "a move goes to a living host that is fit for it, and moves end",
     Property.WAY_OUT: "no state without a way out",
     Property.MAINTENANCE: "what is in maintenance is left alone",
     Property.FAILED_STARTS: "a refused start is no failed one, and a blocked host starts nothing",
+    Property.NO_NEEDLESS_WORK: "nothing is started, stopped or moved that nothing calls for",
     Property.EDGES: "every edge taken is a declared one, and every declared edge is used",
 }
 
-# One action of a run: what it is, which host (0: none), and a detail.
+# One action of a run: its kind, its host (0: none), and a detail.
 Action = tuple[str, int, str]
 
 
 @attrs.frozen
 class Breach:
     """
-    One broken property: `seen` in words, and how it came to that.
+    One broken property: what was seen, in words, and the actions that led to it.
 
-    `after` is the last whole state before (its key among the visited ones), `actions` what
-    happened from there on; `circle` what then repeats for ever, where the property is about that.
+    `after`: the key of the last visited state before it. `actions`: the actions from there on.
+    `circle`: the actions that then repeat for ever, if the property is about such a circle.
     """
 
     prop: Property
@@ -59,7 +63,7 @@ class Breach:
     circle: tuple[Action, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as plain values."""
+        """Return the breach as plain values."""
         return {
             "property": self.prop.value,
             "seen": self.seen,
@@ -70,7 +74,7 @@ class Breach:
 
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> Breach:
-        """Read it back."""
+        """Make a breach from plain values."""
         return cls(
             Property(plain["property"]),
             str(plain["seen"]),

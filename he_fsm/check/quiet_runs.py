@@ -1,9 +1,10 @@
 """
-What has to come about by itself: judged on the graph of the states in which it has not yet.
+Liveness: what must happen without a fault or a repair.
 
-An edge is one quiet round: no fault, no repair, every agent loops once, in any order. So every
-path is a fair run, and what is to come about does so on all of them just when no path goes round in
-a circle; the longest path is the worst case.
+It is judged on the graph of the states in which it has not happened yet. An edge is one quiet
+round: no fault, no repair, and every agent loops once, in any order. So every path is a fair run.
+It happens on all of them if and only if the graph has no circle; the longest path is the worst
+case.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Graph = Mapping[int, tuple[int, ...]]
 
 
 class Longest(NamedTuple):
-    """How many rounds the longest run takes; or a circle, as keys of its states in order."""
+    """The rounds of the longest run and its first state; or a circle, as keys in order."""
 
     rounds: int
     begins: Optional[int]
@@ -25,12 +26,12 @@ class Longest(NamedTuple):
 
 
 def down(nodes: Iterable[Node]) -> dict[int, tuple[int, ...]]:
-    """Give the graph of the states in which hosts are able and no engine is good."""
+    """Return the graph of the states in which hosts are able, but no engine is good."""
     return {node.key: node.then for node in nodes if node.is_down}
 
 
 def waiting(nodes: Iterable[Node]) -> dict[int, tuple[int, ...]]:
-    """Give the graph of the states in which some agent has to leave its state."""
+    """Return the graph of the states in which some agent must leave its state."""
     return {node.key: node.then for node in nodes if node.waits}
 
 

@@ -1,4 +1,4 @@
-"""What a check says: of each property whether it held, and the run that breaks it."""
+"""The result of a check: for each property, whether it held, and a run that breaks it."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from typing import Any, Optional
 import attrs
 
 from he_fsm.check import quiet_runs
-from he_fsm.check.explore import Explored
+from he_fsm.check.expand import Bounds
 from he_fsm.check.faults import KINDS
-from he_fsm.check.paths import Paths, Run
 from he_fsm.check.properties import Property
 from he_fsm.check.quiet_runs import Longest
-from he_fsm.check.scale import loops, with_small_times
+from he_fsm.check.scale import loops, of_each_host
+from he_fsm.check.search.explored import Explored
+from he_fsm.check.search.paths import Paths, Run
 from he_fsm.policy import Policy
 from he_fsm.states.row import Transition
 from he_fsm.states.table import ROWS
 
-# A start, a boot, a shutdown and a migration take two loops each; each look is up to one late.
+# A start, a boot, a shutdown and a migration take two loops each, and are each seen a loop later.
 _GOING_ON_LOOPS = 12
 
 
 @attrs.frozen
 class Verdict:
-    """One property: held (True), broken (False) or not known; what was seen, and the run to it."""
+    """One property: held (True), broken (False) or open (None), what was seen, and the run."""
 
     prop: Property
     held: Optional[bool]
@@ -38,7 +39,7 @@ class Verdict:
         return "held" if self.held else "broken"
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as plain values."""
+        """Return the verdict as plain values."""
         plain: dict[str, Any] = {
             "property": self.prop.value,
             "meaning": self.prop.meaning,
@@ -52,7 +53,7 @@ class Verdict:
 
 
 def verdicts(explored: Explored) -> tuple[Verdict, ...]:
-    """Judge what was explored; what held so far is open while something is left to explore."""
+    """Judge an exploration; until it is complete, properties that held so far are open."""
     paths = Paths(explored)
     return tuple(_verdict(explored, prop, paths) for prop in Property)
 
@@ -74,8 +75,8 @@ def _verdict(explored: Explored, prop: Property, paths: Paths) -> Verdict:
 
 
 def _by_itself(explored: Explored, prop: Property, paths: Paths, longest: Longest) -> Verdict:
-    """Judge what has to come about without a fault and without a repair."""
-    bound = bound_loops(explored.bounds.policy)
+    """Judge a property of progress: what must happen without a fault or a repair."""
+    bound = bound_loops(explored.bounds)
     if longest.circle:
         visited = explored.nodes[longest.circle[0]].visited
         run = paths.run_round(visited, longest.circle)
@@ -91,35 +92,50 @@ def _by_itself(explored: Explored, prop: Property, paths: Paths, longest: Longes
 
 
 def _edges(explored: Explored) -> Verdict:
-    rows = possible_rows(explored.bounds.policy)
+    rows = possible_rows(explored.bounds)
     unused = [row.label for row in rows if (row.source.value, row.name) not in explored.edges]
     text = f"{len(rows) - len(unused)} of {len(rows)} used"
     if not unused:
         return Verdict(Property.EDGES, True, text)
     bounds = explored.bounds
-    # With one host, fewer faults than hosts, or some kinds alone, not every edge can be come to.
+    # With one host, fewer faults than hosts, or not all kinds, some edges cannot be reached.
     reaches_all = 1 < bounds.hosts <= bounds.faults and bounds.strike == KINDS
     if explored.is_whole and reaches_all:
         return Verdict(Property.EDGES, False, f"{text}; not used: {', '.join(unused)}")
     return Verdict(Property.EDGES, None, text)
 
 
-def possible_rows(policy: Policy) -> tuple[Transition, ...]:
-    """Give the declared edges that a policy does not rule out: it moves in one of two ways."""
-    other = "better_host" if policy.move_by_restart else "better_host_restart"
-    return tuple(row for row in ROWS if row.name != other)
-
-
-def bound_loops(policy: Policy) -> int:
+def possible_rows(bounds: Bounds) -> tuple[Transition, ...]:
     """
-    Give within how many loops the engine is to be back, and a state to be left, by itself.
+    Return the declared edges that can be reached: a policy moves the engine in one of two ways.
 
-    All waits in a row: a start that times out and a guest that does not shut down, a block, a
-    dead owner's lease, silence, looking around and turns, and what a VM itself takes.
+    A VM runs on although another host has its lease only if hosts may be suspended.
     """
-    small = with_small_times(policy)
+    rows = [row for row in ROWS if not _moves_otherwise(row, bounds.policy)]
+    if "suspend" not in bounds.strike:
+        rows = [row for row in rows if row.name != "lease_elsewhere"]
+    return tuple(rows)
+
+
+def _moves_otherwise(row: Transition, policy: Policy) -> bool:
+    """Return whether a row moves the engine in the way that the policy does not use."""
+    if row.name in ("better_host_restart", "maintenance_restart"):
+        return not policy.move_by_restart
+    migrates = row.name in ("better_host", "maintenance_set") and bool(row.does)
+    return migrates and policy.move_by_restart
+
+
+def bound_loops(bounds: Bounds) -> int:
+    """
+    Return the bound on the loops in which the engine must be back, and a state must be left.
+
+    It is the sum of all waits: a start that times out, a guest that does not shut down, a block, a
+    dead owner's lease, silence, the settling of a new agent, turns, and the VM's own times.
+    """
+    policies = of_each_host(bounds.policy, bounds.hosts, bounds.watchdogs)
+    small = max(policies, key=lambda policy: policy.watchdog_s)
     hung_s = max(small.start_timeout_s, small.bad_health_s) + small.stop_timeout_s
     free_s = small.lease_expiry_s + small.dead_after_s + small.power_off_retry_s
     turn_s = small.settle_s + small.stagger_total_s + small.lease_sight_s + small.refused_retry_s
-    wait_s = small.failed_starts_forget_s
+    wait_s = small.block_max_s
     return loops(hung_s + free_s + turn_s + wait_s) + _GOING_ON_LOOPS

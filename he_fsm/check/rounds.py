@@ -1,27 +1,27 @@
 """
 One round: every host's agent loops once, in every order that makes a difference.
 
-A round begins with all loops to begin. In it each agent finds its facts and writes its record,
-reads and decides, and carries out its orders: three actions, between which those of others may
-fall. After an edge the agent looks again at once. Then the time of one loop passes.
+A round begins before all loops. Each agent has three actions: it finds its facts and writes its
+record; it reads and decides; and it carries out its orders. Actions of other agents may come
+between them. After an edge the agent makes another pass at once. Then the time of one loop passes.
 
-Reductions (`reduced=False` is without them; a test compares the verdicts):
+Reductions (`reduced=False` turns them off; a test compares the verdicts):
 
-* *Heartbeats first.* A write that says nothing new is taken at the beginning of its round. Others
-  learn from it that the writer lives, and nothing else: whether they do so in this round or in the
-  next shifts their silence by one loop, as the writer's loss before or after its write does, which
-  is explored.
-* *Readers together.* Where nobody has anything new to write nor an order to carry out, and no
-  reader's decision is an edge, the readers commute: what one of them learns no other can see. One
-  order stands for all.
-* *The second look.* After an edge a host looks again at once; others fall before or after that as a
-  whole. What they write just between its two looks it sees with its next one, a loop later.
-* *Where faults strike.* A fault is taken where it makes a difference (`he_fsm.check.faults`):
-  before a round, between the writes and the reads, and what a reading shows at once while some
-  have read.
+* *Heartbeats first.* A write with an unchanged record comes at the beginning of its round. Others
+  learn from it only that the writer is alive. Whether they learn that in this round or in the next
+  shifts the silence that they count by one loop. The loss of the writer before or after its write
+  does the same, and is explored.
+* *Readers together.* If no agent has a changed record to write or an order to carry out, and no
+  reader's decision is an edge, the readers commute: no other agent can see what one of them learns.
+  One order stands for all.
+* *The second pass.* After an edge, a host's second pass follows at once; actions of others come
+  before or after both. What others write between the two passes is read a loop later.
+* *When faults strike.* A fault is explored only where it makes a difference
+  (`he_fsm.check.faults`): before a round, between the writes and the reads, and, if a reading shows
+  it at once, while some hosts have read.
 
-Hosts are never swapped for each other: turns and ties go by host id, so a cluster with two of them
-exchanged is another one, and no symmetry is claimed.
+There is no symmetry reduction: turns and ties go by host id, so a cluster with two hosts exchanged
+is another one.
 """
 
 from __future__ import annotations
@@ -33,19 +33,22 @@ from he_fsm.check.cluster import Cluster
 from he_fsm.check.faults import Faults
 from he_fsm.check.layout import State, place
 from he_fsm.check.local import Decision, Found
+from he_fsm.check.orders import Orders
+from he_fsm.check.passing import Passing
 from he_fsm.check.properties import Action, Property
+from he_fsm.check.truth import Truth
 
-# How a state within a round was come by: from which, by what.
+# For each state within a round, the state before it and the action that led to it.
 Trail = dict[State, tuple[Optional[State], Action]]
 _BEGIN: Action = ("round", 0, "")
 # These move no VM and no lease.
 _LOOKS = frozenset(("write", "read"))
-# So many edges in a row are followed at once (as in he_fsm.simulate); more would be a circle.
+# The most edges in a row that a host takes at once (as in he_fsm.simulate); more are a circle.
 _EDGES_MAX = 16
 
 
 class Successor(NamedTuple):
-    """A state at the end of a round, the state within it that it came of, and the tick's fault."""
+    """A state after a round, the last state within the round, and the action between them."""
 
     state: State
     last: State
@@ -53,11 +56,11 @@ class Successor(NamedTuple):
 
 
 class Round:
-    """What came of one state by one round."""
+    """The result of one round from one state."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
-        # Without faults, repairs or bad luck; and with them.
+        """Begin without successors."""
+        # The successors without faults or repairs, and those with them.
         self.quiet: list[Successor] = []
         self.other: list[Successor] = []
         self.trail: Trail = {}
@@ -65,7 +68,7 @@ class Round:
         self.transitions = 0
 
     def actions_to(self, state: State) -> tuple[Action, ...]:
-        """Give what happened within the round up to a state of it."""
+        """Return the actions within the round up to one of its states."""
         actions = []
         at_state: Optional[State] = state
         while at_state is not None:
@@ -77,10 +80,21 @@ class Round:
 class Rounds:
     """Plays rounds of a cluster."""
 
-    def __init__(self, cluster: Cluster, faults: Faults, *, reduced: bool = True) -> None:
-        """Take the cluster and what may strike it."""
+    def __init__(
+        self,
+        cluster: Cluster,
+        faults: Faults,
+        passing: Passing,
+        truth: Truth,
+        *,
+        reduced: bool = True,
+    ) -> None:
+        """Take the cluster, its faults, its passing of time, and the judge of its states."""
         self._cluster = cluster
         self._faults = faults
+        self._passing = passing
+        self._truth = truth
+        self._orders = Orders(cluster)
         self._reduced = reduced
         self._places = [place(host) for host in range(cluster.hosts)]
         self._loop_places = [p + at.LOOP for p in self._places]
@@ -88,7 +102,7 @@ class Rounds:
         self._reads: list[Action] = [("read", host + 1, "") for host in range(cluster.hosts)]
 
     def play(self, state: State) -> Round:
-        """Give all that may come of a state by one round."""
+        """Return all results of one round from a state."""
         played = Round()
         played.trail[state] = None, _BEGIN
         within = self._follow(played, [state], played.quiet)
@@ -98,7 +112,7 @@ class Rounds:
             if self._enter(played, state, new, (kind, host, ""))
         ]
         starts += self._struck(played, within)
-        # Each time around one fault more is used up.
+        # Each iteration uses up one more fault, so the loop ends.
         while starts:
             within = self._follow(played, starts, played.other)
             starts = self._struck(played, within)
@@ -106,9 +120,9 @@ class Rounds:
 
     def _enter(self, played: Round, before: State, new: State, action: Action) -> bool:
         """
-        Note a state within a round; whether exploring goes on from it.
+        Record a state within a round, and return whether exploring goes on from it.
 
-        What comes after two engines is nobody's design.
+        It does not after two engines have run: no behaviour is specified then.
         """
         played.transitions += 1
         trail = played.trail
@@ -117,7 +131,9 @@ class Rounds:
         trail[new] = before, action
         if action[0] in _LOOKS:
             return True
-        broken = self._cluster.broken_by(new)
+        broken = self._truth.broken_by(new)
+        if not broken:
+            return True
         for prop, seen in broken:
             played.breaches.append((prop, seen, new, action))
         return not _is_the_end(broken)
@@ -125,7 +141,7 @@ class Rounds:
     def _follow(
         self, played: Round, starts: list[State], successors: list[Successor]
     ) -> list[State]:
-        """Follow a round to its ends; give the states on the way in which faults may strike."""
+        """Follow a round to its ends; return the states on the way in which faults may strike."""
         places = self._loop_places
         stack = starts
         within: list[State] = []
@@ -146,7 +162,7 @@ class Rounds:
         return within
 
     def _heartbeats(self, played: Round, state: State) -> Optional[State]:
-        """Let all write that have nothing new to say; None where that leads to what was seen."""
+        """Write all unchanged records; return None if that leads to a known state."""
         cluster = self._cluster
         for host, p in enumerate(self._places):
             if state[p + at.LOOP] != at.TO_BEGIN:
@@ -161,7 +177,7 @@ class Rounds:
         return state
 
     def _struck(self, played: Round, within: list[State]) -> list[State]:
-        """Give what faults within a round make of the states on its way."""
+        """Return the new states after faults within a round."""
         struck: list[State] = []
         for state in within:
             loops = [state[place_of_loop] for place_of_loop in self._loop_places]
@@ -189,7 +205,7 @@ class Rounds:
         stack: list[State],
         within: list[State],
     ) -> None:
-        """Take each next action of each agent; what comes of it is to be followed."""
+        """Take the next action of each agent, and push the states after it on the stack."""
         cluster = self._cluster
         readers: list[tuple[int, Decision]] = []
         acts: list[tuple[State, Action]] = []
@@ -202,7 +218,7 @@ class Rounds:
                 acts.append((cluster.write(state, host, found, own), self._writes[host]))
             elif self._has_found(loop):
                 decision = cluster.decision(state, host)
-                is_still = is_still and not decision.has_edge
+                is_still = is_still and not decision.looks_again
                 readers.append((host, decision))
                 if decision.breaches:
                     self._note(played, state, host, decision)
@@ -220,9 +236,9 @@ class Rounds:
                 stack.append(new)
 
     def _read(self, played: Round, state: State, host: int, decision: Decision) -> State:
-        """Let a host read, and look again after an edge."""
+        """Return the state after a host has read, and made another pass if it took an edge."""
         new = self._cluster.read(state, host, decision)
-        if self._reduced and decision.has_edge:
+        if self._reduced and decision.looks_again:
             new = self._look_again(played, state, new, host)
         return new
 
@@ -231,7 +247,7 @@ class Rounds:
             played.breaches.append((prop, f"host {host + 1} {seen}", state, self._reads[host]))
 
     def _performed(self, played: Round, state: State, host: int, loop: int) -> tuple[State, Action]:
-        """Let a host carry out its orders."""
+        """Return the state after a host has carried out its orders, and the action."""
         self._judge_orders(played, state, host)
         word = ", ".join(self._cluster.steps.numbers.known[loop].effects)
         new = self._cluster.perform(state, host)
@@ -240,7 +256,7 @@ class Rounds:
         return new, ("order", host + 1, word)
 
     def _look_again(self, played: Round, before: State, state: State, host: int) -> State:
-        """Let a host look again after an edge, until it stays as it is or has orders."""
+        """Make further passes of a host after an edge, until it has orders or takes no edge."""
         cluster = self._cluster
         place_of_loop = self._places[host] + at.LOOP
         for _ in range(_EDGES_MAX):
@@ -266,11 +282,11 @@ class Rounds:
         stack: list[State],
         within: list[State],
     ) -> None:
-        """Let all read; where faults are left also some of them, for what strikes in between."""
+        """Take all readings; if faults are left, also some of them, for faults in between."""
         read = [state]
         for host, decision in readers:
             with_host = [self._cluster.read(each, host, decision) for each in read]
-            # Where faults are left, also those of whom this host is none.
+            # If faults are left, also keep the states in which this host has not read.
             read = [*read, *with_host] if state[at.BUDGET] else with_host
         everybody = read[-1]
         names = [str(host + 1) for host, _ in readers]
@@ -284,32 +300,28 @@ class Rounds:
             self._enter(played, read[mask], everybody, ("read", 0, rest))
 
     def _end(self, played: Round, state: State, successors: list[Successor]) -> None:
-        for new, fault, host in self._cluster.ticks(state):
+        for new, fault, host in self._passing.ticks(state):
             played.transitions += 1
             action: Action = (fault or "tick", host, "")
-            broken = self._cluster.broken_by(new)
+            broken = self._truth.broken_by(new)
             for prop, seen in broken:
                 played.breaches.append((prop, seen, state, action))
-            if _is_the_end(broken):
+            if broken and _is_the_end(broken):
                 continue
             target = successors if not fault else played.other
             target.append(Successor(new, state, action))
 
     def _judge_orders(self, played: Round, state: State, host: int) -> None:
-        cluster = self._cluster
-        orders = cluster.steps.numbers.known[state[place(host) + at.LOOP]].effects
+        orders = self._cluster.steps.numbers.known[state[place(host) + at.LOOP]].effects
         action: Action = ("order", host + 1, ", ".join(orders))
-        if "start" in orders and cluster.start_while_blocked(state, host):
-            text = f"host {host + 1} starts the engine although too many starts failed there"
-            played.breaches.append((Property.FAILED_STARTS, text, state, action))
-        if state[at.MOVES] > cluster.hosts and any(word.startswith("migrate") for word in orders):
-            text = f"host {host + 1} moves the engine for the {state[at.MOVES] + 1}th time in a row"
-            played.breaches.append((Property.MIGRATIONS, text, state, action))
+        for word in orders:
+            for prop, seen in self._orders.breaches_of(state, host, word):
+                played.breaches.append((prop, f"host {host + 1} {seen}", state, action))
 
     def _judge_agreement(
         self, played: Round, state: State, readers: list[tuple[int, Decision]]
     ) -> None:
-        """Compare those who see the same: they have to name the same placement."""
+        """Record a breach where two hosts with the same view name different placements."""
         for index, (host, decision) in enumerate(readers):
             for other, theirs in readers[index + 1 :]:
                 if decision.placement == theirs.placement or decision.dead != theirs.dead:

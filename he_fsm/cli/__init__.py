@@ -1,1 +1,1 @@
-"""The commands: arguments, calls and output; nothing else."""
+"""The commands: arguments, calls and output, and no decisions."""

@@ -12,13 +12,13 @@ from he_fsm.runtime.config import load_config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 DEFAULT_SOCKET = Path("/run/he-fsm/broker.sock")
-# A person waits so long for an answer.
+# How long a command waits for the broker's answer.
 _TIMEOUT_S = 10.0
 _CONFIG = "he_fsm.config"
 
 
 def broker_option(command: Command) -> Command:
-    """Add `--socket` and `--config`; the command gets the broker's client as `broker`."""
+    """Add `--socket` and `--config`, and pass the broker's client to the command as `broker`."""
     command = click.option(
         "--socket",
         "broker",
@@ -30,7 +30,7 @@ def broker_option(command: Command) -> Command:
     return click.option(
         "--config",
         type=click.Path(path_type=Path),
-        # Before the socket, which comes from it.
+        # Read before the socket, whose path the configuration names.
         is_eager=True,
         expose_value=False,
         callback=_keep,

@@ -1,4 +1,4 @@
-"""`he-fsm campaign`: many runs with faults at random, and what they say of a design."""
+"""`he-fsm campaign`: many runs with random faults, and the availability of a design."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Optional
 
+import attrs
 import click
 
 from he_fsm.campaign.columns import check_parquet, write_csv, write_parquet
@@ -16,18 +17,20 @@ from he_fsm.campaign.reading import json_schema, load_campaign
 from he_fsm.campaign.results import CampaignResult
 from he_fsm.campaign.run import Player, run_campaign
 from he_fsm.campaign.store import Results, open_results
+from he_fsm.campaign.unseen import unseen
 from he_fsm.campaign.worst import run_text, write_worst
-from he_fsm.cli.daemons import load
-from he_fsm.cli.drawings import Drawings, drawing_options
 from he_fsm.cli.exits import STOPPED
-from he_fsm.cli.options import json_option
-from he_fsm.cli.playing import (
+from he_fsm.cli.loading import load
+from he_fsm.cli.options.common import json_option
+from he_fsm.cli.options.playing import (
     overrides_of,
     player_for,
     playing_options,
     terminated_as_stopped,
 )
-from he_fsm.cli.progress import progress_bar
+from he_fsm.cli.output.drawings import Drawings, drawing_options
+from he_fsm.cli.output.progress import progress_bar
+from he_fsm.files.inputs import Inputs, check_outputs
 from he_fsm.report.files import check_place
 from he_fsm.report.pictures import write_pictures
 
@@ -88,12 +91,15 @@ def campaign(  # noqa: PLR0913 - one for each option
     if file is None:
         msg = "give a campaign file (see docs/campaign.md)"
         raise click.UsageError(msg)
+    inputs = Inputs.of(("the campaign file", file))
+    outputs = {"--results": results, "--csv": csv_file, "--parquet": parquet, "--html": html}
+    check_outputs(inputs, outputs)
     chosen = load_campaign(file, overrides_of(settings, runs))
     summarise = load("he-fsm campaign", "he_fsm.campaign.statistics", "campaign").summarise
     drawings = Drawings(html, png, svg)
     drawings.check()
     if parquet is not None:
-        check_parquet()
+        check_parquet(chosen.seeds)
     for path in filter(None, (csv_file, parquet)):
         check_place(path)
     with ExitStack() as stack:
@@ -101,18 +107,20 @@ def campaign(  # noqa: PLR0913 - one for each option
         player = stack.enter_context(player_for(scheduler, jobs))
         was_stopped = played_with_progress(chosen, player, known)
     result: CampaignResult = summarise(chosen, known.of(chosen))
-    written = {} if worst is None else write_worst(chosen, result, *worst)
+    written = {} if worst is None else write_worst(chosen, result, *worst, inputs)
     if csv_file is not None:
         write_csv(result, csv_file)
     if parquet is not None:
         write_parquet(result, parquet)
     report(chosen, result, drawings)
+    missing = unseen(chosen, result)
     if as_json:
-        click.echo(json.dumps(result.to_json(), indent=2))
+        never = [{**attrs.asdict(each), "text": each.text} for each in missing]
+        click.echo(json.dumps({**result.to_json(), "unseen": never}, indent=2))
     else:
-        from he_fsm.cli.campaign_tables import print_result  # noqa: PLC0415 - not for --json
+        from he_fsm.cli.output.campaign_tables import print_result  # noqa: PLC0415 - not for --json
 
-        print_result(result, written)
+        print_result(result, written, missing)
     if was_stopped:
         goes_on = "the same command goes on" if results else "with --results it could go on"
         click.echo(f"he-fsm: stopped: {goes_on}", err=True)
@@ -122,7 +130,7 @@ def campaign(  # noqa: PLR0913 - one for each option
 
 
 def report(chosen: Campaign, result: CampaignResult, drawings: Drawings) -> None:
-    """Write the page, with the worst runs in it, and the figures, where they are asked for."""
+    """Write the page with the worst runs, and the figures, if the options ask for them."""
     if drawings.html is not None:
         from he_fsm.campaign.page import WORST, write_campaign_page  # noqa: PLC0415 - only for it
 
@@ -135,7 +143,7 @@ def report(chosen: Campaign, result: CampaignResult, drawings: Drawings) -> None
 
 
 def played_with_progress(chosen: Campaign, player: Player, known: Results) -> bool:
-    """Play what is left, with a progress bar on a terminal; say whether it was stopped."""
+    """Run what is left, with a progress bar on a terminal; return whether Ctrl-C stopped it."""
     done = len(known.of(chosen))
     with (
         terminated_as_stopped(),

@@ -15,23 +15,25 @@ import click
 
 from he_fsm.check.counterexample import Counterexample, counterexample
 from he_fsm.check.expand import Bounds
-from he_fsm.check.explore import Explored, Progress, begun, explore
 from he_fsm.check.faults import KINDS
 from he_fsm.check.result import Verdict, verdicts
-from he_fsm.check.saved import load, save
-from he_fsm.cli.blocks import several
+from he_fsm.check.search.explore import explore
+from he_fsm.check.search.explored import Explored, Progress, begun
+from he_fsm.check.search.saved import load, save
 from he_fsm.cli.exits import STOPPED
-from he_fsm.cli.options import json_option
-from he_fsm.cli.progress import exploring_bar
+from he_fsm.cli.options.common import json_option
+from he_fsm.cli.output.progress import exploring_bar
 from he_fsm.document.files import read_text
 from he_fsm.document.nodes import parse_tree, refusal, refused_as
 from he_fsm.document.units import parse_duration
 from he_fsm.errors import HeFsmError, MissingExtraError, PolicyError, ScenarioError
+from he_fsm.files.inputs import Inputs, check_outputs
 from he_fsm.policy import POLICIES, Policy
 from he_fsm.report.files import write_whole
-from he_fsm.scenario.host_names import HostNames
+from he_fsm.scenario.language.host_names import HostNames
+from he_fsm.scenario.language.policies import PolicyForm
 from he_fsm.scenario.model import World
-from he_fsm.scenario.policies import PolicyForm
+from he_fsm.words import several
 
 _HOSTS_MAX = 4
 _ALL = "all"
@@ -68,6 +70,14 @@ _FAULTS_MAX = 6
     metavar="KIND",
     help=f"Only faults of this kind; repeatable. One of {', '.join(sorted(KINDS))}, all.",
 )
+@click.option(
+    "--watchdog",
+    "watchdogs",
+    multiple=True,
+    metavar="TIME",
+    help="The time of a host's own watchdog, once for each host in their order, like 60s; the"
+    " policy's everywhere if nothing is said.",
+)
 @click.option("--time", "time_text", metavar="5m", help="Stop after this time.")
 @click.option(
     "--cores",
@@ -98,6 +108,7 @@ def check(  # noqa: PLR0913 - one for each option
     faults: int,
     policy: str,
     kinds: tuple[str, ...],
+    watchdogs: tuple[str, ...],
     time_text: Optional[str],
     cores: Optional[int],
     resume: Optional[Path],
@@ -111,21 +122,24 @@ def check(  # noqa: PLR0913 - one for each option
     Exit status: 0 every property held; 1 one is broken, or the time was over before all was
     explored; 2 what was given can't be used.
     """
+    inputs = Inputs.of(("the policy file", None if policy in POLICIES else policy))
+    check_outputs(inputs, {"--resume": resume})
     bounds = Bounds(
         hosts=hosts,
         faults=faults,
         policy=_policy(policy),
         kinds=KINDS if _ALL in kinds else frozenset(kinds) or None,
+        watchdogs=_watchdogs(watchdogs, hosts),
         reduced=not every_order,
     )
-    time_s = None if time_text is None else _seconds(time_text)
+    time_s = None if time_text is None else _seconds(time_text, "--time")
     workers = cores or len(os.sched_getaffinity(0))
     explored = _begin(bounds, resume)
     if not explored.is_whole:
         _explore(explored, workers, time_s, resume)
     found = verdicts(explored)
     broken = [verdict for verdict in found if verdict.held is False]
-    files = dict(_write(verdict, explored, output) for verdict in broken)
+    files = dict(_write(verdict, explored, output, inputs) for verdict in broken)
     if as_json:
         click.echo(json.dumps(_plain(explored, found, files), indent=2))
     else:
@@ -135,7 +149,7 @@ def check(  # noqa: PLR0913 - one for each option
 
 
 def _policy(name: str) -> Policy:
-    """Give a named policy, or that of a file."""
+    """Return the named policy, or the one in a file."""
     if name in POLICIES:
         return POLICIES[name]
     if not name or not Path(name).exists():
@@ -146,13 +160,13 @@ def _policy(name: str) -> Policy:
         tree = parse_tree(read_text(name), name, "a policy's name or a mapping")
         choice = PolicyForm().read(tree, HostNames())
         try:
-            return choice.made_for(World())
+            return choice.made_for(choice.surroundings(World()))
         except PolicyError as error:
             raise refusal(tree, str(error)) from error
 
 
 def _words(policy: Policy) -> str:
-    """Name a policy, and what it has other than the one of that name."""
+    """Return the policy's name, and its differences from the shipped policy of that name."""
     base = POLICIES.get(policy.name, policy)
     changed = [
         f"{field.name} {getattr(policy, field.name)}"
@@ -162,13 +176,20 @@ def _words(policy: Policy) -> str:
     return f"{policy.name} with {', '.join(changed)}" if changed else policy.name
 
 
-def _seconds(text: str) -> float:
+def _watchdogs(texts: tuple[str, ...], hosts: int) -> tuple[float, ...]:
+    if texts and len(texts) != hosts:
+        msg = f"--watchdog: expected one for each of the {hosts} hosts, got {len(texts)}"
+        raise HeFsmError(msg)
+    return tuple(_seconds(text, "--watchdog") for text in texts)
+
+
+def _seconds(text: str, option: str) -> float:
     try:
         seconds = parse_duration(text)
     except ValueError:
         seconds = 0.0
     if seconds <= 0:
-        msg = f"--time {text}: expected a time above 0, like 5m"
+        msg = f"{option} {text}: expected a time above 0, like 5m"
         raise HeFsmError(msg)
     return seconds
 
@@ -183,6 +204,7 @@ def _begin(bounds: Bounds, resume: Optional[Path]) -> Explored:
     if explored.bounds != bounds:
         theirs = explored.bounds
         kinds = "".join(f" --kind {kind}" for kind in sorted(theirs.kinds or ()))
+        kinds += "".join(f" --watchdog {each:g}s" for each in theirs.watchdogs)
         order = "" if theirs.reduced else " --every-order"
         msg = (
             f"can't continue with {resume}: it is of another check (--hosts {theirs.hosts} "
@@ -195,7 +217,7 @@ def _begin(bounds: Bounds, resume: Optional[Path]) -> Explored:
 def _explore(
     explored: Explored, workers: int, time_s: Optional[float], resume: Optional[Path]
 ) -> None:
-    """Explore, and leave in the file what is left, whatever ends it."""
+    """Explore, and save the unexplored rest in the file, however the exploration ends."""
     asked_to_stop: list[bool] = []
     before = signal.signal(signal.SIGINT, lambda *_: asked_to_stop.append(True))
     try:
@@ -218,7 +240,7 @@ def _explore(
 def _stopping(
     show: Callable[[Progress], None], asked_to_stop: list[bool]
 ) -> Callable[[Progress], None]:
-    """Stop between two handfuls of states, where nothing is half done."""
+    """Stop between two batches of states, where no batch is half done."""
 
     def tell(now: Progress) -> None:
         show(now)
@@ -228,10 +250,12 @@ def _stopping(
     return tell
 
 
-def _write(verdict: Verdict, explored: Explored, output: Path) -> tuple[str, list[str]]:
-    """Write the scenario of a broken property, and its page where that can be made."""
+def _write(
+    verdict: Verdict, explored: Explored, output: Path, inputs: Inputs
+) -> tuple[str, list[str]]:
+    """Write the scenario of a broken property, and its page if the extra is installed."""
     bounds = explored.bounds
-    found = counterexample(verdict, bounds.policy, bounds.hosts)
+    found = counterexample(verdict, bounds)
     if found is None:
         return verdict.prop.value, []
     path = output / f"check-{verdict.prop.value}.yaml"
@@ -240,6 +264,7 @@ def _write(verdict: Verdict, explored: Explored, output: Path) -> tuple[str, lis
     except OSError as error:
         msg = f"can't write {output}: {error.strerror}"
         raise HeFsmError(msg) from error
+    inputs.spare("--output", path)
     write_whole(path, found.text.encode())
     return verdict.prop.value, [str(path), *_page(verdict, found, path)]
 
@@ -257,10 +282,10 @@ def _page(verdict: Verdict, found: Counterexample, path: Path) -> list[str]:
 
 
 def _memory_mib() -> float:
-    """Give the most memory that this process and its workers have taken, in MiB."""
+    """Return the peak memory of this process plus that of its largest worker, in MiB."""
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    # Linux counts in KiB.
+    # Linux reports KiB.
     return (own + largest) / 1024
 
 

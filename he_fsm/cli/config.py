@@ -1,17 +1,24 @@
-"""`he-fsm config`: what a host is told, and where that stands."""
+"""`he-fsm config`: a host's configuration, and where each value comes from."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
 
-from he_fsm.cli.config_option import config_option
+from he_fsm.cli.options.config import config_option
+from he_fsm.cli.running import Commands
+from he_fsm.document.nodes import refused_as
+from he_fsm.errors import ConfigError
 from he_fsm.runtime.config import annotated_yaml, json_schema, load_config
+from he_fsm.runtime.config.ovirt.notes import ovirt_notes
+from he_fsm.runtime.deep import deep_findings
+from he_fsm.runtime.parts import findings
 
 
-@click.group()
+@click.group(cls=Commands)
 def config() -> None:
     """Show and check the configuration of the daemons."""
 
@@ -38,11 +45,27 @@ def show(path: Path, as_json: bool, schema: bool) -> None:
 
 @config.command()
 @config_option
-def check(path: Path) -> None:
+@click.option(
+    "--deep",
+    is_flag=True,
+    help="Look at what the file only names too: paths, interfaces, names, other hosts.",
+)
+def check(path: Path, deep: bool) -> None:
     """
-    Say whether the configuration can be used.
+    Say whether the configuration can be used, and what this machine lacks for it.
 
-    Exit status 2: it can't, and the first thing that is wrong.
+    Exit status 1, with --deep alone: something that is missing has to be mended. 2: the
+    configuration can't be used; the first thing that is wrong.
     """
     found = load_config(path)
-    click.echo(f"{path}: host {found.host.id}, policy {found.policy.name}: can be used")
+    click.echo(f"{path}: host {found.host.id}, policy {found.policy.name}: OK")
+    with refused_as(ConfigError):
+        notes = ovirt_notes(found.ovirt)
+    known = (*notes, *findings(found))
+    further = deep_findings(found) if deep else ()
+    is_missing = False
+    for finding in (*known, *further):
+        is_missing = is_missing or finding.is_fatal
+        click.echo(f"{'missing here' if finding.is_fatal else 'note'}: {finding}")
+    if deep and is_missing:
+        sys.exit(1)

@@ -1,4 +1,4 @@
-"""`he-fsm diagram`: the machine, drawn from its table."""
+"""`he-fsm diagram`: the state machine, drawn from its table."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Optional
 
 import click
 
-from he_fsm.diagram import FORMATS
-from he_fsm.diagram import diagram as draw
 from he_fsm.errors import HeFsmError, MissingExtraError
+from he_fsm.states.diagram import FORMATS
+from he_fsm.states.diagram import diagram as draw
 
 _DRAWN = ("svg", "png")
 
@@ -44,7 +44,7 @@ def diagram(form: str, output: Optional[Path]) -> None:
 
 def _drawn(form: str) -> bytes:
     try:
-        import graphviz  # noqa: PLC0415 - an extra, loaded when asked for
+        import graphviz  # noqa: PLC0415 - an extra, loaded only for pictures
     except ImportError as error:
         raise MissingExtraError.of(error.name, "diagram", "drawing") from error
     try:

@@ -4,5 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-# What a shell says of a program that Ctrl-C ended.
+# The exit status by which shells report that Ctrl-C ended a program.
 STOPPED: Final = 130
+# What was asked for can't be used: the command line, a file, the configuration.
+UNUSABLE: Final = 2

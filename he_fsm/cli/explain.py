@@ -6,12 +6,12 @@ from typing import Optional
 
 import click
 
-from he_fsm.diagram import explain as edges_of
+from he_fsm.states.diagram import explain as edges_of
 from he_fsm.states.names import State
 
 
 def _known(_ctx: click.Context, _param: click.Parameter, value: Optional[str]) -> Optional[State]:
-    """Give the state of a name, written in whatever case."""
+    """Return the state of this name, in upper or lower case."""
     if value is None:
         return None
     for state in State:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from typing import Any, Optional
+from typing import Optional
 
 import click
 
 from he_fsm import __version__
-from he_fsm.cli.daemons import load
-from he_fsm.cli.exits import STOPPED
-from he_fsm.errors import HeFsmError
+from he_fsm.cli.loading import load
+from he_fsm.cli.running import HELP_NAMES, Commands, run
 
-# Name of each command, its module, and its line in the help.
+# By name of the command: its module, and its line in the help.
 _COMMANDS = {
     "simulate": ("he_fsm.cli.simulate", "Play scenario files in memory and judge what comes out."),
     "rehearse": ("he_fsm.cli.rehearse", "Run scenario files on real daemons of this machine."),
@@ -42,7 +39,7 @@ _COMMANDS = {
 }
 
 
-class _Commands(click.Group):
+class _Commands(Commands):
     """The commands, imported one at a time: the help waits for none of them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -58,14 +55,6 @@ class _Commands(click.Group):
             raise TypeError(msg)
         return command
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; one that Ctrl-C ends did not fail at what was asked."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            click.echo("he-fsm: stopped", err=True)
-            sys.exit(STOPPED)
-
     def format_commands(
         self,
         ctx: click.Context,  # noqa: ARG002 - click's signature
@@ -75,23 +64,12 @@ class _Commands(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings=HELP_NAMES)
 @click.version_option(__version__, "-V", "--version", prog_name="he-fsm")
 def cli() -> None:
     """Keep one virtual machine running on exactly one of several hosts, and see beforehand how."""
 
 
 def main() -> None:
-    """Run the command line; whatever can't be used ends with one sentence and exit status 2."""
-    try:
-        cli(prog_name="he-fsm")
-    except HeFsmError as error:
-        click.echo(f"he-fsm: {error}", err=True)
-        sys.exit(2)
-    except OSError as error:
-        # The commands name the files that they read and write: this is what was printed. (A reader
-        # that has seen enough and closes a pipe is no error; click sees to that.)
-        click.echo(f"he-fsm: can't write the output: {error.strerror}", err=True)
-        # What is left over must not fail once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(2)
+    """Run `he-fsm`."""
+    run(cli, "he-fsm")

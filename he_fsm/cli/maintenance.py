@@ -1,4 +1,4 @@
-"""`he-fsm maintenance`: the two flags, each on its own, shown before and after."""
+"""`he-fsm maintenance`: the two independent flags, shown before and after a change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Optional
 import click
 
 from he_fsm.cli.broker import broker_option
-from he_fsm.cli.options import json_option
+from he_fsm.cli.options.common import json_option
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.broker.protocol import Maintenance
 
@@ -37,9 +37,11 @@ def maintenance(broker: BrokerClient, mode: str, off: bool, as_json: bool) -> No
     if as_json:
         click.echo(json.dumps({"before": _plain(before), "after": _plain(after)}, indent=2))
         return
+    if mode == "show":
+        click.echo(_text(after))
+        return
     click.echo(f"before: {_text(before)}")
-    if mode != "show":
-        click.echo(f"after:  {_text(after)}")
+    click.echo(f"after:  {_text(after)}")
 
 
 def _wanted(mode: str, *, off: bool) -> tuple[Optional[bool], Optional[bool]]:
@@ -52,6 +54,8 @@ def _plain(flags: Maintenance) -> dict[str, Optional[bool]]:
     return {"local": flags.local, "global": flags.everywhere}
 
 
+_WORDS = {True: "on", False: "off", None: "unknown (slot 0 can't be read, or holds no flag)"}
+
+
 def _text(flags: Maintenance) -> str:
-    words = {True: "on", False: "off", None: "unknown (slot 0 can't be read, or holds no flag)"}
-    return f"local {words[flags.local]}, global {words[flags.everywhere]}"
+    return f"local {_WORDS[flags.local]}, global {_WORDS[flags.everywhere]}"

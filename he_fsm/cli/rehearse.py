@@ -10,14 +10,16 @@ from typing import Optional
 
 import click
 
-from he_fsm.cli.blocks import printable
-from he_fsm.cli.drawings import Drawings, drawing_options
-from he_fsm.cli.options import json_option, only_option, set_option, settings_of
+from he_fsm.cli.options.common import json_option, only_option, set_option, settings_of
+from he_fsm.cli.output.blocks import printable
+from he_fsm.cli.output.drawings import Drawings, drawing_options
+from he_fsm.cli.output.timeline import clock_text, print_outcomes
 from he_fsm.cli.simulate import chosen
-from he_fsm.cli.timeline import clock_text, print_outcomes
 from he_fsm.errors import HeFsmError
-from he_fsm.rehearse.backends import BACKENDS, EMBEDDED, Backend
+from he_fsm.files.inputs import Inputs, check_outputs
+from he_fsm.rehearse.backends import EMBEDDED, Backend, backend_names, backend_of
 from he_fsm.rehearse.compare import Pair, compare, differences
+from he_fsm.rehearse.lateness import busy_text
 from he_fsm.rehearse.run import Rehearsal
 from he_fsm.rehearse.run import rehearse as run
 from he_fsm.report.outcome import Outcome, host_key
@@ -30,7 +32,7 @@ from he_fsm.simulate import simulate
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=str), metavar="FILE...")
 @click.option(
     "--backend",
-    type=click.Choice(list(BACKENDS)),
+    type=click.Choice(backend_names()),
     default=EMBEDDED.name,
     show_default=True,
     help="What plays leases and VM.",
@@ -79,10 +81,11 @@ def rehearse(  # noqa: PLR0913 - one for each option
     Exit status: 0 everything held; 1 an expectation or a rule failed; 2 a file can't be used, or
     asks for what the back end can't do (said before anything is started).
     """
+    check_outputs(Inputs.files("a scenario file that is read", files), {"--html": html})
     scenarios = chosen(files, only, settings_of(settings))
     drawings = Drawings(html, png, svg)
     drawings.check()
-    chosen_backend = BACKENDS[backend]
+    chosen_backend = backend_of(backend)
     _refuse_what_cannot_be_done(scenarios, chosen_backend, speed)
     _say_what_is_played(scenarios, chosen_backend)
     outcomes = []
@@ -96,6 +99,10 @@ def rehearse(  # noqa: PLR0913 - one for each option
         click.echo(json.dumps(_plain(outcomes, predicted), indent=2))
     else:
         print_outcomes(outcomes)
+        for outcome in outcomes:
+            busy = "" if outcome.passed else busy_text(outcome, speed)
+            if busy:
+                click.secho(f"{printable(outcome.scenario.name)}: {busy}", fg="yellow")
         for before, outcome in zip(predicted, outcomes):
             _print_comparison(outcome, compare(before, outcome))
         for before, outcome in itertools.zip_longest(predicted, outcomes):
@@ -116,11 +123,11 @@ def _refuse_what_cannot_be_done(scenarios: list[Scenario], backend: Backend, spe
 
 
 def _say_what_is_played(scenarios: list[Scenario], backend: Backend) -> None:
-    """Say in a line what is less real than it could be; before anything is started."""
+    """Report, before anything is started, which parts are simulated instead of real."""
     said = set()
     for scenario in scenarios:
         for notice in backend.notices(scenario):
-            # What is about the machine is so for all scenarios.
+            # What the machine lacks is the same for all scenarios.
             if notice not in said:
                 click.echo(f"{printable(scenario.name)}: {notice}", err=True)
                 said.add(notice)
@@ -133,7 +140,7 @@ def _rehearsed(
         return run(scenario, backend=backend, speed=speed, keep=keep)
     from rich.live import Live  # noqa: PLC0415 - only for a live table
 
-    from he_fsm.cli.live import lab_table  # noqa: PLC0415 - as above
+    from he_fsm.cli.output.live import lab_table  # noqa: PLC0415 - as above
 
     with Live(auto_refresh=False, transient=not sys.stdout.isatty()) as table:
 
@@ -162,7 +169,7 @@ def _print_comparison(outcome: Outcome, pairs: tuple[Pair, ...]) -> None:
 
 
 def _print_recoveries(predicted: Optional[Outcome], seen: Outcome, speed: float) -> None:
-    """Print how long each recovery took; where it was predicted, how long it should have."""
+    """Print how long each recovery took, beside the prediction if there is one."""
     left = () if predicted is None else recoveries(predicted)
     pairs = compared(left, recoveries(seen))
     if not pairs:
@@ -191,6 +198,7 @@ def _plain(outcomes: list[Outcome], predicted: list[Outcome]) -> dict[str, objec
         "passed": all(outcome.passed for outcome in outcomes),
         "scenarios": [outcome.to_json() for outcome in outcomes],
     }
+    plain["late_s"] = [round(outcome.late_s, 3) for outcome in outcomes]
     plain["recoveries"] = [
         [
             {

@@ -8,31 +8,45 @@ from typing import Any, Optional
 
 import click
 
-from he_fsm.cli.options import json_option, policy_of, policy_options
+from he_fsm.cli.options.common import json_option, policy_of, policy_options
 from he_fsm.score import Score
 from he_fsm.score import score as score_host
 from he_fsm.snapshot import Readings
 
 
 class _Number(click.FloatRange):
-    """A number that a monitor can give: neither infinite nor none."""
+    """A finite number, as a monitor reports it."""
 
     def convert(
         self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
     ) -> float:
-        """Turn what was given into a number."""
+        """Convert the option's value to a number."""
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
             self.fail(f"{value} is not a number that a monitor gives.", param, ctx)
         return number
 
 
+class _Load(_Number):
+    """A fraction of capacity; who writes percents is told so."""
+
+    def convert(
+        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
+    ) -> float:
+        """Convert the option's value to a fraction."""
+        load = super().convert(value, param, ctx)
+        if load > 1:
+            percent = f"; {load / 100:g}?" if load <= 100 else ""
+            self.fail(f"{value} is not a fraction of capacity, 0 to 1{percent}", param, ctx)
+        return load
+
+
 @click.command()
 @click.option("--gateway", type=_Number(0, 1), default=1.0, help="Fraction of pings answered.")
 @click.option("--bridge", type=_Number(0, 1), default=1.0, help="1: up, 0: down.")
 @click.option("--mem-free", type=_Number(0), default=12367.0, help="MiB, without the engine VM.")
-@click.option("--cpu-load", type=_Number(0), default=0.05, help="Fraction of capacity.")
-@click.option("--mem-load", type=_Number(0), default=0.10, help="Fraction of capacity.")
+@click.option("--cpu-load", type=_Load(0), default=0.05, help="Fraction of capacity.")
+@click.option("--mem-load", type=_Load(0), default=0.10, help="Fraction of capacity.")
 @click.option("--memory", type=_Number(0), default=4096.0, help="MiB that the engine VM needs.")
 @click.option("--failed-starts", type=click.IntRange(0), default=0, help="Not yet forgotten.")
 @click.option("--maintenance", is_flag=True, help="Local maintenance is set.")

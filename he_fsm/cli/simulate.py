@@ -11,12 +11,14 @@ from typing import IO, Any, Optional
 
 import click
 
-from he_fsm.cli.drawings import Drawings, drawing_options
-from he_fsm.cli.options import json_option, only_option, set_option, settings_of
-from he_fsm.cli.what_if import what_if, what_if_options
+from he_fsm.cli.options.common import json_option, only_option, set_option, settings_of
+from he_fsm.cli.options.what_if import what_if, what_if_options
+from he_fsm.cli.output.answer import answer_of, asks_nothing
+from he_fsm.cli.output.drawings import Drawings, drawing_options
 from he_fsm.errors import HeFsmError, ScenarioError
+from he_fsm.files.inputs import Inputs, check_outputs
 from he_fsm.scenario import Scenario, json_schema, load_scenarios
-from he_fsm.scenario.additions import NOTHING_ADDED, Additions
+from he_fsm.scenario.language.additions import NOTHING_ADDED, Additions
 from he_fsm.simulate import Outcome
 from he_fsm.simulate import simulate as run
 
@@ -62,9 +64,11 @@ def simulate(  # noqa: PLR0913 - one for each option
     """
     Play scenario files in memory and judge what comes out.
 
-    With --from-whiteboard no file is needed: your cluster, and what --at says.
+    With --from-whiteboard no file is needed: your cluster, and what --at says. The answer is then
+    whether the engine comes back.
 
-    Exit status: 0 everything held; 1 an expectation or a rule failed; 2 a file can't be used.
+    Exit status: 0 everything held, or the engine comes back; 1 an expectation or a rule failed, or
+    the engine stays down; 2 a file can't be used.
     """
     if schema:
         click.echo(json.dumps(json_schema(), indent=2))
@@ -75,6 +79,10 @@ def simulate(  # noqa: PLR0913 - one for each option
     if seed is not None and seeds is not None:
         msg = "--seed and --seeds exclude each other"
         raise click.UsageError(msg)
+    inputs = Inputs.files("a scenario file that is read", files) | Inputs.of(
+        ("the whiteboard", whiteboard), ("the status", status)
+    )
+    check_outputs(inputs, {"--trace": trace, "--html": html})
     added = what_if(whiteboard, status, faults)
     overrides = settings_of(settings)
     if files:
@@ -87,13 +95,15 @@ def simulate(  # noqa: PLR0913 - one for each option
     with _trace_to(trace) as write:
         outcomes = [_outcome(each, seed, seeds, write) for each in _with_progress(scenarios, seeds)]
     drawings.write(outcomes, "he-fsm simulate")
+    # A question about one's own cluster, of which the file says nothing that could pass or fail.
+    asks = whiteboard is not None
     if as_json:
-        click.echo(json.dumps(_plain(outcomes, seeds), indent=2))
+        click.echo(json.dumps(_plain(outcomes, seeds, answers=asks), indent=2))
     else:
-        from he_fsm.cli.timeline import print_outcomes  # noqa: PLC0415 - not needed for --json
+        from he_fsm.cli.output.timeline import print_outcomes  # noqa: PLC0415 - not needed for --json
 
-        print_outcomes(outcomes, seeds)
-    if not all(outcome.passed for outcome in outcomes):
+        print_outcomes(outcomes, seeds, board=added.board, answers=asks)
+    if not all(_is_well(outcome, answers=asks) for outcome in outcomes):
         sys.exit(1)
 
 
@@ -104,10 +114,10 @@ def chosen(
     additions: Additions = NOTHING_ADDED,
 ) -> list[Scenario]:
     """
-    Read scenario files, and give the scenarios that were asked for by name; all where none was.
+    Read scenario files, and return the scenarios with these names; without names, all.
 
     Raises:
-        ScenarioError: a file can't be used, or has no scenario of a name.
+        ScenarioError: A file is invalid, or no scenario has one of the names.
     """
     scenarios = [each for path in files for each in load_scenarios(path, overrides, additions)]
     if not only:
@@ -121,18 +131,18 @@ def chosen(
 
 
 def _with_progress(scenarios: list[Scenario], seeds: Optional[int]) -> Iterator[Scenario]:
-    """Show how far it is where that takes a while, to a person alone."""
+    """Show a progress bar for a long run, on a terminal only."""
     if len(scenarios) * (seeds or 1) < _MANY_RUNS or not sys.stderr.isatty():
         yield from scenarios
         return
-    from rich.console import Console  # noqa: PLC0415 - only for a person who waits
+    from rich.console import Console  # noqa: PLC0415 - only on a terminal
     from rich.progress import track  # noqa: PLC0415
 
     yield from track(scenarios, "simulating", console=Console(stderr=True), transient=True)
 
 
 def _outcome(scenario: Scenario, seed: Optional[int], seeds: Optional[int], write: Any) -> Outcome:
-    """Run a scenario; with several seeds give the first run that does not hold, else the last."""
+    """Run a scenario. With several seeds, return the first failed run, otherwise the last run."""
     for each in [seed] if seeds is None else range(1, seeds + 1):
         outcome = run(scenario, seed=each, trace=write and _named(write, scenario, each))
         if not outcome.passed:
@@ -162,11 +172,21 @@ def _write_line(file: IO[str], look: dict[str, object]) -> None:
     file.write(json.dumps(look) + "\n")
 
 
-def _plain(outcomes: list[Outcome], seeds: Optional[int]) -> dict[str, Any]:
+def _is_well(outcome: Outcome, *, answers: bool) -> bool:
+    if not outcome.passed:
+        return False
+    return not (answers and asks_nothing(outcome)) or answer_of(outcome).comes_back
+
+
+def _plain(outcomes: list[Outcome], seeds: Optional[int], *, answers: bool) -> dict[str, Any]:
     plain: dict[str, Any] = {
         "passed": all(outcome.passed for outcome in outcomes),
         "scenarios": [outcome.to_json() for outcome in outcomes],
     }
+    if answers:
+        for outcome, each in zip(outcomes, plain["scenarios"]):
+            if asks_nothing(outcome):
+                each["answer"] = answer_of(outcome).as_json()
     if seeds is not None:
         plain["seeds"] = seeds
     return plain

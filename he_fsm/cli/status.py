@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
-from typing import Any, Optional
+from typing import Any, NoReturn
 
 import click
 
-from he_fsm.cli.blocks import status_block
 from he_fsm.cli.broker import broker_option
-from he_fsm.cli.options import json_option
-from he_fsm.errors import HeFsmError
-from he_fsm.metadata import EngineStatus, HostRecord
+from he_fsm.cli.options.common import json_option
+from he_fsm.cli.output.blocks import damaged_lines, printable, status_block
+from he_fsm.cli.output.cluster import record_of, summary
+from he_fsm.cli.output.verdict import Verdict, no_answer, verdict_of
+from he_fsm.errors import BrokerError, HeFsmError
 from he_fsm.runtime.broker.client import BrokerClient
-
-# An agent that is silent for so many loops does not run, or hangs.
-_LOOPS_MISSED = 3
 
 
 @click.command()
@@ -32,91 +31,45 @@ _LOOPS_MISSED = 3
     help="Seconds between two looks of --watch.",
 )
 def status(broker: BrokerClient, as_json: bool, watch: bool, interval: float) -> None:
-    """Show the cluster: hosts, scores and why, engine, lease."""
+    """
+    Show the cluster: engine, hosts, scores and why, lease.
+
+    Exit status: 0 the engine is good; 1 it is up, but something is wrong; 3 it is down, or this
+    host can't tell; 2 wrong usage.
+    """
     if watch:
         _watch(broker, interval)
         return
-    found = broker.status()
+    try:
+        found = broker.status()
+    except BrokerError as error:
+        _show_silence(no_answer(str(error)), as_json=as_json)
+    verdict = verdict_of(found)
     if as_json:
-        click.echo(json.dumps(found, indent=2))
-        return
+        click.echo(json.dumps({"verdict": verdict.as_json(), **found}, indent=2))
+    else:
+        _show(found)
+    sys.exit(verdict.exit_status)
+
+
+def _show_silence(verdict: Verdict, *, as_json: bool) -> NoReturn:
+    click.echo(json.dumps({"verdict": verdict.as_json()}, indent=2) if as_json else verdict.line)
+    sys.exit(verdict.exit_status)
+
+
+def _show(found: dict[str, Any]) -> None:
     for line in summary(found):
+        click.echo(printable(line))
+    hosts = {int(key): plain for key, plain in found["hosts"].items()}
+    alive = found["agent"].get("alive", ())
+    for host_id, plain in sorted(hosts.items()):
+        if "problem" not in plain:
+            click.echo()
+            for line in status_block(record_of(host_id, plain), alive=host_id in alive):
+                click.echo(line)
+    damaged = {host_id: plain for host_id, plain in hosts.items() if "problem" in plain}
+    for line in damaged_lines(damaged):
         click.echo(line)
-    click.echo()
-    for host, plain in sorted(found["hosts"].items(), key=lambda item: int(item[0])):
-        for line in _block(int(host), plain, found):
-            click.echo(line)
-        click.echo()
-
-
-def summary(found: dict[str, Any]) -> list[str]:
-    """Give the lines above the blocks: flags, lease, this host's agent, what is stale."""
-    flags, here = found["maintenance"], found["host_id"]
-    words = {True: "on", False: "off", None: "unknown"}
-    everywhere, local = words[flags["global"]], words[flags["local"]]
-    lines = [
-        f"Global maintenance: {everywhere}, local maintenance of host {here}: {local}",
-        f"Engine's lease: {lease_text(found['lease'])}",
-        f"Agent of host {here}: {_agent_text(found['agent'])}",
-    ]
-    if found["storage"] != "ok":
-        age = found["read_age_s"]
-        read = "was never read" if age is None else f"was last read {age:.0f} s ago"
-        lines.append(f"STALE: {found['storage']}; what follows {read}")
-    return lines
-
-
-def _agent_text(agent: dict[str, Any]) -> str:
-    age_s = agent["age_s"]
-    if age_s is None:
-        return "has not reported since the broker started"
-    text = f"{agent['state']}, {agent['why']} ({age_s:.0f} s ago)"
-    loop_s = agent.get("loop_s")
-    if loop_s is not None and age_s > _LOOPS_MISSED * loop_s:
-        return f"STALE, it does not report any more; it was {text}"
-    return text
-
-
-def lease_text(lease: Optional[dict[str, Any]]) -> str:
-    """Give in words who holds the engine's lease, and when it can be taken."""
-    if lease is None:
-        return "not known, the lease manager does not answer"
-    if lease["owner"] is None:
-        return "free"
-    text = f"host {lease['owner']}"
-    if lease["generation"] is not None:
-        text += f", generation {lease['generation']}"
-    if lease["renewal_age_s"] is not None:
-        text += f", renewed {lease['renewal_age_s']:.0f} s ago"
-    if lease["free_in_s"] is not None:
-        text += f", renews no more: can be taken in {lease['free_in_s']:.0f} s"
-    elif lease.get("runs_out_in_s") is not None:
-        text += f" (could be taken in {lease['runs_out_in_s']:.0f} s if it renewed no more)"
-    return text
-
-
-def _block(host_id: int, plain: dict[str, Any], found: dict[str, Any]) -> list[str]:
-    if "problem" in plain:
-        return [
-            f"--== Host {host_id} status ==--",
-            "",
-            f"damaged: {plain['problem']}, {plain['detail']}",
-        ]
-    return status_block(record_of(host_id, plain), alive=host_id in found["agent"].get("alive", ()))
-
-
-def record_of(host_id: int, plain: dict[str, Any]) -> HostRecord:
-    """Make a record of what the broker's status says."""
-    return HostRecord(
-        host_id=host_id,
-        timestamp=plain["timestamp"],
-        score=plain["score"],
-        engine=EngineStatus(**plain["engine"]),
-        hostname=plain["hostname"],
-        local_maintenance=plain["maintenance"],
-        stopped=plain["stopped"],
-        text="\n".join(plain["text"]),
-    )
 
 
 def _watch(broker: BrokerClient, interval: float) -> None:
@@ -124,7 +77,7 @@ def _watch(broker: BrokerClient, interval: float) -> None:
     from rich.live import Live  # noqa: PLC0415 - as above
     from rich.text import Text  # noqa: PLC0415 - as above
 
-    from he_fsm.cli.live import table_of  # noqa: PLC0415 - as above
+    from he_fsm.cli.output.live import table_of  # noqa: PLC0415 - as above
 
     table = table_of(broker.status())
     try:

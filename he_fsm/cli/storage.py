@@ -1,4 +1,4 @@
-"""`he-fsm storage`: what the hosts share."""
+"""`he-fsm storage`: whiteboard and leases on the shared storage."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from pathlib import Path
 
 import click
 
-from he_fsm.cli.config_option import config_option
+from he_fsm.cli.options.config import config_option
+from he_fsm.cli.running import Commands
 from he_fsm.metadata.layout import HOST_ID_MAX
 from he_fsm.runtime.config import load_config
 from he_fsm.runtime.storage.set_up import set_up
 
-# As many as oVirt's own agents have room for.
+# The number of hosts for which oVirt's own agents have room.
 _HOSTS = 64
 
 
-@click.group()
+@click.group(cls=Commands)
 def storage() -> None:
     """Set up what the hosts share: whiteboard and leases."""
 

@@ -8,11 +8,11 @@ import sys
 import attrs
 import click
 
-from he_fsm.cli.options import json_option, policy_options, surroundings_of
+from he_fsm.cli.options.common import json_option, policy_options, surroundings_of
 from he_fsm.errors import PolicyError, ScenarioError
 from he_fsm.policy import Inequality, Policy
 from he_fsm.scenario.model import World
-from he_fsm.timing import Recovery, Surroundings, inequalities, recoveries
+from he_fsm.timing import Recovery, Surroundings, inequalities, notes, recoveries
 
 
 @click.command()
@@ -55,7 +55,7 @@ def _around(world: World, hosts: int) -> Surroundings:
 
 
 def _print_unsafe(error: PolicyError, *, as_json: bool) -> None:
-    """Say which inequality keeps these numbers from being a policy at all, and by how much."""
+    """Print which inequality makes these numbers no valid policy, and by how much it fails."""
     if as_json:
         unsafe = {"inequality": error.rule, "excess_s": error.excess_s, "says": str(error)}
         click.echo(json.dumps({"unsafe": unsafe}, indent=2))
@@ -87,6 +87,9 @@ def _print(
         mark = click.style("holds", fg="green") if rule.holds else click.style("FAILS", fg="red")
         room = f"room {-rule.excess_s:g} s" if rule.holds else f"by {rule.excess_s:g} s"
         click.echo(f"{mark}  {rule.name:<30} {rule.left:g} < {rule.right:g} s, {room}: {rule.says}")
+    for note in notes(policy):
+        click.echo()
+        click.echo(f"Note: {note}")
     failing = [rule.name for rule in checked if not rule.holds]
     if failing:
         click.echo()
@@ -103,4 +106,5 @@ def _plain(
             {**attrs.asdict(each), "holds": each.holds, "excess_s": each.excess_s}
             for each in checked
         ],
+        "notes": list(notes(policy)),
     }

@@ -1,4 +1,4 @@
-"""`he-fsm tune`: numbers for an aim, and what they buy."""
+"""`he-fsm tune`: policy values for an aim, and their effect."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import click
 from he_fsm.campaign.aim import MEASURES
 from he_fsm.campaign.reading import load_document, parse_aim
 from he_fsm.campaign.results import Estimate
-from he_fsm.cli.blocks import printable
-from he_fsm.cli.campaign_tables import chance, interval, print_table, span
-from he_fsm.cli.daemons import load
 from he_fsm.cli.exits import STOPPED
-from he_fsm.cli.options import json_option
-from he_fsm.cli.playing import (
+from he_fsm.cli.loading import load
+from he_fsm.cli.options.common import json_option
+from he_fsm.cli.options.playing import (
     overrides_of,
     player_for,
     playing_options,
     terminated_as_stopped,
 )
-from he_fsm.cli.progress import progress_bar
+from he_fsm.cli.output.blocks import printable
+from he_fsm.cli.output.campaign_tables import chance, interval, print_table, span
+from he_fsm.cli.output.progress import progress_bar
 from he_fsm.document.forms import Duration
 from he_fsm.document.units import format_number
 from he_fsm.errors import ScenarioError
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from he_fsm.campaign.tune import Proposal
 
 _TRIALS = 60
+# With so many runs most differences that matter are seen.
+_RUNS_MORE = 100
 
 
 @click.command()
@@ -78,7 +80,7 @@ def tune(  # noqa: PLR0913 - one for each option
         msg = f"{file}: the key 'vary' is missing: it says what may be changed"
         raise ScenarioError(msg)
     search = load("he-fsm tune", "he_fsm.campaign.tune", "campaign").tune
-    # Both designs are played once more in the end.
+    # At the end, both designs are run once more on the fresh seeds.
     total = (trials + 2) * campaign.runs
     try:
         with ExitStack() as stack:
@@ -123,8 +125,13 @@ def _print(proposal: Proposal, campaign: Campaign) -> None:
     if not proposal.keeps_limits:
         click.secho("The proposal misses a limit of the aim on these seeds.", fg="yellow")
     best = proposal.measures[proposal.aim.least]
-    if best.p_value >= 1 - campaign.confidence:
-        click.secho("That it is better than what is written is not sure.", fg="yellow")
+    if best.gain.value <= 0:
+        text = "Nothing is gained: the current values are as good. Keep them."
+        click.secho(text, fg="yellow")
+    elif best.p_value >= 1 - campaign.confidence:
+        runs = max(_RUNS_MORE, 4 * campaign.runs)
+        text = f"Not shown to be better than the current values; try --runs {runs}."
+        click.secho(text, fg="yellow")
 
 
 def _row(name: str, proposal: Proposal) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Reading the text of a file."""
+"""Reading of a text file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def read_text(path: Union[str, Path]) -> str:
     Read a file in UTF-8, with or without a byte order mark.
 
     Raises:
-        DocumentError: it can't be read, or is not UTF-8; names the file as it is given here, and
-            the line and column.
+        DocumentError: the file can't be read, or is not UTF-8. The error names the file as *path*
+            does, with line and column.
     """
     file_name = str(path)
     try:

@@ -1,9 +1,9 @@
 """
-What a value may look like: each form reads one, and says the same as JSON Schema.
+Forms: how a value may be written. Each form reads one kind of value, and has its JSON Schema.
 
-A form is the only place that knows how a value is written; the reader and the published
-schema both ask it, so that they cannot disagree. What else a form has to know while it reads
-(the hosts of a scenario, the folder of a file) is the *context*, the same for all forms of a file.
+Only the form knows how its value is written. The reader and the published schema both use the
+form, so they cannot disagree. Whatever else a form needs to read a value (the hosts of a scenario,
+the folder of a file) is the *context*, which is the same for all forms of a file.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from he_fsm.document.nodes import (
     describe,
     is_null,
     refusal,
+    refuse_octal,
     suggestion,
 )
 from he_fsm.document.units import (
@@ -31,7 +32,9 @@ from he_fsm.document.units import (
     NUMBER_PATTERN,
     parse_duration,
     parse_number,
+    short_duration,
 )
+from he_fsm.errors import DocumentError
 
 Schema = dict[str, Any]
 
@@ -49,14 +52,14 @@ class Reader(Protocol):
     """Reads one kind of value."""
 
     def read(self, node: Node, context: Any) -> Any:
-        """Give the value, or raise `DocumentError` at its place."""
+        """Return the value, or raise `DocumentError` at its place."""
 
 
 class Form(Reader, Protocol):
-    """Reads one kind of value, and can describe it."""
+    """Reads one kind of value, and has its JSON Schema."""
 
     def schema(self) -> Schema:
-        """Give the JSON Schema of the value."""
+        """Return the JSON Schema of the value."""
 
 
 def _number(node: Node, what: str, parse: Callable[[str], float]) -> float:
@@ -67,8 +70,14 @@ def _number(node: Node, what: str, parse: Callable[[str], float]) -> float:
 
 
 def number_text(scalar: Scalar) -> str:
-    """Give what YAML made of a number (`1_000`, `0x10`), and any other value as written."""
+    """
+    Return a number as YAML reads it (`1_000`, `0x10`), and any other value as written.
+
+    Raises:
+        DocumentError: see `refuse_octal`.
+    """
     is_number = isinstance(scalar.value, (int, float)) and not isinstance(scalar.value, bool)
+    refuse_octal(scalar)
     return repr(scalar.value) if is_number else scalar.text
 
 
@@ -80,9 +89,15 @@ class Duration:
     positive: bool = False
 
     def read(self, node: Node, _context: Any) -> float:
-        """Give seconds."""
+        """Return the time in seconds."""
         what = "a time, like 10s, 1h30m or a number of seconds"
-        seconds = _number(node, what, parse_duration)
+        try:
+            seconds = _number(node, what, parse_duration)
+        except DocumentError as error:
+            short = short_duration(node.text) if isinstance(node, Scalar) else ""
+            if not short:
+                raise
+            raise refusal(node, f"expected {what}, got {describe(node)}: write {short}") from error
         if seconds < 0 and not self.signed:
             raise refusal(node, f"expected a time of 0 or more, got {describe(node)}")
         if self.positive and not seconds:
@@ -92,7 +107,7 @@ class Duration:
         return seconds
 
     def schema(self) -> Schema:
-        """Give a number of seconds, or a string with units."""
+        """Return the schema of a number of seconds, or of a string with units."""
         number: Schema = {"type": "number", "minimum": -LONGEST_S, "maximum": LONGEST_S}
         if self.positive:
             del number["minimum"]
@@ -105,14 +120,14 @@ class Duration:
 
 @attrs.frozen
 class Number:
-    """A finite number, both limits included."""
+    """A finite number within limits, which are included."""
 
     minimum: Optional[float] = None
     maximum: Optional[float] = None
     what: str = "a number"
 
     def read(self, node: Node, _context: Any) -> float:
-        """Give the number."""
+        """Return the number."""
         number = _number(node, self.what, parse_number)
         if self.minimum is not None and number < self.minimum:
             raise refusal(node, f"expected {self.minimum:g} or more, got {describe(node)}")
@@ -121,7 +136,7 @@ class Number:
         return number
 
     def schema(self) -> Schema:
-        """Give a number, or a string that is one."""
+        """Return the schema of a number, or of a string that holds one."""
         number: Schema = {"type": "number"}
         if self.minimum is not None:
             number["minimum"] = self.minimum
@@ -133,13 +148,13 @@ class Number:
 
 @attrs.frozen
 class Integer:
-    """A whole number, both limits included."""
+    """A whole number within limits, which are included."""
 
     minimum: Optional[int] = None
     maximum: Optional[int] = None
 
     def read(self, node: Node, _context: Any) -> int:
-        """Give the number."""
+        """Return the number."""
         number = int(_number(node, "a whole number", _whole))
         if self.minimum is not None and number < self.minimum:
             raise refusal(node, f"expected {self.minimum} or more, got {describe(node)}")
@@ -148,7 +163,7 @@ class Integer:
         return number
 
     def schema(self) -> Schema:
-        """Give an integer, or a string that is one."""
+        """Return the schema of an integer, or of a string that holds one."""
         number: Schema = {"type": "integer"}
         if self.minimum is not None:
             number["minimum"] = self.minimum
@@ -168,10 +183,10 @@ def _whole(text: str) -> float:
 
 @attrs.frozen
 class Flag:
-    """True or false, in any of YAML's words."""
+    """True or false, in any of YAML's words for them."""
 
     def read(self, node: Node, _context: Any) -> bool:
-        """Give the flag."""
+        """Return the flag."""
         scalar = as_scalar(node, "true or false")
         flag = FLAGS.get(scalar.text.lower())
         if flag is None:
@@ -179,7 +194,7 @@ class Flag:
         return flag
 
     def schema(self) -> Schema:
-        """Give a boolean, or one of YAML's words."""
+        """Return the schema of a boolean, or of one of YAML's words for it."""
         return {"anyOf": [{"type": "boolean"}, {"enum": list(FLAGS)}]}
 
 
@@ -191,7 +206,7 @@ class Text:
     may_be_empty: bool = False
 
     def read(self, node: Node, _context: Any) -> str:
-        """Give the text as it was written."""
+        """Return the text as it was written."""
         if self.may_be_empty and isinstance(node, Scalar):
             return "" if node.value is None else node.text
         scalar = as_scalar(node, self.what)
@@ -200,14 +215,14 @@ class Text:
         return scalar.text
 
     def schema(self) -> Schema:
-        """Give any plain value: YAML reads some texts as numbers."""
+        """Return the schema of any plain value, since YAML reads some texts as numbers."""
         if self.may_be_empty:
             return {"type": ["string", "number", "boolean", "null"]}
         return {"type": ["string", "number", "boolean"], "minLength": 1}
 
 
 def word_of(scalar: Scalar, words: tuple[str, ...]) -> str | None:
-    """Give the one of *words* that was written; YAML's true and false are `on` and `off` too."""
+    """Return the one of *words* that was written; YAML's booleans stand for `on` and `off` too."""
     text = scalar.text.lower() if isinstance(scalar.value, bool) else scalar.text
     if text in words:
         return text
@@ -217,7 +232,7 @@ def word_of(scalar: Scalar, words: tuple[str, ...]) -> str | None:
 
 
 def words_schema(words: tuple[str, ...]) -> Schema:
-    """Give the schema of one of some words, with YAML's booleans where `on` or `off` is one."""
+    """Return the schema of one of some words; with `on` or `off`, also YAML's booleans."""
     flags = {FLAGS[word] for word in words if word in FLAGS}
     synonyms = [word for word, flag in FLAGS.items() if flag in flags and word not in words]
     return {"enum": [*words, *synonyms, *sorted(flags)]}
@@ -235,7 +250,7 @@ class Choice:
         return cls({word: word for word in words})
 
     def read(self, node: Node, _context: Any) -> Any:
-        """Give what the word stands for."""
+        """Return what the word stands for."""
         words = tuple(self.values)
         scalar = as_scalar(node, f"one of {', '.join(words)}")
         word = word_of(scalar, words)
@@ -244,19 +259,19 @@ class Choice:
         return self.values[word]
 
     def schema(self) -> Schema:
-        """Give the words."""
+        """Return the schema of the words."""
         return words_schema(tuple(self.values))
 
 
 @attrs.frozen
 class ListOf:
-    """A list of values of one form; nothing at all (null) is an empty one."""
+    """A list of values of one form; null is an empty list."""
 
     form: Form
     what: str = "a list"
 
     def read(self, node: Node, context: Any) -> tuple[Any, ...]:
-        """Give the values."""
+        """Return the values."""
         if is_null(node):
             return ()
         if not isinstance(node, Sequence):
@@ -264,20 +279,20 @@ class ListOf:
         return tuple(self.form.read(item, context) for item in node.items)
 
     def schema(self) -> Schema:
-        """Give an array."""
+        """Return the schema of an array, or of null."""
         return {"type": ["array", "null"], "items": self.form.schema()}
 
 
 @attrs.frozen
 class OrNull:
-    """What another form reads, or null for none."""
+    """A value of another form, or null."""
 
     form: Form
 
     def read(self, node: Node, context: Any) -> Any:
-        """Give the value, or None."""
+        """Return the value, or None."""
         return None if is_null(node) else self.form.read(node, context)
 
     def schema(self) -> Schema:
-        """Give the form's schema, or null."""
+        """Return the form's schema, or null."""
         return {"anyOf": [self.form.schema(), {"type": "null"}]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, Union
@@ -18,20 +19,21 @@ _MERGE: Final = _TAG + "merge"
 _SCALAR_TAGS: Final = frozenset(
     _TAG + kind for kind in ("str", "int", "float", "bool", "null", "timestamp", "value")
 )
-# Far above any real file; aliases of aliases would otherwise fill the memory.
+_OCTAL: Final = re.compile("[+-]?0[0-7]+")
+# Far above any real file. Without a limit, aliases of aliases could fill the memory.
 _NODES_MAX: Final = 1_000_000
 
 
 @attrs.frozen
 class Place:
-    """Where something was written; lines and columns count from 1, line 0: in no file (`--set`)."""
+    """Where a value was written; lines and columns count from 1, line 0: in no file (`--set`)."""
 
     file: str
     line: int = 0
     column: int = 0
 
     def __str__(self) -> str:
-        """Give `file:line`."""
+        """Return `file:line`."""
         return f"{self.file}:{self.line}" if self.line else self.file
 
     @property
@@ -51,8 +53,14 @@ class Scalar:
 
     @property
     def label(self) -> str:
-        """The value as the name of a key or of a host: the same for `2`, `"2"` and `0x2`."""
+        """
+        The value as the name of a key or of a host: the same for `2`, `"2"` and `0x2`.
+
+        Raises:
+            DocumentError: see `refuse_octal`.
+        """
         if isinstance(self.value, int) and not isinstance(self.value, bool):
+            refuse_octal(self)
             return str(self.value)
         return self.text
 
@@ -76,14 +84,14 @@ class Pair:
 
 @attrs.frozen
 class Mapping:
-    """Keys and values, in the order of the file, by the label of the key."""
+    """Pairs of key and value in the order of the file, by the label of the key."""
 
     place: Place
     path: str
     pairs: dict[str, Pair]
 
     def get(self, key: str) -> Node | None:
-        """Give the value of a key, or None where the key is not there."""
+        """Return the value of a key, or None where the key is not there."""
         pair = self.pairs.get(key)
         return None if pair is None else pair.value
 
@@ -97,8 +105,26 @@ def refusal(node: Node, message: str) -> DocumentError:
     return DocumentError(f"{node.place.exact}: {path}{message}")
 
 
+def refuse_octal(scalar: Scalar) -> None:
+    """
+    Refuse a whole number with a leading zero, which YAML 1.1 reads as octal without a word.
+
+    Raises:
+        DocumentError: it is one; both readings are named.
+    """
+    digits = scalar.text.replace("_", "")
+    if isinstance(scalar.value, int) and _OCTAL.fullmatch(digits):
+        readings = sorted({scalar.value, int(digits, 10)}, key=abs, reverse=True)
+        choices = " or ".join(map(str, readings))
+        raise refusal(
+            scalar,
+            f"{describe(scalar)} has a leading zero, and YAML reads it as octal,"
+            f" {scalar.value}: write {choices}",
+        )
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """End a message about an unknown word: the nearest known one, or all of them."""
+    """Return the end of a message about an unknown word: the nearest known word, or all of them."""
     names = [str(name) for name in known]
     lower = {name.lower(): name for name in reversed(names)}
     near = difflib.get_close_matches(word.lower(), lower, n=1)
@@ -108,7 +134,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def describe(node: Node) -> str:
-    """Say in a few words what stands there, for messages."""
+    """Return what a node holds in a few words, for messages."""
     if isinstance(node, Mapping):
         return "a mapping" if node.pairs else "an empty mapping"
     if isinstance(node, Sequence):
@@ -119,26 +145,26 @@ def describe(node: Node) -> str:
 
 
 def as_mapping(node: Node, what: str) -> Mapping:
-    """Give the node as a mapping, or refuse it, naming *what* was expected."""
+    """Return the node as a mapping, or raise an error that says *what* was expected."""
     if not isinstance(node, Mapping):
         raise refusal(node, f"expected {what}, got {describe(node)}")
     return node
 
 
 def is_null(node: Node) -> bool:
-    """Say whether nothing stands there."""
+    """Return whether the value is null."""
     return isinstance(node, Scalar) and node.value is None
 
 
 def as_scalar(node: Node, what: str) -> Scalar:
-    """Give the node as a plain value other than null, or refuse it."""
+    """Return the node as a plain value other than null, or raise an error."""
     if not isinstance(node, Scalar) or is_null(node):
         raise refusal(node, f"expected {what}, got {describe(node)}")
     return node
 
 
 def flow_text(node: Node) -> str:
-    """Write a value on one line, as YAML's flow style has it."""
+    """Write a value on one line, in YAML's flow style."""
     if isinstance(node, Scalar):
         return "null" if node.value is None else node.text
     if isinstance(node, Sequence):
@@ -147,9 +173,20 @@ def flow_text(node: Node) -> str:
     return f"{{{', '.join(inside)}}}"
 
 
+def nearest(tree: Mapping, *keys: str) -> Node:
+    """Return what stands at a path of keys, else the nearest node above that is something."""
+    node: Node = tree
+    for key in keys:
+        below = node.get(key) if isinstance(node, Mapping) else None
+        if below is None or is_null(below):
+            return node
+        node = below
+    return node
+
+
 @contextmanager
 def refused_as(kind: type[HeFsmError]) -> Iterator[None]:
-    """Let what is wrong with a document leave as an error of the *kind* that its readers expect."""
+    """Convert a `DocumentError` to an error of *kind*, which the callers of a reader expect."""
     try:
         yield
     except DocumentError as e:
@@ -158,10 +195,11 @@ def refused_as(kind: type[HeFsmError]) -> Iterator[None]:
 
 def parse_tree(text: str, file_name: str, what: str) -> Node:
     """
-    Read one YAML document; *what* is expected in it, for the message about an empty one.
+    Read one YAML document; *what* is expected in it, for the message about an empty file.
 
     Raises:
-        DocumentError: it is no YAML, is empty, has a key twice, a tag, or more than one document.
+        DocumentError: the text is not YAML, is empty, or has a key twice, a tag, or more than one
+            document.
     """
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -178,7 +216,7 @@ def parse_tree(text: str, file_name: str, what: str) -> Node:
         msg = f"{place.exact}: not YAML: a character that is not allowed ({e.reason})"
         raise DocumentError(msg) from e
     except (ValueError, OverflowError) as e:
-        # PyYAML gives an escape like "\UFFFFFFFF" to chr() as it is, and does not say where.
+        # PyYAML passes an escape like "\UFFFFFFFF" to chr(), whose error does not say where it is.
         msg = f"{file_name}:1:1: not YAML: an escape in quotes that stands for no character"
         raise DocumentError(msg) from e
     except RecursionError as e:
@@ -187,7 +225,7 @@ def parse_tree(text: str, file_name: str, what: str) -> Node:
 
 
 def parse_value(text: str, origin: str, path: str) -> Node:
-    """Read a value that was not in a file; errors name *origin* in place of a line."""
+    """Read a value that does not come from a file; errors name *origin* in place of a line."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as e:
@@ -207,7 +245,7 @@ def _yaml_message(error: yaml.MarkedYAMLError, file_name: str) -> str:
 
 @attrs.define
 class _Tree:
-    """Turns PyYAML's nodes into ours: aliases and merge keys resolved, each value with its path."""
+    """Converts PyYAML's nodes: resolves aliases and merge keys, and adds the path of each value."""
 
     file_name: str
     has_lines: bool = True
@@ -268,7 +306,7 @@ class _Tree:
             elif node.tag == _TAG + "float":
                 value = construct.construct_yaml_float(node)
         except (ValueError, KeyError):
-            # An explicit tag on a value that does not fit it, or `0x_`: what was written counts.
+            # An explicit tag that does not fit its value, or `0x_`: keep the text as written.
             value = node.value
         return Scalar(place, path, node.value, value)
 
@@ -283,7 +321,7 @@ class _Tree:
             if not isinstance(key_node, yaml.ScalarNode):
                 msg = f"{self.place(key_node).exact}: {path}: a key has to be a plain value"
                 raise DocumentError(msg)
-            key = self.scalar(key_node, self.place(key_node), "")
+            key = self.scalar(key_node, self.place(key_node), path)
             key = attrs.evolve(key, path=f"{path}.{key.label}" if path else key.label)
             if key.label in own:
                 first = own[key.label].key.place.exact

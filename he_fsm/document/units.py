@@ -18,7 +18,7 @@ SECONDS_IN: Final[Mapping[str, float]] = {
     "d": 86400.0,
     "y": 365 * 86400.0,
 }
-# Two numbers that differ by less are the same: sums of seconds do not come out even.
+# Numbers that differ by less are equal, for sums of seconds have rounding errors.
 TOLERANCE: Final = 1e-6
 
 NUMBER_PATTERN: Final = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
@@ -28,7 +28,7 @@ DURATION_PATTERN: Final = (
 _PART: Final = re.compile(rf"({NUMBER_PATTERN})\s*(ms|s|m|h|d|y)\s*")
 _COMPARISON: Final = re.compile(r"(<=|>=|!=|<|>)\s*(.*)", re.DOTALL)
 
-# What each operator says about the sign (-1, 0 or 1) of "seen less wanted".
+# Each operator, applied to 0 and the sign (-1, 0 or 1) of the value minus the wanted number.
 _OPERATORS: Final[Mapping[str, Callable[[int, int], bool]]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -39,7 +39,7 @@ _OPERATORS: Final[Mapping[str, Callable[[int, int], bool]]] = {
 }
 
 
-# In a longer time, seconds have no room for parts of a millisecond (a float has 53 bits).
+# Beyond this a float (53 bits) no longer holds fractions of a millisecond.
 LONGEST_TEXT: Final = "10000y"
 LONGEST_S: Final = 10_000 * SECONDS_IN["y"]
 
@@ -49,7 +49,7 @@ def parse_number(text: str) -> float:
     Read a plain, finite number.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a finite number.
     """
     number = float(text)
     if not math.isfinite(number):
@@ -66,7 +66,7 @@ def parse_duration(text: str) -> float:
         Seconds; below 0 where the text begins with `-`.
 
     Raises:
-        ValueError: it is no time.
+        ValueError: it is not a time.
     """
     stripped = text.strip()
     sign = -1.0 if stripped.startswith("-") else 1.0
@@ -82,7 +82,7 @@ def _sum_of_parts(body: str) -> float | None:
         part = _PART.match(body, position)
         if part is None:
             return None
-        # Whole milliseconds add up exactly, tenths of a second do not.
+        # Whole milliseconds add up exactly; tenths of a second do not.
         milliseconds += float(part.group(1)) * (SECONDS_IN[part.group(2)] * 1000)
         position = part.end()
     return milliseconds / 1000 if position else None
@@ -98,21 +98,52 @@ def format_number(number: float) -> str:
     return f"{round(number, 3):.15g}"
 
 
+_LONG_UNITS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("millisecond", "msec", "msecs"), "ms"),
+    **dict.fromkeys(("second", "sec", "secs"), "s"),
+    **dict.fromkeys(("minute", "min", "mins"), "m"),
+    **dict.fromkeys(("hour", "hr", "hrs"), "h"),
+    "day": "d",
+    **dict.fromkeys(("year", "yr", "yrs"), "y"),
+    # A week has no letter of its own.
+    "week": "7d",
+}
+_LONG_PART: Final = re.compile(rf"({NUMBER_PATTERN})\s*([a-zA-Z]+)\s*(?:,|and\b)?\s*")
+
+
+def short_duration(text: str) -> str:
+    """Return a time with its units spelt out (`1 hour`) as it has to be written; empty: unknown."""
+    parts, position = [], 0
+    while position < len(text.strip()):
+        part = _LONG_PART.match(text.strip(), position)
+        if part is None:
+            return ""
+        word = part.group(2).lower()
+        unit = _LONG_UNITS.get(word) or _LONG_UNITS.get(word.removesuffix("s"))
+        unit = unit or (word if word in SECONDS_IN else None)
+        if unit is None:
+            return ""
+        number = part.group(1)
+        parts.append(f"{7 * float(number):g}d" if unit == "7d" else f"{number}{unit}")
+        position = part.end()
+    return "".join(parts)
+
+
 @attrs.frozen
 class Comparison:
-    """What a number has to be: `==`, `!=`, `<`, `<=`, `>` or `>=` and a number."""
+    """A condition on a number: an operator (`==`, `!=`, `<`, `<=`, `>`, `>=`) and a number."""
 
     operator: str
     number: float
 
     def holds(self, value: float, *, just_above: bool = False) -> bool:
         """
-        Say whether a value is as wanted.
+        Return whether a value meets the condition.
 
         Args:
-            value: what was seen.
-            just_above: the value is growing, and we ask about the instant after this one:
-                where it equals the number now, it is above it then.
+            value: the value seen.
+            just_above: the value is growing, and the question is about the next instant: a value
+                that equals the number now is above it then.
         """
         difference = value - self.number
         if abs(difference) <= TOLERANCE:
@@ -125,8 +156,8 @@ def parse_comparison(text: str, parse: Callable[[str], float]) -> Comparison:
     Read a comparison (`<= 200s`, `!= 0`), or a bare value, which means "equal".
 
     Args:
-        text: as written.
-        parse: reads the value, `parse_number` or `parse_duration`.
+        text: the comparison as written.
+        parse: the parser of the value, `parse_number` or `parse_duration`.
 
     Raises:
         ValueError: the value can't be read.

@@ -9,7 +9,13 @@ from he_fsm.metadata.codec import (
     encode_record,
     encode_slot,
 )
-from he_fsm.metadata.engine import engine_from_text, engine_json, engine_words
+from he_fsm.metadata.engine import (
+    PLAIN_CONDITIONS,
+    engine_condition,
+    engine_from_text,
+    engine_json,
+    engine_words,
+)
 from he_fsm.metadata.layout import (
     HOST_ID_MAX,
     PARSE_VERSION,
@@ -24,6 +30,7 @@ from he_fsm.metadata.whiteboard import Whiteboard
 __all__ = [
     "HOST_ID_MAX",
     "PARSE_VERSION",
+    "PLAIN_CONDITIONS",
     "RECORD_BYTES",
     "SLOT_BYTES",
     "WHITEBOARD_BYTES",
@@ -39,6 +46,7 @@ __all__ = [
     "encode_global",
     "encode_record",
     "encode_slot",
+    "engine_condition",
     "engine_from_text",
     "engine_json",
     "engine_words",

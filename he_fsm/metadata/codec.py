@@ -1,8 +1,8 @@
 """
-Slots of the whiteboard to records and back.
+Decode the slots of the whiteboard to records, and encode records to slots.
 
-Every slot is judged on its own bytes, and nothing in it can raise: a slot is a record, a
-problem with a name, or empty. Source: docs/metadata-format.md, which also says where this
+Every slot is judged by its own bytes alone, and no bytes can raise an error: a slot is a record,
+a problem with a name, or empty. Source: docs/metadata-format.md, which also says where this
 reader is stricter than oVirt's.
 """
 
@@ -19,21 +19,22 @@ from he_fsm.errors import RecordFieldError, RecordTooLongError
 from he_fsm.metadata.engine import engine_from_text, engine_json
 from he_fsm.metadata.layout import HOST_ID_MAX, PARSE_VERSION, RECORD_BYTES, SLOT_BYTES
 from he_fsm.metadata.record import HostRecord, ProblemWord, SlotProblem
+from he_fsm.metadata.told import told_watchdog_s, watchdog_line, without_line
 
 # What a slot that is not empty turns out to be.
 SlotContent = Union[HostRecord, SlotProblem]
 
 TEXT_BYTES: Final = SLOT_BYTES - RECORD_BYTES
 _NO_TEXT: Final = bytes(TEXT_BYTES)
-# The form of 2013; later ones append.
+# The format of 2013 has seven fields; later formats append more.
 _FIELDS_MIN: Final = 7
 _CRC_FIELD: Final = 9
 _NO_CRC: Final = b"00000000"
 _LOOKS_LIKE_CRC: Final = re.compile(rb"[0-9a-f]{8}")
 _LEADING_DIGITS: Final = re.compile(rb"[0-9]+")
-# No writer makes control characters; what holds them is torn, or noise.
+# No writer writes control characters: a record that holds one is torn, or noise.
 _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
-# How a layout that is not known yet may go on after its version: `2;{"ts": 88123}`.
+# What an unknown, newer layout may look like after its version: `2;{"ts": 88123}`.
 _UNKNOWN_LAYOUT: Final = re.compile(r"[0-9]+[;:,{\[][^\x00-\x1f\x7f]*")
 
 
@@ -59,15 +60,15 @@ def decode_slot(
     """
     Decode one host's slot; never raises, whatever the bytes.
 
-    The checksum is judged before any number is believed, and the host id in the record must
-    be the slot's own. Only a record that is whole carries `newer_timestamp`: a slot whose
-    layout is not known (`2;{...}`) is named too new, but has no timestamp to grow.
+    The checksum is verified before any number is used, and the host id in the record must be the
+    slot's own. A newer record has a `newer_timestamp` only if it is intact. A slot whose layout is
+    not known (`2;{...}`) is reported as too new, without a timestamp.
 
     Args:
         host_id: the slot's number, 1 to 2000.
         block: the slot; bytes missing at its end count as NUL, bytes beyond 4096 are not read.
         version: the newest parse version that is read; all older ones are read too.
-        score_max: the highest score that is believed; None: any from 0.
+        score_max: the highest score that is accepted; None: any from 0.
 
     Returns:
         The record, or the problem with it; None where the slot is empty (begins with NUL).
@@ -104,20 +105,24 @@ def _decode_record(
         )
         raise _DamageError(ProblemWord.TOO_OLD, msg)
     _check_intact(record, fields, has_crc=count > _CRC_FIELD)
+    written_id, timestamp = _number("host id", fields[3]), _time("timestamp", fields[2])
+    text = _decode_text(block)
     found = HostRecord(
-        host_id=_number("host id", fields[3]),
-        timestamp=_time("timestamp", fields[2]),
+        host_id=written_id,
+        timestamp=timestamp,
         score=_number("score", fields[4]),
         engine=engine_from_text(fields[5].decode()),
         hostname=fields[6].decode(),
         local_maintenance=count > 7 and _number("maintenance flag", fields[7]) > 0,
         stopped=count > 8 and _number("stopped flag", fields[8]) > 0,
-        # These two only exist together; before them every host had its own vm.conf.
-        conf_on_shared_storage=count > 11 and _number("shared conf flag", fields[10]) > 0,
-        local_conf_timestamp=_time("conf timestamp", fields[11]) if count > 11 else 0,
+        # The last two fields exist only together; before them every host had its own vm.conf.
+        # No decision reads them, so a bad value there does not make the record invalid.
+        conf_on_shared_storage=count > 11 and _number_or_0(fields[10]) > 0,
+        local_conf_timestamp=_number_or_0(fields[11]) if count > 11 else 0,
         parse_version=parse_version,
         feature_version=feature_version,
-        text=_decode_text(block),
+        watchdog_s=told_watchdog_s(written_id, timestamp, text),
+        text=text,
     )
     if found.host_id != host_id:
         raise _wrong_id(host_id, found.host_id)
@@ -153,7 +158,7 @@ def _split(record: bytes, version: int) -> list[bytes]:
 
 
 def _newer(host_id: int, record: bytes, fields: Sequence[bytes], version: int) -> _DamageError:
-    """Tell a whole record of a newer release from garbage that begins with a digit."""
+    """Distinguish an intact record of a newer release from garbage that begins with a digit."""
     parse_version = int(fields[0])
     if len(fields) < _FIELDS_MIN:
         msg = f"it begins like parse version {parse_version}, but has only {len(fields)} fields"
@@ -165,7 +170,8 @@ def _newer(host_id: int, record: bytes, fields: Sequence[bytes], version: int) -
     if written_id != host_id:
         return _wrong_id(host_id, written_id)
     msg = f"its parse version is {parse_version}, this release reads up to {version}"
-    # Without a checksum a flipped digit looks like a newer release; a real one raises both.
+    # Without a checksum a flipped digit looks like a newer release. A real newer release raises
+    # its feature version as well.
     if not has_crc and _number("feature version", fields[1]) < parse_version:
         return _DamageError(ProblemWord.TOO_NEW, f"{msg}, but its feature version is lower")
     return _DamageError(ProblemWord.TOO_NEW, msg, timestamp)
@@ -202,6 +208,14 @@ def _number(name: str, field: bytes) -> int:
     raise _DamageError(ProblemWord.GARBAGE, f"the {name} is {_shown(field)}, not a number")
 
 
+def _number_or_0(field: bytes) -> int:
+    """Read a number that no decision depends on; return 0 for anything that is no number."""
+    try:
+        return _number("number", field)
+    except _DamageError:
+        return 0
+
+
 def _time(name: str, field: bytes) -> int:
     number = _number(name, field)
     if number < 0:
@@ -210,7 +224,7 @@ def _time(name: str, field: bytes) -> int:
 
 
 def _shown(field: bytes) -> str:
-    """Give bytes that anybody may have written as short plain ASCII."""
+    """Return bytes from a slot as short, plain ASCII for a message."""
     shown = field[:40].decode("ascii", "backslashreplace")
     if field.isalnum():
         return shown
@@ -223,33 +237,40 @@ def _decode_text(block: bytes) -> str:
     if end >= 0 and _NO_TEXT.startswith(text[end:]):
         text = text[:end]
     elif end >= 0:
-        # oVirt pads in characters: behind a hostname that is not ASCII its text begins late.
+        # oVirt pads by characters: after a hostname that is not ASCII its text begins too late.
         text = text.replace(b"\0", b"")
     return text.decode("utf-8", "replace")
 
 
 def encode_slot(record: HostRecord, text: str = "", *, version: int = PARSE_VERSION) -> bytes:
     """
-    Encode one host's slot: exactly 4096 bytes, so that no old text survives.
+    Encode one host's slot: exactly 4096 bytes, so that no older text remains.
 
-    *text* (see `human_text`) is cut between two characters where it does not fit. Raises what
+    A *text* (see `human_text`) that does not fit is cut between two characters; behind it stands
+    what the record tells other hosts (`he_fsm.metadata.told`), which is never cut. Raises what
     `encode_record` raises.
     """
-    raw = text.encode("utf-8", "replace")
-    if len(raw) > TEXT_BYTES:
-        raw = raw[:TEXT_BYTES].decode("utf-8", "ignore").encode()
-    return encode_record(record, version=version) + raw.ljust(TEXT_BYTES, b"\0")
+    line = watchdog_line(record.host_id, record.timestamp, record.watchdog_s).encode()
+    raw = without_line(text).encode("utf-8", "replace")
+    if line and raw and not raw.endswith(b"\n"):
+        raw += b"\n"
+    room = TEXT_BYTES - len(line)
+    if len(raw) > room:
+        # A line that is cut ends before the next one begins.
+        end = b"\n" if line else b""
+        raw = raw[: room - len(end)].decode("utf-8", "ignore").encode() + end
+    return encode_record(record, version=version) + (raw + line).ljust(TEXT_BYTES, b"\0")
 
 
 def encode_record(record: HostRecord, *, version: int = PARSE_VERSION) -> bytes:
     """
     Encode the part that machines read: today's 12 fields, padded with NUL to 512 bytes.
 
-    *version* is written as parse and feature version, whatever the record says of itself.
+    *version* is written as parse and feature version, whatever those of the record are.
 
     Raises:
         RecordTooLongError: the fields take more than 512 bytes; it names the longest text.
-        RecordFieldError: a field holds what a reader would not take for what it is.
+        RecordFieldError: a field holds a value that readers would misread.
     """
     engine = engine_json(record.engine)
     _check_fields(record, engine)
@@ -269,7 +290,7 @@ def _check_fields(record: HostRecord, engine: str) -> None:
     if not 1 <= record.host_id <= HOST_ID_MAX:
         msg = f"host id {record.host_id} is not one of 1 to {HOST_ID_MAX}"
         raise RecordFieldError(msg, "host_id")
-    for name in ("timestamp", "score", "local_conf_timestamp"):
+    for name in ("timestamp", "score"):
         if getattr(record, name) < 0:
             msg = f"the {name} of host {record.host_id} is {getattr(record, name)}, below 0"
             raise RecordFieldError(msg, name)
@@ -304,9 +325,9 @@ class GlobalBlock:
     """
     Slot 0, the cluster's own.
 
-    `maintenance` is None where the slot says nothing that can be believed; `problem` says
-    why (word `empty` where nothing was ever written). `rejected_lines` counts the lines that
-    were skipped: an unknown key, or none.
+    `maintenance` is None if the slot can't be believed; `problem` says why (word `empty` if nothing
+    was ever written). `rejected_lines` counts the lines that were skipped, because their key is
+    unknown or missing.
     """
 
     maintenance: Optional[bool]
@@ -321,8 +342,9 @@ def decode_global(block: bytes) -> GlobalBlock:
     """
     Decode slot 0; never raises, and no damage reads as "on" or "off".
 
-    A boolean is judged by its first letter (t, y, 1 or f, n, 0), as oVirt does. Lines that
-    contradict each other, and a block without a `maintenance` line, are garbage.
+    A boolean is read by its first letter (t, y, 1 or f, n, 0), as oVirt does. Blanks around key
+    and value are ignored. Lines that contradict each other, and a block without a `maintenance`
+    line, are garbage.
     """
     if not block or not block[0]:
         return _global_problem(ProblemWord.EMPTY, "nothing was ever written there", 0)
@@ -333,7 +355,11 @@ def decode_global(block: bytes) -> GlobalBlock:
     if "\0" in text:
         return _global_problem(ProblemWord.GARBAGE, "there is something after its end", 0)
     lines = [line.partition("=") for line in text.split("\n")]
-    values = [value for key, separator, value in lines if separator and key == "maintenance"]
+    values = [
+        value.strip()
+        for key, separator, value in lines
+        if separator and key.strip() == "maintenance"
+    ]
     rejected = len(lines) - len(values)
     flags = {_BOOLEANS.get(value[:1]) for value in values}
     if len(flags) == 1 and None not in flags:

@@ -6,7 +6,7 @@ import functools
 import json
 from typing import Final
 
-from he_fsm.metadata.record import EngineStatus
+from he_fsm.metadata.record import WAITS_FOR_LAUNCH, EngineStatus
 
 UNREADABLE: Final = EngineStatus("unknown", "unknown", "serialization error")
 UP_GOOD: Final = "vm-up good-health-status"
@@ -22,21 +22,21 @@ _OF_WORDS: Final = {
 }
 
 
-# A cluster says a handful of different statuses over and over.
+# A cluster repeats a handful of statuses again and again.
 @functools.lru_cache(maxsize=1024)
 def engine_from_text(text: str) -> EngineStatus:
     """
     Read the engine status of a record; never raises.
 
-    Today's JSON object needs `vm` and `health`; whatever type its values have, they are
-    taken as text. The words of 2013 are understood as well, with the words as `detail`.
-    Anything else is unknown, with the detail "serialization error".
+    Today's JSON object needs `vm` and `health`; values of any type are read as text. The words of
+    2013 are read as well, and become the `detail`. Anything else is unknown, with the detail
+    "serialization error".
     """
     words = _OF_WORDS.get(text)
     if words is not None:
         return words
     try:
-        # Numbers are only shown: kept as written, none is too long or no number at all.
+        # Numbers are only shown. Kept as text, none can be too long or not a number.
         value = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
         if not isinstance(value, dict) or "vm" not in value or "health" not in value:
             return UNREADABLE
@@ -53,7 +53,7 @@ def engine_from_text(text: str) -> EngineStatus:
 
 @functools.lru_cache(maxsize=1024)
 def engine_json(status: EngineStatus) -> str:
-    """Give the status as oVirt writes it, byte for byte: ASCII, `reason` only if there is one."""
+    """Return the status as oVirt writes it, byte for byte: ASCII, `reason` only if there is one."""
     value = {"vm": status.vm, "health": status.health, "detail": status.detail}
     if status.reason is not None:
         value["reason"] = status.reason
@@ -61,7 +61,39 @@ def engine_json(status: EngineStatus) -> str:
 
 
 def engine_words(status: EngineStatus) -> str:
-    """Give the words of 2013 for any status: a VM that is up is healthy or not, nothing between."""
+    """Return the words of 2013 for any status; a VM that is up is either healthy or not."""
     if status.vm == "up":
         return UP_GOOD if status.health == "good" else UP_BAD
     return DOWN if status.vm.startswith("down") else UNKNOWN
+
+
+# What vdsm's words for a VM that is up mean, where that is more than healthy or not.
+_OF_DETAILS: Final = {
+    "Paused": "paused",
+    "Powering up": "starting",
+    "Restoring state": "starting",
+    WAITS_FOR_LAUNCH: "waiting for launch",
+    "Powering down": "powering down",
+    "Migration Source": "migrating away",
+    "RebootInProgress": "rebooting",
+    "Saving State": "being saved",
+}
+# The conditions that `engine_words` tells apart as well.
+PLAIN_CONDITIONS: Final = frozenset(("good", "bad", "down", "unknown"))
+
+
+def engine_condition(status: EngineStatus) -> str:
+    """
+    Return the condition of the engine VM in one or two words.
+
+    good, bad, down and unknown; and of a VM that does something: paused, starting, waiting for
+    launch, powering down, migrating away, migrating here, rebooting, being saved.
+    """
+    if status.vm == "up":
+        plain = "good" if status.health == "good" else "bad"
+        return _OF_DETAILS.get(status.detail, plain)
+    if status.claims_lease:
+        return "waiting for launch"
+    if status.detail == "Migration Destination":
+        return "migrating here"
+    return "down" if status.vm.startswith("down") else "unknown"

@@ -10,5 +10,7 @@ RECORD_BYTES: Final = 512
 # sanlock's host ids are 1 to 2000; slot 0 is the cluster's own.
 HOST_ID_MAX: Final = 2000
 WHITEBOARD_BYTES: Final = SLOT_BYTES * (HOST_ID_MAX + 1)
-# The oldest reader generation that can parse what this release writes, and the newest it speaks.
+# The oldest parse version that can read what this release writes, and the newest that it reads.
 PARSE_VERSION: Final = 1
+# No release will ever write a greater one; a longer number would leave no room in the record.
+VERSION_MAX: Final = 999

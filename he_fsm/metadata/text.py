@@ -1,4 +1,4 @@
-"""The part of a slot that is for people: nothing in it is ever read back by a machine."""
+"""The part of a slot that is for people; no program ever reads it back."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Final
 
 from he_fsm.metadata.record import HostRecord
 
+# Source: ovirt-hosted-engine-ha 2.5, the states' own lines.
+_OVIRT_KEYS: Final = frozenset(("maintenance", "state", "stopped", "timeout"))
 _DAY_S: Final = 86400
 # The day number of 1970-01-01, as `date` counts days.
 _EPOCH_DAY: Final = dt.date(1970, 1, 1).toordinal()
-# English whatever the locale: the same words on every host.
+# In English whatever the locale, so that every host writes the same words.
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = (
     *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
@@ -23,15 +25,17 @@ _MONTHS: Final = (
 
 def human_text(record: HostRecord, extra: Mapping[str, str], wall_offset_s: float) -> str:
     """
-    Give the lines that people read in a slot, in oVirt's order.
+    Return the lines of a slot that people read, in oVirt's order.
 
     Args:
         record: what the slot's first 512 bytes say.
-        extra: the state's own lines, one line of text each; they are sorted by key.
+        extra: further lines, one line of text each, sorted by key. Those that oVirt's agents write
+            come first, because some programs count lines.
         wall_offset_s: seconds since 1970 (UTC) minus the writer's monotonic clock, for display.
     """
     refreshed = record.local_conf_timestamp
-    own = "".join([f"{key}={extra[key]}\n" for key in sorted(extra)])
+    keys = sorted(extra, key=lambda key: (key not in _OVIRT_KEYS, key))
+    own = "".join([f"{key}={extra[key]}\n" for key in keys])
     return (
         f"metadata_parse_version={record.parse_version}\n"
         f"metadata_feature_version={record.feature_version}\n"
@@ -46,11 +50,11 @@ def human_text(record: HostRecord, extra: Mapping[str, str], wall_offset_s: floa
 
 def utc_text(monotonic_s: float, wall_offset_s: float) -> str:
     """
-    Give a moment of a monotonic clock as a date and time in UTC, in the form of C's `ctime`.
+    Return a moment of a monotonic clock as a date and time in UTC, in the form of C's `ctime`.
 
-    This is the only formatter of times, and it never works without the offset: a monotonic
-    time shown as it is reads as a day in January 1970. A moment before year 1 or after year
-    9999, which a damaged record may claim, is shown as "unknown".
+    This is the only formatter of times, and it always needs the offset: without it a monotonic
+    time would be shown as a day in January 1970. A moment before year 1 or after year 9999, which
+    a damaged record may hold, is shown as "unknown".
     """
     try:
         day, second = divmod(math.floor(monotonic_s + wall_offset_s), _DAY_S)
@@ -64,7 +68,7 @@ def utc_text(monotonic_s: float, wall_offset_s: float) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _day_text(day: int) -> tuple[str, str]:
-    """Give the parts before and after the time of day; *day* counts from 1970-01-01."""
+    """Return the parts before and after the time of day; *day* counts from 1970-01-01."""
     date = dt.date.fromordinal(_EPOCH_DAY + day)
     weekday = _WEEKDAYS[date.weekday()]
     return f"{weekday} {_MONTHS[date.month - 1]} {date.day:2d}", f"{date.year:04d}"

@@ -1,11 +1,9 @@
-"""The whole whiteboard: slot 0 and every host's."""
+"""The whole whiteboard: slot 0, and the slot of every host."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Optional, Union
-
-import attrs
+from typing import Final, Optional, Union
 
 from he_fsm.errors import RecordFieldError
 from he_fsm.metadata.codec import (
@@ -18,23 +16,31 @@ from he_fsm.metadata.codec import (
 )
 from he_fsm.metadata.layout import PARSE_VERSION, SLOT_BYTES, WHITEBOARD_BYTES
 from he_fsm.metadata.record import HostRecord, SlotProblem
+from he_fsm.value import Value
 
 
-@attrs.frozen
-class Whiteboard:
-    """One reading of the whiteboard. `slots` has the used ones by host id, ascending."""
+class Whiteboard(Value):
+    """One reading of the whiteboard. `slots` holds the slots in use by host id, ascending."""
 
-    global_block: GlobalBlock
-    slots: Mapping[int, SlotContent]
+    __slots__ = ("global_block", "slots")
+
+    def __init__(
+        self,
+        global_block: GlobalBlock,
+        slots: Mapping[int, SlotContent],
+    ) -> None:
+        """Take the parts."""
+        self.global_block: Final = global_block
+        self.slots: Final = slots
 
     @property
     def records(self) -> dict[int, HostRecord]:
-        """The records that can be believed, by host id, ascending."""
+        """The valid records by host id, ascending."""
         return {i: slot for i, slot in self.slots.items() if isinstance(slot, HostRecord)}
 
     @property
     def problems(self) -> dict[int, SlotProblem]:
-        """The hosts' slots that can't be believed, by host id, ascending."""
+        """The problems of the slots that can't be believed, by host id, ascending."""
         return {i: slot for i, slot in self.slots.items() if isinstance(slot, SlotProblem)}
 
     @classmethod
@@ -48,13 +54,13 @@ class Whiteboard:
         """
         Decode a whiteboard of any length; never raises, whatever the bytes.
 
-        Bytes past the end count as NUL, and nothing behind slot 2000 is read. *version* and
-        *score_max* are those of `decode_slot`.
+        Bytes past the end count as NUL, and nothing after slot 2000 is read. *version* and
+        *score_max* are passed to `decode_slot`.
         """
         with memoryview(data) as whole, whole[:WHITEBOARD_BYTES] as view:
             blocks = (
                 (host_id, bytes(view[host_id * SLOT_BYTES : (host_id + 1) * SLOT_BYTES]))
-                # The first bytes of all slots at once: 2000 empty ones are skipped in no time.
+                # The first bytes of all slots in one slice: 2000 empty slots are skipped fast.
                 for host_id, first in enumerate(bytes(view[::SLOT_BYTES]))
                 if host_id and first
             )
@@ -75,12 +81,12 @@ class Whiteboard:
         """
         Encode a whiteboard that ends with the slot of the highest host id.
 
-        Each record's own `text` is written behind it. *maintenance* None leaves slot 0 empty,
-        as it is before anybody sets the flag.
+        Each record's own `text` is written after it. *maintenance* None leaves slot 0 empty,
+        as it is before the flag is first set.
 
         Raises:
             RecordTooLongError: see `encode_record`.
-            RecordFieldError: see there; or two records have one host id.
+            RecordFieldError: see `encode_record`; or two records have the same host id.
         """
         blocks: dict[int, bytes] = {}
         for record in records:

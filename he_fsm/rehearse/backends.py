@@ -8,9 +8,13 @@ from typing import Final
 
 import attrs
 
-from he_fsm.rehearse import faults, played, sanlock_needs
-from he_fsm.rehearse.embedded import EmbeddedLab
-from he_fsm.rehearse.lab import Lab
+from he_fsm.lab.embedded import EmbeddedLab
+from he_fsm.lab.lab import Lab
+from he_fsm.lab.sanlock.needs import missing
+from he_fsm.lab.spec import LabSpec
+from he_fsm.rehearse.cannot import cannot, sanlock_cannot
+from he_fsm.rehearse.played import notices
+from he_fsm.runtime import registry
 from he_fsm.scenario.model import Scenario
 
 
@@ -28,30 +32,40 @@ class Backend:
     missing: Callable[[float], list[str]]
     cannot: Callable[[Scenario, float], list[str]]
     notices: Callable[[Scenario], list[str]]
-    make: Callable[[Scenario, float, Path], Lab]
+    make: Callable[[LabSpec, Path], Lab]
 
 
 EMBEDDED: Final = Backend(
     name="embedded",
     missing=lambda _: [],
-    cannot=lambda scenario, _: faults.cannot(scenario),
+    cannot=lambda scenario, _: cannot(scenario),
     notices=lambda _: [],
     make=EmbeddedLab,
 )
 
 
-def _sanlock_lab(scenario: Scenario, speed: float, folder: Path) -> Lab:
+def _sanlock_lab(spec: LabSpec, folder: Path) -> Lab:
     # Needs the extra `qemu`.
-    from he_fsm.rehearse.sanlock_lab import SanlockLab  # noqa: PLC0415
+    from he_fsm.lab.sanlock.lab import SanlockLab  # noqa: PLC0415
 
-    return SanlockLab(scenario, speed, folder)
+    return SanlockLab(spec, folder)
 
 
 SANLOCK: Final = Backend(
     name="sanlock",
-    missing=sanlock_needs.missing,
-    cannot=sanlock_needs.cannot,
-    notices=played.notices,
+    missing=missing,
+    cannot=sanlock_cannot,
+    notices=notices,
     make=_sanlock_lab,
 )
-BACKENDS: Final = {each.name: each for each in (EMBEDDED, SANLOCK)}
+
+
+def backend_names() -> tuple[str, ...]:
+    """Return the back ends that are installed, those of other packages too."""
+    return registry.names(registry.REHEARSALS)
+
+
+def backend_of(name: str) -> Backend:
+    """Return the back end of a name; raises `ConfigError` where there is none."""
+    backend: Backend = registry.load(registry.REHEARSALS, name)
+    return backend

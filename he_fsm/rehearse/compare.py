@@ -62,7 +62,7 @@ def compare(predicted: Outcome, seen: Outcome) -> tuple[Pair, ...]:
 
 
 def differences(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
-    """Give the pairs that only one side has."""
+    """Return the pairs that only one side has."""
     return tuple(pair for pair in pairs if not pair.is_same)
 
 

@@ -1,49 +1,29 @@
-"""What is so in a lab, whatever its hosts believe: looked at many times a second."""
+"""The truth about a lab, whatever its hosts believe: observed many times a second."""
 
 from __future__ import annotations
 
 import time
 from typing import Any, Callable, Optional
 
-import attrs
-
 from he_fsm.errors import HeFsmError
+from he_fsm.lab.host import LabHost
+from he_fsm.lab.lab import Lab
 from he_fsm.metadata.record import HostRecord
 from he_fsm.metadata.whiteboard import Whiteboard
-from he_fsm.rehearse.host import LabHost
-from he_fsm.rehearse.lab import Lab
+from he_fsm.rehearse.host_seen import HostSeen
+from he_fsm.rehearse.observe_vms import STARTING_UP, VmObserver
 from he_fsm.report.events import Event
 from he_fsm.report.truth import Truth
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmRecord
-from he_fsm.scenario.judge import Judge
-from he_fsm.scenario.matching import Seen
+from he_fsm.scenario.judging.judge import Judge
+from he_fsm.scenario.judging.matching import Seen
 from he_fsm.states.names import State
 from he_fsm.states.table import ROWS
 
 _ROW = {(row.source.value, row.name): row for row in ROWS}
 _BEFORE_THE_FACTS = (State.GLOBAL_MAINTENANCE.value, State.UNKNOWN.value)
-# Of a VM that was ordered and does not execute yet.
-STARTING_UP = "starting up"
-
-
-@attrs.define(eq=False)
-class HostSeen:
-    """What was last seen of one host."""
-
-    state: Optional[str] = None
-    score: Optional[int] = None
-    pid: Optional[int] = None
-    word: Optional[str] = None
-    failed_migrations: int = 0
-    # The host to which its VM was last seen to move.
-    leaving_to: Optional[int] = None
-    last_event_at: float = 0.0
-    record: Optional[HostRecord] = None
-    record_since: float = 0.0
-    problems: dict[str, str] = attrs.field(factory=dict)
-    was_good: bool = False
-    # It has not yet found the state that the facts say.
-    is_arriving: bool = False
+# The blocks of each slot, as they were written, the oldest first.
+Blocks = dict[int, list[bytes]]
 
 
 class Observer:
@@ -54,27 +34,44 @@ class Observer:
     speed. *began_at* is on the machine's monotonic clock.
     """
 
-    def __init__(self, lab: Lab, judge: Judge, began_at: float) -> None:
-        """Begin to look; events before *began_at* do not count."""
+    def __init__(
+        self,
+        lab: Lab,
+        judge: Judge,
+        began_at: float,
+        lease: Optional[str],
+        blocks: Optional[Blocks] = None,
+    ) -> None:
+        """
+        Begin to look; events before *began_at* do not count.
+
+        Args:
+            lab: what is looked at.
+            judge: the judge to which changes are reported.
+            began_at: time 0 of the scenario, on the monotonic clock.
+            lease: the name of the host that has the engine's lease at that time.
+            blocks: what another observer has kept of the time before.
+        """
         self.lab = lab
         self.judge = judge
         self.events: list[Event] = []
         self.truth = Truth()
         self._began_at = began_at
         self._hosts = {name: HostSeen(last_event_at=began_at) for name in lab.hosts}
-        self._lease: Optional[str] = lab.scenario.engine.running_on
+        self._vms = VmObserver(lab, judge, self._hosts, self.note)
+        self._lease = lease
         self._is_first = True
         self._last_t = 0.0
         # Blocks as they were written, for a storage that shows an old one.
-        self.blocks: dict[int, list[bytes]] = {}
+        self.blocks: Blocks = {} if blocks is None else blocks
         self.on_write: Optional[Callable[[int, bytes, bytes], None]] = None
 
     def time(self) -> float:
-        """Give the scenario's time."""
+        """Return the scenario's time."""
         return (time.monotonic() - self._began_at) * self.lab.speed
 
     def scenario_time(self, monotonic: float) -> float:
-        """Give the scenario's time of a monotonic one, never before its beginning."""
+        """Return the scenario's time of a monotonic one, never before its beginning."""
         return max(0.0, (monotonic - self._began_at) * self.lab.speed)
 
     def note(self, t: float, host: Optional[str], kind: str, text: str, **details: Any) -> None:
@@ -82,7 +79,7 @@ class Observer:
         self.events.append(Event(t, host, kind, {"text": text, **details}))
 
     def host(self, name: str) -> HostSeen:
-        """Give what was last seen of a host."""
+        """Return what was last seen of a host."""
         return self._hosts[name]
 
     def look(self, at: Optional[float] = None) -> float:
@@ -99,7 +96,7 @@ class Observer:
         # However long the first look takes: it is the state in which the scenario begins.
         t = 0.0 if self._is_first else max(self._last_t, self.time() if at is None else at)
         self._last_t = t
-        words = self._words(t, records, is_good=is_good)
+        words = self._vms.observe(t, records, is_good=is_good, is_first=self._is_first)
         self._show_engine(t, words, records, is_good=is_good)
         self._show_lease(t)
         self._show_whiteboard(t)
@@ -111,7 +108,7 @@ class Observer:
     # The engine.
 
     def _page_is_good(self, records: dict[str, Optional[VmRecord]]) -> bool:
-        """Ask the health page of the VMs that could serve it."""
+        """Return whether the health page answers well on a host whose VM could serve it."""
         return any(
             self.lab.hosts[name].page_is_good(record)
             for name, record in records.items()
@@ -119,80 +116,6 @@ class Observer:
             and record.phase in (Phase.RUNNING, Phase.STOPPING)
             and self.lab.hosts[name].executes(record)
         )
-
-    def _words(
-        self, t: float, records: dict[str, Optional[VmRecord]], *, is_good: bool
-    ) -> dict[str, str]:
-        """Give the truth about each VM, and write down what became of them."""
-        words = {}
-        for name, record in records.items():
-            seen = self._hosts[name]
-            if record is None or not self._counts(name, record):
-                self._vm_is_gone(t, name, seen, records)
-                continue
-            if record.pid != seen.pid:
-                self._vm_is_new(t, name, seen, record)
-            if record.failed_migrations > seen.failed_migrations:
-                seen.failed_migrations = record.failed_migrations
-                self.judge.count(t, "failed_migrations", name)
-                self.note(t, name, "migration", f"the migration failed: {record.failure}")
-            seen.leaving_to = record.leaving_to
-            is_paused = self.lab.hosts[name].is_paused(record)
-            word = _word(record, is_paused=is_paused, is_good=is_good, was_good=seen.was_good)
-            if word == "good":
-                seen.was_good = True
-            words[name] = word
-            shown = "starting" if word == STARTING_UP else word
-            if shown != seen.word:
-                seen.word = shown
-                self.note(t, name, "vm", f"the engine is {shown}", vm=shown)
-        return words
-
-    def _counts(self, name: str, record: VmRecord) -> bool:
-        """Say whether a process is a VM: it has got the lease, or had it."""
-        if record.phase is Phase.STARTING:
-            return self.lab.hosts[name].lease_is_taken()
-        return record.phase is not Phase.ARRIVING
-
-    def _vm_is_gone(
-        self, t: float, name: str, seen: HostSeen, records: dict[str, Optional[VmRecord]]
-    ) -> None:
-        if seen.pid is None:
-            return
-        to = self._moved_to(name, seen, records)
-        seen.pid = seen.word = seen.leaving_to = None
-        seen.was_good = False
-        seen.failed_migrations = 0
-        if to is not None:
-            self.judge.count(t, "migrations", name)
-            self.note(t, name, "migration", f"the VM runs on host {to} now", done=True, to=to)
-        else:
-            self.note(t, name, "vm", "the VM is gone", vm="gone")
-
-    def _moved_to(
-        self, name: str, seen: HostSeen, records: dict[str, Optional[VmRecord]]
-    ) -> Optional[str]:
-        """Give the host to which the VM of this one has moved; None: it has ended here."""
-        left = self.lab.hosts[name].last_record()
-        if left is not None and left.phase is Phase.MIGRATED and left.pid == seen.pid:
-            return None if left.leaving_to is None else self._name_of(left.leaving_to)
-        if seen.leaving_to is None:
-            return None
-        # Some hypervisors keep no record of a VM that has left.
-        to = self._name_of(seen.leaving_to)
-        there = records[to]
-        return to if there is not None and there.phase is Phase.RUNNING else None
-
-    def _vm_is_new(self, t: float, name: str, seen: HostSeen, record: VmRecord) -> None:
-        seen.pid = record.pid
-        seen.failed_migrations = record.failed_migrations
-        # One that arrived has been good where it was; of a new one that has to be seen.
-        came_over = record.phase is Phase.RUNNING and not self._is_first
-        seen.was_good = came_over or self._is_first
-        if record.phase is Phase.STARTING and not self._is_first:
-            self.judge.count(t, "starts", name)
-            self.note(t, name, "vm", "lease taken, the VM starts", vm="starting")
-            seen.word = "starting"
 
     def _show_engine(
         self,
@@ -224,7 +147,7 @@ class Observer:
             owner_id = self.lab.lease_owner()
         except HeFsmError:
             return
-        owner = None if owner_id is None else self._name_of(owner_id)
+        owner = None if owner_id is None else self.lab.name_of(owner_id)
         self.judge.observe(t, ("lease",), owner)
         self.truth.show(t, "lease", owner, None if owner is None else "held")
         if owner != self._lease:
@@ -233,9 +156,6 @@ class Observer:
             if owner is not None:
                 text = f"host {owner} holds the lease"
             self.note(t, owner, "lease", text, owner=owner)
-
-    def _name_of(self, host_id: int) -> str:
-        return next(h.name for h in self.lab.hosts.values() if h.config.id == host_id)
 
     # The whiteboard, and what agents say.
 
@@ -246,13 +166,13 @@ class Observer:
             return
         found = Whiteboard.parse(data, version=max(h.version for h in self.lab.hosts.values()))
         for name, host in self.lab.hosts.items():
-            record = found.slots.get(host.config.id)
+            record = found.slots.get(host.host_id)
             seen = self._hosts[name]
-            is_own = isinstance(record, HostRecord) and record.hostname == host.config.hostname
+            is_own = isinstance(record, HostRecord) and record.hostname == host.hostname
             if not is_own or record == seen.record or not isinstance(record, HostRecord):
                 continue
-            begin = host.config.id * 4096
-            self._keep(host.config.id, data[begin : begin + 4096])
+            begin = host.host_id * 4096
+            self._keep(host.host_id, data[begin : begin + 4096])
             seen.record, seen.record_since = record, t
             self.judge.observe(t, ("score", name), record.score)
             self.judge.observe(t, ("record", name), _seen(record, t))
@@ -286,7 +206,9 @@ class Observer:
         for event in report["events"]:
             if event["at"] > seen.last_event_at:
                 seen.last_event_at = event["at"]
-                if not self._is_arriving(seen, event["from"]):
+                if "alarm" in event:
+                    self._note_alarm(name, event)
+                elif not self._is_arriving(seen, event["from"]):
                     self._note_edge(name, event)
         self._show_state(t, name, report["state"])
         judge = self.judge
@@ -299,7 +221,7 @@ class Observer:
         self._note_problems(t, name, seen, report["problems"])
 
     def _is_arriving(self, seen: HostSeen, source: str) -> bool:
-        """Say whether an edge is the last of the warm-up's, no part of the scenario."""
+        """Return whether an edge belongs to the warm-up, and not to the scenario."""
         seen.is_arriving = seen.is_arriving and source in _BEFORE_THE_FACTS
         return seen.is_arriving
 
@@ -309,7 +231,7 @@ class Observer:
             seen.is_arriving = True
 
     def _sees(self, t: float, report: dict[str, Any], other: str) -> Optional[Seen]:
-        found = report["sees"].get(str(self.lab.hosts[other].config.id))
+        found = report["sees"].get(str(self.lab.hosts[other].host_id))
         if found is None:
             return None
         vm = found["vm"]
@@ -339,12 +261,19 @@ class Observer:
             "failed_starts": row.counts_failed_start,
             "shutdowns": "shut the VM down" in row.does,
             "poweroffs": "power the VM off" in row.does,
-            "notifications": row.notifies,
+            "notifications": event["told"],
             "refused_starts": row.name == "lease_held",
         }
         for kind, happened in counted.items():
             if happened:
                 self.judge.count(t, kind, name)
+
+    def _note_alarm(self, name: str, event: dict[str, Any]) -> None:
+        """Write down an alarm that was notified, or its end."""
+        self.judge.count(self.time(), "notifications", name)
+        text = f"alarm {event['alarm']}: {event['why']}"
+        at = self.scenario_time(event["at"])
+        self.note(at, name, "notification", text, over=event["over"])
 
     def _note_problems(self, t: float, name: str, seen: HostSeen, problems: dict[str, str]) -> None:
         for slot in sorted({*problems, *seen.problems}):
@@ -353,21 +282,6 @@ class Observer:
                 text = f"slot {slot}: {word}" if word else f"slot {slot} is believed again"
                 self.note(t, name, "problem", text, slot=int(slot), word=word)
         seen.problems = problems
-
-
-def _word(record: VmRecord, *, is_paused: bool, is_good: bool, was_good: bool) -> str:
-    """Give a VM's word; `STARTING_UP`: it does not execute yet."""
-    if record.phase is Phase.STARTING:
-        return STARTING_UP
-    if is_paused:
-        return "paused"
-    if record.phase is Phase.STOPPING:
-        return "stopping"
-    if record.is_leaving:
-        return "migrating"
-    if is_good:
-        return "good"
-    return "bad" if was_good else "starting"
 
 
 def _seen(record: HostRecord, since: float) -> Seen:

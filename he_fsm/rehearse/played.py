@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from he_fsm.rehearse import netns, watchdog
-from he_fsm.scenario.model import Scenario, Verb
-
-# A reading of the monitors that a link or a bridge can show.
-READINGS: Final = ("gateway", "bridge")
-
-
-def real_readings(scenario: Scenario, host: str) -> frozenset[str]:
-    """Give the readings of a host that a scenario has as there or gone, never in between."""
-    config = next(each for each in scenario.hosts if each.name == host)
-    values: dict[str, set[float]] = {name: {getattr(config, name)} for name in READINGS}
-    for entry in scenario.timeline:
-        if entry.verb is Verb.SET and host in entry.hosts:
-            for name in READINGS:
-                values[name] |= {entry.value[name]} if name in entry.value else set()
-    return frozenset(name for name in READINGS if values[name] <= {0.0, 1.0})
+from he_fsm.lab import netns, watchdog
+from he_fsm.lab.spec import LINK_READINGS
+from he_fsm.rehearse.lab_spec import real_readings
+from he_fsm.scenario.model import Scenario
 
 
 def notices(scenario: Scenario) -> list[str]:
-    """Say in a line each what of a scenario is played; empty: all is real."""
+    """Return a line for each part of a scenario that is played; empty: all is real."""
     return [*_networks(scenario), *_watchdogs(scenario)]
 
 
@@ -33,7 +19,7 @@ def _networks(scenario: Scenario) -> list[str]:
         return [f"no network namespaces ({why}): gateways and bridges are played by files"]
     played = [
         f"{reading} of host {host.name}"
-        for reading in READINGS
+        for reading in LINK_READINGS
         for host in scenario.hosts
         if reading not in real_readings(scenario, host.name)
     ]

@@ -1,4 +1,4 @@
-"""What happened in a simulated cluster, in the order in which it did."""
+"""The events of a simulated cluster."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import attrs
 @attrs.frozen
 class Event:
     """
-    One thing that happened.
+    One event.
 
-    `t`: seconds since the scenario began. `host`: the host's name, None where it is about
-    none. `kind`: fault, state, score, vm, lease, start, migration, problem, notification,
-    agent, liveness or rule; `details` depend on it and hold plain values only.
+    `t`: seconds since the scenario began. `host`: the host's name; None: the event concerns no
+    host. `kind`: fault, state, score, vm, lease, start, migration, problem, notification, agent,
+    liveness or rule. `details`: plain values, which depend on the kind.
     """
 
     t: float
@@ -23,5 +23,5 @@ class Event:
     details: dict[str, Any]
 
     def text(self) -> str:
-        """Give the event in words, without time and host."""
+        """Return the event in words, without time and host."""
         return str(self.details.get("text", self.kind))

@@ -1,4 +1,4 @@
-"""Whether an optional package is there, found out without loading it."""
+"""Check for optional packages, without loading them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from he_fsm.errors import MissingExtraError
 
 def check_extra(what: str, package: str, extra: str) -> None:
     """
-    Make sure that a package of an extra is installed; *what* needs it.
+    Check that a package of an extra is installed; *what* needs it.
 
     Raises:
-        MissingExtraError: it is not.
+        MissingExtraError: the package is not installed.
     """
     if importlib.util.find_spec(package) is None:
         raise MissingExtraError.of(package, extra, what)

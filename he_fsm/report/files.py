@@ -1,22 +1,21 @@
-"""Writing a report: a file is replaced at once, or not at all."""
+"""Writing of reports: a file is replaced atomically."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import secrets
 from pathlib import Path
 
 from he_fsm.errors import HeFsmError
+from he_fsm.files import whole
 
 
 def check_place(path: Path) -> None:
     """
-    Make sure that there is a folder in which a file can be written.
+    Check that a file's folder exists and is writable.
 
     Raises:
-        HeFsmError: there is none, or nothing may be written there.
+        HeFsmError: it does not exist, or is not writable.
     """
     folder = path.resolve().parent
     try:
@@ -31,28 +30,17 @@ def check_place(path: Path) -> None:
 
 def write_whole(path: Path, content: bytes) -> None:
     """
-    Write a file, which is replaced at once or not at all.
+    Write a file atomically: it has either its old content or the new one.
 
     Raises:
-        HeFsmError: it can't be written; the old one, if there is one, is as it was.
+        HeFsmError: the file can't be written; an old file is unchanged.
     """
     if path.exists() and not path.is_file():
         msg = f"can't write {path}: it is no regular file"
         raise HeFsmError(msg)
-    # Behind a link is what people mean; and only within one folder a file is replaced at once.
-    target = path.resolve()
-    new = target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
     try:
-        try:
-            with new.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                new.unlink()
-            raise
+        # Behind a link is what people mean.
+        whole.write_whole(path.resolve(), content)
     except OSError as error:
         msg = f"can't write {path}: {error.strerror}"
         raise HeFsmError(msg) from error

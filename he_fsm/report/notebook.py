@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from html import escape
 
 from he_fsm.document.units import format_number, format_seconds
+from he_fsm.report.html import as_html
 from he_fsm.report.outcome import Outcome
 from he_fsm.report.page_lanes import Bar, Lane, Mark, clock_text, lanes
 from he_fsm.report.page_look import MARKS, STATE_COLOURS, WORD_COLOURS
@@ -21,6 +22,7 @@ _VERDICTS = {True: ("passed", "#2f9e62"), False: ("failed", "#d4364b")}
 _MARKED = ("fault", "rule", "failure")
 
 
+@as_html.register(Outcome)
 def outcome_html(outcome: Outcome) -> str:
     """Show an outcome: verdict, what failed, totals, and who did what when."""
     shown, left_out = lanes(outcome)

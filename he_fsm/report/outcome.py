@@ -7,8 +7,9 @@ from typing import Any, Optional, Union
 import attrs
 
 from he_fsm.report.events import Event
+from he_fsm.report.html import as_html
 from he_fsm.report.truth import Change
-from he_fsm.scenario.judge import Failure
+from he_fsm.scenario.judging.judge import Failure
 from he_fsm.scenario.model import Scenario
 
 
@@ -28,6 +29,8 @@ class HostView:
     score: Optional[int]
     # Whether its agent goes on writing.
     writes: bool
+    # Whether its host has power.
+    powered: bool = attrs.field(default=True, kw_only=True)
     block: bytes = attrs.field(repr=False)
 
 
@@ -53,6 +56,8 @@ class Outcome:
     versions: int
     start: tuple[HostView, ...]
     end: tuple[HostView, ...]
+    # By how much looks were late, in the scenario's seconds: of a machine that was too busy.
+    late_s: float = 0.0
 
     @property
     def passed(self) -> bool:
@@ -61,12 +66,10 @@ class Outcome:
 
     def _repr_html_(self) -> str:
         """Show the outcome in Jupyter."""
-        from he_fsm.report.notebook import outcome_html  # noqa: PLC0415 - only a notebook asks
-
-        return outcome_html(self)
+        return as_html(self)
 
     def to_json(self) -> dict[str, Any]:
-        """Give the outcome as the plain object that `he-fsm simulate --json` prints."""
+        """Return the outcome as the plain object that `he-fsm simulate --json` prints."""
         return {
             "name": self.scenario.name,
             "verdict": "passed" if self.passed else "failed",
@@ -102,5 +105,5 @@ class Outcome:
 
 
 def host_key(name: Optional[str]) -> Union[str, int, None]:
-    """Give a host as JSON shows it: its id where it has no other name."""
+    """Return a host as JSON shows it: its id where it has no other name."""
     return int(name) if name is not None and name.isdecimal() else name

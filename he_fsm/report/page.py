@@ -1,4 +1,4 @@
-"""The page that `--html` writes: one file, with everything in it, that looks nothing up."""
+"""The page that `--html` writes: one file with everything in it, which loads nothing else."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from he_fsm.report.page_look import (
     WORD_COLOURS,
 )
 from he_fsm.report.shell import HINT, check_plotly, figure_element, shell
-from he_fsm.scenario.judge import Failure
+from he_fsm.scenario.judging.judge import Failure
 
 _HINT = f"{HINT}; drag to zoom, double-click to go back"
-# What ran the scenarios, unless it is said.
+# The command that ran the scenarios, unless the caller names another.
 SIMULATE = "he-fsm simulate"
 
 
 @attrs.frozen(kw_only=True)
 class Lead:
     """
-    What a page says before the runs, where they were not played to be judged.
+    What a page shows before the runs, if the runs have no verdicts.
 
-    `under`: the line below the heading. `part`: HTML. `badge`: in the place of the runs' verdicts,
-    and whether it is bad.
+    `under`: the line below the heading. `part`: HTML. `badge`: the text shown in place of each
+    verdict. `is_bad`: the badge has the colour of a failure.
     """
 
     under: str
@@ -49,20 +49,20 @@ def write_page(
     outcomes: Sequence[Outcome], path: Path, command: str = SIMULATE, lead: Optional[Lead] = None
 ) -> None:
     """
-    Write the page of some runs to a file, which is replaced at once or not at all.
+    Write the page of some runs to a file, which is replaced atomically.
 
-    *command*: what ran them, for the heading. *lead*: see there.
+    *command*: the command that ran them, for the heading. *lead*: see `Lead`.
 
     Raises:
         MissingExtraError: plotly is not installed.
-        HeFsmError: the file can't be written; the old one, if there is one, is as it was.
+        HeFsmError: the file can't be written; an old file is unchanged.
     """
     write_whole(path, page(outcomes, command, lead).encode("utf-8", "replace"))
 
 
 def page(outcomes: Sequence[Outcome], command: str = SIMULATE, lead: Optional[Lead] = None) -> str:
     """
-    Show some runs as one HTML page that needs nothing else; the same runs give the same text.
+    Return some runs as one HTML page that loads nothing else; equal runs give equal text.
 
     Raises:
         MissingExtraError: plotly is not installed.
@@ -170,7 +170,7 @@ def _totals(totals: dict[str, Any]) -> str:
 
 
 def _legend(shown: Sequence[Lane]) -> str:
-    """Explain the colours and marks that this figure has."""
+    """Return the legend of the colours and marks that this figure uses."""
     states = {bar.word for lane in shown[1:] for bar in lane.bars}
     words = {bar.word for lane in shown for bar in lane.vm} | {bar.word for bar in shown[0].bars}
     kinds = {mark.kind for lane in shown for mark in lane.marks}
@@ -223,7 +223,7 @@ def _figure(name: str, shown: Sequence[Lane], outcome: Outcome) -> str:
 
 
 def _events(outcome: Outcome) -> str:
-    """List every event, for those who read, search or can't see the figure."""
+    """Return a table of every event, for readers who search, or who can't see the figure."""
     rows = "\n".join(
         f'<tr><td class="number">{clock_text(event.t)}</td>'
         f"<td>{escape(host_label(event.host))}{f' and {others} more' if others else ''}</td>"
@@ -238,7 +238,7 @@ def _events(outcome: Outcome) -> str:
 
 
 def _together(outcome: Outcome) -> list[tuple[Event, int]]:
-    """Give each event, and how many more hosts said it too: they find a death one by one."""
+    """Return each event, and how many other hosts reported the same death or return after it."""
     world = outcome.scenario.world
     rows: list[tuple[Event, int]] = []
     latest: dict[str, int] = {}

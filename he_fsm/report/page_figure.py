@@ -22,20 +22,21 @@ from he_fsm.report.page_look import (
     WORD_COLOURS,
 )
 
-# plotly's dates are milliseconds since 1970; from the year 1 on, they count days and years.
+# The figure's times begin in year 1, so that plotly's dates show the day and the year of a run.
+# plotly counts milliseconds since 1970.
 _ORIGIN_MS = -62_135_596_800_000
 _DAY_S, _YEAR_S = 86_400, 365 * 86_400
 # Heights in pixels.
 _LABEL, _MARK_ROW, _BAR, _THIN, _THINNER, _SCORE, _GAP = 20, 15, 20, 7, 5, 26, 4
 _BETWEEN = 12
 _TOP, _BOTTOM = 28, 40
-# Marks so close together, as a share of the run, lie on top of each other: each tells of all.
+# Marks that are closer together than this share of the run overlap: each one's label lists all.
 _TOGETHER = 0.005
 _TOGETHER_MAX = 8
-# A score is written where it holds for this share of the run.
+# A score is written as a number if it lasts for this share of the run.
 _NUMBER_FITS = 0.05
 _HOVER_WIDTH = 46
-# The axis goes on a little at both ends, so that marks there are whole.
+# The axis is a little longer at both ends, so that marks there are not cut off.
 _MARGIN = 0.01
 _BAND = "rgba(128,128,128,0.07)"
 _RED = "rgba(209,73,91,0.55)"
@@ -43,7 +44,7 @@ _RED = "rgba(209,73,91,0.55)"
 
 @attrs.frozen(kw_only=True)
 class _Place:
-    """Where a lane's rows are: their middles, in pixels from the top; None: it has no such row."""
+    """The middles of a lane's rows, in pixels from the top; None: the lane has no such row."""
 
     lane: Lane
     top: float
@@ -116,7 +117,7 @@ def _x(t: float) -> int:
 
 
 def _hover(lines: Iterable[str]) -> str:
-    """Break lines for a hover label; what plotly would take for markup is text."""
+    """Break lines for a hover label, and escape what plotly would read as markup."""
     wrapped = (part for line in lines for part in textwrap.wrap(line, _HOVER_WIDTH) or [""])
     return "<br>".join(html.escape(part) for part in wrapped)
 
@@ -130,7 +131,7 @@ def _colour(word: str) -> str:
 def _bar_traces(
     bars: Iterable[tuple[float, Bar]], height: float, *, named: bool = False
 ) -> list[go.Bar]:
-    """Draw the bars of one kind of row, a trace for each word; *named*: the word is in the bar."""
+    """Draw the bars of one kind of row, a trace for each word; *named*: with the words in them."""
     by_word: dict[str, list[tuple[float, Bar]]] = {}
     for y, bar in bars:
         by_word.setdefault(bar.word, []).append((y, bar))
@@ -139,7 +140,7 @@ def _bar_traces(
             name=word,
             orientation="h",
             base=[_x(bar.start) for _, bar in placed],
-            # Never so short that it can't be seen at any zoom.
+            # At least 1 ms, so that every bar can be seen when zoomed in.
             x=[max(1, _x(bar.end) - _x(bar.start)) for _, bar in placed],
             y=[y for y, _ in placed],
             width=height,
@@ -149,7 +150,7 @@ def _bar_traces(
             insidetextanchor="start",
             insidetextfont={
                 "size": 12,
-                # This bar lets the ground through, be that light or dark.
+                # This bar is translucent, and the ground may be light or dark.
                 "color": TEXT_ON_EITHER if word == NO_AGENT else TEXT_ON_BARS,
             },
             textangle=0,
@@ -161,7 +162,7 @@ def _bar_traces(
 
 
 def _score_trace(place: _Place, until: float, score_max: int) -> go.Scatter:
-    """Draw a score as steps; each step has points at both ends, so that it can be pointed at."""
+    """Draw a score as steps; each step has points at both ends, so that both have hover labels."""
     xs: list[int] = []
     ys: list[Optional[float]] = []
     hovers: list[str] = []
@@ -274,14 +275,14 @@ def _layout(places: Sequence[_Place], until: float) -> dict[str, Any]:
         "zeroline": False,
         "ticks": "outside",
         "tickcolor": GRID,
-        # Not `sync`, an overlaid axis' own choice: it reads times back from rounded pixels.
+        # The default of an overlaid axis, `sync`, computes times from rounded pixels.
         "tickmode": "auto",
         "nticks": 8,
         "tickangle": 0,
     }
     failures = sorted({m.t for p in places for m in p.lane.marks if m.kind == "failure"})
     return {
-        # Without plotly's own theme, which would be repeated in every figure.
+        # No theme: plotly would repeat its own in every figure.
         "template": "none",
         "height": height + _TOP + _BOTTOM,
         "margin": {"l": 10, "r": 10, "t": _TOP, "b": _BOTTOM},
@@ -310,7 +311,7 @@ def _layout(places: Sequence[_Place], until: float) -> dict[str, Any]:
 
 
 def _tick_formats(until: float) -> list[dict[str, Any]]:
-    """Say how times are written, by the distance of two ticks in milliseconds."""
+    """Return the formats of times, by the distance of two ticks in milliseconds."""
     day = "" if until < _DAY_S else "day %-j, " if until <= _YEAR_S else "year %-Y day %-j, "
     return [
         {"dtickrange": [None, 1000], "value": f"{day}%-H:%M:%S.%L"},

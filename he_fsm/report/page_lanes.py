@@ -65,7 +65,7 @@ class Lane:
 
 
 def clock_text(t: float) -> str:
-    """Give seconds as h:mm:ss, to the millisecond where that says more, with days in front."""
+    """Return seconds as h:mm:ss, to the millisecond where that says more, with days in front."""
     seconds, milliseconds = divmod(round(t * 1000), 1000)
     minutes, second = divmod(seconds, 60)
     hours, minute = divmod(minutes, 60)
@@ -75,7 +75,7 @@ def clock_text(t: float) -> str:
 
 
 def host_label(name: Optional[str], hostname: str = "") -> str:
-    """Give a host as people read it."""
+    """Return a host as people read it."""
     if name is None:
         return "the cluster"
     label = f"host {name}" if name.isdecimal() else name
@@ -84,14 +84,14 @@ def host_label(name: Optional[str], hostname: str = "") -> str:
 
 
 def lanes(outcome: Outcome) -> tuple[tuple[Lane, ...], int]:
-    """Give the engine's lane and the hosts', and how many hosts have none."""
+    """Return the engine's lane and the hosts', and how many hosts have none."""
     chosen = _chosen(outcome)
     shown = tuple(_host_lane(outcome, name) for name in chosen)
     return (_engine_lane(outcome), *shown), len(outcome.scenario.hosts) - len(chosen)
 
 
 def busy_hosts(outcome: Outcome) -> tuple[str, ...]:
-    """Give the hosts with more than heartbeats: the engine's and the struck ones first."""
+    """Return the hosts with more than heartbeats: the engine's and the struck ones first."""
     notable = {event.host for event in outcome.events if event.kind in _NOTABLE}
     notable |= {change.host for change in outcome.changes if change.kind in _NOTABLE}
     # Whom a host takes for alive follows from the others' heartbeats.
@@ -179,7 +179,7 @@ def _said(events: Iterable[Event], kind: str, t: float) -> tuple[str, ...]:
 def _states(
     outcome: Outcome, name: str, events: Sequence[Event], changes: Sequence[Change]
 ) -> list[_Spell]:
-    """Give the states with every edge that led there at that moment."""
+    """Return the states with every edge that led there at that moment."""
     first = next(view.state for view in outcome.start if view.name == name)
     spells: list[_Spell] = [(0.0, first or NO_AGENT, (first or "no agent runs", "at the start"))]
     for change in changes:
@@ -206,7 +206,7 @@ def _leases(changes: Iterable[Change], name: str) -> list[_Spell]:
 def _scores(
     outcome: Outcome, name: str, events: Sequence[Event], changes: Sequence[Change]
 ) -> tuple[Point, ...]:
-    """Give the score as the agent computed it; it ends where the agent does."""
+    """Return the score as the agent computed it; it ends where the agent does."""
     first = next(view.score for view in outcome.start if view.name == name)
     points = [] if first is None else [Point(0.0, first, f"score {first} at the start")]
     points += [

@@ -1,4 +1,4 @@
-"""How the page looks: colours that read on light and on dark, its style sheet, its script."""
+"""The page's look: colours that are legible on light and on dark, style sheet, script."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import attrs
 from he_fsm.states.names import State
 
 TEXT_ON_BARS = "#1b2530"
-# Enough contrast to white and to the dark ground.
+# This colour has enough contrast on white and on the dark ground.
 TEXT_ON_EITHER = "#7d8894"
 GRID = "rgba(128,128,128,0.22)"
 # Legends stand below the axis, whatever a figure's height is.
@@ -36,7 +36,7 @@ STATE_COLOURS = {
     State.UNKNOWN.value: "#c3c3bd",
     "no agent": "rgba(128,128,128,0.18)",
 }
-# Of the engine, its VM and its health page.
+# Colours of the words for the engine, its VM and its health page.
 WORD_COLOURS = {
     "good": "#4fa873",
     "starting": "#e8b23a",
@@ -59,7 +59,7 @@ class MarkLook:
     size: int = 10
 
 
-# In the order in which they are drawn: the last ones are on top.
+# In drawing order: the last ones are on top.
 MARKS = {
     "liveness": MarkLook(
         "circle-open",

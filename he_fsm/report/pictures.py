@@ -24,7 +24,7 @@ from he_fsm.report.page_look import LEGEND, MARKS
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-# In pixels: what fits the width of a sheet at 150 dots an inch. A PNG has two dots for each.
+# The width in pixels fits a sheet of paper at 150 dpi. A PNG has two dots for each pixel.
 _WIDTH, _SCALE = 1000, 2
 _TITLE, _LEGEND_LINE, _LEGEND_ENTRY = 40, 21, 250
 _TEXT = "#26313d"
@@ -35,7 +35,7 @@ _NAME_MAX: Final = 100
 
 @attrs.frozen(kw_only=True)
 class Picture:
-    """A figure for a file. `name`: the file's, without its ending."""
+    """A figure for a file. `name`: the file's name without its suffix."""
 
     name: str
     title: str
@@ -44,10 +44,10 @@ class Picture:
 
 def write_pictures(pictures: Iterable[Picture], folders: Mapping[str, Optional[Path]]) -> None:
     """
-    Write figures to folders, which are made if need be; each file is replaced at once.
+    Write figures to folders, which are made if need be; each file is replaced atomically.
 
     Args:
-        folders: where those of a kind go, `png` or `svg`; None: there are none of it.
+        folders: the folder of each kind of file, `png` or `svg`; None: write none of this kind.
 
     Raises:
         MissingExtraError: kaleido is not installed, or it finds no Chrome or Chromium.
@@ -68,7 +68,7 @@ def write_pictures(pictures: Iterable[Picture], folders: Mapping[str, Optional[P
             folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="he-fsm-") as made:
             orders = [_order(picture, Path(made) / name) for picture, name, _ in wanted]
-            # All in one browser; nothing is loaded from outside.
+            # One browser draws all of them. Without mathjax it loads nothing from outside.
             kaleido.write_fig_from_object_sync(
                 orders, kopts={"mathjax": False}, cancel_on_error=True
             )
@@ -90,7 +90,7 @@ def write_pictures(pictures: Iterable[Picture], folders: Mapping[str, Optional[P
 
 def check_pictures() -> None:
     """
-    Make sure that pictures can be made, but for the browser.
+    Check that the packages that draw pictures are installed; the browser is not checked.
 
     Raises:
         MissingExtraError: plotly or kaleido is not installed.
@@ -103,13 +103,13 @@ def _kaleido() -> Any:
     check_pictures()
     kaleido = importlib.import_module("kaleido")
     importlib.import_module("kaleido.errors")
-    # What goes wrong is raised too.
+    # Whatever it logs is also raised.
     logging.getLogger("choreographer").setLevel(logging.CRITICAL)
     return kaleido
 
 
 def _first_sentence(error: Exception) -> str:
-    """Give the beginning of what an error says: some have many lines, some a tuple of them."""
+    """Return the first line of an error's message; some errors nest their messages in tuples."""
     said: Any = error
     while isinstance(said, (BaseException, tuple)):
         parts = said.args if isinstance(said, BaseException) else said
@@ -118,7 +118,7 @@ def _first_sentence(error: Exception) -> str:
 
 
 def _order(picture: Picture, path: Path) -> dict[str, Any]:
-    """Say to kaleido what to draw, how large, and where to."""
+    """Return kaleido's order: what to draw, in which size, and to which file."""
     drawing = on_paper(picture)
     scale = _SCALE if path.suffix == ".png" else 1
     size = {"width": _WIDTH, "height": drawing.layout.height, "scale": scale}
@@ -130,7 +130,7 @@ def _order(picture: Picture, path: Path) -> dict[str, Any]:
 
 
 def on_paper(picture: Picture) -> go.Figure:
-    """Give the figure as a document has it: on white, with title and legend."""
+    """Return the figure in the form for documents: on white, with title and legend."""
     drawing = copy.deepcopy(picture.drawing)
     entries = 0
     named: set[str] = set()
@@ -159,7 +159,7 @@ def on_paper(picture: Picture) -> go.Figure:
 
 def timelines(outcomes: Sequence[Outcome]) -> Iterator[Picture]:
     """
-    Give the figure of each outcome, as its page has it.
+    Return the figure of each outcome, the same as on its page.
 
     Raises:
         MissingExtraError: plotly or kaleido is not installed.
@@ -176,7 +176,7 @@ def timelines(outcomes: Sequence[Outcome]) -> Iterator[Picture]:
 
 
 def _file_name(text: str, taken: set[str]) -> str:
-    """Give a name that every file system takes, and that no other file has."""
+    """Return a file name that is valid on every file system, and not taken yet."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:_NAME_MAX] or "scenario"
     number, name = 1, plain
     while name.lower() in taken:

@@ -1,4 +1,4 @@
-"""How long it took after each fault until the engine was started, moved, or healthy again."""
+"""How long after each fault the engine was started, had moved, or was healthy again."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ START, MOVE, HEALTHY = "start ordered", "moved", "healthy again"
 @attrs.frozen
 class Recovery:
     """
-    Something that followed a fault; *after_s* seconds of the scenario after it.
+    An event that followed a fault, `after_s` seconds (scenario time) after it.
 
-    `what`: `start ordered` (the lease is taken, the VM's process begins), `moved` (a live migration
-    is done) or `healthy again` (the health page, after it was not good).
+    `what`: `start ordered` (the lease is acquired and the VM's process begins), `moved` (a live
+    migration is done) or `healthy again` (the health page is good again).
     """
 
     fault: Event
@@ -33,14 +33,14 @@ class Recovery:
 
 @attrs.frozen
 class Compared:
-    """A recovery as it was predicted and as it was seen; None: it was not."""
+    """A recovery as predicted and as seen; None: not predicted, or not seen."""
 
     predicted: Optional[Recovery]
     seen: Optional[Recovery]
 
     @property
     def recovery(self) -> Recovery:
-        """The recovery, as predicted where it was."""
+        """The predicted recovery, or else the one that was seen."""
         found = self.predicted or self.seen
         assert found is not None  # noqa: S101 - one side at least has it
         return found
@@ -48,10 +48,10 @@ class Compared:
 
 def recoveries(outcome: Outcome) -> tuple[Recovery, ...]:
     """
-    Give what followed each fault, in the order of time.
+    Return the recoveries after each fault, in the order of time.
 
-    A start and a healthy page belong to the last fault before the page was bad, a move to the last
-    one before it began.
+    A start and a healthy page belong to the last fault before the page became bad. A move belongs
+    to the last fault before the move began.
     """
     faults = [event for event in outcome.events if event.kind == "fault"]
     times = [fault.t for fault in faults]
@@ -64,7 +64,7 @@ def recoveries(outcome: Outcome) -> tuple[Recovery, ...]:
 
 
 def compared(predicted: tuple[Recovery, ...], seen: tuple[Recovery, ...]) -> tuple[Compared, ...]:
-    """Put both sides together: the n-th of its kind after the same fault is the same."""
+    """Pair predicted and seen recoveries: the n-th of its kind after the same fault is the same."""
     left, right = _numbered(predicted), _numbered(seen)
     both = {**left, **right}
     pairs = [Compared(left.get(key), right.get(key)) for key in both]
@@ -85,7 +85,7 @@ _Found = tuple[float, float, str, Optional[str]]
 
 
 def _outages(outcome: Outcome) -> Iterator[_Found]:
-    """Give what happened in each outage, each with the time at which the page became bad."""
+    """Return the recoveries of each outage, with the time at which the health page became bad."""
     health = [change for change in outcome.changes if change.kind == "health"]
     for bad, good in itertools.zip_longest(health, health[1:]):
         if bad.word == "bad":
@@ -97,7 +97,7 @@ def _outage(outcome: Outcome, bad_t: float, good_t: Optional[float]) -> Iterator
     within = [event for event in outcome.events if bad_t <= event.t <= ends_at]
     start = next((event for event in within if event.details.get("vm") == "starting"), None)
     if start is None and any(event.details.get("done") for event in within):
-        # The moment at which a migration switches over.
+        # This is the short outage in which a migration switches over.
         return
     if start is not None:
         yield bad_t, start.t, START, start.host
@@ -116,6 +116,6 @@ def _moves(outcome: Outcome) -> Iterator[_Found]:
 
 
 def _engine_host(outcome: Outcome, t: float) -> Optional[str]:
-    """Give the host of the engine at a time, or just after it where it moves then."""
+    """Return the host of the engine at a time; if the engine moves then, its new host."""
     found = [each for each in outcome.changes if each.kind == "engine" and each.t <= t]
     return found[-1].host if found else None

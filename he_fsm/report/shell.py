@@ -1,4 +1,4 @@
-"""What every page has: one file, with everything in it, that looks nothing up."""
+"""The frame of every page: one file with everything in it, which loads nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 HINT = "Point at anything to read more"
-# Nothing may be loaded, whatever the page holds.
+# Forbid the browser to load anything, whatever the page holds.
 _NOTHING_ELSE = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 )
@@ -22,7 +22,7 @@ _NOTHING_ELSE = (
 
 def check_plotly(what: str = "the HTML page") -> None:
     """
-    Make sure that pictures can be drawn; *what* needs them.
+    Check that plotly is installed; *what* needs it.
 
     Raises:
         MissingExtraError: plotly is not installed.
@@ -32,13 +32,13 @@ def check_plotly(what: str = "the HTML page") -> None:
 
 def shell(*, command: str, title: str, under: str, parts: Iterable[str]) -> str:
     """
-    Give a whole page.
+    Return a whole page.
 
     Args:
-        command: what made the report, for the heading.
-        title: of the window, as text.
+        command: the command that made the report, for the heading.
+        title: the title of the window, as text.
         under: the line below the heading, as text.
-        parts: what the page shows, as HTML.
+        parts: the content of the page, as HTML.
     """
     from plotly.offline import get_plotlyjs  # noqa: PLC0415 - the extra `report`
 
@@ -68,7 +68,7 @@ def shell(*, command: str, title: str, under: str, parts: Iterable[str]) -> str:
 
 
 def scenario_link(name: str, text: str) -> str:
-    """Give a link that saves a scenario file, which lies in the page itself."""
+    """Return a link that saves a scenario file, which is embedded in the page."""
     data = base64.b64encode(text.encode("utf-8", "replace")).decode()
     file = escape(f"{name}.yaml")
     return f'<a download="{file}" href="data:application/yaml;base64,{data}">{file}</a>'
@@ -76,14 +76,14 @@ def scenario_link(name: str, text: str) -> str:
 
 def figure_element(name: str, drawing: go.Figure, label: str, hint: str = HINT) -> str:
     """
-    Give the place of a figure in a page, and its data; the page's script draws it.
+    Return the HTML element of a figure with its data; the page's script draws it.
 
     Args:
-        name: what no other figure of the page is called.
-        label: what those are told who can't see it.
-        hint: what can be done with it, for those with a mouse.
+        name: a name that is unique in the page.
+        label: the description for people who can't see the figure.
+        hint: what people with a mouse can do with the figure.
     """
-    # Inside a script element only `<` could end it, or begin a comment.
+    # Only a `<` in the data could end the script element, or begin a comment.
     data = str(drawing.to_json(engine="json")).replace("<", "\\u003c")
     height = round(drawing.layout.height)
     return (

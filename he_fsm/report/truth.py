@@ -7,19 +7,21 @@ from typing import Optional
 
 import attrs
 
-# The engine and its lease are one thing each, wherever they are.
+# There is one engine and one lease, wherever they are: their changes are not kept by host.
 _ONE_FOR_ALL = ("engine", "lease")
 
 
 @attrs.frozen
 class Change:
     """
-    From `t` on (seconds since the scenario began) something is so, until the next of its kind.
+    A fact that is true from `t` (seconds since the scenario began) to the next one of its kind.
 
-    `kind` and `word`: `engine`: the truth about the engine in the scenario language's words, and
-    `host` is where it is; `health`: `good` or `bad`, the engine's page; `lease`: `held` by
-    `host`, or None: free; `vm`: the engine's word for the VM process on this host, None without
-    one; `state`: what this host's agent does, None while no agent runs.
+    The kinds and their words:
+    `engine`: the engine in the scenario language's words; `host` is where it is.
+    `health`: the engine's health page, `good` or `bad`.
+    `lease`: `held` by `host`, or None: free.
+    `vm`: the VM process on this host, in the words for the engine; None: there is none.
+    `state`: the state of this host's agent; None: no agent runs.
     """
 
     t: float
@@ -29,7 +31,7 @@ class Change:
 
 
 class Truth:
-    """Keeps the changes of one run, in the order in which they came."""
+    """Records the changes of one run in the order in which they happen."""
 
     def __init__(self) -> None:
         """Begin with nothing known."""
@@ -39,7 +41,7 @@ class Truth:
         self._with_vm: set[str] = set()
 
     def show(self, t: float, kind: str, host: Optional[str], word: Optional[str]) -> None:
-        """Note what is so; what was so before is passed over."""
+        """Record a fact, unless it is unchanged."""
         key = (kind, None if kind in _ONE_FOR_ALL else host)
         latest = self._latest.get(key)
         if latest is not None and (latest.host, latest.word) == (host, word):
@@ -51,10 +53,10 @@ class Truth:
         self, t: float, main: Optional[str], words: Mapping[str, str], *, is_good: bool
     ) -> None:
         """
-        Note where the engine is and how it does.
+        Record where the engine is, and its condition.
 
         Args:
-            main: host of the VM that people mean; None: there is none.
+            main: host of the VM that counts as the engine; None: there is none.
             words: the word for each VM, by host.
         """
         self.show(t, "health", None, "good" if is_good else "bad")

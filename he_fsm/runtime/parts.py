@@ -1,30 +1,20 @@
-"""The one place that knows every adapter: it makes a host's parts from the configuration."""
+"""Makes a host's parts from the configuration, whatever kinds it names."""
 
 from __future__ import annotations
 
 from typing import Optional
 
-from he_fsm.errors import ConfigError, MissingExtraError
+from he_fsm.errors import HypervisorError
+from he_fsm.runtime import registry
 from he_fsm.runtime.broker.service import BrokerService
 from he_fsm.runtime.config import Config
-from he_fsm.runtime.hypervisors.embedded import STATE, EmbeddedHypervisor, EmbeddedSettings
-from he_fsm.runtime.hypervisors.vm_file import VmFile
-from he_fsm.runtime.leases.hold import EmbeddedHolder
-from he_fsm.runtime.leases.movable import MovableEmbedded
-from he_fsm.runtime.leases.rules import Rules
-from he_fsm.runtime.leases.sanlock_guard import LeaseGuard
-from he_fsm.runtime.leases.sanlock_hold import SanlockHolder
+from he_fsm.runtime.kinds import Guard, HypervisorKind, LeaseKind
 from he_fsm.runtime.monitors.make import make_runner
 from he_fsm.runtime.monitors.runner import MonitorRunner
 from he_fsm.runtime.notify.make import make_notifier
-from he_fsm.runtime.ports import Hypervisor, MovableLease
+from he_fsm.runtime.ports import Finding, Hypervisor, MovableLease, VmAccess
 from he_fsm.runtime.storage.client import StorageClient
 from he_fsm.runtime.storage.protocol import StorageSettings
-
-# The file, in the folder that hosts share, by which rehearsals see that never two VMs execute.
-WITNESS = "witness"
-# Where a VM that knows nothing of leases has its own looked after, in the host's run folder.
-LEASE_SOCKET = "vm.lease"
 
 
 def make_service(config: Config) -> BrokerService:
@@ -44,7 +34,7 @@ def make_service(config: Config) -> BrokerService:
 
 
 def renew_service(service: BrokerService, config: Config) -> None:
-    """Let a running service have the monitors, channels and scores of a reloaded configuration."""
+    """Pass the monitors, channels and scores of a reloaded configuration to a running service."""
     service.replace(
         monitors=make_monitors(config),
         notifier=make_notifier(config),
@@ -54,14 +44,14 @@ def renew_service(service: BrokerService, config: Config) -> None:
 
 def make_monitors(config: Config) -> MonitorRunner:
     """Make the monitors, each in its own thread; the engine VM's own use is no load."""
-    file = VmFile(config.run_dir / STATE)
+    access = make_access(config)
 
     def engine_pid() -> Optional[int]:
         try:
-            record = file.read()
-        except (OSError, ValueError):
+            vm = access.identity()
+        except HypervisorError:
             return None
-        return record.pid if record is not None and record.is_here else None
+        return None if vm is None else vm.pid
 
     return make_runner(config, engine_pid=engine_pid)
 
@@ -71,79 +61,46 @@ def make_hypervisor(config: Config) -> Hypervisor:
     Make the hypervisor's adapter; the VM takes the engine's lease before it runs.
 
     Raises:
-        MissingExtraError: the library for QEMU's monitor is not installed.
-        HypervisorError: the secret for migrations can't be used.
+        MissingExtraError: a library that the kind needs is not installed.
+        ConfigError: the kind can't work with these leases.
+        HypervisorError: something that the kind needs can't be used.
     """
-    if config.hypervisor.kind == "qemu":
-        return _make_qemu(config)
-    policy, embedded = config.policy, config.hypervisor
-    if config.leases != "embedded":
-        msg = f"the embedded hypervisor's VM has embedded leases only, not those of {config.leases}"
-        raise ConfigError(msg)
-    settings = EmbeddedSettings(
-        host_id=config.host.id,
-        run_dir=config.run_dir,
-        hosts=str(embedded.hosts_dir / "{id}"),
-        leases=config.storage.leases,
-        witness=config.storage.path / WITNESS,
-        port=embedded.port,
-        io_timeout_s=policy.io_timeout_s,
-        watchdog_s=policy.watchdog_s,
-        start_s=embedded.start_s,
-        boot_s=embedded.boot_s,
-        shutdown_s=embedded.shutdown_s,
-        migration_s=embedded.migration_s,
-    )
-    holder = EmbeddedHolder(
-        folder=config.storage.leases,
-        host_id=config.host.id,
-        io_timeout_s=policy.io_timeout_s,
-        watchdog_s=policy.watchdog_s,
-    )
-    return EmbeddedHypervisor(settings, holder)
+    hypervisor: Hypervisor = _hypervisor_kind(config).make(config, make_movable_lease(config))
+    return hypervisor
 
 
-def _make_qemu(config: Config) -> Hypervisor:
-    try:
-        from he_fsm.runtime.hypervisors.qemu import QemuHypervisor  # noqa: PLC0415 - optional
-        from he_fsm.runtime.hypervisors.qemu_host import QemuSettings  # noqa: PLC0415 - optional
-    except ModuleNotFoundError as error:
-        raise MissingExtraError.of(error.name, "qemu", "kind qemu") from error
-    vm = config.hypervisor.vm
-    if vm is None:
-        # The configuration was read with this checked; one that was made by hand may lack it.
-        msg = "hypervisor.vm is missing: what the QEMU VM is made of"
-        raise ConfigError(msg)
-    settings = QemuSettings(
-        host_id=config.host.id, run_dir=config.run_dir, vm=vm, move=config.hypervisor.move
-    )
-    return QemuHypervisor(settings, make_movable_lease(config))
+def make_access(config: Config) -> VmAccess:
+    """Make what says who the VM here is, for any process of this host."""
+    return _hypervisor_kind(config).access(config)
 
 
-def make_guard(config: Config) -> Optional[LeaseGuard]:
-    """Make what ends a VM that sanlock no longer looks after; None: other leases do it alone."""
-    settings, policy = config.sanlock_settings, config.policy
-    if settings is None:
-        return None
-    rules = Rules(io_timeout_s=policy.io_timeout_s, watchdog_s=policy.watchdog_s)
-    return LeaseGuard(settings, VmFile(config.run_dir / STATE), rules)
+def make_guard(config: Config) -> Optional[Guard]:
+    """Make what ends a VM whose lease nobody looks after; None: these leases do it alone."""
+    return _lease_kind(config).guard(config, make_access(config))
 
 
 def make_movable_lease(config: Config) -> MovableLease:
-    """Make what takes the engine's lease for QEMU VMs, and hands it over when they move."""
-    settings = config.sanlock_settings
-    if settings is not None:
-        return SanlockHolder(settings=settings, host_id=config.host.id)
-    return MovableEmbedded(
-        folder=config.storage.leases,
-        host_id=config.host.id,
-        io_timeout_s=config.policy.io_timeout_s,
-        watchdog_s=config.policy.watchdog_s,
-        socket=config.run_dir / LEASE_SOCKET,
-    )
+    """Make what takes the engine's lease for VMs, and hands it over when they move."""
+    return _lease_kind(config).lease(config)
+
+
+def findings(config: Config) -> tuple[Finding, ...]:
+    """Return what is wrong with this machine for this configuration; takes a second at most."""
+    return (*_lease_kind(config).needs(config), *_hypervisor_kind(config).needs(config))
+
+
+def _hypervisor_kind(config: Config) -> HypervisorKind:
+    kind: HypervisorKind = registry.load(registry.HYPERVISORS, config.hypervisor.kind)
+    return kind
+
+
+def _lease_kind(config: Config) -> LeaseKind:
+    kind: LeaseKind = registry.load(registry.LEASES, config.leases)
+    return kind
 
 
 def _storage_settings(config: Config) -> StorageSettings:
+    kind = _lease_kind(config)
     return StorageSettings(
         whiteboard=str(config.storage.whiteboard),
         leases=str(config.storage.leases),
@@ -153,5 +110,7 @@ def _storage_settings(config: Config) -> StorageSettings:
         io_timeout_s=config.policy.io_timeout_s,
         watchdog_s=config.policy.watchdog_s,
         offset=config.storage.offset,
-        sanlock=config.sanlock_settings,
+        maker=kind.maker,
+        lease=kind.settings(config),
+        keeps_host_id=kind.keeps_host_id,
     )

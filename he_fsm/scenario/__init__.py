@@ -1,8 +1,10 @@
-"""The scenario language: clusters, what happens to them, and what must come out."""
+"""The scenario language: clusters, what happens to them, and what is expected of them."""
 
 from he_fsm.document.nodes import Place
-from he_fsm.scenario.judge import Failure, Judge, Verdict
-from he_fsm.scenario.matching import Condition, Seen
+from he_fsm.scenario.judging.judge import Failure, Judge, Verdict
+from he_fsm.scenario.judging.matching import Condition, Seen
+from he_fsm.scenario.language.reading import load_scenarios, parse_scenarios
+from he_fsm.scenario.language.schema import json_schema
 from he_fsm.scenario.model import (
     Engine,
     Expectation,
@@ -15,8 +17,6 @@ from he_fsm.scenario.model import (
     Verb,
     World,
 )
-from he_fsm.scenario.reading import load_scenarios, parse_scenarios
-from he_fsm.scenario.schema import json_schema
 
 __all__ = [
     "Condition",

@@ -1,4 +1,4 @@
-"""What a host's wall clock shows at time 0."""
+"""The wall clock of a host at time 0."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from yaml.constructor import SafeConstructor
 from he_fsm.document.forms import Schema
 from he_fsm.document.nodes import Node, Scalar, as_scalar, describe, refusal
 from he_fsm.document.units import DURATION_PATTERN, parse_duration
-from he_fsm.scenario.host_names import HostNames
+from he_fsm.scenario.language.host_names import HostNames
 
 
 @attrs.frozen
@@ -20,8 +20,8 @@ class WallClock:
     """
     A wall clock at time 0.
 
-    `offset_s`: seconds ahead of true time; `start_s`: what it shows instead, in seconds since
-    1970 (None: `offset_s` counts).
+    `offset_s`: seconds ahead of true time. `start_s`: the time that it shows, in seconds since
+    1970, in place of `offset_s`; None: `offset_s` counts.
     """
 
     offset_s: float = 0.0
@@ -30,10 +30,10 @@ class WallClock:
 
 @attrs.frozen
 class ClockForm:
-    """`+5h` (ahead of true time), or a date, also with a time of day; UTC if it says no zone."""
+    """`+5h` (ahead of true time), or a date, which may have a time of day; UTC without a zone."""
 
     def read(self, node: Node, _hosts: HostNames) -> WallClock:
-        """Give the clock."""
+        """Return the clock."""
         what = "an offset like +5h, or a date like 1970-01-01"
         scalar = as_scalar(node, what)
         start_s = _date_seconds(scalar)
@@ -45,13 +45,13 @@ class ClockForm:
             raise refusal(node, f"expected {what}, got {describe(node)}") from None
 
     def schema(self) -> Schema:
-        """Give a number, a signed duration or a date."""
+        """Return the schema of a number, a signed duration or a date."""
         pattern = rf"^([+-]?{DURATION_PATTERN}|[0-9]{{4}}-[0-9]{{1,2}}-[0-9]{{1,2}}([Tt ].*)?)$"
         return {"anyOf": [{"type": "number"}, {"type": "string", "pattern": pattern}]}
 
 
 def _date_seconds(scalar: Scalar) -> float | None:
-    """Give the seconds since 1970 of a date in any of YAML's spellings, None for anything else."""
+    """Return the seconds since 1970 of a date in any of YAML's forms; None: it is no date."""
     if SafeConstructor.timestamp_regexp.match(scalar.text) is None:
         return None
     node = yaml.ScalarNode("tag:yaml.org,2002:timestamp", scalar.text)

@@ -1,4 +1,4 @@
-"""Blocks as a damaged storage would show them: what the verb `slot` puts in a slot's place."""
+"""Blocks as damaged storage would return them, for the verb `slot`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ _OF_RECORDS = ("bad-crc", "too-new", "too-old", "wrong-id", "score")
 @attrs.frozen(kw_only=True)
 class Slot:
     """
-    What damage is made from: the slot's number, its latest block and record, older copies.
+    The source of a damaged block: a slot's number, its latest block and record, and older copies.
 
-    `record`: None for slot 0, which has none. `newest`: the newest parse version that any host
-    writes.
+    `record`: None for slot 0. `newest`: the newest parse version that any host writes.
     """
 
     number: int
@@ -36,9 +35,9 @@ class Slot:
 
 def damaged(slot: Slot, word: str, argument: Any, seed: int) -> bytes:
     """
-    Give the block that *word* (with its argument) of the verb `slot` shows.
+    Return the block that readers see after *word* (with its argument) of the verb `slot`.
 
-    `torn` and `snapshot` show nothing by themselves and are not known here.
+    `torn` and `snapshot`, which do not overwrite a slot at once, are not known here.
     """
     if word == "corrupt" or (slot.record is None and word in _OF_RECORDS):
         noise = random.Random(f"{seed}/noise/{slot.number}")  # noqa: S311 - no secret
@@ -59,14 +58,14 @@ def damaged(slot: Slot, word: str, argument: Any, seed: int) -> bytes:
 
 
 def _other_record(record: HostRecord, word: str, argument: Any, newest: int) -> bytes:
-    """Make a block that is whole, but says what the slot's host would not."""
+    """Make a block from a record, with a wrong checksum, id, version or score."""
     if word == "bad-crc":
         return _with_flipped_digit(_block(record), record.host_id)
     if word == "wrong-id":
-        return _block(attrs.evolve(record, host_id=record.host_id % HOST_ID_MAX + 1))
+        return _block(record._replace(host_id=record.host_id % HOST_ID_MAX + 1))
     if word in ("too-new", "too-old"):
         version = newest + 1 if word == "too-new" else 0
-        other = attrs.evolve(record, parse_version=version, feature_version=version)
+        other = record._replace(parse_version=version, feature_version=version)
         return _block(other, version)
     return _with_score(_block(record), argument)
 
@@ -80,7 +79,7 @@ def _with_flipped_digit(block: bytes, host_id: int) -> bytes:
 
 
 def _with_score(block: bytes, score: int) -> bytes:
-    """Write any score into a whole block, even one that no agent would write."""
+    """Write any score into an intact block, even one that no agent would write."""
     fields = block[:RECORD_BYTES].rstrip(b"\0").split(b"|")
     fields[4] = b"%d" % score
     fields[9] = b"00000000"

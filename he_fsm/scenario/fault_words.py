@@ -1,4 +1,4 @@
-"""What a verb of the timeline does, in words: every executor says it in the same ones."""
+"""The verbs of the timeline in words, the same for every executor."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from he_fsm.scenario.model import Verb
 
 def fault_words(verb: Verb, value: Any, slot: Optional[int] = None) -> str:
     """
-    Say what a verb does, without the host that it strikes.
+    Return what a verb does, in words, without the host that it strikes.
 
     Args:
-        value: as `TimelineEntry.value` has it.
-        slot: the number of the damaged slot, where the verb is `slot`.
+        value: the `value` of the `TimelineEntry`.
+        slot: the number of the damaged slot, if the verb is `slot`.
     """
     if verb is Verb.SET:
         return "monitors read " + ", ".join(f"{name} {number:g}" for name, number in value.items())
@@ -83,7 +83,7 @@ _PAIRS: dict[Verb, Callable[[str, Any], str]] = {
 
 
 def _argument(argument: Any) -> str:
-    """Show a number, or bytes as the scenario language writes them."""
+    """Return a number, or bytes in the scenario language's notation, with a leading blank."""
     if argument is None:
         return ""
     if not isinstance(argument, bytes):

@@ -1,4 +1,4 @@
-"""A scenario as values: the cluster, what happens to it, and what must come out."""
+"""A scenario as values: the cluster, what happens to it, and what is expected of it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from he_fsm.document.units import TOLERANCE, Comparison
 from he_fsm.metadata.layout import HOST_ID_MAX
 from he_fsm.policy import TALK, Policy
 from he_fsm.scenario.clock import ClockForm, WallClock
-from he_fsm.scenario.forms import Fraction, HostReference
-from he_fsm.scenario.matching import Condition
+from he_fsm.scenario.judging.matching import Condition
+from he_fsm.scenario.language.forms import Fraction, HostReference, Load
 
 NOT_NEGATIVE: Final = Number(minimum=0)
-# The place of what was built by a program.
+# More would be a mistake: numbers of many digits only fill records and time.
+COUNT: Final = Integer(0, 1_000_000)
+# The place of a scenario that was built by a program.
 NOWHERE: Final = Place("")
 
 
 @attrs.frozen(kw_only=True)
 class World:
-    """The surroundings, in seconds. `cold`: every agent starts at time 0, knowing nothing."""
+    """The surroundings, in seconds. `cold`: every agent starts at time 0 with an empty memory."""
 
     loop_s: float = attrs.field(default=10.0, metadata=written_as("loop", Duration(positive=True)))
     jitter_s: float = attrs.field(default=1.0, metadata=written_as("jitter", Duration()))
@@ -39,15 +41,26 @@ class World:
     vm_boot_s: float = attrs.field(default=55.0, metadata=written_as("vm_boot", Duration()))
     vm_shutdown_s: float = attrs.field(default=20.0, metadata=written_as("vm_shutdown", Duration()))
     migration_s: float = attrs.field(default=15.0, metadata=written_as("migration", Duration()))
+    # For so long the target of a migration waits for a source whose host has lost its power.
+    arrival_timeout_s: float = attrs.field(
+        default=0.0, metadata=written_as("arrival_timeout", Duration())
+    )
     reboot_s: float = attrs.field(default=120.0, metadata=written_as("reboot", Duration()))
+    # How long systemd takes to restart a daemon that died: RestartSec= of the shipped units.
+    agent_restart_s: float = attrs.field(
+        default=2.0, metadata=written_as("agent_restart", Duration())
+    )
+    broker_restart_s: float = attrs.field(
+        default=2.0, metadata=written_as("broker_restart", Duration())
+    )
     cold: bool = attrs.field(default=False, metadata=written_as("cold", Flag()))
 
 
 @attrs.frozen(kw_only=True)
 class FailedStarts:
-    """Failed starts before time 0. `last_s`: when the last of them was, 0 or below."""
+    """Failed starts before time 0. `last_s`: the time of the last of them, 0 or below."""
 
-    count: int = attrs.field(default=0, metadata=written_as("count", Integer(minimum=0)))
+    count: int = attrs.field(default=0, metadata=written_as("count", COUNT))
     last_s: float = attrs.field(default=-300.0, metadata=written_as("last", Duration(signed=True)))
 
 
@@ -56,8 +69,8 @@ class Host:
     """
     One host at time 0.
 
-    `name` is what timeline and expectations call it: its id, unless the file says another.
-    `gateway` and `bridge` are fractions of 1.0, `mem_free` is MiB without the engine VM, the
+    `name` is the host's name in timeline and expectations: its id, unless the file names it.
+    `gateway` and `bridge` are fractions of 1.0, `mem_free` is in MiB without the engine VM, the
     loads are fractions of capacity without the engine VM.
     """
 
@@ -67,14 +80,18 @@ class Host:
     gateway: float = attrs.field(default=1.0, metadata=written_as("gateway", Fraction()))
     bridge: float = attrs.field(default=1.0, metadata=written_as("bridge", Fraction()))
     mem_free: float = attrs.field(default=12367.0, metadata=written_as("mem_free", NOT_NEGATIVE))
-    cpu_load: float = attrs.field(default=0.05, metadata=written_as("cpu_load", NOT_NEGATIVE))
-    mem_load: float = attrs.field(default=0.10, metadata=written_as("mem_load", NOT_NEGATIVE))
+    cpu_load: float = attrs.field(default=0.05, metadata=written_as("cpu_load", Load()))
+    mem_load: float = attrs.field(default=0.10, metadata=written_as("mem_load", Load()))
     maintenance: bool = attrs.field(default=False, metadata=written_as("maintenance", Flag()))
     powered: bool = attrs.field(default=True, metadata=written_as("powered", Flag()))
     agent_running: bool = attrs.field(
         default=True, metadata=written_as("agent", Choice({"running": True, "stopped": False}))
     )
     watchdog: bool = attrs.field(default=True, metadata=written_as("watchdog", Flag()))
+    # The time of its own watchdog, as its record tells it; None: the policy's.
+    watchdog_time_s: Optional[float] = attrs.field(
+        default=None, metadata=written_as("watchdog_time", Duration(positive=True))
+    )
     clock: WallClock = attrs.field(default=WallClock(), metadata=written_as("clock", ClockForm()))
     failed_starts: FailedStarts = attrs.field(
         default=FailedStarts(),
@@ -91,9 +108,13 @@ class Host:
     def _hostname_default(self) -> str:
         return f"host{self.id}"
 
+    def policy_under(self, policy: Policy) -> Policy:
+        """Return the policy as this host has it, with the time of its own watchdog."""
+        return policy if self.watchdog_time_s is None else policy.on_host(self.watchdog_time_s)
+
     @property
     def wall_offset_s(self) -> float:
-        """By how much the wall clock is ahead of true time at time 0."""
+        """How far the wall clock is ahead of true time at time 0, in seconds."""
         return self.clock.offset_s
 
     @property
@@ -107,9 +128,10 @@ class Engine:
     """
     The engine VM at time 0.
 
-    `running_on`: a host's name or None. `memory`: in MiB. `lease_left_s`: its host, which loses
-    its power at time 0, had renewed its leases no more for so long that others can take them
-    after this time; None: it renewed them up to then.
+    `running_on`: a host's name or None. `memory`: in MiB. `lease_left_s`: after how many seconds
+    the leases of its host expire, which loses power at time 0 and had stopped renewing them
+    before; None: the host renewed its leases until time 0. `doing`: what it is in the middle of,
+    and `doing_for_s` for how long.
     """
 
     running_on: Optional[str] = attrs.field(
@@ -123,6 +145,11 @@ class Engine:
     lease_left_s: Optional[float] = attrs.field(
         default=None, metadata=written_as("lease_left", Duration(positive=True))
     )
+    doing: str = attrs.field(
+        default="running",
+        metadata=written_as("doing", Choice.of("running", "starting", "stopping")),
+    )
+    doing_for_s: float = attrs.field(default=0.0, metadata=written_as("doing_for", Duration()))
 
 
 class Verb(str, enum.Enum):
@@ -149,13 +176,14 @@ class Verb(str, enum.Enum):
 @attrs.frozen(kw_only=True)
 class TimelineEntry:
     """
-    One thing that happens.
+    One entry of the timeline: something that happens to the cluster.
 
-    `hosts`: names; empty where the verb is about no host; "0" is the global slot.
-    `value`: as the table `VERBS` of `verbs.py` says for each verb.
-    `times`: how often in all, each `every_s` after the one before; None: until the run ends.
-    `since`: conditions from whose first common moment `at` counts; empty: from time 0.
-    `for_s`: how long every reader sees the overwritten slot so; None: until it is written again.
+    `hosts`: names; empty if the verb concerns no host; "0" is the global slot.
+    `value`: see the table `VERBS` of `verbs.py`.
+    `times`: how often in all, at intervals of `every`; None: until the run ends.
+    `since`: `at` counts from the first moment at which all these conditions hold; empty: from
+    time 0.
+    `for_s`: how long readers see the overwritten slot; None: until the slot is written again.
     """
 
     at: float
@@ -170,18 +198,18 @@ class TimelineEntry:
     place: Place = NOWHERE
 
     def moments(self, start: float, until: float) -> tuple[float, ...]:
-        """Give the times at which it acts, none after *until*; *start* is what `at` counts from."""
+        """Return the times at which the entry acts, up to *until*; `at` counts from *start*."""
         first = start + self.at
         if self.every is None:
             return (first,) if first <= until else ()
-        # A sum of tenths may end a hair after `until` although it was meant to meet it.
+        # With rounding errors, a sum of tenths that should equal `until` may be just above it.
         fitting = math.floor((until - first) / self.every + TOLERANCE) + 1 if first <= until else 0
         count = fitting if self.times is None else min(self.times, fitting)
         return tuple(first + self.every * index for index in range(count))
 
 
 class Kind(str, enum.Enum):
-    """At which moments an expectation asks its conditions, or what else it asks."""
+    """At which moments an expectation checks its conditions, or what else it checks."""
 
     AT = "at"
     BY = "by"
@@ -192,7 +220,7 @@ class Kind(str, enum.Enum):
 
 @attrs.frozen
 class Total:
-    """Something that is counted, and what it has to be. `host`: a name, or None for all hosts."""
+    """A counted total, and the number it must have. `host`: a name, or None for all hosts."""
 
     name: str
     host: Optional[str]
@@ -200,21 +228,24 @@ class Total:
 
     @property
     def label(self) -> str:
-        """The total as messages name it."""
+        """The name of the total in messages."""
         return self.name if self.host is None else f"{self.name} of host {self.host}"
 
 
 @attrs.frozen(kw_only=True)
 class Expectation:
     """
-    What must come out.
+    An expectation.
 
-    `start`, `end`: the times it is about, both included; `end` None: the end of the run.
-    AT: `start` and `end` are that moment. BY: at some moment between them. INTERVAL: at each,
-    or, with `never`, at none. TOTAL: `totals` between them. ANY: one of `alternatives` holds,
-    each of which is a tuple of expectations that hold together.
-    `since`: conditions from whose first common moment the times count; empty: from time 0.
-    `window`: the length of the stretches that `totals` are about, in seconds.
+    `start`, `end`: the times between which it is checked, both included; `end` None: the end of
+    the run.
+    AT: the conditions hold at `start`, which equals `end`. BY: they hold at some moment between
+    the two. INTERVAL: they hold at every moment, or, with `never`, at none. TOTAL: `totals` are
+    counted between the two. ANY: one of `alternatives` holds; each is a tuple of expectations
+    that must all hold.
+    `since`: the times count from the first moment at which all these conditions hold; empty: from
+    time 0.
+    `window`: if set, `totals` are counted in every stretch of this length, in seconds.
     """
 
     kind: Kind
@@ -248,5 +279,5 @@ class Scenario:
     place: Place = NOWHERE
 
     def host(self, name: str) -> Host:
-        """Give the host of a name."""
+        """Return the host of a name."""
         return next(host for host in self.hosts if host.name == name)

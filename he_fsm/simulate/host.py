@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Callable, Final, Optional
+from collections.abc import Mapping
+from typing import Callable, Final, NamedTuple, Optional
 
 from he_fsm.liveness import NEVER, Liveness
 from he_fsm.memory import Memory, Sighting
-from he_fsm.metadata.record import HostRecord
+from he_fsm.metadata.record import HostRecord, ProblemWord
+from he_fsm.policy import Policy
 from he_fsm.scenario.model import Host
 from he_fsm.score import Score
 from he_fsm.simulate.clock import HostClock
 from he_fsm.simulate.lockspace import Member
-from he_fsm.simulate.looks import Answered, Fading, Judged, Look
 from he_fsm.simulate.schedule import LoopTimes
 from he_fsm.snapshot import LeaseView, LocalVm, Reading, Readings, Result, VmState
 from he_fsm.states.names import State
-from he_fsm.tick import Facts, Identity
+from he_fsm.tick import Identity
 
 # How the daemons beside an agent are.
 RUNS: Final = "runs"
 KILLED: Final = "killed"
 FROZEN: Final = "frozen"
+# The names of those that systemd starts again.
+AGENT: Final = "agent"
+BROKER: Final = "broker"
 _NOBODY: Final = Liveness(frozenset(), frozenset(), NEVER)
 
 
@@ -30,7 +34,7 @@ class Trial:
     __slots__ = ("left", "mode")
 
     def __init__(self, mode: str = "ok", left: int = 0) -> None:
-        """Let it succeed, or not."""
+        """Say whether it succeeds."""
         self.mode = mode
         self.left = left
 
@@ -45,46 +49,42 @@ class Trial:
         return True
 
 
+class Judged(NamedTuple):
+    """What an agent's problems with slots came from."""
+
+    sightings: Mapping[int, Sighting]
+    leases: Optional[LeaseView]
+    alive: frozenset[int]
+    pending: frozenset[int]
+    problem: Optional[ProblemWord]
+
+
 class Agent:
     """A running agent process: what it remembers, and when it looks next."""
 
     __slots__ = (
         "alive",
-        "answered",
         "asked_for",
         "began_at",
-        "due",
-        "facts",
-        "fading",
         "given_up",
         "heard_at",
-        "idle_until",
         "is_frozen",
-        "is_on_loop",
-        "is_steady",
-        "is_torn",
         "judged",
         "liveness",
         "local_maintenance",
-        "looks",
+        "looked_at",
+        "looks_now",
         "loops",
         "memory",
         "next_tick",
-        "owed",
         "own",
         "planned",
         "problems",
-        "rank",
         "readings",
         "results",
-        "score",
         "scores",
-        "seen",
         "shown_score",
         "shown_state",
-        "ticked_at",
-        "ticks_now",
-        "told",
     )
 
     def __init__(
@@ -111,42 +111,20 @@ class Agent:
         # The monotonic time that the next tick was asked for, where it was: rounding must not
         # miss it.
         self.asked_for: Optional[float] = None
-        # Ticks at one moment: a chain of edges is followed at once, an endless one is not.
-        self.ticks_now = 0
-        self.ticked_at = -1.0
+        # When it looked last, and how often before at that moment: a chain of edges is followed at
+        # once, an endless one is not.
+        self.looked_at = -NEVER
+        self.looks_now = 0
         self.own: Optional[HostRecord] = None
-        self.score: Optional[Score] = None
-        # The scores that came of these readings, by the VM's state and the local flag.
+        # The scores that came of these readings, by the VM's state, the local flag, the endings
+        # that cost points, why the host is blocked, and why it is unfit.
         self.readings: Optional[Readings] = None
-        self.scores: dict[tuple[VmState, bool], Score] = {}
-        # What the block of its last record was made of.
-        self.facts: Optional[Facts] = None
-        # Only a part of its last write arrived: the next one is news to others, whatever it says.
-        self.is_torn = False
+        self.scores: dict[tuple[VmState, bool, int, str, str], Score] = {}
         self.alive = alive
         # Who was alive in this agent's eyes, and is not.
         self.given_up: frozenset[int] = frozenset()
         self.liveness: Liveness = _NOBODY
-        self.idle_until = NEVER
         self.problems: dict[int, str] = {}
-        # What skipping idle time (he_fsm.simulate.quiet) knows of it: its last looks;
-        self.looks: list[Look] = []
-        # how many of the last of them have a heartbeat that is still to be written;
-        self.owed = 0
-        self.is_steady = False
-        # what it remembers of each steady host as of the last time that it heard of it;
-        self.seen: dict[int, Sighting] = {}
-        # what it sees at last of those that are steady no more;
-        self.fading: dict[int, Fading] = {}
-        # what its last answer was made from, None where that is not the answer to the same again;
-        self.answered: Optional[Answered] = None
-        # the time for which its next look was brought forward, and that look;
-        self.told = (-NEVER, -NEVER)
-        # from when on it has to look at its next loop (true time);
-        self.due = NEVER
-        # whether its last look was one of its loops, and its place among those that look together.
-        self.is_on_loop = False
-        self.rank = 0
         # What its problems with slots came from.
         self.judged: Optional[Judged] = None
         self.shown_state: Optional[State] = None
@@ -160,9 +138,11 @@ class SimHost:
         self,
         *,
         config: Host,
+        place: int,
         identity: Identity,
         clock: HostClock,
         member: Member,
+        policy: Policy,
         readings: Readings,
         monitors: dict[str, float],
         local_maintenance: bool,
@@ -174,16 +154,21 @@ class SimHost:
         self.config = config
         # In the scenario; its id where it was given none.
         self.name = config.name
+        # Among the hosts of the file: that is the order in which they look at one moment.
+        self.place = place
         self.identity = identity
         self.host_id = identity.host_id
         self.clock = clock
         self.member = member
+        # The cluster's, save for the time of its own watchdog.
+        self.policy = policy
         self.readings = readings
         self.monitors = monitors
         self.local_maintenance = local_maintenance
-        # What the last agent remembered, as it would be on disk, and when (monotonic clock).
+        # What the last agent remembered, as it would be on disk, and when (monotonic, wall clock).
         self.saved = saved
         self.saved_at = saved_at
+        self.saved_wall = clock.wall(0.0)
         # Powered, booted, and its kernel runs unless it is frozen.
         self.is_up = is_up
         self.is_booting = False
@@ -194,6 +179,10 @@ class SimHost:
         self.sanlock = RUNS
         # Counts what befell sanlock: what was to come of it belongs to one of them.
         self.daemon = 0
+        # When the watchdog resets it for a daemon that has ended (true time); None: it does not.
+        self.doomed_until: Optional[float] = None
+        # When systemd starts a daemon again that has died (true time).
+        self.restarts_at: dict[str, float] = {}
         self.hypervisor_is_lost = False
         self.starts = Trial()
         self.migrations = Trial()
@@ -201,8 +190,8 @@ class SimHost:
         self.agent: Optional[Agent] = None
         # What its agents wrote last, whoever holds the slot now; None: nothing yet.
         self.written_score: Optional[int] = None
-        # The parse version in which its last record that was encoded was written; 0: none was.
-        self.encoded_version = 0
+        # The parse version in which its last record that was encoded was written; -1: none was.
+        self.encoded_version = -1
         # Counts boots: what was under way before one is over.
         self.boot = 0
         self.restarts = 0
@@ -225,8 +214,13 @@ class SimHost:
 
     @property
     def storage_answers(self) -> bool:
-        """Whether this host's reads and writes come back."""
+        """Whether this host's reads and writes come back: both, as its sanlock needs them."""
         return self.storage in ("ok", "slow")
+
+    @property
+    def reads_come_back(self) -> bool:
+        """Whether this host's reads come back."""
+        return self.storage in ("ok", "slow", "no-writes")
 
     @property
     def can_renew(self) -> bool:
@@ -235,8 +229,13 @@ class SimHost:
 
     @property
     def sees_storage(self) -> bool:
-        """Whether an agent here can read and write slots."""
-        return self.storage_answers and self.broker == RUNS
+        """Whether an agent here can read slots."""
+        return self.reads_come_back and self.broker == RUNS
+
+    @property
+    def can_write(self) -> bool:
+        """Whether an agent here can write its slot: only while it holds its host id."""
+        return self.storage_answers and self.broker == RUNS and self.holds_id
 
     @property
     def sees_leases(self) -> bool:
@@ -248,14 +247,27 @@ class SimHost:
         """Whether the host id is held and renewed."""
         return self.member.is_joined and self.member.renews
 
+    @property
+    def is_well(self) -> bool:
+        """Whether all that an agent needs here runs, and answers as soon as it should."""
+        return (
+            self.is_up
+            and not self.is_frozen
+            and self.storage == "ok"
+            and self.broker == RUNS
+            and self.sanlock == RUNS
+            and self.member.is_joined
+            and self.member.renews
+        )
+
     def set_monitors(self, values: dict[str, float]) -> None:
-        """Let the monitors read other values from now on."""
+        """Change what the monitors read from now on."""
         self.monitors = {**self.monitors, **values}
         self.readings = readings_of(self.monitors)
 
 
 def readings_of(monitors: dict[str, float]) -> Readings:
-    """Give what monitors read that are asked with every look."""
+    """Return what monitors read that are asked with every look."""
     return Readings(
         gateway=Reading(monitors["gateway"]),
         bridge=Reading(monitors["bridge"]),

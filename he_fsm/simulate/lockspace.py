@@ -9,9 +9,10 @@ that rejoins under the same name frees its old leases at once.
 
 from __future__ import annotations
 
-from typing import Optional
+from collections.abc import Collection
+from typing import Callable, Optional
 
-from he_fsm.policy import Policy
+from he_fsm.policy import TALK, Policy
 from he_fsm.simulate.clock import HostClock
 
 FOREVER = float("inf")
@@ -27,19 +28,22 @@ class Member:
     renewal's time; while it renews, one of a row with period `period_s`; else the last one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each part
         self,
         host_id: int,
         name: str,
         clock: HostClock,
         period_s: float,
         renewed_at: float = 0.0,
+        watchdog_s: float = TALK.watchdog_s,
     ) -> None:
         """Begin as one that holds its host id and renews it."""
         self.host_id = host_id
         self.name = name
         self.clock = clock
         self.period_s = period_s
+        # The time of its own watchdog: sanlock counts with the waiting host's, not the owner's.
+        self.watchdog_s = watchdog_s
         self.is_joined = True
         self.renews = True
         self.renewed_at = renewed_at
@@ -49,7 +53,7 @@ class Member:
         self.has_left = False
 
     def last_renewal(self, time: float) -> float:
-        """Give the time of the last renewal at or before *time*."""
+        """Return the time of the last renewal at or before *time*."""
         if not self.renews:
             return self.renewed_at
         rounds = (time - self.renewed_at) // self.period_s
@@ -66,6 +70,10 @@ class Member:
         self.renews = True
 
 
+def _ignore(_at_once: bool) -> None:
+    """Tell nobody."""
+
+
 class Lockspace:
     """All members, and who holds the engine's lease."""
 
@@ -80,20 +88,28 @@ class Lockspace:
         self._owner_generation = 0
         self._before: Optional[Member] = None
         self._changed_at = -FOREVER
-        # Counts what other hosts can see of it at once, and what they can see after the latency.
-        self.changes = 0
-        self.handovers = 0
+        # Called when hosts read something else from now on: at once, or as `changes_at` says.
+        self.on_change: Callable[[bool], None] = _ignore
 
-    def free_at(self, owner: Member, time: float, clock: HostClock) -> float:
-        """Give the true time at which a host with this *clock* can take the leases of *owner*."""
-        return owner.last_renewal(time) + self.policy.lease_expiry_s / clock.rate
+    def free_at(self, owner: Member, time: float, waiter: Member) -> float:
+        """
+        Return the true time at which sanlock on the *waiter* can take the leases of *owner*.
+
+        Time in which the waiting host was suspended does not count for it.
+        """
+        renewed_at = owner.last_renewal(time)
+        slept_s = waiter.clock.slept_s(renewed_at, time)
+        return renewed_at + self._expiry_s(waiter) / waiter.clock.rate + slept_s
+
+    def _expiry_s(self, waiter: Member) -> float:
+        return self.policy.lease_kill_s + waiter.watchdog_s
 
     def can_join(self, member: Member, time: float) -> bool:
         """Whether nobody else holds the member's host id any more."""
         holder = self.holders.get(member.host_id)
         if holder is None or holder is member or holder.has_left:
             return True
-        return not holder.renews and time >= self.free_at(holder, time, member.clock)
+        return not holder.renews and time >= self.free_at(holder, time, member)
 
     def join(self, member: Member, time: float) -> bool:
         """
@@ -106,7 +122,6 @@ class Lockspace:
         holder = self.holders.get(member.host_id)
         if holder is not None and holder is not member:
             holder.is_joined = False
-        self.changes += 1
         self.holders[member.host_id] = member
         member.generation += 1
         member.is_joined = True
@@ -116,41 +131,47 @@ class Lockspace:
         self.lapsed.pop(member.name, None)
         if self.owner is member:
             self.set_owner(None, time)
+        self.on_change(True)
         return True
 
     def lapse(self, member: Member, time: float) -> None:
         """Note that a member no longer renews; others see that when it is overdue."""
         member.stop_renewing(time)
         self.lapsed[member.name] = member
+        self.on_change(False)
 
     def resume(self, member: Member, time: float) -> None:
         """Note that a member renews again, in time."""
-        self.changes += 1
         member.renew_again(time)
         self.lapsed.pop(member.name, None)
+        self.on_change(True)
 
     def leave(self, member: Member, time: float) -> None:
-        """Give the host id back cleanly."""
-        self.changes += 1
+        """Release the host id cleanly."""
         member.stop_renewing(time)
         member.is_joined = False
         member.has_left = True
         self.lapsed[member.name] = member
+        self.on_change(True)
 
     def set_owner(self, owner: Optional[Member], time: float) -> None:
         """Note who holds the engine's lease from *time* on."""
-        self.handovers += 1
+        # Of two changes within the latency the first is not seen: the second hides it at once.
+        hides_another = time < self._changed_at + self._latency_s
         self._before = self.owner
         self._changed_at = time
         self.owner = owner
         self._owner_generation = owner.generation if owner is not None else 0
+        self.on_change(False)
+        if hides_another or self.seen_owner(time) is owner:
+            self.on_change(True)
 
     def owns(self, member: Member) -> bool:
         """Whether the engine's lease is this member's, by its present generation."""
         return self.owner is member and self._owner_generation == member.generation
 
     def seen_owner(self, time: float) -> Optional[Member]:
-        """Give the owner as a reading that begins at *time* shows it."""
+        """Return the owner as a reading that begins at *time* shows it."""
         return self._before if time < self._changed_at + self._latency_s else self.owner
 
     def can_take(self, member: Member, time: float) -> bool:
@@ -160,7 +181,7 @@ class Lockspace:
         owner = self.owner
         if owner is None or owner is member or owner.has_left:
             return True
-        return not owner.renews and time >= self.free_at(owner, time, member.clock) - _ROUNDING_S
+        return not owner.renews and time >= self.free_at(owner, time, member) - _ROUNDING_S
 
     def is_failing(self, owner: Member, time: float) -> bool:
         """Whether others should have seen it renew by now."""
@@ -168,20 +189,58 @@ class Lockspace:
 
     def overdue_at(self, member: Member) -> float:
         """
-        Give the time by which others should have seen a member renew that renews no more.
+        Return the time by which others should have seen a member renew that renews no more.
 
         They see that with their own renewals, which are as far apart.
         """
         return member.renewed_at + 2 * member.period_s + self.policy.io_timeout_s
 
     def dead_hosts(self, viewer: Member, time: float) -> frozenset[int]:
-        """Give the host ids that the viewer's lease manager reports dead or free."""
+        """Return the host ids that the viewer's lease manager reports dead or free."""
         if not self.lapsed:
             return frozenset()
-        expiry_s = self.policy.lease_expiry_s / viewer.clock.rate
         return frozenset(
             member.host_id
             for member in self.lapsed.values()
             if self.holders.get(member.host_id) is member
-            and (member.has_left or time >= max(member.renewed_at, viewer.joined_at) + expiry_s)
+            and (member.has_left or time >= self._dead_at(member, viewer, time))
         )
+
+    def _dead_at(self, member: Member, viewer: Member, time: float) -> float:
+        """
+        Return when the viewer's lease manager reports a member dead that renews no more.
+
+        The viewer counts the silence from when it joined, and not while it is suspended.
+        """
+        since = max(member.renewed_at, viewer.joined_at)
+        expiry_s = self._expiry_s(viewer) / viewer.clock.rate
+        return since + viewer.clock.slept_s(since, time) + expiry_s
+
+    def changes_at(
+        self, viewer: Member, time: float, alive: Collection[int], pending: Collection[int]
+    ) -> Optional[tuple[float, bool]]:
+        """
+        Return when the viewer reads something else of the leases next, though nothing happens.
+
+        Args:
+            alive, pending: the hosts whose death matters to it.
+
+        Returns:
+            The time, and whether it is just after it that the viewer reads so; None: never.
+        """
+        seen_at = self._changed_at + self._latency_s
+        if time >= seen_at and not self.lapsed:
+            return None
+        found: list[tuple[float, bool]] = []
+        if time < seen_at:
+            found.append((seen_at, False))
+        owner = self.seen_owner(time)
+        if owner is not None and not owner.renews and time <= self.overdue_at(owner):
+            found.append((self.overdue_at(owner), True))
+        for member in self.lapsed.values():
+            host_id = member.host_id
+            if (host_id in alive or host_id in pending) and not member.has_left:
+                dead_at = self._dead_at(member, viewer, time)
+                if time < dead_at:
+                    found.append((dead_at, False))
+        return min(found) if found else None

@@ -1,4 +1,4 @@
-"""When a simulated agent looks: once a loop, each a little longer by the seed."""
+"""When simulated agents look: once a loop, each a little longer by the seed; and in which order."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from he_fsm.simulate.clock import HostClock
 
 # Draws before the jitter repeats; a prime, so that hosts do not fall into step.
 PERIOD = 509
+# A time, and a turn: the place among the looks of that time. They come in rounds, the hosts in the
+# order of the file in each; a host that has looked, and is to look again, does so in a later round.
+Moment = tuple[float, int]
+# Turns before any, and after all.
+FIRST = -1
+LAST = 1 << 62
 
 
 class LoopTimes:
@@ -36,7 +42,7 @@ class LoopTimes:
         self._period_s = PERIOD * loop + jitter * self._sums[PERIOD]
 
     def at(self, index: int) -> float:
-        """Give when a loop begins, by its number."""
+        """Return when a loop begins, by its number."""
         rounds, rest = divmod(index, PERIOD)
         begins = rest * self._loop + self._jitter * self._sums[rest]
         return self._start + rounds * self._period_s + begins
@@ -47,7 +53,7 @@ class LoopTimes:
         self.next = self.at(self.index)
 
     def first_at(self, time: float, clock: HostClock) -> int:
-        """Give the number of the first loop at true *time* or later, the next one at least."""
+        """Return the number of the first loop at true *time* or later, the next one at least."""
         if clock.true_time(self.next) >= time:
             return self.index
         # A guess by the mean loop, and then to where it is: the jitter wanders but little.

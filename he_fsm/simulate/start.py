@@ -3,38 +3,40 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Optional
+from typing import Optional
 
-import attrs
-
-from he_fsm.memory import FailedStarts, Memory, Sighting, VmWatch
+from he_fsm.memory import Memory, Sighting
 from he_fsm.metadata.record import HostRecord
+from he_fsm.remembered import FailedStarts, Moves, VmWatch
 from he_fsm.scenario.model import Host, Verb
-from he_fsm.simulate import agent as agents
-from he_fsm.simulate import renewals
+from he_fsm.simulate import publish
 from he_fsm.simulate.clock import WALL_AT_ZERO_S, HostClock
+from he_fsm.simulate.happenings import hypervisor, renewals
 from he_fsm.simulate.host import Agent, SimHost, readings_of
 from he_fsm.simulate.lockspace import Member
 from he_fsm.simulate.schedule import LoopTimes
+from he_fsm.simulate.world import World
 from he_fsm.snapshot import VmState
 from he_fsm.states.names import State
 from he_fsm.tick import Facts, Identity, make_block, make_record, rate_host
-
-if TYPE_CHECKING:
-    from he_fsm.simulate.world import World
 
 # "For a long time": how long warm agents have been in their state, and silent ones silent.
 _LONG_S = 3600.0
 # Hosts have been up for a day to a month, each for another time: their clocks never agree.
 _UPTIME_S = (86_400, 2_592_000)
+# The states of an agent whose VM is in the middle of something.
+_DEEDS = {"starting": State.ENGINE_STARTING, "stopping": State.ENGINE_STOPPING}
 
 
 def set_up(world: World) -> None:
     """Make the hosts, the leases, the engine and the agents of the scenario."""
     scenario = world.scenario
     world.damages_slots = any(entry.verb is Verb.SLOT for entry in scenario.timeline)
-    for config in scenario.hosts:
-        world.hosts[config.name] = _host(world, config)
+    world.suspends_hosts = any(
+        entry.verb is Verb.POWER and entry.value == "suspend" for entry in scenario.timeline
+    )
+    for place, config in enumerate(scenario.hosts):
+        world.hosts[config.name] = _host(world, config, place)
     world.by_id = {host.host_id: host for host in reversed(list(world.hosts.values()))}
     _wanted_views(world)
     world.storage.write_global(-_LONG_S, maintenance=scenario.maintenance)
@@ -44,11 +46,12 @@ def set_up(world: World) -> None:
     if engine.running_on is not None:
         runs_on = world.hosts[engine.running_on]
         is_sick = engine.health == "bad"
-        world.engine.place(runs_on, is_sick=is_sick, is_paused=engine.paused)
+        vm = world.engine.place(runs_on, world.now, is_sick=is_sick, is_paused=engine.paused)
+        hypervisor.continue_deed(world, vm, engine.doing, engine.doing_for_s)
         world.lockspace.set_owner(runs_on.member, -_LONG_S)
         if engine.lease_left_s is not None:
             runs_on.member.renews = False
-            runs_on.member.renewed_at = engine.lease_left_s - world.policy.lease_expiry_s
+            runs_on.member.renewed_at = engine.lease_left_s - runs_on.policy.lease_expiry_s
             renewals.lapse_lease(world, runs_on)
     first_looks = {host.name: _first_look(world, host) for host in world.hosts.values()}
     if not scenario.world.cold:
@@ -59,13 +62,14 @@ def set_up(world: World) -> None:
             _start_agent(world, host, first_looks[host.name])
 
 
-def _host(world: World, config: Host) -> SimHost:
+def _host(world: World, config: Host, place: int) -> SimHost:
     draws = random.Random(f"{world.seed}/{config.name}")  # noqa: S311 - a simulation
     wall = config.wall_start_s
     if wall is None:
         wall = WALL_AT_ZERO_S + config.wall_offset_s
     clock = HostClock(float(draws.randrange(*_UPTIME_S)), wall)
-    period_s = 2 * world.policy.io_timeout_s
+    policy = config.policy_under(world.policy)
+    period_s = 2 * policy.io_timeout_s
     monitors = {
         "gateway": config.gateway,
         "bridge": config.bridge,
@@ -75,6 +79,7 @@ def _host(world: World, config: Host) -> SimHost:
     }
     return SimHost(
         config=config,
+        place=place,
         identity=Identity(
             host_id=config.id,
             hostname=config.hostname,
@@ -82,8 +87,11 @@ def _host(world: World, config: Host) -> SimHost:
         ),
         clock=clock,
         member=Member(
-            config.id, config.name, clock, period_s, renewed_at=-draws.random() * period_s
+            *(config.id, config.name, clock, period_s),
+            renewed_at=-draws.random() * period_s,
+            watchdog_s=policy.watchdog_s,
         ),
+        policy=policy,
         readings=readings_of(monitors),
         monitors=monitors,
         local_maintenance=config.maintenance,
@@ -108,7 +116,7 @@ def _lockspace(world: World, host: SimHost) -> None:
     if not host.is_up:
         # Off for a long time: its id ran out long ago.
         member.stop_renewing(-_LONG_S)
-        member.renewed_at = -2 * _LONG_S - world.policy.lease_expiry_s
+        member.renewed_at = -2 * _LONG_S - host.policy.lease_expiry_s
         member.is_joined = False
         if held is None:
             lockspace.holders[host.host_id] = member
@@ -120,7 +128,7 @@ def _lockspace(world: World, host: SimHost) -> None:
 
 
 def _first_look(world: World, host: SimHost) -> float:
-    """Give when an agent of time 0 looks first: soon in a cold start, anywhere in its loop else."""
+    """Return when an agent of time 0 makes its first pass: soon in a cold start, else anywhere."""
     draws = random.Random(f"{world.seed}/{host.name}/phase")  # noqa: S311 - a simulation
     span = world.times.jitter_s if world.times.cold else world.times.loop_s
     return draws.random() * span
@@ -134,9 +142,9 @@ def _write_before(world: World, host: SimHost, first_look: float) -> None:
     time = first_look - world.times.loop_s if was_running else -_LONG_S
     facts = _facts_before(world, host, time)
     memory = _memory_before(world, host)
-    score = rate_host(memory, facts, host.identity, world.policy)
+    score = rate_host(memory, facts, host.identity, host.policy)
     is_stopped = host.is_up and not host.config.agent_running
-    record = make_record(facts, host.identity, score.total, is_stopped=is_stopped)
+    record = make_record(facts, host.identity, score.total, host.policy, is_stopped=is_stopped)
     block = make_block(record, memory, facts, score.why)
     world.storage.write(host.host_id, block, min(time, -world.times.storage_latency_s))
     host.written_score = record.score
@@ -144,7 +152,7 @@ def _write_before(world: World, host: SimHost, first_look: float) -> None:
     if ("score", host.name) in judge.wanted:
         judge.observe(0.0, ("score", host.name), record.score)
     if ("record", host.name) in judge.wanted:
-        judge.observe(0.0, ("record", host.name), agents.seen(record, time))
+        judge.observe(0.0, ("record", host.name), publish.seen(record, time))
 
 
 def _facts_before(world: World, host: SimHost, time: float) -> Facts:
@@ -171,14 +179,14 @@ def _start_agent(world: World, host: SimHost, first_look: float) -> None:
         memory = _memory_before(world, host)
         if host.member.is_joined:
             sightings = _sightings(world, host, first_look - world.times.loop_s)
-            memory = attrs.evolve(memory, sightings=sightings)
+            memory = memory._replace(sightings=sightings)
     agent = Agent(memory, loops)
     host.agent = agent
     if not world.times.cold:
         agent.heard_at = host.clock.monotonic(first_look - world.times.loop_s)
         agent.local_maintenance = host.local_maintenance
         facts = _facts_before(world, host, first_look - world.times.loop_s)
-        agent.shown_score = rate_host(memory, facts, host.identity, world.policy).total
+        agent.shown_score = rate_host(memory, facts, host.identity, host.policy).total
         agent.own = None
         agent.shown_state = memory.state
     judge = world.judge
@@ -196,7 +204,7 @@ def _start_agent(world: World, host: SimHost, first_look: float) -> None:
 
 
 def _view_before(world: World, agent: Agent, key: tuple[object, ...]) -> object:
-    """Give what a warm agent sees at time 0."""
+    """Return what a warm agent sees at time 0."""
     if key[0] == "alive":
         return agent.alive
     if key[0] == "problem":
@@ -205,7 +213,7 @@ def _view_before(world: World, agent: Agent, key: tuple[object, ...]) -> object:
     if host_id not in agent.alive or world.times.cold:
         return None
     content = world.storage.read(0.0, 1).slots.get(host_id)
-    return agents.seen(content, 0.0) if isinstance(content, HostRecord) else None
+    return publish.seen(content, 0.0) if isinstance(content, HostRecord) else None
 
 
 def _writes(host: SimHost) -> bool:
@@ -213,29 +221,37 @@ def _writes(host: SimHost) -> bool:
 
 
 def _saved_before(config: Host, clock: HostClock) -> Memory:
-    """Give what an agent finds on the disk that starts at time 0."""
+    """Return what an agent finds on the disk that starts at time 0."""
     failed = config.failed_starts
-    return attrs.evolve(
-        Memory.beginning(clock.monotonic(0.0)),
+    return Memory.beginning(clock.monotonic(0.0))._replace(
         failed=FailedStarts(count=failed.count, last_at=clock.monotonic(failed.last_s)),
     )
 
 
 def _memory_before(world: World, host: SimHost) -> Memory:
-    """Give what an agent remembers that has been running for a long time."""
+    """Return what an agent remembers that has been running for a long time."""
     now = host.clock.monotonic(0.0)
     long_ago = now - _LONG_S
     vm = _watch_before(world, host, now)
     maintenance = world.scenario.maintenance
+    state = _state_before(world, host, vm)
+    is_long = state not in _DEEDS.values()
     return Memory(
-        state=_state_before(world, host, vm),
-        since=long_ago,
+        state=state,
+        since=long_ago if is_long else now - world.scenario.engine.doing_for_s,
         began_at=long_ago,
         read_at=now if host.member.is_joined else None,
         global_maintenance=maintenance if host.member.is_joined else None,
         failed=host.saved.failed,
         vm=vm,
+        moves=Moves(seen_on=_engine_before(world)),
     )
+
+
+def _engine_before(world: World) -> Optional[int]:
+    """Return the host id on which everybody has seen the engine for long."""
+    name = world.scenario.engine.running_on
+    return None if name is None else world.hosts[name].host_id
 
 
 def _watch_before(world: World, host: SimHost, now: float) -> Optional[VmWatch]:
@@ -243,12 +259,17 @@ def _watch_before(world: World, host: SimHost, now: float) -> Optional[VmWatch]:
     if local.state is VmState.ABSENT:
         return None
     engine = world.scenario.engine
+    since = now - engine.doing_for_s
+    if engine.doing == "starting":
+        paused_since = now if engine.paused else None
+        return VmWatch(since=since, started_here=True, bad_since=since, paused_since=paused_since)
     return VmWatch(
         since=now - _LONG_S,
         started_here=True,
         was_good=True,
         bad_since=now if engine.health == "bad" and not engine.paused else None,
         paused_since=now if engine.paused else None,
+        is_ordered_down=engine.doing == "stopping",
     )
 
 
@@ -258,17 +279,17 @@ def _state_before(world: World, host: SimHost, vm: Optional[VmWatch]) -> State:
     if world.scenario.maintenance:
         return State.GLOBAL_MAINTENANCE
     if vm is not None:
-        return State.ENGINE_UP
+        return _DEEDS.get(world.scenario.engine.doing, State.ENGINE_UP)
     if host.local_maintenance:
         return State.LOCAL_MAINTENANCE
-    failed, policy = host.config.failed_starts, world.policy
-    if failed.count >= policy.failed_starts_max and -failed.last_s < policy.failed_starts_forget_s:
+    failed = host.config.failed_starts
+    if -failed.last_s < world.policy.blocked_s(failed.count):
         return State.SCORE_BLOCKED
     return State.ENGINE_DOWN
 
 
 def _sightings(world: World, host: SimHost, last_look: float) -> dict[int, Sighting]:
-    """Give what a warm agent has seen of the others."""
+    """Return what a warm agent has seen of the others."""
     now = host.clock.monotonic(last_look)
     long_ago = now - _LONG_S
     sightings = {}

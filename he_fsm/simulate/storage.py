@@ -38,8 +38,13 @@ class Note:
     def block(self) -> bytes:
         """The 4096 bytes."""
         if self._block is None:
-            self._block = self.make()
+            self.encode()
+        assert self._block is not None  # noqa: S101 - it has just been made
         return self._block
+
+    def encode(self) -> None:
+        """Make the bytes now."""
+        self._block = self.make()
 
 
 Written = Union[bytes, Note]
@@ -70,8 +75,6 @@ class Storage:
         self._visible: dict[int, Written] = {}
         # Writes that are not seen yet; until when they hide later ones, if they do.
         self._pending: list[tuple[float, int, int, Written, Optional[float]]] = []
-        # When the last write of a slow host is seen.
-        self.late_until = float("-inf")
         self._last_visible_at: dict[int, float] = {}
         self._sequence = 0
         self._readers: dict[int, Reader] = {}
@@ -81,6 +84,8 @@ class Storage:
         self._torn: dict[int, tuple[int, Optional[float]]] = {}
         # What readers are shown in place of a slot, and until when.
         self._masks: dict[int, tuple[bytes, float]] = {}
+        # Called with a slot and the time from which on something else can be read in it.
+        self.on_change: Callable[[int, float], None] = _ignore
 
     def write(self, slot: int, block: Written, time: float, delay_s: float = 0.0) -> float:
         """
@@ -89,10 +94,14 @@ class Storage:
         Returns:
             When it is seen.
         """
+        at = self.write_late(slot, block, time, delay_s)
+        self.on_change(slot, at)
+        return at
+
+    def write_late(self, slot: int, block: Written, time: float, delay_s: float = 0.0) -> float:
+        """Write what was written at *time*, of which everybody knows who has to; see `write`."""
         at = max(time + self._latency_s + delay_s, self._last_visible_at.get(slot, 0.0))
         self._last_visible_at[slot] = at
-        if at > time + self._latency_s:
-            self.late_until = max(self.late_until, at)
         torn = self._torn.pop(slot, None) if self._torn else None
         until = None
         if torn is not None:
@@ -111,12 +120,12 @@ class Storage:
         return self.write(0, encode_global(maintenance), time)
 
     def latest(self, slot: int) -> bytes:
-        """Give what was last written to a slot by its owner, seen by others or not yet."""
+        """Return what was last written to a slot by its owner, seen by others or not yet."""
         written = self._written.get(slot)
         return _bytes_of(written[-1]) if written else EMPTY
 
     def oldest_copy(self, slot: int) -> bytes:
-        """Give an older copy of a slot, as a storage that has lost writes would show."""
+        """Return an older copy of a slot, as a storage that has lost writes would show."""
         written = self._written.get(slot)
         return _bytes_of(written[0]) if written else EMPTY
 
@@ -133,13 +142,15 @@ class Storage:
         return reader.whiteboard
 
     def _arrive(self, time: float) -> None:
-        """Let what was written be seen, as far as it is time."""
+        """Make the writes visible whose time has come."""
         pending = self._pending
         while pending and pending[0][0] <= time:
             _, _, slot, block, until = heapq.heappop(pending)
             self._show(slot, block)
             if until is not None and until > time:
-                self.mask(slot, _bytes_of(block), until)
+                # Nobody is told: it is what the write shows.
+                self._masks[slot] = _bytes_of(block), until
+                self._mark(slot)
 
     def _show(self, slot: int, block: Written) -> None:
         if self._visible.get(slot) != block:
@@ -180,16 +191,22 @@ class Storage:
         """Overwrite a slot at once, for every reader, until its owner writes again."""
         self._arrive(time)
         self._show(slot, block)
+        self.on_change(slot, time)
 
-    def mask(self, slot: int, block: bytes, until: float) -> None:
+    def mask(self, slot: int, block: bytes, time: float, until: float) -> None:
         """Show every reader *block* in place of the slot, whatever is written."""
         self._masks[slot] = block, until
         self._mark(slot)
+        self.on_change(slot, time)
 
-    @property
-    def is_masked(self) -> bool:
-        """Whether readers are shown something else than what is written."""
-        return bool(self._masks)
+    def shown_later(self, time: float, but_for: int) -> list[float]:
+        """Return from when on can be read what is written by *time*, but for that in one slot."""
+        return [each[0] for each in self._pending if each[0] > time and each[2] != but_for]
+
+    def is_plain(self, slot: int) -> bool:
+        """Whether what is written to a slot now arrives whole and is shown."""
+        hides = any(each[2] == slot and each[4] is not None for each in self._pending)
+        return not (hides or slot in self._masks or slot in self._torn)
 
     def unmask(self, slot: int, time: float) -> None:
         """Show what is there again, unless a later fault has hidden it for longer."""
@@ -199,6 +216,7 @@ class Storage:
         if slot in self._masks and self._masks[slot][1] <= time:
             del self._masks[slot]
             self._mark(slot)
+            self.on_change(slot, time)
 
     def _mark(self, slot: int) -> None:
         for reader in self._readers.values():
@@ -206,23 +224,23 @@ class Storage:
 
     def tear_next(self, slot: int, arriving_bytes: int, until: Optional[float] = None) -> None:
         """
-        Let only the first bytes of the slot's next write arrive.
+        Tear the slot's next write: only its first bytes arrive.
 
         *until*: so long every reader sees what comes of it, whatever is written later.
         """
         self._torn[slot] = arriving_bytes, until
-
-    def tears_next(self, slot: int) -> bool:
-        """Whether only a part of the slot's next write will arrive."""
-        return slot in self._torn
 
     def keep_copy(self, slot: int) -> None:
         """Keep a copy of the slot, to be replayed later."""
         self._copies[slot] = self.latest(slot)
 
     def kept_copy(self, slot: int) -> bytes:
-        """Give the copy that was kept; where there is none, the oldest there is."""
+        """Return the copy that was kept; where there is none, the oldest there is."""
         return self._copies.get(slot) or self.oldest_copy(slot)
+
+
+def _ignore(_slot: int, _at: float) -> None:
+    """Tell nobody."""
 
 
 def _bytes_of(written: Written) -> bytes:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import attrs
-
 from he_fsm.effects import StartVm
 from he_fsm.memory import Memory
 from he_fsm.snapshot import VmState
-from he_fsm.states import guards
+from he_fsm.states import guards, rows
 from he_fsm.states.names import State
 from he_fsm.states.row import Transition, deeds
 from he_fsm.states.view import View
@@ -16,25 +14,25 @@ HERE = State.ENGINE_DOWN
 
 
 def could_start(view: View) -> bool:
-    """Whether this host is in a state to start an engine, whoever else is better."""
+    """Return whether this host's own state allows a start, whatever the other hosts' scores."""
     return view.memory.state is HERE and view.vm is VmState.ABSENT
 
 
 def is_claiming(view: View) -> bool:
     """
-    Whether this host says that it is about to take a lease that runs out.
+    Return whether this host announces that it will acquire the lease once it expires.
 
-    Hosts see the owner's last renewal at different moments, so each may have the lease at another
-    one, which the others don't know: it says so a little before, unless another has done that.
-    A host that is better than all others need not.
+    Hosts see the owner's last renewal at different times, so each computes a different time of
+    expiry. The announcement, in this host's record, tells the other candidates to leave the lease
+    alone. A host makes none if it has read another's, or if it alone has the best score.
     """
     free_at = view.leases.free_at
     if free_at is None or not view.lease_runs_out or not could_start(view):
         return False
     memory, policy = view.memory, view.policy
     return (
-        view.snapshot.host_id in view.heirs.hosts
-        and len(view.heirs.turns) > 1
+        view.snapshot.host_id in view.placement_after_expiry.hosts
+        and len(view.placement_after_expiry.turns) > 1
         and view.due(memory.began_at + policy.settle_s)
         and view.due(free_at - policy.lease_claim_s)
         and (memory.claimed_at is not None or not other_claims(view))
@@ -42,21 +40,23 @@ def is_claiming(view: View) -> bool:
 
 
 def other_claims(view: View) -> list[int]:
-    """Give the other hosts of which it is read that they are about to take the lease."""
+    """Return the other candidates whose records announce that they will acquire the lease."""
     sightings = view.memory.sightings
-    others = [host_id for host_id in view.heirs.turns if host_id != view.snapshot.host_id]
+    turns = view.placement_after_expiry.turns
+    others = [host_id for host_id in turns if host_id != view.snapshot.host_id]
     records = [sightings[host_id].record for host_id in others]
     return [r.host_id for r in records if r is not None and r.engine.claims_lease]
 
 
 def turn_at(view: View) -> float | None:
     """
-    Give when this host's turn to start comes; None: it is not among those that should.
+    Return the time of this host's turn to start; None: the host is not eligible.
 
-    Equal scores are all eager, a short stagger apart in the order of host ids, so that many
-    hosts do not all run into the lease. A lease that runs out is taken by the host that has claimed
-    it, of several that could not read each other's claim by the lowest id; the others
-    leave it the time to get the lease and to be seen.
+    Hosts with equal scores are all eligible. They take turns in the order of host ids, a short
+    stagger apart, so that they do not all try to acquire the lease at once. A lease that expires
+    goes to the host that has announced itself (`is_claiming`). If several have, because they could
+    not read each other's announcement, the lowest id is first. The others wait until it can have
+    acquired the lease and been seen as its owner.
     """
     memory, policy = view.memory, view.policy
     since = memory.named_since
@@ -77,8 +77,11 @@ def turn_at(view: View) -> float | None:
 
 
 def this_host_should_start(view: View) -> bool:
-    """This host has the highest score, its turn has come, and the lease can be had."""
-    if view.vm is not VmState.ABSENT or view.own_score <= 0:
+    """This host has the highest score, its turn has come, and the lease can be acquired."""
+    if view.vm is not VmState.ABSENT or view.own_score <= 0 or view.is_doomed:
+        return False
+    # safety: others count on the times that the policy has.
+    if view.unlike:
         return False
     at = turn_at(view)
     if at is None:
@@ -90,31 +93,33 @@ def this_host_should_start(view: View) -> bool:
 
 
 def why_start(view: View) -> str:
-    """Say why here."""
+    """Say why this host starts the VM."""
     return f"{view.placement.reason}: start here"
 
 
 def begin_start(_: View, memory: Memory) -> Memory:
-    """Forget the turn: the next start is a new decision."""
-    return attrs.evolve(memory, named_since=None, refused_at=None, vm=None)
+    """Forget this host's turn: the next start is a new decision."""
+    return memory._replace(named_since=None, refused_at=None, vm=None)
 
 
 ROWS = (
-    guards.lose_sight(HERE),
-    guards.hands_off(HERE),
-    guards.stop_agent(HERE),
+    rows.lose_sight(HERE),
+    rows.hands_off(HERE),
+    rows.stop_agent(HERE),
     # A VM already here is adopted before any score is judged: starting a second
     # one is the only mistake that cannot be undone.
-    guards.adopt(HERE),
-    guards.take_out(HERE),
+    rows.adopt(HERE),
+    rows.give_up_arrival(HERE),
+    rows.take_out(HERE),
     Transition(
         HERE,
         "starts_blocked",
         guards.starts_are_blocked,
         State.SCORE_BLOCKED,
-        "too many starts failed here a short time ago",
+        "too many starts failed or runs ended badly here a short time ago",
         because=guards.blocked_until,
         notifies=True,
+        in_series=True,
     ),
     Transition(
         HERE,
@@ -128,5 +133,6 @@ ROWS = (
         then=begin_start,
         does="take the lease and start the VM",
         notifies=True,
+        in_series=True,
     ),
 )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import attrs
-
 from he_fsm.effects import CancelMigration
 from he_fsm.memory import Memory
 from he_fsm.snapshot import Outcome
-from he_fsm.states import guards
+from he_fsm.states import guards, remembering, rows
 from he_fsm.states.names import State
 from he_fsm.states.row import Transition, deeds
 from he_fsm.states.view import View
@@ -26,7 +24,7 @@ def has_left_for_maintenance(view: View) -> bool:
 
 
 def why_left(view: View) -> str:
-    """Say whether it arrived, as far as this host knows."""
+    """Say whether the VM arrived, as far as this host knows."""
     detail = view.result(Outcome.MIGRATION_DONE)
     if detail is not None:
         return f"migrated: {detail}"
@@ -34,41 +32,48 @@ def why_left(view: View) -> str:
 
 
 def migration_failed(view: View) -> bool:
-    """The VM is here and no longer leaving."""
+    """The VM is still here, and no longer migrating."""
     return view.vm_is_here and not guards.vm_is_leaving(view)
 
 
+def migration_of_a_start_failed(view: View) -> bool:
+    """The VM is still here, no longer migrating, and has never been healthy."""
+    watch = view.memory.vm
+    return migration_failed(view) and watch is not None and not watch.was_good
+
+
 def why_failed(view: View) -> str:
-    """Say why, and when the next try is allowed."""
+    """Say why the migration failed."""
     detail = view.result(Outcome.MIGRATION_FAILED) or "it is no longer leaving"
     return f"migration failed: {detail}; the VM stays, the next try waits"
 
 
 def remember_failure(view: View, memory: Memory) -> Memory:
-    """Wait before the next try, twice as long each time."""
-    moves = memory.moves
-    # The wait follows failures in a row: a success, or peace for long enough, ends the row.
-    is_new = view.now >= moves.failed_at + 2 * view.policy.migration_backoff_max_s
-    failures = 1 if is_new or not moves.failures else moves.failures + 1
-    return attrs.evolve(
-        memory, moves=attrs.evolve(moves, target=None, failures=failures, failed_at=view.now)
-    )
+    """Count the failed migration, which doubles the back-off."""
+    if remembering.is_told_of_failed_move(view):
+        # `observe` has counted a failure that the hypervisor reported.
+        return memory
+    return remembering.remember_failed_move(view, memory)
 
 
-def remember_success(view: View, memory: Memory) -> Memory:
-    """Forget failures: the way is open."""
-    memory = guards.remember_departure(view, memory)
-    return attrs.evolve(memory, moves=attrs.evolve(memory.moves, target=None, failures=0))
+def remember_departure(view: View, memory: Memory) -> Memory:
+    """Forget failed migrations; count a bad ending if the VM did not arrive elsewhere."""
+    if not remembering.has_moved(view):
+        memory = remembering.count_ending(view, memory)
+    memory = remembering.remember_departure(view, memory)
+    moves = memory.moves._replace(target=None, failures=0, refused_by=None)
+    return memory._replace(moves=moves, vm=None)
 
 
 def migration_took_too_long(view: View) -> bool:
-    """The migration does not come to an end."""
+    """The migration has taken longer than `migration_timeout_s`."""
     return view.due(view.memory.since + view.policy.migration_timeout_s)
 
 
 ROWS = (
-    guards.lose_sight(HERE),
-    guards.hands_off(HERE),
+    rows.end_without_lease(HERE),
+    rows.lose_sight(HERE),
+    rows.hands_off(HERE),
     Transition(
         HERE,
         "left_for_maintenance",
@@ -76,7 +81,7 @@ ROWS = (
         State.LOCAL_MAINTENANCE,
         "the VM has left, and local maintenance is set",
         because=why_left,
-        then=remember_success,
+        then=remember_departure,
         notifies=True,
     ),
     Transition(
@@ -86,7 +91,17 @@ ROWS = (
         State.ENGINE_DOWN,
         "the VM is no longer here",
         because=why_left,
-        then=remember_success,
+        then=remember_departure,
+        notifies=True,
+    ),
+    Transition(
+        HERE,
+        "start_stays",
+        migration_of_a_start_failed,
+        State.ENGINE_STARTING,
+        "the VM is here, no longer leaving, and has never been good; the next try waits",
+        because=why_failed,
+        then=remember_failure,
         notifies=True,
     ),
     Transition(

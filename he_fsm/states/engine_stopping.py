@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from he_fsm.effects import PowerOffVm
-from he_fsm.states import guards
+from he_fsm.states import guards, remembering, rows
 from he_fsm.states.names import State
 from he_fsm.states.row import Transition, deeds
 from he_fsm.states.view import View
@@ -12,7 +12,7 @@ HERE = State.ENGINE_STOPPING
 
 
 def gone_and_blocked(view: View) -> bool:
-    """The VM is gone, and too many starts have failed here."""
+    """The VM is gone, and too many runs ended badly here."""
     return guards.vm_is_gone(view) and view.is_blocked
 
 
@@ -22,7 +22,7 @@ def gone_and_maintenance(view: View) -> bool:
 
 
 def deadline_has_passed(view: View) -> bool:
-    """The VM is still here when it should be gone; powering off is tried again after a while."""
+    """The VM is still here at the deadline, or `power_off_retry_s` after the last power-off."""
     watch = view.memory.vm
     if watch is not None and watch.power_off_at is not None:
         return view.due(watch.power_off_at + view.policy.power_off_retry_s)
@@ -30,15 +30,16 @@ def deadline_has_passed(view: View) -> bool:
 
 
 def is_paused(view: View) -> bool:
-    """A paused guest can't shut itself down."""
+    """The guest has been paused for too long, and a paused guest can't shut itself down."""
     watch = view.memory.vm
     return watch is not None and watch.power_off_at is None and guards.paused_too_long(view)
 
 
 ROWS = (
-    guards.lose_sight(HERE),
-    guards.hands_off(HERE),
-    guards.stop_agent(HERE),
+    rows.end_without_lease(HERE),
+    rows.lose_sight(HERE),
+    rows.hands_off(HERE),
+    rows.stop_agent(HERE),
     Transition(
         HERE,
         "maintenance_set",
@@ -52,9 +53,10 @@ ROWS = (
         "starts_blocked",
         gone_and_blocked,
         State.SCORE_BLOCKED,
-        "the VM is gone, and too many starts have failed here",
+        "the VM is gone, and too many starts failed or runs ended badly here",
         because=guards.blocked_until,
         notifies=True,
+        in_series=True,
     ),
     Transition(
         HERE,
@@ -63,6 +65,7 @@ ROWS = (
         State.ENGINE_DOWN,
         "the VM is gone; it is started again by score",
         notifies=True,
+        in_series=True,
     ),
     Transition(
         HERE,
@@ -71,9 +74,10 @@ ROWS = (
         State.ENGINE_STOPPING,
         "the guest is paused and can't shut itself down",
         deeds(PowerOffVm()),
-        then=guards.remember_power_off,
+        then=remembering.remember_power_off,
         does="power the VM off",
         notifies=True,
+        in_series=True,
     ),
     Transition(
         HERE,
@@ -82,8 +86,9 @@ ROWS = (
         State.ENGINE_STOPPING,
         "the VM is still here at the deadline",
         deeds(PowerOffVm()),
-        then=guards.remember_power_off,
+        then=remembering.remember_power_off,
         does="power the VM off",
         notifies=True,
+        in_series=True,
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from he_fsm.effects import ShutDownVm
 from he_fsm.snapshot import VmState
-from he_fsm.states import guards
+from he_fsm.states import guards, remembering, rows
 from he_fsm.states.names import State
 from he_fsm.states.row import Transition, deeds
 from he_fsm.states.view import View
@@ -14,20 +14,24 @@ HERE = State.ENGINE_UP
 
 def health_bad_too_long(view: View) -> bool:
     """The health page has been bad for longer than the limit."""
+    # Not only in state UP: a guest that hangs while it reboots or shuts down is ill too. A paused
+    # guest has its own row.
     watch = view.memory.vm
-    # A guest that hangs while it boots again or goes down is ill too; a paused one has its own row.
-    if watch is None or watch.bad_since is None or view.vm is VmState.PAUSED:
-        return False
-    return view.due(watch.bad_since + view.policy.bad_health_s)
+    return (
+        watch is not None
+        and watch.bad_since is not None
+        and view.vm is not VmState.PAUSED
+        and view.bad_for(view.policy.bad_health_s)
+    )
 
 
 def why_bad(view: View) -> str:
-    """Say how long."""
+    """Say for how long the health page has been bad."""
     return f"health page bad for {view.policy.bad_health_s:g} s: shut down, start again by score"
 
 
 def better_host_holds(view: View) -> bool:
-    """Another living host has been better by the threshold for long enough, and no wait is on."""
+    """A living host has been better by the threshold for long enough; no back-off is left."""
     since = view.memory.better_since
     if since is None or view.vm is not VmState.UP:
         return False
@@ -35,18 +39,18 @@ def better_host_holds(view: View) -> bool:
 
 
 def should_migrate(view: View) -> bool:
-    """A better host holds, and the policy moves by live migration."""
+    """A better host is there, and the policy moves by live migration."""
     return not view.policy.move_by_restart and better_host_holds(view)
 
 
 def should_restart_there(view: View) -> bool:
-    """A better host holds, and the policy moves by stopping here and starting there."""
+    """A better host is there, and the policy moves by stopping here and starting there."""
     return view.policy.move_by_restart and better_host_holds(view)
 
 
 def why_move(view: View) -> str:
-    """Say where to, and by how much it is better."""
-    best = view.best_other()
+    """Say where the VM should move, and by how much that host is better."""
+    best = view.next_target()
     if best is None:
         return "a better host"
     more = best[1] - view.own_score
@@ -57,17 +61,20 @@ def why_move(view: View) -> str:
 
 
 ROWS = (
-    guards.lose_sight(HERE),
-    guards.hands_off(HERE),
-    guards.hand_over(HERE),
+    rows.end_without_lease(HERE),
+    rows.lose_sight(HERE),
+    rows.hands_off(HERE),
+    rows.hand_over(HERE),
     Transition(
         HERE,
         "vm_gone",
         guards.vm_is_gone,
         State.ENGINE_DOWN,
-        "the VM is gone: it died, shut itself down or was moved; it is started again by score",
-        then=guards.remember_end,
+        "the VM is gone: it died or shut itself down, a bad ending, or was moved; it is started "
+        "again by score",
+        then=remembering.remember_end,
         notifies=True,
+        in_series=True,
     ),
     Transition(
         HERE,
@@ -76,7 +83,7 @@ ROWS = (
         State.ENGINE_MIGRATING_AWAY,
         "somebody else migrates the VM away; left alone",
     ),
-    guards.end_paused(HERE),
+    rows.end_paused(HERE),
     Transition(
         HERE,
         "health_bad",
@@ -85,23 +92,13 @@ ROWS = (
         "the health page has been bad for too long; a failed start",
         deeds(ShutDownVm()),
         because=why_bad,
-        then=guards.count_failed_start,
+        then=remembering.count_failed_start,
         does="shut the VM down",
         counts_failed_start=True,
         notifies=True,
+        in_series=True,
     ),
-    Transition(
-        HERE,
-        "maintenance_set",
-        guards.can_evacuate,
-        State.ENGINE_MIGRATING_AWAY,
-        "local maintenance is set, and there is a host to go to",
-        guards.migrate_to_best,
-        because=guards.why_evacuate,
-        then=guards.remember_target,
-        does="migrate to the best other host",
-        notifies=True,
-    ),
+    *rows.drain(HERE),
     Transition(
         HERE,
         "better_host",
@@ -110,8 +107,8 @@ ROWS = (
         "another living host's score has been better by the threshold for long enough",
         guards.migrate_to_best,
         because=why_move,
-        then=guards.remember_target,
-        does="migrate to the best other host",
+        then=remembering.remember_target,
+        does="migrate to the best other host, or to the next one after a refusal",
         notifies=True,
     ),
     Transition(
@@ -122,7 +119,7 @@ ROWS = (
         "as better_host, where the policy moves by a restart (policy ovirt)",
         deeds(ShutDownVm()),
         because=why_move,
-        then=guards.remember_target,
+        then=remembering.remember_restart,
         does="shut the VM down",
         notifies=True,
     ),

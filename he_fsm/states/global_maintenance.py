@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import attrs
-
 from he_fsm.memory import Memory
-from he_fsm.states import guards
+from he_fsm.states import guards, rows
 from he_fsm.states.names import State
 from he_fsm.states.row import Transition
 from he_fsm.states.view import View
@@ -14,26 +12,27 @@ HERE = State.GLOBAL_MAINTENANCE
 
 
 def maintenance_is_over(view: View) -> bool:
-    """Slot 0 says so; the state is derived afresh from the facts."""
+    """Slot 0 no longer says maintenance; the state is derived afresh from the facts."""
     return not guards.global_maintenance_is_set(view)
 
 
 def begin_afresh(view: View, memory: Memory) -> Memory:
-    """What the VM went through in the administrator's hands counts for nothing."""
+    """Restart the VM's timers for bad health and pause: maintenance time does not count."""
     watch = memory.vm
     if watch is None:
         return memory
-    afresh = attrs.evolve(
-        watch,
-        since=view.now,
+    afresh = watch._replace(
         bad_since=None if watch.bad_since is None else view.now,
+        bad_before_s=0.0,
         paused_since=None if watch.paused_since is None else view.now,
+        paused_before_s=0.0,
     )
-    return attrs.evolve(memory, vm=afresh)
+    return memory._replace(vm=afresh)
 
 
 ROWS = (
-    guards.lose_sight(HERE),
+    rows.end_without_lease(HERE),
+    rows.lose_sight(HERE),
     Transition(
         HERE,
         "maintenance_over",
@@ -41,5 +40,7 @@ ROWS = (
         State.UNKNOWN,
         "global maintenance is no longer set; the state is derived afresh",
         then=begin_afresh,
+        notifies=True,
+        by_one=True,
     ),
 )

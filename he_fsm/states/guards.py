@@ -1,32 +1,26 @@
-"""Guards and rows that several states share."""
+"""Guards that several states share, and what they say."""
 
 from __future__ import annotations
 
-import attrs
-
-from he_fsm.effects import MigrateVm, PowerOffVm, ShutDownVm, StopAgent
-from he_fsm.memory import FailedStarts, Memory
-from he_fsm.snapshot import Outcome, VmState
-from he_fsm.states.names import State
-from he_fsm.states.row import Transition, deeds
-from he_fsm.states.view import View, backoff_s
-
-SUPERSEDED = "a whole record of a newer parse version keeps growing: another release has taken over"
+from he_fsm.effects import MigrateVm
+from he_fsm.remembered import VmWatch
+from he_fsm.snapshot import OwnerState, VmState
+from he_fsm.states.view import View
 
 
 def is_superseded(view: View) -> bool:
-    """A newer release's record is whole and keeps growing."""
-    # With hundreds of hosts a list takes half of what `any` does.
+    """A newer release's record is intact, and its timestamp keeps growing."""
+    # With hundreds of hosts a list takes half the time of `any`.
     return True in [seen.is_newer for seen in view.memory.sightings.values()]
 
 
 def is_superseded_with_vm(view: View) -> bool:
-    """Superseded, and the VM is here: it is shut down first."""
+    """A newer release has taken over, and the VM is here: the VM is shut down first."""
     return view.vm_is_here and is_superseded(view)
 
 
 def is_superseded_without_vm(view: View) -> bool:
-    """Superseded, and no VM is here."""
+    """A newer release has taken over, and no VM is here."""
     return view.vm is VmState.ABSENT and is_superseded(view)
 
 
@@ -40,8 +34,15 @@ def hypervisor_is_silent(view: View) -> bool:
     return view.vm is VmState.UNKNOWN
 
 
+def sight_is_lost(view: View) -> bool:
+    """A fact can't be read, or this host was suspended, so that what it knew may be out of date."""
+    return view.vm is VmState.UNKNOWN or not view.can_read or view.slept_s > 0.0
+
+
 def what_is_missing(view: View) -> str:
     """Say what can't be read."""
+    if view.slept_s > 0.0:
+        return f"this host was suspended for {view.slept_s:.0f} s: nothing that it knew is trusted"
     if view.vm is VmState.UNKNOWN:
         return "the hypervisor does not answer"
     if view.snapshot.whiteboard is None:
@@ -54,7 +55,7 @@ def what_is_missing(view: View) -> str:
 
 
 def global_maintenance_is_set(view: View) -> bool:
-    """Slot 0 says maintenance, or its value was never readable."""
+    """Slot 0 says maintenance, or has never been readable."""
     return view.memory.global_maintenance is not False
 
 
@@ -78,7 +79,7 @@ def vm_is_here(view: View) -> bool:
 
 
 def vm_is_gone(view: View) -> bool:
-    """No engine VM is here (one that is only arriving does not execute)."""
+    """No engine VM is here (one that arrives by migration does not execute yet)."""
     return view.vm is VmState.ABSENT or view.vm is VmState.ARRIVING
 
 
@@ -89,7 +90,9 @@ def health_is_good(view: View) -> bool:
 
 def _watched_good(view: View) -> bool:
     watch = view.memory.vm
-    return watch is not None and watch.was_good and watch.bad_since is None
+    if watch is None or not watch.was_good:
+        return False
+    return watch.bad_since is None and not watch.bad_before_s
 
 
 def vm_is_leaving(view: View) -> bool:
@@ -97,16 +100,51 @@ def vm_is_leaving(view: View) -> bool:
     return view.vm is VmState.LEAVING
 
 
+def arrival_is_lost(view: View) -> bool:
+    """
+    A VM is to arrive here by migration, and does not come.
+
+    Either its source is dead, so that nobody has the engine and the lease can be acquired, or the
+    migration takes longer than any source lets it take.
+    """
+    since = view.memory.arriving_since
+    if view.vm is not VmState.ARRIVING or since is None:
+        return False
+    if _source_is_dead(view) and view.due(since + view.policy.gap_s):
+        return True
+    return view.due(since + view.policy.arrival_limit_s)
+
+
+def _source_is_dead(view: View) -> bool:
+    return (
+        view.can_read
+        and view.placement.engine_on is None
+        and not view.liveness.pending
+        and view.lease_can_be_taken
+    )
+
+
+def why_arrival_is_lost(view: View) -> str:
+    """Say why an arrival is given up."""
+    if _source_is_dead(view):
+        return "the VM that was to arrive here does not come: its source is dead"
+    since = view.memory.arriving_since
+    waited_s = 0.0 if since is None else view.now - since
+    return f"the VM that was to arrive here has not come within {waited_s:.0f} s"
+
+
 def paused_too_long(view: View) -> bool:
     """The VM has been paused for longer than the limit."""
     watch = view.memory.vm
-    if watch is None or watch.paused_since is None:
-        return False
-    return view.due(watch.paused_since + view.policy.paused_limit_s)
+    return (
+        watch is not None
+        and watch.paused_since is not None
+        and view.paused_for(view.policy.paused_limit_s)
+    )
 
 
 def why_paused(view: View) -> str:
-    """Say for how long."""
+    """Say for how long the VM has been paused."""
     return f"paused for {view.policy.paused_limit_s:g} s: power off, start again by score"
 
 
@@ -116,176 +154,94 @@ def starts_are_blocked(view: View) -> bool:
 
 
 def blocked_until(view: View) -> str:
-    """Say how many starts failed, and for how long the score is 0."""
+    """Say how many runs ended badly here, and for how long the score is 0."""
     failed = view.memory.failed
-    left = failed.last_at + view.policy.failed_starts_forget_s - view.now
-    return f"{failed.count} failed starts: score 0 for {left:.0f} s"
+    left = failed.last_at + view.policy.blocked_s(failed.count) - view.now
+    return f"{failed.count} failed starts or bad endings: score 0 for {left:.0f} s"
 
 
 def can_evacuate(view: View) -> bool:
-    """Local maintenance is set, and there is a host to go to."""
+    """The engine should leave this host, another can take it, and the policy moves by migration."""
     return (
-        view.snapshot.local_maintenance
+        view.must_leave
+        and not view.policy.move_by_restart
         and view.vm is VmState.UP
-        and view.best_other() is not None
+        and view.next_target() is not None
         and view.due(view.wait_after_failure())
     )
 
 
+def can_restart_elsewhere(view: View) -> bool:
+    """The engine should leave this host, another can take it, and the policy moves by restart."""
+    return (
+        view.must_leave
+        and view.policy.move_by_restart
+        and (view.vm is VmState.UP or view.vm is VmState.STARTING)
+        and view.next_target() is not None
+    )
+
+
 def migrate_to_best(view: View) -> tuple[MigrateVm, ...]:
-    """Move to the best other host."""
-    best = view.best_other()
+    """Order a migration to the best other host, or to the next one if that host has refused."""
+    best = view.next_target()
     return () if best is None else (MigrateVm(best[0]),)
 
 
 def why_evacuate(view: View) -> str:
-    """Say where to."""
-    best = view.best_other()
+    """Say why the engine leaves this host, and where it goes."""
+    best = view.next_target()
     where = "nowhere" if best is None else f"host {best[0]}, score {best[1]}"
-    return f"local maintenance: the engine moves to {where} first"
+    if view.snapshot.local_maintenance:
+        return f"local maintenance: the engine moves to {where} first"
+    return f"{view.leases.doom}: the engine moves to {where}"
 
 
-def count_failed_start(view: View, memory: Memory) -> Memory:
-    """Remember one more failed start, now."""
-    failed = FailedStarts(count=memory.failed.count + 1, last_at=view.now)
-    return attrs.evolve(memory, failed=failed)
+def why_restart_elsewhere(view: View) -> str:
+    """Say why the engine leaves this host, and where it is likely to be started."""
+    return f"{why_evacuate(view)}; this policy stops it here and starts it there"
 
 
-def remember_departure(view: View, memory: Memory) -> Memory:
-    """Leave a VM that has arrived elsewhere the time to be seen there: no start is the answer."""
-    if view.result(Outcome.MIGRATION_DONE) is None:
-        return memory
-    return attrs.evolve(memory, refused_at=view.now)
+def what_the_drain_waits_for(view: View) -> str:
+    """Say why the engine is still here although another host could take it."""
+    if view.vm is VmState.UP:
+        return "the next migration may be tried soon"
+    return f"the VM is {view.vm.value}, and can't be migrated so"
 
 
-def remember_end(view: View, memory: Memory) -> Memory:
+def lease_is_elsewhere(view: View) -> bool:
     """
-    Leave a VM that has arrived elsewhere alone; one that died here is this host's to start first.
+    A VM executes here, and its lease is known to be another host's, or lost.
 
-    This host knows at once, the others when their lease managers show it: of equal hosts it need
-    not wait for its turn, and nobody runs into the lease that it takes again.
+    Three cases are excepted. What is known of the lease may be older than a VM that has just come.
+    A VM that leaves has handed its lease over, and no longer executes here. A VM that starts may
+    still be acquiring the lease of a dead owner. After a suspension the last two are no excuse:
+    the VM had its lease before, and lost it. It has lost it even if nobody owns the lease now,
+    since only another host can have released it.
     """
-    if view.result(Outcome.MIGRATION_DONE) is not None:
-        return remember_departure(view, memory)
-    return attrs.evolve(memory, named_since=view.now - view.policy.stagger_total_s)
+    owner = view.leases.owner
+    watch = view.memory.vm
+    if owner == view.snapshot.host_id or watch is None or not view.leases.joined:
+        return False
+    if (owner is None and not watch.has_slept) or not _may_execute(view, watch):
+        return False
+    if not view.due(watch.since + view.policy.lease_settle_s):
+        return False
+    ordered_at = watch.power_off_at
+    return ordered_at is None or view.due(ordered_at + view.policy.power_off_retry_s)
 
 
-def remember_power_off(view: View, memory: Memory) -> Memory:
-    """Remember when the order was given, to give it again if it does nothing."""
-    watch = memory.vm
-    if watch is None:
-        return memory
-    return attrs.evolve(memory, vm=attrs.evolve(watch, power_off_at=view.now))
+def _may_execute(view: View, watch: VmWatch) -> bool:
+    """Return whether the VM here may execute, now or soon, without the lease that it had."""
+    if view.vm is VmState.STARTING:
+        return watch.has_slept or view.leases.owner_state is OwnerState.LIVE
+    if view.vm is VmState.LEAVING:
+        return watch.has_slept
+    return view.vm in (VmState.UP, VmState.PAUSED, VmState.STOPPING)
 
 
-def forget_failed_starts(_: View, memory: Memory) -> Memory:
-    """Success: earlier failures no longer count."""
-    return attrs.evolve(memory, failed=FailedStarts())
-
-
-def remember_target(view: View, memory: Memory) -> Memory:
-    """Remember where the VM was sent, and count the move towards the next wait."""
-    best = view.best_other()
-    moves = memory.moves
-    # A series is over when the longest wait has passed in peace, and twice the last one.
-    peace = max(view.policy.migration_backoff_max_s, 2 * backoff_s(moves.moves, view.policy))
-    is_new = not moves.moves or view.now >= moves.moved_at + peace
-    moves = attrs.evolve(
-        moves,
-        target=None if best is None else best[0],
-        moves=1 if is_new else moves.moves + 1,
-        moved_at=view.now,
-    )
-    return attrs.evolve(memory, moves=moves, better_since=None)
-
-
-def stop_agent(source: State) -> Transition:
-    """Give the row by which a superseded agent without a VM stops."""
-    return Transition(
-        source,
-        "superseded",
-        is_superseded_without_vm,
-        State.UNKNOWN,
-        SUPERSEDED,
-        deeds(StopAgent("superseded by a newer release")),
-        does="stop the agent",
-        notifies=True,
-    )
-
-
-def hand_over(source: State) -> Transition:
-    """Give the row by which a superseded agent shuts its VM down."""
-    return Transition(
-        source,
-        "superseded",
-        is_superseded_with_vm,
-        State.ENGINE_STOPPING,
-        SUPERSEDED + "; the VM here is shut down",
-        deeds(ShutDownVm()),
-        does="shut the VM down",
-        notifies=True,
-    )
-
-
-def lose_sight(source: State) -> Transition:
-    """Give the row to `Unknown`."""
-    return Transition(
-        source,
-        "facts_missing",
-        facts_are_missing,
-        State.UNKNOWN,
-        "storage, lease manager or hypervisor can't be read",
-        because=what_is_missing,
-    )
-
-
-def hands_off(source: State) -> Transition:
-    """Give the row to `GlobalMaintenance`."""
-    return Transition(
-        source,
-        "global_maintenance",
-        global_maintenance_is_set,
-        State.GLOBAL_MAINTENANCE,
-        "global maintenance is set, or slot 0 has never been readable",
-        because=why_global_maintenance,
-    )
-
-
-def end_paused(source: State) -> Transition:
-    """Give the row by which a VM that is paused for too long is powered off."""
-    return Transition(
-        source,
-        "paused",
-        paused_too_long,
-        State.ENGINE_STOPPING,
-        "paused by an I/O error for longer than the limit",
-        deeds(PowerOffVm()),
-        because=why_paused,
-        then=remember_power_off,
-        does="power the VM off",
-        notifies=True,
-    )
-
-
-def adopt(source: State) -> Transition:
-    """Give the row by which a VM that is found here is adopted."""
-    return Transition(
-        source,
-        "vm_found_here",
-        vm_is_here,
-        State.ENGINE_STARTING,
-        "an engine VM is here: received by migration, or found running",
-        notifies=True,
-    )
-
-
-def take_out(source: State) -> Transition:
-    """Give the row to `LocalMaintenance` of a state without a VM."""
-    return Transition(
-        source,
-        "maintenance_set",
-        local_maintenance_is_set,
-        State.LOCAL_MAINTENANCE,
-        "local maintenance is set",
-        notifies=True,
-    )
+def why_lease_is_elsewhere(view: View) -> str:
+    """Say who holds the lease."""
+    if view.leases.owner is None:
+        why = "the lease of the VM that runs here was lost while this host was suspended"
+        return f"{why}: power off at once"
+    return f"host {view.leases.owner} holds the lease of the VM that runs here: power off at once"

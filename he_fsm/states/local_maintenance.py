@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from he_fsm.states import guards
+from he_fsm.states import guards, rows
 from he_fsm.states.names import State
 from he_fsm.states.row import Transition
 from he_fsm.states.view import View
@@ -11,12 +11,12 @@ HERE = State.LOCAL_MAINTENANCE
 
 
 def maintenance_is_over(view: View) -> bool:
-    """The flag is no longer set."""
+    """Local maintenance is no longer set."""
     return not view.snapshot.local_maintenance
 
 
 ROWS = (
-    # Storage may well be taken away under a host in maintenance: that changes nothing here.
+    # Only the hypervisor matters here: administrators may detach the storage during maintenance.
     Transition(
         HERE,
         "hypervisor_silent",
@@ -25,9 +25,10 @@ ROWS = (
         "the hypervisor can't be read",
         because=guards.what_is_missing,
     ),
-    guards.hands_off(HERE),
-    guards.stop_agent(HERE),
-    guards.adopt(HERE),
+    rows.hands_off(HERE),
+    rows.stop_agent(HERE),
+    rows.adopt(HERE),
+    rows.give_up_arrival(HERE),
     Transition(
         HERE,
         "maintenance_over",

@@ -12,7 +12,7 @@ class State(enum.Enum):
     Source: the talk's user named six of them; docs/design.md says why there are three more.
     """
 
-    # There is one of each; the hash that enum makes of the name takes ten times as long.
+    # Each member is a singleton. Enum's own hash, which hashes the name, is ten times slower.
     __hash__ = object.__hash__
 
     UNKNOWN = "Unknown"
@@ -27,7 +27,7 @@ class State(enum.Enum):
 
     @property
     def meaning(self) -> str:
-        """One sentence for people."""
+        """The state in one sentence, for people."""
         return _MEANING[self]
 
 
@@ -39,6 +39,6 @@ _MEANING = {
     State.ENGINE_MIGRATING_AWAY: "a live migration to another host is under way",
     State.ENGINE_STOPPING: "the VM is being shut down; powered off at the deadline",
     State.LOCAL_MAINTENANCE: "the administrator took this host out; score 0",
-    State.SCORE_BLOCKED: "too many failed starts; score 0 until the block expires",
+    State.SCORE_BLOCKED: "too many bad endings here; score 0 until the block expires",
     State.GLOBAL_MAINTENANCE: "hands off: the administrator looks after the VM himself",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from he_fsm.snapshot import VmState
-from he_fsm.states import guards
+from he_fsm.states import guards, remembering, rows
 from he_fsm.states.names import State
 from he_fsm.states.row import Transition
 from he_fsm.states.view import View
@@ -27,18 +27,18 @@ def vm_is_leaving(view: View) -> bool:
 
 
 def vm_is_stopping(view: View) -> bool:
-    """The VM here is going down."""
+    """The VM here is shutting down."""
     return facts_are_known(view) and view.vm is VmState.STOPPING
 
 
 def vm_was_up(view: View) -> bool:
-    """The VM here is good, or was before its host lost sight of it."""
+    """The VM here is healthy, or was when its health was last known."""
     watch = view.memory.vm
     return facts_are_known(view) and view.vm_is_here and watch is not None and watch.was_good
 
 
 def vm_is_here(view: View) -> bool:
-    """A VM is here whose health has yet to be seen."""
+    """A VM is here that has not yet been seen healthy (`vm_was_up` is tried first)."""
     return facts_are_known(view) and view.vm_is_here
 
 
@@ -48,12 +48,17 @@ def known_and_local_maintenance(view: View) -> bool:
 
 
 def known_and_blocked(view: View) -> bool:
-    """No VM here, and too many starts have failed."""
+    """No VM here, and too many runs have ended badly."""
     return facts_are_known(view) and view.is_blocked
 
 
+def known_and_died(view: View) -> bool:
+    """The VM that was here ended without an order while this host could not decide."""
+    return facts_are_known(view) and remembering.ended_unseen(view)
+
+
 def rows_by_the_facts(here: State) -> tuple[Transition, ...]:
-    """Give the rows that derive the state afresh, for the two states that know nothing before."""
+    """Return the rows of *here* that derive the state from the facts alone."""
     return (
         Transition(
             here,
@@ -89,14 +94,26 @@ def rows_by_the_facts(here: State) -> tuple[Transition, ...]:
             known_and_local_maintenance,
             State.LOCAL_MAINTENANCE,
             "no VM here, and local maintenance is set",
+            then=remembering.count_unseen_ending,
         ),
         Transition(
             here,
             "starts_blocked",
             known_and_blocked,
             State.SCORE_BLOCKED,
-            "no VM here, and too many starts failed a short time ago",
+            "no VM here, and too many runs ended badly a short time ago",
             because=guards.blocked_until,
+            then=remembering.count_unseen_ending,
+        ),
+        Transition(
+            here,
+            "vm_gone",
+            known_and_died,
+            State.ENGINE_DOWN,
+            "the VM that was here has gone while nobody looked; a bad ending",
+            then=remembering.count_unseen_ending,
+            notifies=True,
+            in_series=True,
         ),
         Transition(
             here,
@@ -104,11 +121,13 @@ def rows_by_the_facts(here: State) -> tuple[Transition, ...]:
             facts_are_known,
             State.ENGINE_DOWN,
             "no VM here",
+            then=remembering.count_unseen_ending,
         ),
     )
 
 
 ROWS = (
+    rows.end_without_lease(HERE),
     Transition(
         HERE,
         "global_maintenance",

@@ -24,10 +24,10 @@ def written(folder: Path, faults: str, more: str = "", hosts: str = "2") -> Path
 
 
 def campaign(folder: Path, faults: str, more: str = "", hosts: str = "2") -> Campaign:
-    """Give such a campaign."""
+    """Return such a campaign."""
     return load_campaign(written(folder, faults, more, hosts))
 
 
 def design(folder: Path, faults: str, more: str = "", hosts: str = "2") -> Design:
-    """Give the first design of such a campaign."""
+    """Return the first design of such a campaign."""
     return campaign(folder, faults, more, hosts).designs[0]

@@ -23,7 +23,7 @@ CAUSES = ("host dies", "engine hangs", "agent dies", "rack's power")
 def campaign_result(
     *names: str, runs: int = 20, about: str = "", broken: tuple[str, ...] = ()
 ) -> CampaignResult:
-    """Give a result with made-up runs; each variation is worse than the one before."""
+    """Return a result with made-up runs; each variation is worse than the one before."""
     variations = [_variation(name, index, runs, broken) for index, name in enumerate(names)]
     return CampaignResult(
         name="a-year",
@@ -68,7 +68,7 @@ def _variation(name: str, index: int, runs: int, broken: tuple[str, ...]) -> Var
 
 
 def estimate(values: list[float]) -> Estimate:
-    """Give a mean between ends that are as far away as the runs differ."""
+    """Return a mean between ends that are as far away as the runs differ."""
     if len(set(values)) < 2:
         return Estimate(value=fmean(values))
     half = (max(values) - min(values)) / len(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from he_fsm.campaign.builds import QUESTION, build_here, why_unlike
 from he_fsm.campaign.cluster import player_at
 from he_fsm.campaign.play import play
 from he_fsm.campaign.run import run_campaign
@@ -28,7 +30,13 @@ WAIT_S = 60
 class Dask:
     """A scheduler and some workers."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **without: Path) -> None:
+        """
+        Start them.
+
+        *without*: by `scheduler` or `worker`, a folder with a he_fsm that these import first.
+        """
+        self._without = without
         self.file = folder / "scheduler.json"
         self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0")
         self.workers = [
@@ -50,13 +58,21 @@ class Dask:
                 "--no-dashboard",
                 *options,
             ],
-            env=environment({}),
+            env=self._environment(what),
+            # With -m, Python looks for packages in this folder before all others.
+            cwd=self.file.parent,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
 
+    def _environment(self, what: str) -> dict[str, str]:
+        found = environment({})
+        if what in self._without:
+            found["PYTHONPATH"] = os.pathsep.join([str(self._without[what]), found["PYTHONPATH"]])
+        return found
+
     def address(self) -> str:
-        """Give the scheduler's address, when all workers are there."""
+        """Return the scheduler's address, when all workers are there."""
         from distributed import Client
 
         with Client(scheduler_file=str(self.file), timeout=WAIT_S, set_as_default=False) as client:
@@ -136,3 +152,58 @@ def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     said = r"pip install 'he-fsm\[dask\]'"
     with pytest.raises(MissingExtraError, match=said), player_at("tcp://127.0.0.1:9"):
         pass
+
+
+ANOTHER = "__version__ = '9.9.9'\n"
+
+
+@pytest.mark.processes
+@pytest.mark.filterwarnings("default::ResourceWarning")
+@pytest.mark.parametrize("part", ["scheduler", "worker"])
+def test_another_release_is_found_out_before_anything_is_sent(part: str, tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    other = tmp_path / "other" / "he_fsm"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text(ANOTHER)
+    (other / "step.py").write_text("")
+    dask = Dask(tmp_path, **{part: other.parent})
+    try:
+        address = dask.address()
+        asked = campaign(tmp_path, FAULTS, MORE)
+        with open_results(tmp_path / "r", asked) as results, player_at(address) as player:
+            with pytest.raises(CampaignError) as caught:
+                next(run_campaign(asked, player, results))
+            assert not results.of(asked)
+    finally:
+        dask.close()
+    said = str(caught.value)
+    assert said.startswith(f"the {part}")
+    assert f"of {address} can't play: it has he_fsm 9.9.9, and this machine " in said
+    assert said.endswith(": install the same release")
+
+
+def test_what_is_unlike_is_one_sentence() -> None:
+    mine = ["1.2.0", False, "3.11"]
+    for found, says in [
+        (None, "it has no he_fsm: install he-fsm 1.2.0"),
+        (["1.1.0", False, "3.11"], "it has he_fsm 1.1.0, and this machine 1.2.0"),
+        (["1.2.0", True, "3.11"], "its he_fsm is compiled, and that of this machine not compiled"),
+        (["1.2.0", False, "3.9"], "it runs Python 3.9, and this machine 3.11"),
+        (ValueError("x"), "it can't say which he_fsm it has: ValueError: x"),
+    ]:
+        assert (why_unlike(found, mine) or "").startswith(says)
+    assert why_unlike(mine, mine) is None
+    assert why_unlike(build_here(), build_here()) is None
+
+
+def test_a_python_without_he_fsm_can_be_asked(tmp_path: Path) -> None:
+    code = f"print(eval({QUESTION!r}))"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=WAIT_S,
+    )
+    assert done.stdout == "None\n"

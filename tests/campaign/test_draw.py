@@ -18,7 +18,7 @@ DAY_S = 86_400.0
 
 
 def told(folder: Path, faults: str, more: str = "", hosts: str = "2") -> list[tuple[object, ...]]:
-    """Give the timeline of a run of ten days."""
+    """Return the timeline of a run of ten days."""
     made = design(folder, faults, f"horizon: 10d\n{more}", hosts)
     return [
         (entry.at / DAY_S, "".join(entry.hosts), entry.verb.value, entry.value)
@@ -31,6 +31,7 @@ def told(folder: Path, faults: str, more: str = "", hosts: str = "2") -> list[tu
     [
         ("host", ("power", "off"), ("power", "on")),
         ("agent", ("agent", "kill"), ("agent", "start")),
+        ("broker", ("broker", "kill"), ("broker", "start")),
         ("network", ("set", {"gateway": 0.0}), ("set", {"gateway": 0.5})),
         ("storage", ("storage", ("cut", None)), ("storage", ("restore", None))),
         ("hypervisor", ("hypervisor", "lost"), ("hypervisor", "back")),
@@ -42,6 +43,28 @@ def test_each_cause_begins_and_ends(
     line = f"{{cause: {cause}, hosts: 2, mtbf: {{fixed: 6d}}, repair: {{fixed: 2d}}}}"
     hosts = "[{id: 1}, {id: 2, gateway: 0.5}]"
     assert told(tmp_path, line, hosts=hosts) == [(6.0, "2", *begins), (8.0, "2", *ends)]
+
+
+@pytest.mark.parametrize("cause", ["agent", "broker"])
+def test_a_daemon_that_nobody_repairs_crashes_and_systemd_starts_it_again(
+    tmp_path: Path, cause: str
+) -> None:
+    line = f"{{cause: {cause}, hosts: 2, mtbf: {{fixed: 4d}}}}"
+    assert told(tmp_path, line) == [(4.0, "2", cause, "crash"), (8.0, "2", cause, "crash")]
+
+
+def test_a_daemon_can_crash_often_and_be_killed_for_good_now_and_then(tmp_path: Path) -> None:
+    faults = (
+        "{cause: agent, name: crashes, hosts: 1, mtbf: {fixed: 3d}}\n"
+        "{cause: agent, hosts: 1, mtbf: {fixed: 5d}, repair: {fixed: 2d}}"
+    )
+    assert told(tmp_path, faults) == [
+        (3.0, "1", "agent", "crash"),
+        (5.0, "1", "agent", "kill"),
+        (6.0, "1", "agent", "crash"),
+        (7.0, "1", "agent", "start"),
+        (9.0, "1", "agent", "crash"),
+    ]
 
 
 def test_what_strikes_the_engine_has_no_host(tmp_path: Path) -> None:

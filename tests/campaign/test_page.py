@@ -11,9 +11,9 @@ import pytest
 from he_fsm.campaign.page import WORST, campaign_page, write_campaign_page
 from he_fsm.campaign.results import CampaignResult, Estimate, Variation
 from he_fsm.errors import MissingExtraError
-from tests.browser import CHROMIUM, on_a_phone
 from tests.campaign.results import CAUSES, campaign_result
-from tests.test_page import figures, parsed
+from tests.report.browser import CHROMIUM, on_a_phone
+from tests.report.test_page import figures, parsed
 
 pytest.importorskip("plotly")
 

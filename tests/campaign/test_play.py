@@ -14,7 +14,7 @@ from he_fsm.campaign.faults import Cause
 from he_fsm.campaign.play import Lasting, play
 from he_fsm.campaign.results import NO_FAULT, RunResult
 from he_fsm.scenario import Scenario, parse_scenarios
-from he_fsm.scenario.writing import scenarios_text
+from he_fsm.scenario.language.writing import scenarios_text
 from he_fsm.simulate import simulate
 from tests.campaign.campaigns import design
 
@@ -108,7 +108,7 @@ def test_a_move_for_maintenance_is_needed(tmp_path: Path) -> None:
 
 
 def comparable(scenario: Scenario) -> Scenario:
-    """Give the scenario without what says where it was written."""
+    """Return the scenario without what says where it was written."""
     bare = tuple(attrs.evolve(each, text="", place=scenario.place) for each in scenario.timeline)
     return attrs.evolve(scenario, timeline=bare)
 
@@ -117,6 +117,7 @@ FAULTS = (
     "{cause: host, mtbf: 3d, repair: 1h}\n{cause: rack, hosts: [a, 7], mtbf: 9d, repair: 1h}\n"
     "{cause: agent, mtbf: 5d, repair: 1h}\n{cause: network, mtbf: 2d, repair: 1h}\n"
     "{cause: storage, mtbf: 8d, repair: 3m}\n{cause: hypervisor, mtbf: 9d, repair: 3m}\n"
+    "{cause: agent, name: crash, mtbf: 4d}\n{cause: broker, mtbf: 6d}\n"
     "{cause: vm, mtbf: 2d}\n{cause: hang, mtbf: 3d, repair: 1h}\n"
     "{cause: maintenance, every: 5d, lasts: 1h}"
 )

@@ -21,7 +21,7 @@ from he_fsm.campaign.spans import (
 )
 from he_fsm.document.nodes import parse_tree
 from he_fsm.errors import DocumentError
-from he_fsm.scenario.host_names import HostNames
+from he_fsm.scenario.language.host_names import HostNames
 
 INCIDENTS = """\
 cause, host, began, ended, remark

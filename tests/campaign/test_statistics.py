@@ -169,6 +169,17 @@ def test_what_is_summed_up_of_a_variation(tmp_path: Path) -> None:
     assert found.difference is None
 
 
+def test_of_equal_variations_none_is_the_best(tmp_path: Path) -> None:
+    runs = [run(name, seed, 10.0 * seed) for name in (A, B) for seed in (1, 2, 3)]
+    found = summarise(two(tmp_path), runs)
+    assert [each.is_best for each in found.variations] == [False, False]
+    assert found.tied == found.variations
+    assert found.best is None
+    assert [each.difference for each in found.variations] == [None, None]
+    (alone,) = summarise(two(tmp_path), runs[:3]).variations
+    assert (alone.is_best, alone.is_tied) == (True, False)
+
+
 def test_a_campaign_of_which_nothing_was_played_has_no_variations(tmp_path: Path) -> None:
     found = summarise(two(tmp_path), [])
     assert (found.variations, found.best, found.is_complete) == ((), None, True)

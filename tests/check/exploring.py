@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from he_fsm.check.expand import Bounds
-from he_fsm.check.explore import Explored, begun, explore
 from he_fsm.check.properties import Property
 from he_fsm.check.result import Verdict, verdicts
+from he_fsm.check.search.explore import explore
+from he_fsm.check.search.explored import Explored, begun
 
 
 def explored(*kinds: str, workers: int = 1, **bounds: Any) -> Explored:
@@ -19,10 +20,10 @@ def explored(*kinds: str, workers: int = 1, **bounds: Any) -> Explored:
 
 
 def judged(found: Explored) -> dict[Property, Verdict]:
-    """Give the verdicts by property."""
+    """Return the verdicts by property."""
     return {verdict.prop: verdict for verdict in verdicts(found)}
 
 
 def broken(found: Explored) -> set[Property]:
-    """Give the properties that are broken."""
+    """Return the properties that are broken."""
     return {prop for prop, verdict in judged(found).items() if verdict.held is False}

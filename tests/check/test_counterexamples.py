@@ -3,16 +3,17 @@ from __future__ import annotations
 import pytest
 
 from he_fsm import parse_scenarios, simulate
-from he_fsm.check.counterexample import Counterexample, counterexample
+from he_fsm.check.counterexample import Counterexample, counterexample, has_no_verb
+from he_fsm.check.expand import Bounds
+from he_fsm.check.faults import WORDS
 from he_fsm.check.properties import Property
-from he_fsm.policy import TALK
 from tests.check import wrong
 from tests.check.exploring import explored, judged
 
 
 def found(*kinds: str, prop: Property, faults: int = 1, hosts: int = 2) -> Counterexample:
     verdict = judged(explored(*kinds, faults=faults, hosts=hosts))[prop]
-    made = counterexample(verdict, TALK, hosts)
+    made = counterexample(verdict, Bounds(hosts=hosts))
     assert made is not None
     return made
 
@@ -46,6 +47,39 @@ def test_what_the_language_can_not_say_is_said_to_be_near(monkeypatch: pytest.Mo
     assert len(parse_scenarios(made.text, "check.yaml")) == 1
 
 
+@pytest.mark.interpreted
+def test_what_there_is_no_verb_for_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong.starts_though_its_slot_could_not_be_written(monkeypatch)
+    made = found("mute", "vm", prop=Property.NO_NEEDLESS_WORK, faults=2)
+    assert not made.is_reproduced
+    assert "Not in it either: host 1 can read the whiteboard, and not write its slot" in made.shown
+    assert len(parse_scenarios(made.text, "check.yaml")) == 1
+
+
+def test_every_fault_and_repair_can_be_said_or_is_known_to_have_no_verb() -> None:
+    assert {kind for kind in WORDS if has_no_verb(kind)} == {
+        *("mute", "writes again", "deaf", "reads again", "id", "id again"),
+        *("late", "in time again"),
+    }
+
+
+@pytest.mark.interpreted
+def test_needless_work_fails_in_the_simulator_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong.stops_an_engine_that_is_well(monkeypatch)
+    made = found("agent", prop=Property.NO_NEEDLESS_WORK)
+    assert made.is_reproduced
+
+
+def test_a_host_that_sleeps_and_goes_on_is_in_the_scenario(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wrong.leaves_a_vm_without_its_lease_alone(monkeypatch)
+    made = found("suspend", prop=Property.TWO_ENGINES)
+    assert made.is_reproduced
+    assert "power: suspend" in made.text
+    assert "power: resume" in made.text
+
+
 def test_bad_luck_is_set_before_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong.a_migration_that_does_not_end_is_waited_for(monkeypatch)
     made = found("gateway", "stuck", prop=Property.WAY_OUT, faults=2)
@@ -77,4 +111,4 @@ def test_each_can_be_read(monkeypatch: pytest.MonkeyPatch, prop: Property) -> No
 
 
 def test_what_holds_has_no_counterexample() -> None:
-    assert counterexample(judged(explored("clock"))[Property.LEASE], TALK, 2) is None
+    assert counterexample(judged(explored("clock"))[Property.LEASE], Bounds()) is None

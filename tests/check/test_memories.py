@@ -10,12 +10,15 @@ from he_fsm.check.cluster import Cluster
 from he_fsm.check.faults import KINDS, Faults
 from he_fsm.check.local import Decision, Given, LocalSteps
 from he_fsm.check.memories import BELIEVED, SEEN, Normal, now_of
+from he_fsm.check.passing import Passing
 from he_fsm.check.rounds import Rounds
-from he_fsm.check.scale import LOOP_S, with_small_times
-from he_fsm.memory import FailedStarts, Memory, Moves, Sighting, VmWatch
+from he_fsm.check.scale import LOOP_S, of_each_host, with_small_times
+from he_fsm.check.truth import Truth
+from he_fsm.memory import Memory, Sighting
 from he_fsm.metadata.engine import engine_from_text
 from he_fsm.metadata.record import HostRecord
 from he_fsm.policy import OVIRT, TALK, Policy
+from he_fsm.remembered import FailedStarts, Moves, VmWatch
 from he_fsm.states.names import State
 
 SMALL = with_small_times(TALK)
@@ -24,7 +27,7 @@ NOW = now_of(HOST)
 
 
 def without_cuts(policy: Policy) -> Normal:
-    """Give normal forms in which hardly any time is cut and no count."""
+    """Return normal forms with hardly any time cut, and no count."""
     times = {
         field.name: 1000.0 * getattr(policy, field.name)
         for field in attrs.fields(Policy)
@@ -36,11 +39,11 @@ def without_cuts(policy: Policy) -> Normal:
 class Compared(LocalSteps):
     """Decides by memories whose times are whole, and by their normal forms, and compares."""
 
-    def __init__(self, policy: Policy, hosts: int) -> None:
-        super().__init__(policy, hosts)
+    def __init__(self, policies: tuple[Policy, ...]) -> None:
+        super().__init__(policies, suspends=True)
         self.cut = self.normal
-        self.normal = without_cuts(policy)
-        self.right = LocalSteps(policy, hosts)
+        self.normal = without_cuts(self.policy)
+        self.right = LocalSteps(policies, suspends=True)
         self.right.numbers = self.numbers
         self.decided = 0
 
@@ -49,7 +52,7 @@ class Compared(LocalSteps):
         whole = super()._decide(given)
         normal = self.cut.of(self.memory(given.memory), host_id)
         cut = self.right.decide(given._replace(memory=self.numbers.of(normal)))
-        assert cut.has_edge == whole.has_edge
+        assert cut.looks_again == whole.looks_again
         assert cut.orders == whole.orders
         assert cut.placement == whole.placement
         assert cut.counted == whole.counted
@@ -65,14 +68,15 @@ class Compared(LocalSteps):
     choices=st.lists(st.integers(0, 10_000), min_size=20, max_size=20),
     first=st.integers(0, 3),
     policy=st.sampled_from([TALK, OVIRT]),
+    watchdogs=st.sampled_from([(), (60.0, 10.0)]),
 )
 @pytest.mark.interpreted
 def test_a_memory_and_its_normal_form_decide_alike(
-    choices: list[int], first: int, policy: Policy
+    choices: list[int], first: int, policy: Policy, watchdogs: tuple[float, ...]
 ) -> None:
-    steps = Compared(with_small_times(policy), 2)
-    cluster = Cluster(steps, 2, KINDS)
-    rounds = Rounds(cluster, Faults(cluster))
+    steps = Compared(of_each_host(policy, 2, watchdogs))
+    cluster = Cluster(steps)
+    rounds = Rounds(cluster, Faults(cluster), Passing(cluster, KINDS), Truth(cluster))
     state = begin(cluster, rounds, beginnings(2, 3, steps.policy.failed_starts_max)[first])
     for choice in choices:
         played = rounds.play(state)
@@ -99,8 +103,10 @@ def test_a_time_is_cut_where_it_makes_no_difference_any_more() -> None:
         since=NOW,
         began_at=NOW - 2 * LOOP_S,
         read_at=NOW,
-        failed=FailedStarts(count=2, last_at=NOW - 6 * LOOP_S),
-        vm=VmWatch(since=NOW - 5 * LOOP_S, bad_since=NOW - 3 * LOOP_S),
+        # From three endings on a block is as long as it gets: six loops.
+        failed=FailedStarts(count=3, last_at=NOW - 6 * LOOP_S),
+        # The longest limit is that of a start, and the shortest wait that of `lease_settle_s`.
+        vm=VmWatch(since=NOW - LOOP_S, bad_since=NOW - 5 * LOOP_S),
         moves=Moves(failures=2, failed_at=NOW),
     )
 
@@ -131,6 +137,6 @@ def test_while_a_host_is_blind_nobody_grows_older() -> None:
     assert aged.record is not None
     assert aged.record.timestamp == SEEN
     other = seen._replace(timestamp=5)
-    found = normal.of(attrs.evolve(memory, sightings={2: other}), HOST).sightings[2].record
+    found = normal.of(memory._replace(sightings={2: other}), HOST).sightings[2].record
     assert found is not None
     assert found.timestamp == BELIEVED

@@ -45,7 +45,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.fixture
 def refused(run: Callable[..., Ran]) -> Callable[..., str]:
-    """Run a command that must end with status 2 and one sentence; give the sentence."""
+    """Run a command that must end with status 2 and one sentence; return the sentence."""
 
     def said(*arguments: object) -> str:
         ran = run(*arguments)
@@ -58,14 +58,14 @@ def refused(run: Callable[..., Ran]) -> Callable[..., str]:
 
 
 def environment(values: Mapping[str, str]) -> dict[str, str]:
-    """Give what a process of its own gets: this package and nothing of the tests' settings."""
+    """Return what a process of its own gets: this package and nothing of the tests' settings."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return {**kept, "PYTHONPATH": path, **values}
 
 
 def command_line(*arguments: object) -> list[str]:
-    """Give the command line of a process of its own."""
+    """Return the command line of a process of its own."""
     return [sys.executable, "-c", MAIN, *map(str, arguments)]
 
 

@@ -29,11 +29,13 @@ def test_all_properties_are_told(run: Callable[..., Ran]) -> None:
         ["held", "two-engines:"],
         ["held", "lease:"],
         ["held", "agreement:"],
+        ["held", "liveness:"],
         ["held", "recovery:"],
         ["held", "migrations:"],
         ["held", "way-out:"],
         ["held", "maintenance:"],
         ["held", "failed-starts:"],
+        ["held", "no-needless-work:"],
         ["open", "edges:"],
     ]
 
@@ -172,7 +174,7 @@ def test_a_policy_of_a_file(run: Callable[..., Ran], tmp_path: Path) -> None:
     ("text", "expected"),
     [
         ("base: talk\nbogus: 1\n", "policy.yaml:2:1"),
-        ("base: talk\nwatchdog_s: 10\n", "policy.yaml:1:1: policy talk: the VM of a host"),
+        ("base: talk\nwatchdog_s: 10\n", "policy.yaml:1:1: policy talk: a VM may still run"),
         ("- 1\n", "policy.yaml:1:1"),
     ],
 )

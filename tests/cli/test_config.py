@@ -61,7 +61,7 @@ def test_show_prints_a_schema_that_fits_the_file(path: Path) -> None:
 def test_check_says_that_a_file_can_be_used(path: Path) -> None:
     result = call("check", "--config", path)
     assert result.exit_code == 0
-    assert result.stdout == f"{path}: host 3, policy ovirt: can be used\n"
+    assert result.stdout == f"{path}: host 3, policy ovirt: OK\n"
 
 
 @pytest.mark.parametrize("command", ["show", "check"])

@@ -7,7 +7,7 @@ from typing import Callable
 
 import pytest
 
-from he_fsm.diagram import FORMATS, diagram
+from he_fsm.states.diagram import FORMATS, diagram
 from tests.cli.conftest import Ran
 
 needs_dot = pytest.mark.skipif(

@@ -8,6 +8,7 @@ import click
 import pytest
 
 from he_fsm import __version__
+from he_fsm.cli import daemons
 from he_fsm.cli import main as commands
 from tests.cli.conftest import Ran, environment
 
@@ -68,13 +69,40 @@ def test_what_is_no_command_ends_with_status_2(
 ) -> None:
     ran = run(*arguments)
     assert (ran.status, ran.out) == (2, "")
-    assert ran.err.startswith("Usage: he-fsm")
+    message, _, hint = ran.err.partition("\n")
+    assert message.startswith("he-fsm: no such ")
+    assert not message.endswith(".")
+    assert hint in ("Try 'he-fsm --help'.\n", "Try 'he-fsm simulate --help'.\n")
 
 
-def test_a_call_without_a_command_gets_the_help(run: Callable[..., Ran]) -> None:
-    # Its exit status differs between releases of click.
-    ran = run()
-    assert (ran.out + ran.err).strip() == run("--help").out.strip()
+@pytest.mark.parametrize("arguments", [(), ("config",), ("storage",), ("whiteboard",)])
+def test_a_call_without_a_command_gets_the_help(
+    run: Callable[..., Ran], arguments: tuple[str, ...]
+) -> None:
+    assert run(*arguments) == Ran(0, run(*arguments, "--help").out, "")
+
+
+@pytest.mark.parametrize("daemon", ["agent", "broker"])
+def test_a_daemon_says_who_it_is_when_it_is_called_wrongly(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], daemon: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["x", "--nonsense"])
+    with pytest.raises(SystemExit) as caught:
+        getattr(daemons, daemon)()
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith(f"he-fsm-{daemon}: no such option")
+
+
+def test_the_module_is_the_command() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "he_fsm", "explain", "nonsense"],
+        env=environment({}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("he-fsm: ")
 
 
 def test_completion_knows_every_command() -> None:

@@ -17,7 +17,7 @@ CALM = "scenarios: [{name: calm, hosts: 1, engine: {running_on: 1}, until: 1m}]\
 
 @pytest.fixture
 def rehearsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Let the simulator stand for the daemons; give the names of what was rehearsed."""
+    """Replace the daemons by the simulator; return the names of the rehearsed scenarios."""
     names: list[str] = []
 
     def run(scenario: Scenario, **_: object) -> Outcome:

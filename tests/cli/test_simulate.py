@@ -417,7 +417,8 @@ def test_options_that_make_no_sense(run: Callable[..., Ran], options: list[str],
     ran = run("simulate", *options)
     assert (ran.status, ran.out) == (2, "")
     assert says in ran.err
-    assert ran.err.startswith("Usage: he-fsm simulate")
+    assert ran.err.startswith("he-fsm: ")
+    assert ran.err.endswith("\nTry 'he-fsm simulate --help'.\n")
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from he_fsm.cli.live import table_of
 from he_fsm.cli.main import main
-from he_fsm.cli.status import lease_text, summary
+from he_fsm.cli.output.cluster import lease_text, summary
+from he_fsm.cli.output.live import table_of
 from he_fsm.metadata import encode_slot
 from he_fsm.runtime.broker.service import BrokerService
+from he_fsm.testing.waiting import until
+from tests.runtime.broker.test_service import RECORD
 from tests.runtime.cluster import Cluster, ClusterHost, served, storage_away
-from tests.runtime.test_broker_service import RECORD
-from tests.runtime.waiting import until
 
 REPORT = {"state": "EngineDown", "why": "the engine is down", "alive": [1], "loop_s": 10.0}
 
@@ -55,7 +55,7 @@ def service(host: ClusterHost) -> Iterator[BrokerService]:
 def call(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object
 ) -> tuple[int, str, str]:
-    """Call the command line as from a shell; give exit status, output and errors."""
+    """Call the command line as from a shell; return exit status, output and errors."""
     monkeypatch.setattr(sys, "argv", ["he-fsm", *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -69,12 +69,17 @@ def he_fsm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     return lambda *arguments: call(monkeypatch, capsys, *arguments)
 
 
-def test_without_a_broker_it_is_one_sentence_and_status_2(he_fsm: Any, host: ClusterHost) -> None:
+def test_without_a_broker_it_is_one_sentence(he_fsm: Any, host: ClusterHost) -> None:
     path = host.run_dir / "broker.sock"
-    sentence = f"he-fsm: the broker at {path} does not answer: No such file or directory\n"
-    for command in ("status", "maintenance"):
-        assert he_fsm(command, "--config", host.path) == (2, "", sentence)
-        assert he_fsm(command, "--socket", path) == (2, "", sentence)
+    why = f"the broker at {path} does not answer: No such file or directory"
+    sentence = f"he-fsm: {why}\n"
+    for option in (("--config", host.path), ("--socket", path)):
+        assert he_fsm("maintenance", *option) == (2, "", sentence)
+        # How the engine is is then unknown: that is an answer, and no wrong usage.
+        assert he_fsm("status", *option) == (3, f"engine unknown: {why}\n", "")
+        status, out, err = he_fsm("status", "--json", *option)
+        assert (status, err) == (3, "")
+        assert json.loads(out)["verdict"]["level"] == "unknown"
     status, out, err = he_fsm("status", "--watch", "--socket", path)
     assert (status, out, err) == (2, "", sentence)
 
@@ -89,9 +94,10 @@ def test_a_configuration_that_can_not_be_used_is_said(he_fsm: Any, host: Cluster
 def test_the_cluster_is_shown(he_fsm: Any, host: ClusterHost, service: BrokerService) -> None:
     assert service.host_id == 1
     status, out, err = he_fsm("status", "--config", host.path)
-    assert (status, err) == (0, "")
+    assert (status, err) == (3, "")
     lines = out.splitlines()
-    assert lines[:4] == [
+    assert lines[:5] == [
+        "engine down: the agent has not said",
         "Global maintenance: off, local maintenance of host 1: off",
         "Engine's lease: free",
         "Agent of host 1: EngineDown, the engine is down (0 s ago)",
@@ -103,12 +109,50 @@ def test_the_cluster_is_shown(he_fsm: Any, host: ClusterHost, service: BrokerSer
     assert "STALE" not in out
 
 
+def test_alarms_are_shown_first_in_plain_words(
+    he_fsm: Any, host: ClusterHost, service: BrokerService
+) -> None:
+    alarms = [
+        {"name": "engine-down", "text": "the engine runs nowhere", "for_s": 7500.0},
+        {"name": "slot-0", "text": "it can't be believed", "for_s": 20.0},
+    ]
+    service.report({**REPORT, "alarms": alarms})
+    _, out, _ = he_fsm("status", "--config", host.path)
+    assert out.splitlines()[1:4] == [
+        "ALARM engine-down, for 2 h: the engine runs nowhere",
+        "ALARM slot-0, for 20 s: it can't be believed",
+        "Global maintenance: off, local maintenance of host 1: off",
+    ]
+    _, out, _ = he_fsm("status", "--json", "--config", host.path)
+    assert json.loads(out)["agent"]["alarms"] == alarms
+
+
+def test_threads_that_failed_are_shown(
+    he_fsm: Any, host: ClusterHost, service: BrokerService
+) -> None:
+    failed = {"running": True, "restarts": 3, "error": "OSError: no memory", "failed_s_ago": 600.0}
+    ended = {"running": False, "restarts": 0, "error": "", "failed_s_ago": 9999.0}
+    long_ago = {**failed, "failed_s_ago": 4000.0}
+    threads = {"lease-guard": failed, "poller": ended, "old": long_ago}
+    service.report({**REPORT, "threads": threads})
+    _, out, _ = he_fsm("status", "--config", host.path)
+    assert out.splitlines()[1:4] == [
+        (
+            "WARNING the agent's thread lease-guard failed 10 min ago and was started again "
+            "(3 in all): OSError: no memory"
+        ),
+        "WARNING the agent's thread poller has ended",
+        "Global maintenance: off, local maintenance of host 1: off",
+    ]
+
+
 def test_the_cluster_is_shown_as_json(
     he_fsm: Any, host: ClusterHost, service: BrokerService
 ) -> None:
     status, out, _ = he_fsm("status", "--json", "--socket", host.run_dir / "broker.sock")
     found = json.loads(out)
-    assert status == 0
+    assert status == found["verdict"]["exit_status"] == 3
+    assert found["verdict"]["level"] == "down"
     assert found["hosts"] == service.status()["hosts"]
     assert found["agent"]["state"] == "EngineDown"
 
@@ -119,8 +163,11 @@ def test_what_is_old_is_called_stale(
     service.report({**REPORT, "loop_s": 0.001})
     assert host.reads_storage()
     with storage_away(cluster):
+        # What was read a moment ago is shown for a moment.
+        until(lambda: service.status()["storage"] != "ok" and service.status()["lease"] is None)
         status, out, _ = he_fsm("status", "--config", host.path)
-    assert status == 0
+    assert status == 3
+    assert out.startswith("engine unknown: ")
     assert "Engine's lease: not known, the lease manager does not answer" in out
     assert "STALE, it does not report any more; it was EngineDown" in out
     assert "\nSTALE: " in out
@@ -135,7 +182,7 @@ def test_a_broker_that_knows_nothing_says_so(
     with storage_away(cluster), served(host):
         until(lambda: "No such file" in host.status().get("storage", ""))
         status, out, _ = he_fsm("status", "--config", host.path)
-    assert status == 0
+    assert status == 3
     assert "Global maintenance: unknown, local maintenance of host 1: off" in out
     assert "Agent of host 1: has not reported since the broker started" in out
     assert "what follows was never read" in out
@@ -149,7 +196,8 @@ def test_a_damaged_slot_is_shown(
         file.seek(2 * 4096)
         file.write(b"garbage")
     _, out, _ = he_fsm("status", "--config", host.path)
-    assert "--== Host 2 status ==--\n\ndamaged: garbage, " in out
+    assert "--== Slots that can't be believed ==--\n\nslot 2  " in out
+    assert ": garbage (" in out
     console = Console(width=200)
     with console.capture() as shown:
         console.print(table_of(service.status()))
@@ -157,8 +205,25 @@ def test_a_damaged_slot_is_shown(
     assert "1 host1" in shown.get()
 
 
+def test_two_thousand_damaged_slots_are_a_few_lines(
+    he_fsm: Any, host: ClusterHost, cluster: Cluster, service: BrokerService
+) -> None:
+    assert service.host_id == 1
+    with (cluster.shared / "whiteboard").open("r+b") as file:
+        for slot in range(2, 2001):
+            file.seek(slot * 4096)
+            # Several kinds of damage, among each other.
+            file.write((b"garbage", b"9|9|7", b"1|1|7|2|2400|x|h|0|0|0bad0bad|1|0")[slot % 3])
+    _, out, _ = he_fsm("status", "--config", host.path)
+    before, damaged = out.split("--== Slots that can't be believed ==--")
+    assert "--== Host 1 status ==--" in before
+    assert len(damaged.splitlines()) <= 10
+    assert max(map(len, damaged.splitlines())) < 200
+    assert "in all" in damaged
+
+
 def lease(**known: float) -> dict[str, Any]:
-    """Give what the broker says of the lease of host 2; what is not *known* is null."""
+    """Return what the broker says of the lease of host 2; what is not *known* is null."""
     names = ("generation", "renewal_age_s", "free_in_s", "runs_out_in_s")
     return {"owner": 2, **dict.fromkeys(names), **known}
 
@@ -170,11 +235,11 @@ def lease(**known: float) -> dict[str, Any]:
         ({"owner": None}, "free"),
         (
             lease(generation=3, renewal_age_s=4.4, runs_out_in_s=135.6),
-            "host 2, generation 3, renewed 4 s ago (could be taken in 136 s if it renewed no more)",
+            "host 2, generation 3, renewed 4 s ago, expires in 136 s unless renewed",
         ),
         (
             lease(renewal_age_s=70.0, free_in_s=70.0, runs_out_in_s=70.0),
-            "host 2, renewed 70 s ago, renews no more: can be taken in 70 s",
+            "host 2, renewed 70 s ago, no longer renewed: free in 70 s",
         ),
         (lease(), "host 2"),
     ],
@@ -215,7 +280,7 @@ def test_the_live_table_survives_the_broker_and_ends_with_ctrl_c(host: ClusterHo
 
 
 def seen_on(terminal: int, wanted: bytes) -> bytes:
-    """Read from a terminal until something is shown; give all that was."""
+    """Read from a terminal until something is shown; return all that was."""
     shown = b""
     ends_at = time.monotonic() + 20
     while wanted not in shown:

@@ -45,13 +45,28 @@ def test_whiteboard_and_leases_are_made(shared: Path):
 
 def test_what_is_there_stays_as_it_is(shared: Path):
     assert init(shared, "--hosts", "3").exit_code == 0
-    before = {path: path.stat() for path in shared.rglob("*")}
+    before = state_of(shared)
     result = init(shared, "--hosts", "9")
     assert result.exit_code == 0
-    assert [line.rpartition(": ")[2] for line in result.output.splitlines()] == [
-        "there already, left alone"
-    ] * 2
-    assert {path: path.stat() for path in shared.rglob("*")} == before
+    leases, board = result.output.splitlines()
+    assert leases.endswith(": there already, left alone")
+    path = shared / "whiteboard"
+    assert board.endswith(
+        f": there already, for 3 hosts, not 9; to make it longer: truncate -s 40960 {path}"
+    )
+    assert state_of(shared) == before
+    for hosts in ("3", "2"):
+        assert init(shared, "--hosts", hosts).output.count(": there already, left alone\n") == 2
+    assert state_of(shared) == before
+
+
+def state_of(folder: Path) -> dict[Path, tuple[int, ...]]:
+    """Return what a change of files would change; when they were last read is not of it."""
+    found = {path: path.stat() for path in folder.rglob("*")}
+    return {
+        path: (now.st_ino, now.st_mode, now.st_uid, now.st_gid, now.st_size, now.st_mtime_ns)
+        for path, now in found.items()
+    }
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root gives files away")

@@ -66,7 +66,7 @@ def test_the_figures_follow_what_is_set(run: Callable[..., Ran]) -> None:
         ("world.migration=400s", "migration-within-its-timeout", 100),
         ("world.vm_boot=600s", "boot-within-start-timeout", 16),
         ("world.vm_shutdown=310s", "shutdown-within-stop-timeout", 10),
-        ("world.jitter=25s", "hold-outlasts-a-look", 5.01),
+        ("policy.migration_hold_s=10", "hold-outlasts-a-look", 1.01),
     ],
 )
 def test_surroundings_that_do_not_fit_are_named_with_by_how_much(

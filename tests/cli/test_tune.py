@@ -40,7 +40,7 @@ def test_it_says_when_a_limit_is_missed_and_when_nothing_is_sure(
     assert ran.status == 0
     assert ran.out.splitlines()[-2:] == [
         "The proposal misses a limit of the aim on these seeds.",
-        "That it is better than what is written is not sure.",
+        "Nothing is gained: the current values are as good. Keep them.",
     ]
 
 

@@ -74,7 +74,7 @@ def with_crc(fields: list[str]) -> bytes:
 
 
 def changed(crc: bool = True, **by_index: str) -> bytes:
-    """Give the example line with other fields (`f2="7"`), and the checksum that they need."""
+    """Return the example line with other fields (`f2="7"`), and the checksum that they need."""
     fields = LINE.decode().split("|")
     for name, value in by_index.items():
         fields[int(name[1:])] = value
@@ -103,6 +103,27 @@ def test_every_number_of_fields_from_seven_on_is_read(count: int) -> None:
     assert found.stopped is (count > 8)
     assert found.conf_on_shared_storage is (count > 11)
     assert found.local_conf_timestamp == (523408 if count > 11 else 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "on_shared", "timestamp"),
+    [
+        ({"f11": "-2"}, True, -2),
+        ({"f11": ""}, True, 0),
+        ({"f11": "yesterday"}, True, 0),
+        ({"f10": "yes"}, False, 523408),
+        ({"f10": "-1"}, False, 523408),
+        ({"f10": "", "f11": "1e9"}, False, 0),
+    ],
+    ids=str,
+)
+def test_a_field_that_nobody_decides_by_never_costs_the_record(
+    change: dict[str, str], on_shared: bool, timestamp: int
+) -> None:
+    found = decode_slot(1, changed(**change))
+    assert found == attrs.evolve(
+        RECORD, conf_on_shared_storage=on_shared, local_conf_timestamp=timestamp
+    )
 
 
 def test_a_later_feature_version_is_read() -> None:
@@ -215,8 +236,6 @@ def test_what_resembles_a_record_never_raises(host_id: int, block: bytes) -> Non
         (changed(f6="a\0b"), ProblemWord.GARBAGE, "control character"),
         (changed(f7="no"), ProblemWord.GARBAGE, "maintenance flag is no"),
         (changed(f8=""), ProblemWord.GARBAGE, "stopped flag is"),
-        (changed(f10="yes"), ProblemWord.GARBAGE, "shared conf flag is yes"),
-        (changed(f11="-1"), ProblemWord.GARBAGE, "conf timestamp is -1"),
         (changed(f6="n\u00f6d").replace(b"\xc3", b"\xff"), ProblemWord.GARBAGE, "not UTF-8"),
         (changed(crc=False, f4="3399"), ProblemWord.CRC, "checksum is b0ee269b, the fields give"),
         (changed(crc=False, f9=""), ProblemWord.CRC, "checksum is ''"),
@@ -365,7 +384,6 @@ class TestWriting:
             ("host_id", 2001),
             ("timestamp", -1),
             ("score", -1),
-            ("local_conf_timestamp", -1),
         ],
     )
     def test_a_number_that_no_reader_would_believe_is_refused(self, field: str, value: int) -> None:

@@ -17,6 +17,12 @@ RECORD = HostRecord(
 )
 
 
+def test_the_lines_of_ovirts_agents_come_first_in_their_order() -> None:
+    extra = {"bridge": "True", "stopped": "False", "state": "EngineUp", "maintenance": "False"}
+    keys = [line.partition("=")[0] for line in human_text(RECORD, extra, 0.0).splitlines()]
+    assert keys[7:] == ["maintenance", "state", "stopped", "bridge"]
+
+
 def test_the_lines_are_in_ovirts_order() -> None:
     text = human_text(RECORD, {"state": "EngineUp", "maintenance": "False"}, 1378503162.9)
     assert text.splitlines() == [

@@ -28,8 +28,8 @@ from he_fsm import (
 from he_fsm.effects import StartVm
 from he_fsm.memory import Sighting
 from he_fsm.metadata.codec import GlobalBlock
-from tests.scenes import NONE, NOW
-from tests.strategies import Cluster, clusters
+from he_fsm.testing.scenes import NONE, NOW
+from he_fsm.testing.strategies import Cluster, clusters
 
 # Long enough for every host to have looked around, and for every turn to have come.
 PATIENCE_S = 1000.0
@@ -39,7 +39,7 @@ def seen_from(
     own_id: int, cluster: Cluster, *, state: State = State.ENGINE_DOWN, order: int = 0
 ) -> tuple[Memory, Snapshot]:
     """
-    Give what one of the hosts remembers and sees of a cluster.
+    Return what one of the hosts remembers and sees of a cluster.
 
     Those that are alive have grown a moment ago, those that are pending have not grown since this
     host began to look, the others have long been silent. *order* shuffles the slots.
@@ -85,13 +85,13 @@ def decision_of(own_id: int, cluster: Cluster, **more: Any) -> Step:
 
 
 def without_stopped(cluster: Cluster) -> Cluster:
-    """Give the cluster with every agent running: one that is stopped decides nothing."""
+    """Return the cluster with every agent running: one that is stopped decides nothing."""
     records = {i: attrs.evolve(record, stopped=False) for i, record in cluster.records.items()}
     return attrs.evolve(cluster, records=records)
 
 
 def without_engine(cluster: Cluster) -> Cluster:
-    """Give the cluster with the engine down everywhere, as every host says."""
+    """Return the cluster with the engine down everywhere, as every host says."""
     records = {i: attrs.evolve(record, engine=NONE) for i, record in cluster.records.items()}
     return attrs.evolve(cluster, records=records)
 
@@ -144,9 +144,9 @@ def test_the_hosts_that_start_are_the_ones_that_every_host_names(cluster: Cluste
 
 
 def first_moment(own_id: int, cluster: Cluster, policy: Policy) -> float:
-    """Give when a host that is named from now on starts: its turn, told by `wake_at`."""
+    """Return when a host that is eligible from now on starts: its turn, by `idle_until`."""
     memory, snapshot = seen_from(own_id, attrs.evolve(cluster, policy=policy))
-    memory = attrs.evolve(memory, named_since=None)
+    memory = memory._replace(named_since=None)
     decision = step(memory, snapshot, policy)
     if StartVm() in decision.effects:
         return NOW
@@ -161,7 +161,7 @@ def test_equal_hosts_have_their_turns_in_the_order_of_their_ids_within_the_stagg
     plan = placement(cluster.records, cluster.alive, policy, cluster.pending)
     turns = [first_moment(own_id, cluster, policy) for own_id in plan.hosts]
     assert turns == sorted(turns)
-    # The first turn may be one of a host of which it is not yet known.
+    # The first turn may be that of a pending host.
     if plan.turns and plan.turns[0] in cluster.alive:
         assert turns[0] == NOW
     for turn in turns:
@@ -174,7 +174,7 @@ def test_equal_hosts_have_their_turns_in_the_order_of_their_ids_within_the_stagg
 def test_lesson_b5_whenever_a_living_host_can_run_the_engine_somebody_starts_it(
     cluster: Cluster, scores: st.DataObject
 ) -> None:
-    """All ties: scores are drawn from two values, and nobody's fate is open."""
+    """All ties: scores are drawn from two values, and no host is pending."""
     values = st.sampled_from([cluster.policy.score_max, cluster.policy.score_max // 2])
     records = {
         i: attrs.evolve(record, score=scores.draw(values)) for i, record in cluster.records.items()

@@ -7,7 +7,7 @@ from typing import Any, Callable
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from transitions import MachineError
 
@@ -28,6 +28,7 @@ from he_fsm import (
     step,
 )
 from he_fsm.effects import (
+    Alarm,
     CancelMigration,
     Effect,
     MigrateVm,
@@ -36,13 +37,14 @@ from he_fsm.effects import (
     ShutDownVm,
     StartVm,
     StopAgent,
+    WriteGlobal,
 )
-from he_fsm.memory import FailedStarts, VmWatch
+from he_fsm.observe import observe
+from he_fsm.remembered import FailedStarts, VmWatch
 from he_fsm.states import guards
 from he_fsm.states.table import ROWS
-from he_fsm.step import observe
-from tests.scenes import NOW, Scene
-from tests.strategies import (
+from he_fsm.testing.scenes import NOW, Scene
+from he_fsm.testing.strategies import (
     FREE_LEASE,
     GRID_S,
     NO_MAINTENANCE,
@@ -50,6 +52,7 @@ from tests.strategies import (
     policies,
     situations,
 )
+from he_fsm.watchdogs import time_of, why_unlike
 
 # More edges than this at one moment would be a circle.
 CHAIN_MAX = 12
@@ -60,6 +63,11 @@ anything = situations()
 quick = situations(policies_of=policies())
 starting = situations(states_of=st.just(State.ENGINE_DOWN))
 moving = situations(states_of=st.just(State.ENGINE_UP))
+
+
+# It is alone, and may start the engine.
+_BEST = Scene(state=State.ENGINE_DOWN, scores={2: 2000, 3: 1000})
+ALONE = Situation(memory=_BEST.memory(), snapshot=_BEST.snapshot(), policy=_BEST.policy)
 
 
 def decide(situation: Situation) -> Step:
@@ -93,29 +101,48 @@ def test_no_snapshot_and_no_memory_makes_step_raise(
     memory, leases = situation.memory, situation.snapshot.leases
     draw = data.draw
     vm = memory.vm or VmWatch(since=0.0)
-    wild = attrs.evolve(
-        memory,
+    wild = memory._replace(
         since=draw(_times),
         began_at=draw(_times),
+        looked_at=draw(_times_or_none),
+        boot_ahead=draw(_times_or_none),
         read_at=draw(_times_or_none),
         failed=attrs.evolve(memory.failed, last_at=draw(_times)),
         vm=attrs.evolve(
             vm,
             since=draw(_times),
             bad_since=draw(_times_or_none),
+            bad_before_s=draw(_times),
             paused_since=draw(_times_or_none),
+            paused_before_s=draw(_times),
             power_off_at=draw(_times_or_none),
         ),
         moves=attrs.evolve(memory.moves, failed_at=draw(_times), moved_at=draw(_times)),
         better_since=draw(_times_or_none),
         named_since=draw(_times_or_none),
+        arriving_since=draw(_times_or_none),
         claimed_at=draw(_times_or_none),
         refused_at=draw(_times_or_none),
+        global_problem_since=draw(_times_or_none),
+        well_since=draw(_times_or_none),
+        draining_since=draw(_times_or_none),
+        alarms=tuple(
+            attrs.evolve(
+                alarm,
+                since=draw(_times),
+                next_at=draw(_times),
+                ended_at=draw(_times_or_none),
+            )
+            for alarm in memory.alarms
+        ),
     )
     snapshot = attrs.evolve(
         situation.snapshot,
         now=now,
-        leases=None if leases is None else attrs.evolve(leases, free_at=draw(_times_or_none)),
+        leases=None
+        if leases is None
+        else attrs.evolve(leases, free_at=draw(_times_or_none), doomed_until=draw(_times_or_none)),
+        boot_now=draw(_times_or_none),
     )
     decision = step(wild, snapshot, situation.policy)
     assert isinstance(decision, Step)
@@ -134,7 +161,8 @@ def test_only_declared_edges_are_taken_and_the_first_that_holds(situation: Situa
     assert decision.edge == (holding[0] if holding else None)
     if decision.edge is None:
         assert decision.memory.state is situation.memory.state
-        assert decision.memory.since == situation.memory.since
+        # A host that was suspended begins to look anew.
+        assert decision.memory.since == (NOW if view.slept_s else situation.memory.since)
     else:
         assert decision.memory.state is decision.edge.to
         assert decision.memory.since == NOW
@@ -157,19 +185,32 @@ def test_the_machine_accepts_every_decision_and_arrives_where_step_does(
 
 
 @given(situation=anything)
-def test_effects_come_with_edges_alone_and_people_are_told_what_the_table_says(
+def test_without_an_edge_people_are_told_of_alarms_and_slot_0_is_mended_and_nothing_else(
     situation: Situation,
 ) -> None:
     decision = decide(situation)
-    told = [effect for effect in decision.effects if isinstance(effect, Notify)]
+    if decision.edge is None:
+        assert all(isinstance(effect, (Alarm, WriteGlobal)) for effect in decision.effects)
+
+
+@given(situation=anything)
+def test_the_table_says_what_an_edge_does_and_of_which_edges_people_may_be_told(
+    situation: Situation,
+) -> None:
+    decision = decide(situation)
     edge = decision.edge
     if edge is None:
-        assert decision.effects == ()
         return
-    if edge.notifies:
+    told = [effect for effect in decision.effects if isinstance(effect, Notify)]
+    if told:
+        assert edge.notifies
         assert told == [Notify(f"{edge.source.value}-{edge.to.value}: {decision.reason}")]
-    else:
-        assert told == []
+    elif edge.notifies:
+        # Another host tells it, or it is the same again in a series.
+        memory, policy = situation.memory, situation.policy
+        in_series = edge.in_series and memory.failed.count >= policy.failed_starts_max
+        tries_again = "MigratingAway" in edge.label and memory.moves.failures > 1
+        assert edge.by_one or in_series or tries_again
     assert bool(edge.does) is (len(decision.effects) > len(told))
 
 
@@ -180,7 +221,7 @@ Event = tuple[float, str, tuple[Effect, ...]]
 
 
 def vm_after(vm: LocalVm, effects: tuple[Effect, ...]) -> LocalVm:
-    """Let the VM follow its orders at once, and stay as it is where there are none."""
+    """Return the VM after its orders, which it follows at once; without orders it is unchanged."""
     states = {
         StartVm: VmState.STARTING,
         ShutDownVm: VmState.STOPPING,
@@ -195,7 +236,7 @@ def vm_after(vm: LocalVm, effects: tuple[Effect, ...]) -> LocalVm:
 
 
 def grown(snapshot: Snapshot, now: float) -> Snapshot:
-    """Let every other host's record have grown, as it does where the hosts live."""
+    """Return the situation with new heartbeats of all other hosts, as if all were alive."""
     board = snapshot.whiteboard
     if board is None:
         return snapshot
@@ -227,7 +268,11 @@ def run(
     at_once = 0
     while now <= NOW + horizon_s:
         seen = attrs.evolve(snapshot, now=now)
+        if now > NOW:
+            # The looks that were left out in between would have looked as well.
+            memory = memory._replace(looked_at=max(memory.looked_at or now, now - GRID_S))
         decision = step(memory, grown(seen, now) if others_live else seen, situation.policy)
+        sees_again = memory.is_blind and not decision.memory.is_blind
         memory = decision.memory
         snapshot = attrs.evolve(snapshot, vm=follow(snapshot.vm, decision.effects), results=())
         if decision.edge is not None:
@@ -237,15 +282,35 @@ def run(
             if any(isinstance(effect, StopAgent) for effect in decision.effects):
                 break
             continue
+        if decision.effects:
+            events.append((now, "alarm", decision.effects))
         at_once = 0
         later = max(now, next_look(now, decision))
-        assert later > now or memory.claimed_at == now
+        assert later > now or memory.claimed_at == now or sees_again
         now = later
     return events
 
 
-def often(now: float, _: Step) -> float:
-    return now + GRID_S
+@given(situation=starting | anything)
+@example(situation=ALONE)
+def test_no_order_is_given_twice_before_time_passes(situation: Situation) -> None:
+    """Whatever is ordered comes to nothing, and nothing else changes."""
+    memory, snapshot = situation.memory, situation.snapshot
+    given: list[Effect] = []
+    for _ in range(CHAIN_MAX):
+        decision = step(memory, snapshot, situation.policy)
+        given += [effect for effect in decision.effects if not isinstance(effect, (Notify, Alarm))]
+        if decision.edge is None:
+            break
+        memory, snapshot = decision.memory, snapshot._replace(results=())
+    else:
+        pytest.fail(f"{CHAIN_MAX} edges at one moment")
+    assert len(given) == len(set(given))
+
+
+def often(now: float, decision: Step) -> float:
+    """Look all the time, and at once where others are to read something soon."""
+    return now if decision.wake_at <= now else now + GRID_S
 
 
 def when_told(_: float, decision: Step) -> float:
@@ -258,13 +323,14 @@ def when_idle(now: float, decision: Step) -> float:
 
 
 @given(situation=anything)
-def test_when_to_look_again_is_later_than_now_and_after_an_edge_or_a_claim_at_once(
+def test_when_to_look_again_is_later_than_now_and_at_once_where_others_are_to_read_something(
     situation: Situation,
 ) -> None:
     decision = decide(situation)
     claimed_at = situation.memory.claimed_at
     claims = claimed_at is None and decision.memory.claimed_at is not None
-    if decision.edge is None and not claims:
+    sees_again = situation.memory.is_blind and not decision.memory.is_blind
+    if decision.edge is None and not claims and not sees_again:
         assert NOW < decision.wake_at <= decision.idle_until
         assert decision.wake_at == min(decision.idle_until, decision.liveness.changes_at)
     else:
@@ -279,7 +345,7 @@ def test_looking_only_when_told_shows_the_same_as_looking_all_the_time(
 
 
 def without_silent_hosts(situation: Situation) -> Situation:
-    """Give the situation without the hosts whose slots hold no record that could grow."""
+    """Return the situation without the hosts whose slots hold no record that could grow."""
     board = situation.snapshot.whiteboard
     if board is None:
         return situation
@@ -287,7 +353,7 @@ def without_silent_hosts(situation: Situation) -> Situation:
     sightings = {i: seen for i, seen in situation.memory.sightings.items() if i in writers}
     return attrs.evolve(
         situation,
-        memory=attrs.evolve(situation.memory, sightings=sightings),
+        memory=situation.memory._replace(sightings=sightings),
         snapshot=attrs.evolve(situation.snapshot, whiteboard=attrs.evolve(board, slots=writers)),
     )
 
@@ -344,14 +410,19 @@ def test_an_engine_is_started_only_where_and_when_it_may_be(situation: Situation
     assert snapshot.leases.joined
     assert not snapshot.local_maintenance
     assert decision.memory.global_maintenance is False
-    assert decision.memory.failed.count < policy.failed_starts_max
+    failed = decision.memory.failed
+    assert failed.last_at + policy.blocked_s(failed.count) <= NOW
+    assert snapshot.leases.doomed_until is None or snapshot.leases.doomed_until <= NOW
     assert situation.memory.began_at + policy.settle_s <= NOW
     leases = snapshot.leases
     if leases.owner not in {None, snapshot.host_id}:
         assert leases.owner_state is not OwnerState.LIVE
         if leases.owner_state is OwnerState.FAILING:
             assert leases.free_at is not None
-            assert leases.free_at <= NOW
+            # It waits for the longer watchdog of the two.
+            told_s = time_of(decision.memory.sightings.get(leases.owner or 0), policy)
+            assert leases.free_at + max(0.0, told_s - policy.watchdog_s) <= NOW
+    assert not why_unlike(leases, policy)
     plan = decision.placement
     assert snapshot.host_id in plan.hosts
     assert plan.engine_on is None
@@ -371,6 +442,7 @@ FORBIDDEN: dict[str, Callable[[Any], dict[str, Any]]] = {
     "VM": lambda _: {"vm": LocalVm(VmState.UP)},
     "arriving": lambda _: {"vm": LocalVm(VmState.ARRIVING)},
     "hypervisor": lambda _: {"vm": LocalVm(VmState.UNKNOWN)},
+    "doom": lambda _: {"leases": attrs.evolve(FREE_LEASE, doomed_until=NOW + 1)},
     "local maintenance": lambda _: {"local_maintenance": True},
     "score": lambda seen: {"own": attrs.evolve(seen.own, score=0)},
     "record": lambda _: {"own": None},
@@ -384,14 +456,13 @@ FORBIDDEN: dict[str, Callable[[Any], dict[str, Any]]] = {
 
 
 def made_ready(situation: Situation) -> Situation:
-    """Give the situation with everything as it has to be for a start of the best host."""
+    """Return the situation with everything as it has to be for a start of the best host."""
     snapshot = situation.snapshot
     scene = Scene(
         state=State.ENGINE_DOWN, own_id=snapshot.host_id, scores={}, policy=situation.policy
     )
     ready = scene.but(own_score=max(1, situation.policy.score_max)).snapshot(NOW)
-    memory = attrs.evolve(
-        situation.memory,
+    memory = situation.memory._replace(
         state=State.ENGINE_DOWN,
         began_at=NOW - 1000,
         sightings={},
@@ -429,22 +500,85 @@ def test_the_vm_is_moved_to_a_living_host_with_a_score_and_only_while_it_is_up(
             assert decision.memory.moves.target == effect.target
 
 
+def is_ended_for_its_lease(decision: Step) -> bool:
+    return decision.edge is not None and decision.edge.name == "lease_elsewhere"
+
+
 @given(situation=anything)
-def test_in_global_maintenance_nothing_at_all_is_done(situation: Situation) -> None:
-    """Nor where slot 0 was never readable; not even a notification."""
+def test_in_global_maintenance_nothing_is_done_but_to_end_a_vm_without_its_lease(
+    situation: Situation,
+) -> None:
+    """Nor where slot 0 was never readable. People are told, and slot 0 is written again."""
     decision = decide(situation)
-    if decision.memory.global_maintenance is not False:
-        assert decision.effects == ()
-        assert decision.memory.state in {State.GLOBAL_MAINTENANCE, State.UNKNOWN}
+    if decision.memory.global_maintenance is False or is_ended_for_its_lease(decision):
+        return
+    assert all(isinstance(e, (Alarm, Notify, WriteGlobal)) for e in decision.effects)
+    assert decision.memory.state in {State.GLOBAL_MAINTENANCE, State.UNKNOWN}
 
 
 @given(situation=anything)
 def test_what_cannot_be_seen_is_not_touched(situation: Situation) -> None:
     """Storage, leases or hypervisor silent: no order is given, whatever the state."""
     view = observe(situation.memory, situation.snapshot, situation.policy)
-    if guards.facts_are_missing(view):
-        for effect in decide(situation).effects:
-            assert isinstance(effect, (Notify, StopAgent))
+    decision = decide(situation)
+    if guards.facts_are_missing(view) and not is_ended_for_its_lease(decision):
+        for effect in decision.effects:
+            assert isinstance(effect, (Alarm, Notify, StopAgent))
+
+
+executing = situations().map(
+    lambda situation: attrs.evolve(
+        situation,
+        memory=situation.memory._replace(
+            vm=attrs.evolve(
+                situation.memory.vm or VmWatch(since=0.0),
+                since=NOW - situation.policy.lease_settle_s,
+                power_off_at=None,
+                is_gone=False,
+            ),
+        ),
+        snapshot=attrs.evolve(
+            situation.snapshot,
+            leases=attrs.evolve(
+                FREE_LEASE,
+                owner=situation.snapshot.host_id % 2000 + 1,
+                owner_state=OwnerState.LIVE,
+            ),
+        ),
+    )
+)
+
+
+EXECUTES = [VmState.STARTING, VmState.UP, VmState.PAUSED, VmState.STOPPING]
+
+
+@given(situation=executing, vm=st.sampled_from(EXECUTES))
+def test_a_vm_whose_lease_is_known_to_be_anothers_ends_within_one_moment_whatever_the_state(
+    situation: Situation, vm: VmState
+) -> None:
+    """In every state, in both kinds of maintenance, blind to the storage, by a suspended host."""
+    snapshot = attrs.evolve(situation.snapshot, vm=LocalVm(vm, situation.snapshot.vm.health))
+    begun = attrs.evolve(situation, snapshot=snapshot)
+    events = run(begun, when_told, horizon_s=0.0, follow=lambda vm, _: vm)
+    told = [effect for _, _, effects in events for effect in effects]
+    assert PowerOffVm() in told
+    assert any(isinstance(e, Notify) and "holds the lease" in e.subject for e in told)
+    assert not {StartVm, ShutDownVm, MigrateVm} & {type(effect) for effect in told}
+
+
+@given(situation=anything)
+def test_a_vm_is_ended_for_its_lease_only_if_that_is_known_not_to_be_its_own(
+    situation: Situation,
+) -> None:
+    """It is another host's; or nobody's, and this host was suspended meanwhile."""
+    view = observe(situation.memory, situation.snapshot, situation.policy)
+    if is_ended_for_its_lease(decide(situation)):
+        leases = situation.snapshot.leases
+        assert leases is not None
+        assert leases.joined
+        assert leases.owner != situation.snapshot.host_id
+        watch = view.memory.vm
+        assert leases.owner is not None or (watch is not None and watch.has_slept)
 
 
 @given(situation=anything)
@@ -464,8 +598,14 @@ def test_only_rows_that_say_so_count_failed_starts(situation: Situation) -> None
     if decision.edge is not None and decision.edge.counts_failed_start:
         assert decision.memory.failed.count == before.count + 1
         assert decision.memory.failed.last_at == NOW
-    else:
-        assert decision.memory.failed.count <= before.count
+        assert decision.memory.failed.good_runs == before.good_runs
+    elif decision.memory.failed != before:
+        # A bad ending: its VM is gone, or was paused for too long.
+        assert decision.edge is not None
+        assert decision.memory.failed.count == before.count + 1
+        assert decision.memory.failed.time_outs == before.time_outs
+        gone = {VmState.ABSENT, VmState.ARRIVING}
+        assert situation.snapshot.vm.state in gone or decision.edge.name == "paused"
 
 
 # Liveness of the machine itself: it gets out of everything.
@@ -478,10 +618,11 @@ def test_lesson_b37_a_lone_healthy_host_ends_up_starting_the_engine_whatever_it_
     if situation.policy.score_max == 0:
         return
     ready = made_ready(situation).snapshot
-    memory = attrs.evolve(situation.memory, sightings={})
+    memory = situation.memory._replace(sightings={})
     begun = attrs.evolve(situation, memory=memory, snapshot=ready)
-    effects = [effect for _, _, effects in run(begun, when_told) for effect in effects]
-    assert StartVm() in effects
+    horizon_s = HORIZON_S + situation.policy.block_max_s
+    events = run(begun, when_told, horizon_s=horizon_s)
+    assert StartVm() in [effect for _, _, effects in events for effect in effects]
 
 
 def hanging(vm: LocalVm, effects: tuple[Effect, ...]) -> LocalVm:
@@ -506,9 +647,10 @@ def test_lesson_b37_a_vm_that_never_gets_well_is_ended_whatever_the_host_remembe
         health=Health.BAD,
         policy=situation.policy,
     )
-    memory = attrs.evolve(situation.memory, sightings={}, global_maintenance=False)
+    memory = situation.memory._replace(sightings={}, global_maintenance=False)
     begun = attrs.evolve(situation, memory=memory, snapshot=scene.snapshot(NOW))
-    events = run(begun, when_told, follow=hanging, horizon_s=4 * HORIZON_S)
+    horizon_s = 4 * HORIZON_S + situation.policy.start_timeout_max_s
+    events = run(begun, when_told, follow=hanging, horizon_s=horizon_s)
     assert PowerOffVm() in [effect for _, _, effects in events for effect in effects]
 
 

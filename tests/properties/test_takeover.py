@@ -25,8 +25,8 @@ from he_fsm import (
 from he_fsm.effects import StartVm
 from he_fsm.metadata.codec import GlobalBlock
 from he_fsm.snapshot import OwnerState
+from he_fsm.testing.scenes import NOW, record, sighting
 from he_fsm.tick import Facts, Identity, decide, make_record, next_look
-from tests.scenes import NOW, record, sighting
 
 OWNER = 9
 READINGS = Readings.of()
@@ -39,7 +39,7 @@ class Host:
     """A host that watches, and whose record is read *latency_s* after it was written."""
 
     def __init__(self, host_id: int, others: list[int], free_at: float) -> None:
-        """Let it have watched for long."""
+        """Begin with a host that has been watching for long."""
         self.host_id = host_id
         self.identity = Identity(host_id=host_id, hostname=f"host{host_id}")
         self.free_at = free_at
@@ -54,14 +54,14 @@ class Host:
         self.asked_at: list[float] = []
 
     def look(self, now: float, hosts: dict[int, Host], latency_s: float) -> float:
-        """Look once, and give when to look again."""
+        """Make one pass; return the time of the next."""
         leases = LeaseView(owner=OWNER, owner_state=OwnerState.FAILING, free_at=self.free_at)
         for host in hosts.values():
             if host.asked_at and host.asked_at[0] + TAKING_S <= now:
                 leases = LeaseView(owner=host.host_id, owner_state=OwnerState.LIVE)
         facts = Facts(now=now, wall_offset_s=0.0, readings=READINGS, vm=self.vm, leases=leases)
         claims = self.memory.claimed_at is not None
-        own = make_record(facts, self.identity, 2400, claims_lease=claims)
+        own = make_record(facts, self.identity, 2400, TALK, claims_lease=claims)
         self.writes.append((now, own))
         slots = {self.host_id: own}
         for host_id, host in hosts.items():
@@ -78,7 +78,7 @@ class Host:
 
 
 def played(latency_s: float, free_ats: list[float], phases: list[float]) -> dict[int, Host]:
-    """Let hosts 1 and up watch the lease run out, each at its own moment and phase of its loop."""
+    """Play hosts that watch the lease expire, each at its own time and phase of its loop."""
     ids = list(range(1, len(free_ats) + 1))
     hosts = {
         host_id: Host(host_id, [i for i in ids if i != host_id], free_at)

@@ -8,7 +8,7 @@ from he_fsm.scenario import Scenario, parse_scenarios
 
 
 def file_of(body: str, name: str = "test") -> str:
-    """Give the text of a scenario file with one scenario."""
+    """Return the text of a scenario file with one scenario."""
     keys = textwrap.dedent(body).strip("\n") + "\n"
     return f"scenarios:\n  - name: {name}\n" + textwrap.indent(keys, "    ")
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from he_fsm.cli.main import main
 from he_fsm.errors import HeFsmError
-from he_fsm.rehearse import sanlock_needs
+from he_fsm.lab.sanlock import needs
+from he_fsm.rehearse import cannot as cannot_module
 from he_fsm.rehearse.backends import SANLOCK
-from he_fsm.rehearse.faults import cannot
+from he_fsm.rehearse.cannot import cannot, sanlock_cannot
 from he_fsm.rehearse.run import rehearse
 from tests.rehearse.scenes import file_of, scenario_of
 
@@ -20,12 +20,18 @@ CASES = {
     "{at: 1s, host: 1, clock: +1h}": CLOCK,
     "{at: 1s, host: 1, clock: rate 1.01}": CLOCK,
     "{at: 1s, host: 1, storage: slow 15s}": "not be slow",
+    "{at: 1s, host: 1, storage: no-writes}": "not for reads or writes alone",
+    "{at: 1s, host: 1, storage: no-reads}": "not for reads or writes alone",
     "{at: 1s, host: 1, failed_starts: 2}": "can't be set from outside",
+    "{at: 1s, host: 1, power: suspend}": "can't be suspended",
+    "{at: 1s, host: 1, power: resume}": "can't be suspended",
     "{at: 1s, host: 1, slot: torn, for: 20s}": "torn",
 }
 EMBEDDED = {"{at: 1s, host: 1, sanlock: kill}": "--backend sanlock has", **CASES}
 CAN = (
     "{at: 1s, host: 1, broker: kill}",
+    "{at: 1s, host: 1, broker: crash}",
+    "{at: 1s, host: 1, agent: crash}",
     "{at: 1s, host: 1, storage: cut}",
     "{at: 1s, host: 1, storage: hang}",
     "{at: 1s, host: 1, power: freeze}",
@@ -58,6 +64,12 @@ def test_a_verb_that_can_be_done_is_not_refused(entry: str):
 def test_a_host_with_another_wall_clock_is_refused(clock: str):
     (reason,) = cannot(scenario_of(f"hosts: [{{id: 1}}, {{id: 2, clock: {clock}}}]\nuntil: 1m\n"))
     assert reason.startswith("host 2: clock: ")
+
+
+def test_a_source_that_falls_silent_is_refused():
+    world = "world: {arrival_timeout: 1m}\nhosts: 2\nuntil: 1m\n"
+    (reason,) = cannot(scenario_of(world))
+    assert reason.startswith("world: arrival_timeout: ")
 
 
 def test_two_hosts_with_one_id_are_refused():
@@ -112,7 +124,7 @@ WITH_SANLOCK = {
 
 @pytest.mark.parametrize(("entry", "why"), WITH_SANLOCK.items())
 def test_a_verb_that_real_vms_do_not_know_is_refused_with_its_place(entry: str, why: str):
-    (reason,) = sanlock_needs.cannot(scenario_of(body(CAN[0], entry)), 10.0)
+    (reason,) = sanlock_cannot(scenario_of(body(CAN[0], entry)), 10.0)
     assert reason.startswith("inline.yaml:7:")
     assert why in reason
 
@@ -126,7 +138,7 @@ def test_a_verb_that_real_vms_do_not_know_is_refused_with_its_place(entry: str, 
 )
 def test_what_real_daemons_and_vms_can_do_is_not_refused(verb: str):
     entry = f"{{at: 1s, host: 1, {verb}}}"
-    assert sanlock_needs.cannot(scenario_of(body(entry)), 10.0) == []
+    assert sanlock_cannot(scenario_of(body(entry)), 10.0) == []
 
 
 @pytest.mark.parametrize(
@@ -135,19 +147,35 @@ def test_what_real_daemons_and_vms_can_do_is_not_refused(verb: str):
         ("world: {io_timeout: 2.5s}", 10.0, "whole number of seconds"),
         ("world: {io_timeout: 1s}", 10.0, "at speed 10 the disk needs 2 s"),
         ("world: {io_timeout: 2s}", 11.0, "at speed 11"),
-        ("policy: {base: talk, watchdog_s: 70}", 1.0, "sanlock's is 60 s"),
+        ("policy: {base: talk, watchdog_s: 70.5}", 1.0, "whole number of seconds"),
         ("world: {io_timeout: 2s}", 0.5, "not slower"),
     ],
 )
 def test_times_that_sanlock_can_not_have_are_refused(world: str, speed: float, why: str):
-    (reason,) = sanlock_needs.cannot(scenario_of(f"{world}\nhosts: 1\nuntil: 1m\n"), speed)
+    (reason,) = sanlock_cannot(scenario_of(f"{world}\nhosts: 1\nuntil: 1m\n"), speed)
     assert why in reason
+
+
+def test_only_a_newer_sanlock_has_another_watchdog(monkeypatch: pytest.MonkeyPatch):
+    scenario = scenario_of("policy: {profile: fast}\nhosts: 1\nuntil: 1m\n")
+    monkeypatch.setattr(cannot_module, "can_set_watchdog", lambda: False)
+    (reason,) = sanlock_cannot(scenario, 1.0)
+    assert "only from its release 3.9 on" in reason
+    monkeypatch.setattr(cannot_module, "can_set_watchdog", lambda: True)
+    monkeypatch.setattr(cannot_module.watchdog, "why_not", lambda **_: "")
+    assert sanlock_cannot(scenario, 1.0) == []
+
+
+def test_all_hosts_of_a_rehearsal_have_one_watchdogs_time():
+    hosts = "hosts: [{id: 1}, {id: 2, watchdog_time: 10s}]\nuntil: 1m\n"
+    (reason,) = sanlock_cannot(scenario_of(hosts), 1.0)
+    assert "watchdog_time" in reason
 
 
 @pytest.mark.parametrize(("speed", "io_timeout"), [(1.0, 1), (10.0, 2), (10.0, 10)])
 def test_times_that_sanlock_can_have_are_not_refused(speed: float, io_timeout: int):
     times = f"world: {{io_timeout: {io_timeout}s}}"
-    assert sanlock_needs.cannot(scenario_of(f"{times}\nhosts: 1\nuntil: 1m\n"), speed) == []
+    assert sanlock_cannot(scenario_of(f"{times}\nhosts: 1\nuntil: 1m\n"), speed) == []
 
 
 def test_what_the_machine_lacks_is_said_with_its_package(
@@ -155,22 +183,12 @@ def test_what_the_machine_lacks_is_said_with_its_package(
 ):
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setenv("PATH", str(tmp_path))
-    said = "\n".join(sanlock_needs.missing(10.0))
+    said = "\n".join(needs.missing(10.0))
     for package in ("bindfs", "qemu-system-x86", "busybox-static"):
         assert f"install the package {package}" in said
     with pytest.raises(HeFsmError, match="install the package bindfs"):
         rehearse(scenario_of(body(CAN[0])), backend=SANLOCK, speed=10.0, keep=tmp_path / "kept")
     assert not (tmp_path / "kept").exists()
-
-
-@pytest.mark.skipif(bool(sanlock_needs.missing(10.0)), reason="else there is something to say")
-def test_that_folders_can_be_mounted_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    bindfs = tmp_path / "bindfs"
-    bindfs.write_text("#!/bin/sh\necho mount failed: Operation not permitted >&2\nexit 1\n")
-    bindfs.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    why = "bindfs can't mount a folder here: mount failed: Operation not permitted"
-    assert sanlock_needs.missing(10.0) == [why]
 
 
 @pytest.fixture
@@ -182,7 +200,7 @@ def no_root(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("word", ["cut", "hang"])
 def test_without_root_one_hosts_storage_can_not_be_broken_alone(word: str):
     entries = (CAN[0], f"{{at: 1s, host: 1, storage: {word}}}")
-    (reason,) = sanlock_needs.cannot(scenario_of(body(*entries)), 10.0)
+    (reason,) = sanlock_cannot(scenario_of(body(*entries)), 10.0)
     assert reason.startswith("inline.yaml:7:")
     assert "only root can break one host's storage alone" in reason
 
@@ -191,18 +209,4 @@ def test_without_root_one_hosts_storage_can_not_be_broken_alone(word: str):
 def test_root_can_break_one_hosts_storage_alone(word: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("os.geteuid", lambda: 0)
     entry = f"{{at: 1s, host: 1, storage: {word}}}"
-    assert sanlock_needs.cannot(scenario_of(body(entry)), 10.0) == []
-
-
-@pytest.mark.usefixtures("no_root")
-def test_without_root_nothing_is_needed_for_mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    said = "\n".join(sanlock_needs.missing(10.0))
-    assert "qemu-system-x86" in said
-    assert "bindfs" not in said
-    assert "root" not in said
-
-
-def test_a_user_without_a_name_can_have_no_daemon(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("os.geteuid", lambda: 54321)
-    assert any("names" in reason for reason in sanlock_needs.missing(10.0))
+    assert sanlock_cannot(scenario_of(body(entry)), 10.0) == []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from he_fsm.rehearse.faults import cannot
+from he_fsm.rehearse.cannot import cannot
 from he_fsm.scenario import Scenario, load_scenarios
 from tests.rehearse.telling import rehearsed_as_predicted
 

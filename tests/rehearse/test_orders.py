@@ -13,11 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from he_fsm.rehearse.embedded import EmbeddedLab
-from he_fsm.rehearse.host import LabHost
+from he_fsm.lab.embedded import EmbeddedLab
+from he_fsm.lab.host import LabHost
+from he_fsm.rehearse.lab_spec import spec_of
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmRecord, started_ticks
+from he_fsm.testing.waiting import until
 from tests.rehearse.scenes import scenario_of
-from tests.runtime.waiting import until
 
 pytestmark = pytest.mark.processes
 TIMES = 50
@@ -38,7 +39,7 @@ def busy() -> Iterator[list[subprocess.Popen[bytes]]]:
 def host(labs: Path) -> Iterator[LabHost]:
     folder = labs / "lab"
     folder.mkdir()
-    lab = EmbeddedLab(scenario_of("hosts: 1\nuntil: 10s"), 10.0, folder)
+    lab = EmbeddedLab(spec_of(scenario_of("hosts: 1\nuntil: 10s"), 10.0), folder)
     yield lab.hosts["1"]
     lab.close()
     shutil.rmtree(folder)

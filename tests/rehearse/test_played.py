@@ -9,9 +9,11 @@ import pytest
 
 from he_fsm.cli.main import main
 from he_fsm.errors import HeFsmError
-from he_fsm.rehearse import netns, played, watchdog
-from he_fsm.rehearse.backends import BACKENDS, SANLOCK
-from he_fsm.rehearse.lab import Lab
+from he_fsm.lab import netns, watchdog
+from he_fsm.lab.lab import Lab
+from he_fsm.rehearse import backends, played
+from he_fsm.rehearse.backends import SANLOCK
+from he_fsm.rehearse.lab_spec import real_readings
 from tests.rehearse.scenes import file_of, scenario_of
 
 SCENE = """
@@ -27,7 +29,7 @@ def test_readings_in_between_are_played_and_that_is_said(monkeypatch: pytest.Mon
     monkeypatch.setattr(netns, "why_not", lambda: "")
     monkeypatch.setattr(watchdog, "why_not", lambda: "")
     scenario = scenario_of(SCENE)
-    real = [played.real_readings(scenario, name) for name in ("1", "2", "3")]
+    real = [real_readings(scenario, name) for name in ("1", "2", "3")]
     assert real == [{"gateway", "bridge"}, {"bridge"}, {"gateway"}]
     (said,) = played.notices(scenario)
     assert said.endswith(": gateway of host 2, bridge of host 3")
@@ -58,7 +60,7 @@ def test_the_line_is_said_once_and_before_anything_is_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     backend = attrs.evolve(SANLOCK, missing=lambda _: [], make=nothing)
-    monkeypatch.setitem(BACKENDS, "sanlock", backend)
+    monkeypatch.setattr(backends, "SANLOCK", backend)
     monkeypatch.setattr(netns, "why_not", lambda: "Operation not permitted")
     monkeypatch.setattr(watchdog, "why_not", lambda: "")
     path = tmp_path / "scenes.yaml"

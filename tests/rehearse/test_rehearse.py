@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from he_fsm.rehearse.lab import processes_about
+from he_fsm.lab.processes import processes_about
 from he_fsm.rehearse.run import rehearse
 from he_fsm.simulate import simulate
+from he_fsm.testing.waiting import until
 from tests.rehearse.scenes import file_of, scenario_of
 from tests.rehearse.telling import rehearsed_as_predicted
-from tests.runtime.waiting import until
 
 pytestmark = pytest.mark.rehearsal
 SPEED = 10.0
@@ -114,6 +114,23 @@ SCENES = {
           - {by: 88s, problem: {2: {1: silent}}}
           - {total: {starts: 0, refused_starts: 0, migrations: 0}}
         """,
+    "daemons-crash": """
+        world: {agent_restart: 10s, broker_restart: 20s}
+        hosts: 2
+        engine: {running_on: 1}
+        timeline:
+          - {at: 5s, host: 1, agent: crash}
+          - {at: 40s, host: 1, broker: crash}
+          - {at: 40s, host: 2, agent: crash}
+          - {at: 42s, host: 2, agent: kill}
+        until: 150s
+        expect:
+          - {engine_on: 1, engine: good, running: 1, from: 0s}
+          - {after: 15s, by: 35s, state: {1: EngineUp}, alive: {2: [1, 2]}}
+          - {after: 60s, by: 85s, state: {1: EngineUp}}
+          - {after: 100s, by: 145s, alive: {1: [1]}}
+          - {total: {starts: 0, refused_starts: 0, migrations: 0}}
+        """,
     "brokers-away": """
         hosts: 3
         engine: {running_on: 1}
@@ -130,7 +147,7 @@ SCENES = {
           - {after: 90s, by: 125s, alive: {3: [1, 2, 3]}, state: {2: EngineDown}}
           - {total: {starts: 0, migrations: 0}}
         """,
-    "three-failed-starts": """
+    "a-death-and-two-failed-starts": """
         world: {vm_start: 2s, vm_boot: 5s}
         hosts:
           - {id: 1}
@@ -144,7 +161,8 @@ SCENES = {
           - {by: 60s, state: {1: ScoreBlocked}, score: {1: 0}}
           - {by: 90s, engine_on: 2, engine: starting}
           - {after: 6s, by: 100s, engine_on: 2, engine: good}
-          - {total: {failed_starts: 3, starts: 4}}
+          # The death of the VM that ran is the first of the three.
+          - {total: {failed_starts: 2, starts: 3}}
         """,
     "slot-damage": """
         hosts: 3

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from he_fsm.lab.sanlock.needs import missing
 from he_fsm.rehearse.backends import SANLOCK
-from he_fsm.rehearse.sanlock_needs import missing
 from tests.rehearse.scenes import file_of, scenario_of
 from tests.rehearse.telling import REAL_SPEED, rehearsed_as_predicted
 
@@ -97,7 +97,9 @@ SCENES = {
         """,
 }
 VM_SCENES = {
+    # The death of the VM counts towards the block as well.
     "starts-fail": """
+        policy: {base: talk, failed_starts_max: 4}
         world: {io_timeout: 2s, vm_start: 2s, vm_boot: 5s}
         hosts: [{id: 1}, {id: 2, cpu_load: 0.9, mem_load: 0.9}]
         engine: {running_on: 1}

@@ -14,16 +14,18 @@ from pathlib import Path
 
 import pytest
 
-from he_fsm.rehearse import netns, sanlock_lab, watchdog
+from he_fsm.lab import netns, watchdog
+from he_fsm.lab.guest.cache import GuestError
+from he_fsm.lab.guest.kernel import Kernel
+from he_fsm.lab.network import GATEWAY
+from he_fsm.lab.sanlock import site
+from he_fsm.lab.sanlock.host import SanlockHost
+from he_fsm.lab.sanlock.needs import missing
 from he_fsm.rehearse.backends import SANLOCK
 from he_fsm.rehearse.compare import compare
-from he_fsm.rehearse.guest.kernel import GuestError, Kernel
-from he_fsm.rehearse.lab_network import GATEWAY
 from he_fsm.rehearse.run import Rehearsal, rehearse
-from he_fsm.rehearse.sanlock_lab import SanlockHost
-from he_fsm.rehearse.sanlock_needs import missing
 from he_fsm.report.outcome import Outcome
-from he_fsm.runtime.leases.sanlock_watch import NO_WATCHDOG
+from he_fsm.runtime.leases.sanlock.watching.daemon_watch import NO_WATCHDOG
 from he_fsm.runtime.monitors.network import Ping
 from he_fsm.simulate import simulate
 from tests.rehearse.scenes import scenario_of
@@ -41,7 +43,7 @@ Strike = Callable[[SanlockHost], None]
 
 
 def namespaces() -> list[Path]:
-    """Give those of this process's labs."""
+    """Return those of this process's labs."""
     return list(Path("/run/netns").glob(f"he-fsm-{os.getpid()}-*"))
 
 
@@ -52,7 +54,7 @@ def host_of(rehearsal: Rehearsal, name: str) -> SanlockHost:
 
 
 def at_times(acts: dict[float, Callable[[Rehearsal], None]]) -> Callable[[Rehearsal], None]:
-    """Give what does something once at each of some times of the scenario."""
+    """Return what does something once at each of some times of the scenario."""
     left = dict(acts)
 
     def watch(rehearsal: Rehearsal) -> None:
@@ -63,6 +65,27 @@ def at_times(acts: dict[float, Callable[[Rehearsal], None]]) -> Callable[[Rehear
 
 
 # Networks.
+
+SOURCE_SILENT = """
+    world: {io_timeout: 2s, vm_boot: 5s, migration: 30s, arrival_timeout: 1y}
+    hosts: 2
+    engine: {running_on: 1}
+    timeline:
+      - {at: 20s, engine: migrate 2}
+      - {at: 30s, host: 1, power: off}
+    until: 6m
+    expect:
+      - {from: 60s, to: 90s, running: 0}
+      - {by: 3m, engine_on: 2, engine: good}
+      - {total: {starts: 1}}
+"""
+
+
+def test_a_target_whose_source_loses_its_power_does_not_wait_for_ever():
+    """The source's packets are dropped: its kernel's farewell does not reach the target."""
+    scenario = scenario_of(SOURCE_SILENT)
+    assert rehearsed_as_predicted(scenario, SPEED, backend=SANLOCK, in_order=False) == ""
+
 
 LINK_DOWN = """
     world: {io_timeout: 2s, vm_boot: 5s, migration: 5s}
@@ -182,7 +205,7 @@ def test_a_lab_that_does_not_come_up_leaves_nothing(monkeypatch: pytest.MonkeyPa
         msg = "there is no kernel"
         raise GuestError(msg)
 
-    monkeypatch.setattr(sanlock_lab, "find_kernel", no_kernel)
+    monkeypatch.setattr(site, "find_kernel", no_kernel)
     with pytest.raises(GuestError):
         rehearse(scenario_of(BRIDGE_LOST), backend=SANLOCK, speed=SPEED)
     # The network was there by then; the fixture sees that it is no more.

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import sys
-import sysconfig
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from he_fsm.rehearse.sanlock_needs import missing
+from he_fsm.lab.guest.kernel import VARIABLE
+from he_fsm.lab.sanlock.needs import missing
+from tests.lab.guest import copy_of_kernel, kernel_or_skip
+from tests.rehearse.another_user import AnotherUser
 from tests.rehearse.scenes import file_of
 
 SPEED = "10"
@@ -24,16 +23,6 @@ pytestmark = [
     pytest.mark.qemu,
     pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "all is here"),
 ]
-ROOT = Path(__file__).parents[2]
-NOBODY = 65534
-# Another user may not see this one's Python; the system's is for everybody.
-PYTHONS = (sys.executable, "/usr/bin/python3")
-# What the daemons of a rehearsal are started by has to be there for the user, too.
-TRIAL = """
-import subprocess, sys
-import he_fsm.rehearse.sanlock_lab, he_fsm.cli.main, rich
-subprocess.run([sys.executable, "-c", ""], check=True)
-"""
 COMMAND = "from he_fsm.cli.main import main; main()"
 SCENE = """
     world: {io_timeout: 2s, vm_start: 2s, vm_boot: 5s}
@@ -56,86 +45,45 @@ CUT = """
       - {at: 5s, host: 1, storage: cut}
     """
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-
-@pytest.fixture
-def place(labs: Path) -> Iterator[Path]:
-    """Give a folder with what the other user needs."""
+@pytest.fixture(scope="module")
+def user() -> Iterator[AnotherUser]:
     with tempfile.TemporaryDirectory(prefix="nobody-") as name:
-        folder = Path(name)
-        shutil.copytree(
-            ROOT / "he_fsm", folder / "source/he_fsm", ignore=shutil.ignore_patterns("__pycache__")
-        )
-        for each in ("cache", "labs"):
-            (folder / each).mkdir()
-        if os.geteuid() == 0:
-            for each in (labs, folder):
-                # Others shall look in.
-                each.chmod(0o755)
-            for each in ("cache", "labs"):
-                os.chown(folder / each, NOBODY, NOBODY)
-        yield folder
-        assert list((folder / "labs").iterdir()) == []
+        user = AnotherUser(Path(name))
+        kernel = copy_of_kernel(kernel_or_skip(), user.folder / "kernel")
+        user.set_up("daemon", "qemu")
+        user.environment[VARIABLE] = str(kernel)
+        yield user
 
 
-@pytest.fixture
-def run(place: Path) -> Run:
-    """Give what runs Python as the other user."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": f"{place / 'source'}:{sysconfig.get_path('purelib')}",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "XDG_CACHE_HOME": str(place / "cache"),
-        "TMPDIR": str(place / "labs"),
-    }
-    as_other = []
-    if os.geteuid() == 0:
-        if shutil.which("setpriv") is None:
-            pytest.skip("setpriv is missing: install the package util-linux")
-        as_other = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-
-    def run(python: str, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*as_other, python, "-c", *words],
-            cwd=place,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-
-    return run
+def rehearsed(user: AnotherUser, scene: str) -> subprocess.CompletedProcess[str]:
+    path = user.folder / "scene.yaml"
+    path.write_text(file_of(scene), encoding="utf-8")
+    path.chmod(0o444)
+    done = user.run(COMMAND, "rehearse", str(path), "--backend", "sanlock", "--speed", SPEED)
+    assert list(user.labs.iterdir()) == []
+    path.unlink()
+    return done
 
 
-@pytest.fixture
-def he_fsm(run: Run) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Give the command as the other user has it."""
-    said = ""
-    for python in PYTHONS:
-        tried = run(python, TRIAL)
-        if tried.returncode == 0:
-            return lambda *words: run(python, COMMAND, *words)
-        said = tried.stderr.strip().rpartition("\n")[2]
-    pytest.skip(f"another user can't run this Python: {said}")
-
-
-def test_an_ordinary_user_rehearses_on_real_daemons_and_vms(place: Path, he_fsm: Run):
-    path = place / "scene.yaml"
-    path.write_text(file_of(SCENE), encoding="utf-8")
-    done = he_fsm("rehearse", str(path), "--backend", "sanlock", "--speed", SPEED)
+def test_an_ordinary_user_rehearses_on_real_daemons_and_vms(user: AnotherUser):
+    done = rehearsed(user, SCENE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_what_needs_root_is_said_with_its_place_before_anything_is_started(
-    place: Path, he_fsm: Run
-):
-    path = place / "scene.yaml"
-    path.write_text(file_of(CUT), encoding="utf-8")
-    done = he_fsm("rehearse", str(path), "--backend", "sanlock", "--speed", SPEED)
+def test_what_needs_root_is_said_with_its_place_before_anything_is_started(user: AnotherUser):
+    done = rehearsed(user, CUT)
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"{path}:6:" in done.stderr
+    assert f"{user.folder / 'scene.yaml'}:6:" in done.stderr
     assert "only root can break one host's storage" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_user_without_a_kernel_is_told_how_to_get_one(user: AnotherUser):
+    nothing = {**user.environment, VARIABLE: str(user.labs)}
+    without = AnotherUser(user.folder, user.python, nothing)
+    done = rehearsed(without, SCENE)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{VARIABLE}: below {user.labs} there is no boot/vmlinuz-VERSION" in done.stderr
     assert done.stderr.count("\n") == 1

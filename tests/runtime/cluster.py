@@ -22,19 +22,21 @@ from he_fsm import TALK
 from he_fsm.errors import HeFsmError
 from he_fsm.metadata import Whiteboard
 from he_fsm.runtime.broker.client import BrokerClient
+from he_fsm.runtime.broker.half_closing import serve
 from he_fsm.runtime.broker.listener import bind
 from he_fsm.runtime.broker.server import BrokerServer
 from he_fsm.runtime.broker.service import BrokerService
 from he_fsm.runtime.config import load_config
+from he_fsm.runtime.hypervisors.process.vm.witness import DOUBLE, read_log
 from he_fsm.runtime.hypervisors.vm_file import VmFile, VmRecord
-from he_fsm.runtime.hypervisors.witness import DOUBLE, read_log
-from he_fsm.runtime.leases.records import create_lockspace
+from he_fsm.runtime.leases.files.records import create_lockspace
 from he_fsm.runtime.parts import make_service
 from he_fsm.runtime.storage.whiteboard_io import WhiteboardFile, create
-from tests.runtime.embedded_hosts import free_port
-from tests.runtime.waiting import until
+from he_fsm.testing.waiting import until
+from tests.runtime.hypervisors.process.embedded_hosts import free_port
 
-AGENT, BROKER = "he_fsm.runtime.agent", "he_fsm.runtime.broker.main"
+# Functions of `he_fsm.cli.daemons`.
+AGENT, BROKER = "agent", "broker"
 # A loop takes half a second then, a boot one.
 SPEED = 20.0
 # Not so fast: a host's daemons are restarted within 8 of these, also on a busy machine.
@@ -42,14 +44,14 @@ IO_TIMEOUT_S = 1.5
 
 
 def policy_at(speed: float) -> dict[str, Any]:
-    """Give policy `talk`, its times shorter by *speed*, as a configuration has it."""
+    """Return policy `talk`, its times shorter by *speed*, as a configuration has it."""
     times = [field.name for field in attrs.fields(type(TALK)) if field.name.endswith("_s")]
     policy = {name: getattr(TALK, name) / speed for name in times}
     return {"base": "talk", **policy, "io_timeout_s": IO_TIMEOUT_S}
 
 
 def merged(plain: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Give *plain* with other values, section by section."""
+    """Return *plain* with other values, section by section."""
     found = dict(plain)
     for key, value in changes.items():
         before: Any = found.get(key)
@@ -108,7 +110,7 @@ class ClusterHost:
         }
 
     def measure(self, **texts: str) -> None:
-        """Let monitors read other values."""
+        """Make monitors read other values."""
         for name, text in texts.items():
             new = self.monitors / f"{name}.new"
             new.write_text(f"{text}\n", encoding="ascii")
@@ -121,12 +123,12 @@ class ClusterHost:
 
     # Processes.
 
-    def start(self, *modules: str, environ: Optional[Mapping[str, str]] = None) -> None:
+    def start(self, *daemons: str, environ: Optional[Mapping[str, str]] = None) -> None:
         """Start daemons, both where none is named."""
-        for module in modules or (BROKER, AGENT):
-            with self.log_path(module).open("ab") as log:
-                self.processes[module] = subprocess.Popen(
-                    self.command(module),
+        for daemon in daemons or (BROKER, AGENT):
+            with self.log_path(daemon).open("ab") as log:
+                self.processes[daemon] = subprocess.Popen(
+                    self.command(daemon),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -134,47 +136,47 @@ class ClusterHost:
                     start_new_session=True,
                 )
 
-    def command(self, module: str, *arguments: str) -> list[str]:
-        code = f"from {module} import main; main()"
+    def command(self, daemon: str, *arguments: str) -> list[str]:
+        code = f"from he_fsm.cli.daemons import {daemon}; {daemon}()"
         return [sys.executable, "-c", code, "--config", str(self.path), *arguments]
 
-    def run(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, daemon: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a daemon that is expected to end by itself."""
         return subprocess.run(
-            self.command(module, *arguments),
+            self.command(daemon, *arguments),
             capture_output=True,
             text=True,
             timeout=30,
             check=False,
         )
 
-    def signal(self, module: str, number: signal.Signals) -> None:
-        self.processes[module].send_signal(number)
+    def signal(self, daemon: str, number: signal.Signals) -> None:
+        self.processes[daemon].send_signal(number)
 
-    def wait(self, module: str) -> int:
+    def wait(self, daemon: str) -> int:
         """Wait for a daemon's end; give its exit status."""
-        return self.processes.pop(module).wait(timeout=20)
+        return self.processes.pop(daemon).wait(timeout=20)
 
-    def kill(self, module: str) -> None:
-        self.signal(module, signal.SIGKILL)
-        self.wait(module)
+    def kill(self, daemon: str) -> None:
+        self.signal(daemon, signal.SIGKILL)
+        self.wait(daemon)
 
-    def stop(self, *modules: str) -> list[int]:
+    def stop(self, *daemons: str) -> list[int]:
         """End daemons (all that run) at once, cleanly; give their exit statuses."""
-        wanted = modules or tuple(self.processes)
-        for module in wanted:
-            self.signal(module, signal.SIGTERM)
-        return [self.wait(module) for module in wanted]
+        wanted = daemons or tuple(self.processes)
+        for daemon in wanted:
+            self.signal(daemon, signal.SIGTERM)
+        return [self.wait(daemon) for daemon in wanted]
 
-    def log_path(self, module: str) -> Path:
-        return self.folder / ("agent.log" if module == AGENT else "broker.log")
+    def log_path(self, daemon: str) -> Path:
+        return self.folder / ("agent.log" if daemon == AGENT else "broker.log")
 
-    def log(self, module: str) -> str:
-        path = self.log_path(module)
+    def log(self, daemon: str) -> str:
+        path = self.log_path(daemon)
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
     def worker(self) -> psutil.Process:
-        """Give the broker's storage worker, once there is one."""
+        """Return the broker's storage worker, once there is one."""
         found: list[psutil.Process] = []
 
         def is_there() -> bool:
@@ -191,20 +193,20 @@ class ClusterHost:
         return BrokerClient(str(self.run_dir / "broker.sock"), 5.0)
 
     def report(self) -> dict[str, Any]:
-        """Give the agent's last report; empty: there is none."""
+        """Return the agent's last report; empty: there is none."""
         with suppress(HeFsmError):
             report = self.client.last_report()
             return report if "state" in report else {}
         return {}
 
     def status(self) -> dict[str, Any]:
-        """Give the broker's status; empty: it does not answer."""
+        """Return the broker's status; empty: it does not answer."""
         with suppress(HeFsmError):
             return self.client.status()
         return {}
 
     def reads_storage(self) -> bool:
-        """Whether the broker answers, and can read the shared storage."""
+        """Return whether the broker answers, and can read the shared storage."""
         return bool(self.status().get("storage") == "ok")
 
     @property
@@ -241,11 +243,11 @@ class Cluster:
         return Whiteboard.parse(self.whiteboard.read())
 
     def engines(self) -> list[int]:
-        """Give the hosts whose agents say that the engine is up and well there."""
+        """Return the hosts whose agents say that the engine is up and well there."""
         return [host.id for host in self.hosts.values() if host.state == "EngineUp" and host.vm()]
 
     def engine_is_up(self) -> ClusterHost:
-        """Wait until the engine is up on one host and no agent is at a loss; give that host."""
+        """Wait until the engine is up on one host and no agent is in `Unknown`; return it."""
 
         def is_settled() -> bool:
             states = [host.state for host in self.hosts.values()]
@@ -258,7 +260,7 @@ class Cluster:
         return [line.word for line in read_log(self.shared / "witness")]
 
     def left_over(self) -> list[psutil.Process]:
-        """Give every living process that has to do with this cluster."""
+        """Return every living process that has to do with this cluster."""
         return list(_processes_about(str(self.folder)))
 
     def tear_down(self) -> None:
@@ -310,16 +312,17 @@ def served(host: ClusterHost, group: Optional[str] = None) -> Iterator[BrokerSer
     loop = asyncio.new_event_loop()
     runner = web.AppRunner(server.app, access_log=None, shutdown_timeout=1.0)
 
-    async def begin() -> None:
+    async def begin() -> asyncio.AbstractServer:
         await runner.setup()
-        await web.SockSite(runner, listener.socket).start()
+        return await serve(runner, listener.socket)
 
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        asyncio.run_coroutine_threadsafe(begin(), loop).result(10)
+        listening = asyncio.run_coroutine_threadsafe(begin(), loop).result(10)
         yield service
     finally:
+        loop.call_soon_threadsafe(listening.close)
         asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
@@ -330,7 +333,7 @@ def served(host: ClusterHost, group: Optional[str] = None) -> Iterator[BrokerSer
 
 @contextmanager
 def storage_away(cluster: Cluster) -> Iterator[None]:
-    """Let the shared storage be gone for a while, as an unmounted one is."""
+    """Take the shared storage away for a while, as if it were unmounted."""
     away = cluster.folder / "away"
     cluster.shared.rename(away)
     try:
@@ -341,7 +344,7 @@ def storage_away(cluster: Cluster) -> Iterator[None]:
 
 @contextmanager
 def whiteboard_hung(cluster: Cluster) -> Iterator[None]:
-    """Let whoever opens the whiteboard wait for ever: a pipe is in its place."""
+    """Put a pipe in the whiteboard's place, so that opening it blocks for ever."""
     path, away = cluster.shared / "whiteboard", cluster.shared / "whiteboard.away"
     path.rename(away)
     os.mkfifo(path)

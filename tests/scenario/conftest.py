@@ -28,7 +28,7 @@ def read() -> Callable[..., Scenario]:
 
 @pytest.fixture(scope="session")
 def refusal() -> Callable[..., str]:
-    """Give the message with which a scenario is refused."""
+    """Return the message with which a scenario is refused."""
 
     def refused(body: str, **overrides: str) -> str:
         with pytest.raises(ScenarioError) as caught:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, Optional
 
@@ -12,16 +11,15 @@ from he_fsm.metadata import SLOT_BYTES, EngineStatus, HostRecord, Whiteboard
 from he_fsm.runtime.broker.status import status_of
 from he_fsm.runtime.ports import LeaseStatus
 from he_fsm.scenario import Scenario, load_scenarios, parse_scenarios
-from he_fsm.scenario.additions import Additions
-from he_fsm.scenario.captured import Captured, capture
-from he_fsm.scenario.sight import Sight, sight_of
+from he_fsm.scenario.beginning.captured import Captured, capture
+from he_fsm.scenario.beginning.sight import Sight, sight_of
+from he_fsm.scenario.language.additions import Additions
 from he_fsm.simulate import Outcome, simulate
 from he_fsm.snapshot import LeaseView, OwnerState
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "metadata" / "golden"
-SHARED = Path(os.environ.get("HE_FSM_GOLDEN", ROOT.parent / "shared" / "golden"))
-BOARDS = {path.stem: path for folder in (GOLDEN, SHARED) for path in folder.glob("*.metadata")}
+BOARDS = {path.stem: path for path in GOLDEN.glob("*.metadata")}
 
 UP = EngineStatus("up", "good", "Up")
 DOWN = EngineStatus("down", "bad", "unknown", "vm not running on this host")
@@ -81,6 +79,89 @@ def test_every_slot_that_can_not_be_believed_is_named(name: str) -> None:
         assert f"host {number} is left out" in notes
 
 
+def test_a_board_full_of_damage_is_a_few_notes() -> None:
+    data = bytearray(Whiteboard.build([record(1, engine=UP)])) + bytes(SLOT_BYTES * 1999)
+    for slot in range(2, 2001):
+        data[slot * SLOT_BYTES : slot * SLOT_BYTES + 7] = b"garbage" if slot % 2 else b"9|9|7||"
+    notes = capture(Whiteboard.parse(data)).notes
+    assert len(notes) < 10
+    assert max(map(len, notes)) < 300
+
+
+def state_text(name: str) -> str:
+    return f"maintenance=False\nstate={name}\nstopped=False\n"
+
+
+STARTS = EngineStatus("up", "bad", "WaitForLaunch", "bad vm status")
+POWERS_UP = EngineStatus("up", "bad", "Powering up", "bad vm status")
+BOOTS = EngineStatus("up", "bad", "Up", "failed liveliness check")
+POWERS_DOWN = EngineStatus("up", "bad", "Powering down", "failed liveliness check")
+LEAVES = EngineStatus("up", "good", "Migration Source")
+ARRIVES = EngineStatus("down", "bad", "Migration Destination", "bad vm status")
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "doing"),
+    [
+        (STARTS, "EngineStart", "starting"),
+        (POWERS_UP, "EngineStarting", "starting"),
+        (BOOTS, "EngineStarting", "starting"),
+        (POWERS_DOWN, "EngineStop", "stopping"),
+        (BOOTS, "EngineForceStop", "stopping"),
+        (POWERS_DOWN, "EngineStopping", "stopping"),
+    ],
+)
+def test_what_the_engine_was_doing_goes_on(status: EngineStatus, state: str, doing: str) -> None:
+    up = record(1, engine=status, text=state_text(state))
+    seen = whiteboard(up, record(2, text=state_text("EngineDown")))
+    captured = capture(seen)
+    assert captured.keys["engine"] == {"running_on": 1, "doing": doing}
+    assert any(f"the engine on host 1 was {doing}; since when" in note for note in captured.notes)
+    sight = Sight(alive=frozenset({1, 2}), host_id=1, state=state, state_for_s=12.0)
+    captured = capture(seen, sight)
+    assert captured.keys["engine"] == {"running_on": 1, "doing": doing, "doing_for": 12.0}
+    outcome = starts(captured)
+    assert outcome.engine == "good"
+    assert outcome.totals["starts"] == (doing == "stopping")
+
+
+def test_a_migration_goes_on_to_the_host_that_waits_for_it() -> None:
+    source = record(1, engine=LEAVES, text=state_text("EngineMigratingAway"))
+    captured = capture(whiteboard(source, record(2, engine=ARRIVES), record(3)))
+    assert captured.keys["timeline"] == [{"at": 0, "engine": "migrate 2"}]
+    assert starts(captured).engine_on == "2"
+    captured = capture(whiteboard(source, record(2), record(3)))
+    assert "timeline" not in captured.keys
+    assert any("no record says for where" in note for note in captured.notes)
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "says"),
+    [
+        (EngineStatus("up", "bad", "RebootInProgress", "x"), "EngineUp", "was rebooting"),
+        (UP, "EngineMaybeAway", "host 1 was in EngineMaybeAway: not used"),
+    ],
+)
+def test_what_is_not_taken_over_is_said(status: EngineStatus, state: str, says: str) -> None:
+    captured = capture(whiteboard(record(1, engine=status, text=state_text(state))))
+    assert any(says in note for note in captured.notes)
+
+
+def test_what_another_host_was_about_to_do_is_said() -> None:
+    claims = EngineStatus("down", "bad", "WaitForLaunch", "waiting for the engine's lease")
+    lost = record(3, text=state_text("ReinitializeFSM"))
+    notes = capture(whiteboard(record(1, engine=UP), record(2, engine=claims), lost)).notes
+    assert any("host 2 was about to take the engine's lease" in note for note in notes)
+    assert any("host 3 was in ReinitializeFSM: not used" in note for note in notes)
+
+
+def test_a_score_of_nothing_says_what_is_assumed() -> None:
+    why = record(2, 0, text="score-why=0: the storage can't be read\n")
+    notes = capture(whiteboard(record(1, engine=UP), why, record(3, 0))).notes
+    assert any("host 2 has score 0, because of: the storage can't be read: " in n for n in notes)
+    assert any("host 3 has score 0, reason unknown: " in n for n in notes)
+
+
 @pytest.mark.parametrize("name", ["gateway-failure", "host-crash", "local-maintenance"])
 def test_what_our_agents_write_is_taken_over_at_any_moment(name: str) -> None:
     scenarios = {each.name: each for each in load_scenarios(ROOT / "examples" / "talk.yaml")}
@@ -104,7 +185,7 @@ def test_readings_that_were_written_down_are_those() -> None:
 
 def test_without_a_status_what_is_assumed_is_one_sentence() -> None:
     captured = capture(whiteboard(record(1, engine=UP), record(2)))
-    assert captured.notes[0].startswith("nothing but the whiteboard is known: ")
+    assert captured.notes[0].startswith("assumed (no --status): ")
     assert captured.keys["engine"] == {"running_on": 1}
 
 
@@ -209,7 +290,7 @@ def test_ovirts_status_says_who_was_alive() -> None:
 
 
 def our_status(agent: dict[str, Any], leases: Optional[LeaseStatus]) -> dict[str, Any]:
-    """Give what a broker says."""
+    """Return what a broker says."""
     status = status_of(
         host_id=1,
         whiteboard=None,
@@ -221,7 +302,9 @@ def our_status(agent: dict[str, Any], leases: Optional[LeaseStatus]) -> dict[str
         report_age_s=1.0,
         monitors={},
         local_maintenance=False,
+        local_problem="",
         counts={},
+        threads={},
     )
     plain: dict[str, Any] = json.loads(json.dumps(status))
     return plain
@@ -244,6 +327,10 @@ def test_our_status_says_who_had_the_lease_too() -> None:
 
 def test_a_broker_alone_knows_little() -> None:
     assert sight_of(our_status({}, None), "status.json") == Sight()
+    own = our_status({"state": "EngineStarting", "state_for_s": 20.0}, None)
+    assert sight_of(own, "status.json") == Sight(
+        host_id=1, state="EngineStarting", state_for_s=21.0
+    )
     free = our_status({}, LeaseStatus(view=LeaseView()))
     assert sight_of(free, "status.json") == Sight(knows_lease=True)
 

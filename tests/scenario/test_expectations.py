@@ -6,8 +6,8 @@ import attrs
 import pytest
 
 from he_fsm.scenario import Expectation, Kind, Scenario, Seen
-from he_fsm.scenario.conditions import STATE_NAMES
-from he_fsm.scenario.matching import Moment
+from he_fsm.scenario.judging.matching import Moment
+from he_fsm.scenario.language.conditions import STATE_NAMES
 
 Read = Callable[..., Scenario]
 

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from he_fsm.policy import OVIRT, POLICIES, TALK, Policy
-from he_fsm.scenario.likely import Rated
+from he_fsm.scenario.beginning.likely import Rated
 from he_fsm.score import score
 from he_fsm.snapshot import Readings
 

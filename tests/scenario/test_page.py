@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from he_fsm.scenario import parse_scenarios
-from he_fsm.scenario.conditions import CONDITIONS, RECORD_FORMS, STATE_NAMES
-from he_fsm.scenario.counting import TOTAL_FORMS
-from he_fsm.scenario.reading import SCENARIO_FORMS
-from he_fsm.scenario.verbs import VERBS
+from he_fsm.scenario.judging.counting import TOTAL_FORMS
+from he_fsm.scenario.language.conditions import CONDITIONS, RECORD_FORMS, STATE_NAMES
+from he_fsm.scenario.language.reading import SCENARIO_FORMS
+from he_fsm.scenario.language.verbs import VERBS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "scenario-language.md").read_text(encoding="utf-8")
 

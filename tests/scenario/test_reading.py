@@ -3,10 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Callable
 
+import attrs
 import pytest
 
 from he_fsm.errors import ScenarioError
-from he_fsm.policy import OVIRT, TALK
+from he_fsm.policy import OVIRT, PROFILES, TALK
 from he_fsm.scenario import Scenario, World, load_scenarios, parse_scenarios
 
 Read = Callable[..., Scenario]
@@ -146,6 +147,16 @@ def test_a_policy_is_named_or_changed(read: Read) -> None:
     assert read("policy: {gateway_weight: 1}").policy.bridge_weight == TALK.bridge_weight
 
 
+def test_a_profile_changes_all_numbers_that_belong_to_it_and_each_may_be_changed_again(
+    read: Read,
+) -> None:
+    scenario = read("policy: {base: ovirt, profile: fast, stagger_s: 2s}\nworld: {loop: 1s}")
+    fast = {**PROFILES["fast"], "stagger_s": 2.0, "loop_s": 1.0}
+    assert scenario.policy == attrs.evolve(OVIRT, **fast)
+    assert (scenario.world.loop_s, scenario.world.io_timeout_s) == (1, 2)
+    assert read("policy: {profile: fast}").world == World(loop_s=3.0, io_timeout_s=2.0)
+
+
 def test_the_world_sets_the_times_that_a_policy_has_to_fit(read: Read) -> None:
     policy = read("world: {loop: 5s, io_timeout: 20s}").policy
     assert (policy.loop_s, policy.io_timeout_s) == (5, 20)
@@ -243,7 +254,7 @@ def test_an_override_works_where_the_file_says_nothing(read: Read) -> None:
         ("policy.migration_threshold", "4oo", "expected a whole number, got '4oo'"),
         ("policy.migration_treshold", "4", "did you mean 'migration_threshold'?"),
         ("world.loop", "", "expected a time"),
-        ("world.loop", "40s", "is not below"),
+        ("world.loop", "40s", "must be below"),
         ("world.loop", "[", "can't be read as YAML"),
         ("hosts", "3", "unknown key 'hosts'"),
         ("wurld.loop", "3", "unknown key 'wurld.loop'; known: policy"),

@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from he_fsm.scenario import json_schema, parse_scenarios
-from he_fsm.scenario.conditions import CONDITIONS
-from he_fsm.scenario.counting import TOTAL_FORMS
-from he_fsm.scenario.verbs import VERBS
+from he_fsm.scenario.judging.counting import TOTAL_FORMS
+from he_fsm.scenario.language.conditions import CONDITIONS
+from he_fsm.scenario.language.verbs import VERBS
 
 jsonschema = pytest.importorskip("jsonschema")
 
@@ -83,7 +83,7 @@ BAD = [
 
 
 def as_json(value: Any) -> Any:
-    """Give the data as JSON has it: the keys are strings."""
+    """Return the data as JSON has it: the keys are strings."""
     if isinstance(value, dict):
         return {str(key): as_json(inner) for key, inner in value.items()}
     return [as_json(inner) for inner in value] if isinstance(value, list) else value

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from he_fsm.scenario import Scenario, load_scenarios, parse_scenarios
-from he_fsm.scenario.writing import scenarios_text
+from he_fsm.scenario.language.writing import scenarios_text
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "tests" / "scenarios").glob("*.yaml")) + sorted(
@@ -17,7 +17,7 @@ FILES = sorted((ROOT / "tests" / "scenarios").glob("*.yaml")) + sorted(
 
 
 def bare(scenario: Scenario) -> Scenario:
-    """Give what can be written of a scenario, without where it was read."""
+    """Return what can be written of a scenario, without where it was read."""
     timeline = tuple(
         attrs.evolve(entry, text="", place=scenario.place)
         for entry in scenario.timeline

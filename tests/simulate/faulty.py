@@ -11,6 +11,17 @@ from he_fsm import parse_scenarios
 from he_fsm.policy import Policy
 from he_fsm.scenario.model import Scenario
 
+# The agent dies where the engine runs: nobody may start another VM while this one has the lease.
+TAKEOVER = """
+scenarios:
+  - name: cut-off
+    hosts: 2
+    engine: {running_on: 1}
+    timeline:
+      - {at: 60s, host: 1, agent: kill}
+    until: 30m
+"""
+
 FAULTS_S = 3600
 RUNS_ON_S = 7200
 
@@ -35,10 +46,10 @@ _VERBS: dict[str, st.SearchStrategy[Any]] = {
         lambda name: st.sampled_from([0, 0.5, 1]).map(lambda value: {name: value})
     ),
     "power": st.sampled_from(["off", "on", "reset", "freeze", "thaw"]),
-    "agent": st.sampled_from(["kill", "stop", "start", "freeze", "thaw"]),
-    "broker": st.sampled_from(["kill", "start", "freeze", "thaw"]),
+    "agent": st.sampled_from(["kill", "crash", "stop", "start", "freeze", "thaw"]),
+    "broker": st.sampled_from(["kill", "crash", "start", "freeze", "thaw"]),
     "sanlock": st.sampled_from(["kill", "start", "freeze", "thaw"]),
-    "storage": st.sampled_from(["cut", "hang", "slow 15s", "restore"]),
+    "storage": st.sampled_from(["cut", "hang", "no-writes", "no-reads", "slow 15s", "restore"]),
     "hypervisor": st.sampled_from(["lost", "back"]),
     "starts": st.sampled_from(["ok", "fail", "fail 2"]),
     "boots": st.sampled_from(["ok", "never", "die 20"]),
@@ -56,9 +67,13 @@ _MOMENTS = st.one_of(
 
 
 @st.composite
-def _entries(draw: st.DrawFn, hosts: int) -> dict[str, Any]:
+def _entries(draw: st.DrawFn, hosts: int, *, sleeps: bool) -> dict[str, Any]:
     at = draw(_MOMENTS)
-    kind = draw(st.sampled_from([*_VERBS, "global", "slot 0", "engine"]))
+    kinds = [*_VERBS, "global", "slot 0", "engine", *(["sleep"] if sleeps else [])]
+    kind = draw(st.sampled_from(kinds))
+    if kind == "sleep":
+        word = draw(st.sampled_from(["suspend", "suspend", "resume"]))
+        return {"at": at, "host": draw(st.integers(1, hosts)), "power": word}
     if kind == "global":
         return {"at": at, "maintenance": draw(st.sampled_from(["global", "none"]))}
     if kind == "slot 0":
@@ -79,6 +94,7 @@ def _healed() -> list[dict[str, Any]]:
     everywhere: dict[str, Any] = {"at": FAULTS_S, "hosts": "all"}
     return [
         {**everywhere, "power": "thaw"},
+        {**everywhere, "power": "resume"},
         {**everywhere, "power": "on"},
         {**everywhere, "storage": "restore"},
         {**everywhere, "broker": "thaw"},
@@ -106,14 +122,18 @@ def back_within_s(policy: Policy) -> float:
     """
     hung_s = max(policy.start_timeout_s, policy.bad_health_s) + policy.stop_timeout_s
     waits_s = policy.lease_expiry_s + policy.dead_after_s + policy.settle_s + policy.stagger_total_s
-    return 121 + hung_s + policy.failed_starts_forget_s + waits_s + 60 + 10 * policy.loop_s
+    return 121 + hung_s + policy.block_max_s + waits_s + 60 + 10 * policy.loop_s
 
 
 @st.composite
-def healed_scenarios(draw: st.DrawFn) -> Scenario:
-    """Draw a scenario with faults for an hour and two hours without."""
+def healed_scenarios(draw: st.DrawFn, *, sleeps: bool = False) -> Scenario:
+    """
+    Draw a scenario with faults for an hour and two hours without.
+
+    *sleeps*: hosts are suspended too. Where no agent looks after that, two VMs may execute.
+    """
     hosts = draw(st.integers(1, 6))
-    faults = draw(st.lists(_entries(hosts), min_size=1, max_size=12))
+    faults = draw(st.lists(_entries(hosts, sleeps=sleeps), min_size=1, max_size=12))
     spec = {
         "name": "random",
         "hosts": hosts,
@@ -122,6 +142,7 @@ def healed_scenarios(draw: st.DrawFn) -> Scenario:
             "io_timeout": draw(st.sampled_from([1, 2, 10])),
             "loop": draw(st.sampled_from([5, 10])),
             "cold": draw(st.booleans()),
+            "arrival_timeout": draw(st.sampled_from([0, 0, 60])),
         },
         "seed": draw(st.integers(0, 1000)),
         "timeline": sorted(faults, key=lambda entry: entry["at"]) + _healed(),

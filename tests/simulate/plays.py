@@ -24,7 +24,7 @@ def scenario_of(timeline: str, *expect: str, **keys: str) -> Scenario:
 
 
 def play(timeline: str, *expect: str, **keys: str) -> Outcome:
-    """Play it in several phases, in each of which everything must hold; give the first run."""
+    """Play it in several phases, in each of which everything must hold; return the first run."""
     scenario = scenario_of(timeline, *expect, **keys)
     outcomes = [simulate(scenario, seed=seed) for seed in SEEDS]
     wrong = [
@@ -37,7 +37,7 @@ def play(timeline: str, *expect: str, **keys: str) -> Outcome:
 
 
 def texts(outcome: Outcome, kind: str, host: str | None = None) -> list[str]:
-    """Give what the events of a kind say, in their order; those of one host, or all."""
+    """Return what the events of a kind say, in their order; those of one host, or all."""
     return [
         event.text()
         for event in outcome.events
@@ -46,5 +46,5 @@ def texts(outcome: Outcome, kind: str, host: str | None = None) -> list[str]:
 
 
 def times(outcome: Outcome, text: str) -> list[float]:
-    """Give when events of this text happened."""
+    """Return when events of this text happened."""
     return [round(event.t, 3) for event in outcome.events if event.text() == text]

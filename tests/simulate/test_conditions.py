@@ -75,7 +75,7 @@ def test_hosts_begin_in_the_state_that_they_have_been_in_for_long() -> None:
         "",
         "{from: 0s, to: 59s, state: {2: LocalMaintenance, 3: ScoreBlocked}, score: {2: 0, 3: 0}}",
         # Blocked since 9 minutes ago.
-        "{from: 72s, state: {3: EngineDown}, score: {3: 2400}}",
+        "{from: 72s, state: {3: EngineDown}, score: {3: 2250}}",
         "{from: 0s, score: {4: 2350}, state: {4: EngineDown}}",
         hosts="[{id: 1}, {id: 2, maintenance: true}, {id: 3, failed_starts: {count: 3, last: -9m}},"
         " {id: 4, failed_starts: {count: 1, last: -10s}}]",
@@ -140,6 +140,7 @@ def test_the_lease_is_free_when_its_time_is_up() -> None:
         "{by: 200s, lease: null}",
         "{from: 201s, lease: null}",
         hosts="[{id: 1}, {id: 2, gateway: 0, bridge: 0, mem_free: 0, cpu_load: 1, mem_load: 1}]",
+        policy="{base: talk, score_floor: 0}",
     )
 
 

@@ -107,7 +107,7 @@ def test_a_daemon_that_comes_back_has_its_id_and_a_free_lease_when_it_has_joined
     outcome = play(
         "{at: 60s, host: 1, sanlock: kill}, {at: 60s, host: 1, sanlock: start}",
         "{at: 61s, engine: down, lease: 1}",
-        # The agent hears of it or looks, and joins: 2 x io_timeout + 1 s.
+        # The agent is notified, or polls, and joins: 2 x io_timeout + 1 s.
         "{from: 60s, to: 80s, engine: down, lease: 1}",
         "{after: 80s, by: 94s, engine: starting}",
         "{after: 80s, by: 200s, engine: good}",

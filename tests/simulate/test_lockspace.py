@@ -145,7 +145,7 @@ def test_a_dead_owners_lease_is_free_so_long_after_its_last_renewal(
     space.lapse(one, lapsed_at)
     # Each host measures the time with its own clock.
     free_at = one.renewed_at + EXPIRY_S / rate
-    assert space.free_at(one, lapsed_at, two.clock) == pytest.approx(free_at)
+    assert space.free_at(one, lapsed_at, two) == pytest.approx(free_at)
     assert not space.can_take(two, free_at - 0.001)
     assert space.can_take(two, free_at)
     # Whatever rounding does to a time that was computed on the host's own clock.
@@ -199,3 +199,79 @@ def test_an_id_that_another_host_holds_by_now_is_not_dead() -> None:
     space.leave(one, 100.0)
     space.join(other, 110.0)
     assert space.dead_hosts(two, 1000.0) == frozenset()
+
+
+# What a host reads of the leases, and when that changes by itself.
+
+ALL = frozenset({1, 2, 3})
+NOBODY: frozenset[int] = frozenset()
+
+
+def seen(space: Lockspace, viewer: Member, time: float) -> object:
+    """Return all that a host reads of the leases."""
+    owner = space.seen_owner(time)
+    fails = owner is not None and space.is_failing(owner, time)
+    return owner and owner.name, fails, space.dead_hosts(viewer, time)
+
+
+def test_with_nobody_overdue_nothing_changes_by_itself() -> None:
+    one, two = member(1), member(2)
+    space = lockspace_of(one, two)
+    space.set_owner(one, 0.0)
+    assert space.changes_at(two, LATENCY_S, ALL, NOBODY) is None
+
+
+@given(
+    rate=st.sampled_from([0.5, 1.0, 1.01]),
+    joined_at=st.sampled_from([0.0, 30.0]),
+    starts_at=st.floats(0.0, 300.0),
+)
+def test_between_the_times_that_are_named_a_host_reads_the_same(
+    rate: float, joined_at: float, starts_at: float
+) -> None:
+    owner, lost, viewer = member(1), member(3), member(2, rate=rate)
+    viewer.joined_at = joined_at
+    space = lockspace_of(owner, lost, viewer)
+    space.set_owner(owner, 3.0)
+    space.lapse(owner, 10.0)
+    space.lapse(lost, 20.0)
+    found = space.changes_at(viewer, starts_at, ALL, NOBODY)
+    ends_at, is_after = (1000.0, False) if found is None else found
+    before = seen(space, viewer, starts_at)
+    for share in (0.25, 0.5, 0.999):
+        assert seen(space, viewer, starts_at + share * (ends_at - starts_at)) == before
+    if found is not None:
+        assert seen(space, viewer, ends_at + (1e-6 if is_after else 0.0)) != before
+
+
+def test_the_death_of_one_who_is_dead_already_is_no_change() -> None:
+    lost, viewer = member(1), member(2)
+    space = lockspace_of(lost, viewer)
+    space.lapse(lost, 0.0)
+    assert space.changes_at(viewer, 1.0, frozenset({2}), NOBODY) is None
+    assert space.changes_at(viewer, 1.0, frozenset({2}), frozenset({1})) == (EXPIRY_S, False)
+
+
+def test_all_that_changes_what_hosts_read_is_told() -> None:
+    told: list[bool] = []
+    one, two = member(1), member(2)
+    space = lockspace_of(one, two)
+    space.on_change = told.append
+
+    def since() -> list[bool]:
+        news, told[:] = list(told), []
+        return news
+
+    space.set_owner(one, 10.0)
+    assert since() == [False]
+    # Of two changes within the latency the first is hidden at once.
+    space.set_owner(two, 10.2)
+    assert since() == [False, True]
+    space.lapse(one, 20.0)
+    assert since() == [False]
+    space.resume(one, 30.0)
+    assert since() == [True]
+    space.leave(one, 40.0)
+    assert since() == [True]
+    assert space.join(one, 50.0)
+    assert since() == [True]

@@ -18,12 +18,12 @@ OFF = "hosts: all, set: {gateway: 0, bridge: 0, mem_free: 0, cpu_load: 1, mem_lo
 
 
 def broken(outcome: Outcome) -> dict[str, str]:
-    """Give what was seen of each rule that was broken."""
+    """Return what was seen of each rule that was broken."""
     return {failure.expected: failure.seen for failure in outcome.failures}
 
 
 def with_effect(monkeypatch: pytest.MonkeyPatch, effect: Effect) -> None:
-    """Let every agent ask for this with every look, but for those at which it hears of the last."""
+    """Make every agent order this effect in each pass, unless it reads a result of the last."""
     decide = tick.decide
 
     def reckless(memory: Memory, facts: tick.Facts, *others: Any) -> Step:
@@ -34,7 +34,7 @@ def with_effect(monkeypatch: pytest.MonkeyPatch, effect: Effect) -> None:
 
 
 def with_score(monkeypatch: pytest.MonkeyPatch, score: object) -> None:
-    """Let every agent publish this score."""
+    """Make every agent publish this score."""
     make_record = tick.make_record
 
     def boastful(*arguments: Any, **options: Any) -> Any:
@@ -58,7 +58,10 @@ def test_a_score_that_nobody_may_publish(monkeypatch: pytest.MonkeyPatch, score:
 def test_a_start_by_a_host_with_score_0(monkeypatch: pytest.MonkeyPatch) -> None:
     with_effect(monkeypatch, StartVm())
     timeline = f"{{at: 0s, {OFF}}}"
-    outcome = simulate(scenario_of(timeline, engine="{running_on: null}", until="1m"))
+    strict = "{base: talk, score_floor: 0}"
+    outcome = simulate(
+        scenario_of(timeline, engine="{running_on: null}", until="1m", policy=strict)
+    )
     assert set(broken(outcome)) == {"rule score-0"}
     assert "starts the engine with score 0" in broken(outcome)["rule score-0"]
     healthy = simulate(scenario_of("", engine="{running_on: null}", until="1m"))

@@ -17,7 +17,7 @@ seeds = st.text(max_size=5)
 
 
 def walked(times: LoopTimes, count: int) -> list[float]:
-    """Give the next *count* times, one by one."""
+    """Return the next *count* times, one by one."""
     found = []
     for _ in range(count):
         found.append(times.next)

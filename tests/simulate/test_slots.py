@@ -6,7 +6,7 @@ import pytest
 
 from he_fsm import simulate
 from he_fsm.metadata import HostRecord, decode_slot
-from he_fsm.simulate.world import World
+from he_fsm.simulate.run import Run
 from tests.simulate.plays import play, scenario_of, texts
 
 # Each word, and what others report of the slot; null: a block that is believed.
@@ -65,10 +65,10 @@ def test_every_reader_sees_it_for_so_long_whatever_the_host_writes(word: str, pr
 
 
 def test_bad_text_is_the_latest_record_with_noise_for_people() -> None:
-    world = World(scenario_of("{at: 60s, host: 2, slot: bad-text, for: 5m}", until="2m"), 1)
-    before = world.storage.read(0.0, 1).slots[2]
-    world.run()
-    shown = world.storage.read(world.now, 1).slots[2]
+    run = Run(scenario_of("{at: 60s, host: 2, slot: bad-text, for: 5m}", until="2m"), 1)
+    before = run.world.storage.read(0.0, 1).slots[2]
+    run.play()
+    shown = run.world.storage.read(run.world.now, 1).slots[2]
     assert isinstance(before, HostRecord)
     assert isinstance(shown, HostRecord)
     assert shown.score == 2400
@@ -77,9 +77,9 @@ def test_bad_text_is_the_latest_record_with_noise_for_people() -> None:
 
 
 def test_a_score_that_is_claimed_for_a_host_is_believed_when_it_may_be_one() -> None:
-    world = World(scenario_of("{at: 60s, host: 2, slot: score 100, for: 5m}", until="2m"), 1)
-    world.run()
-    shown = world.storage.read(world.now, 1).slots[2]
+    run = Run(scenario_of("{at: 60s, host: 2, slot: score 100, for: 5m}", until="2m"), 1)
+    run.play()
+    shown = run.world.storage.read(run.world.now, 1).slots[2]
     assert isinstance(shown, HostRecord)
     assert (shown.score, shown.hostname) == (100, "host2")
 
@@ -97,7 +97,7 @@ def test_a_replayed_snapshot_is_the_block_that_was_kept() -> None:
         "{at: 200s, host: 2, slot: replay, for: 30s}",
         "{from: 125s, to: 199s, sees: {1: {2: {score: 1400}}}}",
         "{by: 212s, problem: {1: {2: replayed}}}",
-        # Going back is not news: the last believed record stays.
+        # A timestamp that goes back is no heartbeat: the last believed record stays.
         "{from: 212s, sees: {1: {2: {score: 1400}}}}",
         "{from: 245s, problem: {1: {2: null}}}",
     )
@@ -193,7 +193,8 @@ def test_others_slots_are_not_hidden() -> None:
 )
 def test_the_global_slot_can_be_damaged_too(word: str, problem: str) -> None:
     play(
-        f"{{at: 60s, host: 0, slot: '{word}'}}, {{at: 5m, maintenance: none}}",
+        # Readers see it so whatever is written there meanwhile.
+        f"{{at: 60s, host: 0, slot: '{word}', for: 240s}}",
         f"{{from: 72s, to: 299s, problem: {{1: {{0: {problem}}}, 2: {{0: {problem}}}}}}}",
         # The last good value holds.
         "{from: 0s, engine: good, state: {1: EngineUp}, problem: {1: {2: null}}}",
@@ -201,11 +202,20 @@ def test_the_global_slot_can_be_damaged_too(word: str, problem: str) -> None:
     )
 
 
+@pytest.mark.parametrize("word", ["corrupt", "zero", "torn", "text maintenance=q"])
+def test_the_global_slot_is_written_again_by_hosts_that_know_its_value(word: str) -> None:
+    play(
+        f"{{at: 60s, host: 0, slot: '{word}'}}",
+        "{from: 95s, problem: {1: {0: null}, 2: {0: null}, 3: {0: null}}}",
+        "{from: 0s, engine: good, state: {1: EngineUp}}",
+    )
+
+
 def test_the_global_slot_can_be_hidden_kept_and_written_by_somebody() -> None:
     play(
         "{at: 30s, host: 0, slot: snapshot}, {at: 60s, host: 0, slot: text maintenance=1}, "
         "{at: 120s, host: 0, slot: replay}, {at: 180s, host: 0, slot: zero, for: 60s}, "
-        "{at: 190s, maintenance: global}",
+        "{at: 230s, maintenance: global}",
         "{from: 72s, to: 119s, state: {1: GlobalMaintenance}}",
         "{from: 132s, to: 239s, state: {1: EngineUp}}",
         "{from: 192s, to: 239s, problem: {1: {0: empty}}}",
@@ -248,10 +258,10 @@ def test_a_fault_says_what_was_written_as_the_file_does(word: str, says: str) ->
 @pytest.mark.parametrize("score", [0, 2400, 10**9, -5])
 def test_a_claimed_score_is_in_a_whole_block(score: int) -> None:
     timeline = f"{{at: 1s, host: 2, slot: score {score}, for: 1m}}"
-    world = World(scenario_of(timeline, until="2s"), 1)
-    world.run()
-    shown = world.storage.read(world.now, 1).slots[2]
-    block = world.storage.latest(2)
+    run = Run(scenario_of(timeline, until="2s"), 1)
+    run.play()
+    shown = run.world.storage.read(run.world.now, 1).slots[2]
+    block = run.world.storage.latest(2)
     assert isinstance(decode_slot(2, block), HostRecord)
     if 0 <= score <= 2400:
         assert isinstance(shown, HostRecord)
@@ -275,6 +285,6 @@ def test_a_slot_that_was_never_written_can_be_damaged_as_well(word: str) -> None
 
 
 def _others(problem: str) -> str:
-    """Give all words but this one, and but null."""
+    """Return all words but this one, and but null."""
     words = ["crc", "wrong-id", "too-new", "too-old", "garbage", "range", "replayed", "empty"]
     return ", ".join(word for word in [*words, "silent", "held"] if word != problem)

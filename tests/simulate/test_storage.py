@@ -37,7 +37,7 @@ def storage() -> Storage:
 
 
 def shown(storage: Storage, time: float, *, slot: int = 1, version: int = 1) -> object:
-    """Give the timestamp that a reader sees, the word for what it can't believe, or None."""
+    """Return the timestamp that a reader sees, the word for what it can't believe, or None."""
     content = storage.read(time, version).slots.get(slot)
     if isinstance(content, HostRecord):
         return content.timestamp
@@ -85,7 +85,7 @@ def test_what_did_not_change_is_not_decoded_again(storage: Storage) -> None:
     second = storage.read(3.0, 1)
     assert second is not first
     assert second.slots[1] is first.slots[1]
-    # The same block again is no news.
+    # The same block again is no heartbeat.
     storage.write(2, block(7, host_id=2), 3.0)
     assert storage.read(4.0, 1) is second
 
@@ -122,21 +122,22 @@ def test_damage_hits_what_had_arrived_and_not_what_is_under_way(storage: Storage
 
 def test_a_mask_hides_a_slot_whatever_is_written(storage: Storage) -> None:
     storage.write(1, block(7), 0.0)
-    assert not storage.is_masked
-    storage.mask(1, EMPTY, 100.0)
-    assert storage.is_masked
+    assert storage.is_plain(1)
+    storage.mask(1, EMPTY, 0.0, 100.0)
+    assert not storage.is_plain(1)
+    assert storage.is_plain(2)
     storage.write(1, block(8), 50.0)
     assert shown(storage, 60.0) is None
     storage.unmask(1, 100.0)
     assert shown(storage, 100.0) == 8
-    assert not storage.is_masked
+    assert storage.is_plain(1)
 
 
 def test_the_end_of_an_earlier_mask_does_not_end_a_later_one(storage: Storage) -> None:
     storage.write(1, block(7), 0.0)
     shown(storage, 1.0)
-    storage.mask(1, b"\xff" * SLOT_BYTES, 100.0)
-    storage.mask(1, EMPTY, 200.0)
+    storage.mask(1, b"\xff" * SLOT_BYTES, 1.0, 100.0)
+    storage.mask(1, EMPTY, 1.0, 200.0)
     storage.unmask(1, 100.0)
     assert shown(storage, 100.0) is None
     storage.unmask(1, 200.0)
@@ -176,7 +177,7 @@ def test_a_torn_write_that_arrives_too_late_to_be_held_is_seen_as_any_other(
     storage.write(1, block(2222), 99.0, delay_s=5.0)
     storage.unmask(1, 100.0)
     assert shown(storage, 105.0) in ("crc", "garbage")
-    assert not storage.is_masked
+    assert storage.is_plain(1)
 
 
 def test_a_held_tear_is_forgotten_when_nothing_was_written(storage: Storage) -> None:
@@ -215,3 +216,64 @@ def test_a_reader_sees_the_last_write_that_has_arrived(
         if arrives_at <= asked:
             arrived = number
     assert shown(storage, asked) == arrived
+
+
+# Whoever sleeps is told of everything that he could read.
+
+
+@pytest.fixture
+def told(storage: Storage) -> list[tuple[int, float]]:
+    """Return the slots and times that are told, as they come."""
+    found: list[tuple[int, float]] = []
+    storage.on_change = lambda slot, at: found.append((slot, at))
+    return found
+
+
+def test_a_write_is_told_with_the_time_at_which_it_is_seen(
+    storage: Storage, told: list[tuple[int, float]]
+) -> None:
+    storage.write(1, block(7), 10.0)
+    storage.write(2, block(7, host_id=2), 10.0, delay_s=5.0)
+    storage.write_global(11.0, maintenance=True)
+    assert told == [(1, 10.5), (2, 15.5), (0, 11.5)]
+
+
+def test_damage_and_both_ends_of_a_mask_are_told_at_once(
+    storage: Storage, told: list[tuple[int, float]]
+) -> None:
+    storage.damage(1, EMPTY, 20.0)
+    storage.mask(2, EMPTY, 30.0, 40.0)
+    # The end of another one, which is over.
+    storage.unmask(2, 35.0)
+    storage.unmask(2, 40.0)
+    assert told == [(1, 20.0), (2, 30.0), (2, 40.0)]
+
+
+def test_what_is_written_late_is_told_nobody(
+    storage: Storage, told: list[tuple[int, float]]
+) -> None:
+    assert storage.write_late(1, block(7), 10.0) == 10.5
+    assert told == []
+    assert shown(storage, 10.5) == 7
+
+
+def test_a_slot_is_not_plain_while_something_hides_what_is_written(storage: Storage) -> None:
+    storage.tear_next(1, 10, until=100.0)
+    assert not storage.is_plain(1)
+    assert storage.is_plain(2)
+    storage.write(1, block(7), 10.0)
+    # The torn write is under way, and will be shown until 100.
+    assert not storage.is_plain(1)
+    shown(storage, 20.0)
+    assert not storage.is_plain(1)
+    storage.unmask(1, 100.0)
+    assert storage.is_plain(1)
+
+
+def test_what_is_under_way_is_known_with_its_times(storage: Storage) -> None:
+    storage.write(1, block(7), 10.0)
+    storage.write(2, block(7, host_id=2), 10.0, delay_s=5.0)
+    storage.write(3, block(7, host_id=3), 11.0)
+    assert sorted(storage.shown_later(10.0, 3)) == [10.5, 15.5]
+    assert sorted(storage.shown_later(10.5, 1)) == [11.5, 15.5]
+    assert storage.shown_later(15.5, 1) == []

@@ -55,7 +55,7 @@ scenarios:
 
 
 def _first(outcome: Outcome, **details: object) -> float:
-    """Give how long after the fault the first event with these details was."""
+    """Return how long after the fault the first event with these details was."""
     for event in outcome.events:
         if event.t >= FAULT_S and details.items() <= event.details.items():
             return event.t - FAULT_S

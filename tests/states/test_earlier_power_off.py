@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
-
 from he_fsm import (
     TALK,
     EngineStatus,
@@ -20,8 +18,8 @@ from he_fsm import (
     Whiteboard,
     step,
 )
-from he_fsm.memory import VmWatch
 from he_fsm.metadata import GlobalBlock
+from he_fsm.remembered import VmWatch
 
 NOW = 400.0
 
@@ -41,8 +39,7 @@ def sick_engine() -> Snapshot:
 def test_a_guest_that_is_asked_to_shut_down_is_given_its_time_whatever_was_ordered_before() -> None:
     # It was powered off once, which did nothing, and the VM recovered.
     watch = VmWatch(since=0.0, was_good=True, bad_since=NOW - 300.0, power_off_at=50.0)
-    memory = attrs.evolve(
-        Memory.beginning(0.0),
+    memory = Memory.beginning(0.0)._replace(
         state=State.ENGINE_UP,
         read_at=0.0,
         global_maintenance=False,

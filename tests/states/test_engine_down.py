@@ -9,9 +9,9 @@ import pytest
 
 from he_fsm import TABLE, TALK, Health, LeaseView, State, VmState, step
 from he_fsm.effects import StartVm, StopAgent
-from he_fsm.memory import FailedStarts, VmWatch
+from he_fsm.remembered import FailedStarts, VmWatch
 from he_fsm.snapshot import Outcome, OwnerState
-from tests.scenes import NOW, Scene, around, deeds_of, subjects_of
+from he_fsm.testing.scenes import NOW, Scene, alarms_of, around, deeds_of, subjects_of
 
 HERE = State.ENGINE_DOWN
 # The engine runs on host 2: nothing to do.
@@ -30,6 +30,7 @@ def test_the_rows_are_tried_in_this_order() -> None:
         ("global_maintenance", State.GLOBAL_MAINTENANCE),
         ("superseded", State.UNKNOWN),
         ("vm_found_here", State.ENGINE_STARTING),
+        ("arrival_lost", HERE),
         ("maintenance_set", State.LOCAL_MAINTENANCE),
         ("starts_blocked", State.SCORE_BLOCKED),
         ("best_host", State.ENGINE_STARTING),
@@ -315,17 +316,30 @@ def test_the_wait_for_a_turn_begins_when_the_host_is_named_and_ends_when_it_is_n
 
 
 @around
-def test_failed_starts_are_forgotten_and_do_not_block_for_ever(late_s: float, is_due: bool) -> None:
-    scene = WATCHING.but(failed=FailedStarts(count=3, last_at=NOW - 600 - late_s))
+@pytest.mark.parametrize(
+    ("endings", "block_s"),
+    [(3, 600), (4, 1200), (5, 2400), (6, 4800), (7, 7200), (500, 7200)],
+)
+def test_each_bad_ending_blocks_for_twice_as_long_and_none_for_ever(
+    late_s: float, is_due: bool, endings: int, block_s: float
+) -> None:
+    scene = WATCHING.but(failed=FailedStarts(count=endings, last_at=NOW - block_s - late_s))
     decision = scene.step()
     assert (decision.edge is None) is is_due
-    assert decision.memory.failed.count == (0 if is_due else 3)
+    assert decision.memory.failed.count == endings
 
 
-def test_a_block_says_how_long_it_lasts() -> None:
+def test_two_bad_endings_do_not_block() -> None:
+    assert WATCHING.but(failed=FailedStarts(count=2, last_at=NOW)).edge() is None
+
+
+def test_a_block_says_how_long_it_lasts_and_an_alarm_tells_people() -> None:
     decision = WATCHING.but(failed=FailedStarts(count=3, last_at=NOW - 100)).step()
-    assert decision.reason == "3 failed starts: score 0 for 500 s"
-    assert subjects_of(decision) == ["EngineDown-ScoreBlocked: 3 failed starts: score 0 for 500 s"]
+    assert decision.reason == "3 failed starts or bad endings: score 0 for 500 s"
+    assert decision.memory.state is State.SCORE_BLOCKED
+    assert subjects_of(decision) == []
+    blocked = step(decision.memory, WATCHING.but(own_score=0).snapshot(), TALK)
+    assert alarms_of(blocked) == ["bad-endings"]
 
 
 def test_a_superseded_agent_stops() -> None:
@@ -353,15 +367,14 @@ def test_lesson_b1_a_lone_host_restarts_its_vm_in_one_loop() -> None:
 
 def test_a_host_that_could_be_better_is_waited_for_until_it_is_known_to_be_dead() -> None:
     scene = BEST.but(own_score=1000, scores={})
-    memory = attrs.evolve(
-        scene.memory(),
+    memory = scene.memory()._replace(
         sightings=BEST.but(scores={2: 2400}).memory().sightings,
     )
     pending = {2: memory.sightings[2]._replace(grew_at=None, since=NOW - 59.875)}
-    decision = step(attrs.evolve(memory, sightings=pending), scene.snapshot(), TALK)
+    decision = step(memory._replace(sightings=pending), scene.snapshot(), TALK)
     assert decision.edge is None
     assert "host 2 could be better" in decision.reason
     assert decision.wake_at == NOW + 0.125
     pending = {2: pending[2]._replace(since=NOW - 60)}
-    decision = step(attrs.evolve(memory, sightings=pending), scene.snapshot(), TALK)
+    decision = step(memory._replace(sightings=pending), scene.snapshot(), TALK)
     assert deeds_of(decision) == (StartVm(),)

@@ -8,12 +8,13 @@ import pytest
 
 from he_fsm import TABLE, Health, LeaseView, State, VmState
 from he_fsm.effects import CancelMigration
-from he_fsm.memory import Moves, VmWatch
-from he_fsm.snapshot import Outcome
-from tests.scenes import NOW, Scene, around, deeds_of
+from he_fsm.remembered import Moves, VmWatch
+from he_fsm.snapshot import Outcome, OwnerState
+from he_fsm.testing.scenes import NOW, Scene, around, deeds_of
 
 HERE = State.ENGINE_MIGRATING_AWAY
 WATCH = VmWatch(since=NOW - 3000, was_good=True)
+NEVER_GOOD = VmWatch(since=NOW - 100, started_here=True, bad_since=NOW - 90)
 TO_3 = Moves(target=3, moves=1, moved_at=NOW - 20)
 LEAVING = Scene(
     state=HERE, since=NOW - 20, vm=VmState.LEAVING, health=Health.GOOD, watch=WATCH, moves=TO_3
@@ -22,10 +23,12 @@ LEAVING = Scene(
 
 def test_the_rows_are_tried_in_this_order() -> None:
     assert [(row.name, row.to) for row in TABLE[HERE]] == [
+        ("lease_elsewhere", State.ENGINE_STOPPING),
         ("facts_missing", State.UNKNOWN),
         ("global_maintenance", State.GLOBAL_MAINTENANCE),
         ("left_for_maintenance", State.LOCAL_MAINTENANCE),
         ("left", State.ENGINE_DOWN),
+        ("start_stays", State.ENGINE_STARTING),
         ("migration_failed", State.ENGINE_UP),
         ("migration_timed_out", State.ENGINE_MIGRATING_AWAY),
     ]
@@ -55,6 +58,8 @@ def test_a_migration_under_way_is_waited_for(target: Optional[int], reason: str)
         ({"vm": VmState.UP}, "migration_failed"),
         ({"vm": VmState.PAUSED}, "migration_failed"),
         ({"vm": VmState.STOPPING}, "migration_failed"),
+        ({"vm": VmState.UP, "health": Health.BAD, "watch": NEVER_GOOD}, "start_stays"),
+        ({"vm": VmState.PAUSED, "watch": NEVER_GOOD}, "start_stays"),
         ({"vm": VmState.UP, "outcomes": (Outcome.MIGRATION_FAILED,)}, "migration_failed"),
         ({"since": NOW - 300}, "migration_timed_out"),
     ],
@@ -117,7 +122,9 @@ def test_a_migration_that_arrived_is_said_to_have() -> None:
 def test_lesson_b15_a_migration_that_arrived_forgets_failures_and_keeps_the_count_of_moves(
     local_maintenance: bool,
 ) -> None:
-    moves = Moves(target=3, failures=4, failed_at=NOW - 500, moves=2, moved_at=NOW - 20)
+    moves = Moves(
+        target=3, failures=4, failed_at=NOW - 500, refused_by=2, moves=2, moved_at=NOW - 20
+    )
     gone = LEAVING.but(vm=VmState.ABSENT, moves=moves, local_maintenance=local_maintenance)
     assert gone.step().memory.moves == Moves(
         target=None, failures=0, failed_at=NOW - 500, moves=2, moved_at=NOW - 20
@@ -140,9 +147,11 @@ def test_a_vm_that_arrived_is_given_time_to_be_seen_there(
 def test_failures_in_a_row_add_up_until_a_long_peace(
     failures: int, ago_s: float, after: int
 ) -> None:
-    moves = Moves(target=3, failures=failures, failed_at=NOW - ago_s)
+    moves = Moves(target=3, failures=failures, failed_at=NOW - ago_s, seen_on=1)
     decision = LEAVING.but(vm=VmState.UP, moves=moves).step()
-    assert decision.memory.moves == Moves(target=None, failures=after, failed_at=NOW)
+    assert decision.memory.moves == Moves(
+        target=None, failures=after, failed_at=NOW, refused_by=3, seen_on=1
+    )
     assert decision.memory.state is State.ENGINE_UP
     assert deeds_of(decision) == ()
 
@@ -154,6 +163,29 @@ def test_failures_in_a_row_add_up_until_a_long_peace(
 def test_why_a_migration_failed_is_said(outcomes: tuple[Outcome, ...], why: str) -> None:
     decision = LEAVING.but(vm=VmState.UP, outcomes=outcomes).step()
     assert decision.reason == f"migration failed: {why}; the VM stays, the next try waits"
+
+
+@pytest.mark.parametrize(
+    ("facts", "count"),
+    [
+        ({}, 1),
+        ({"outcomes": (Outcome.MIGRATION_DONE,)}, 0),
+        ({"leases": LeaseView(owner=3, owner_state=OwnerState.LIVE)}, 0),
+    ],
+    ids=str,
+)
+def test_a_vm_that_went_without_having_arrived_ended_badly(
+    facts: dict[str, Any], count: int
+) -> None:
+    failed = LEAVING.but(vm=VmState.ABSENT, **facts).step().memory.failed
+    assert (failed.count, failed.good_runs) == (count, count)
+
+
+def test_a_start_whose_migration_failed_goes_on_with_its_own_limit() -> None:
+    decision = LEAVING.but(vm=VmState.UP, health=Health.BAD, watch=NEVER_GOOD).step()
+    assert decision.memory.state is State.ENGINE_STARTING
+    assert decision.memory.vm == NEVER_GOOD
+    assert decision.memory.moves.failures == 1
 
 
 def test_the_watch_over_the_vm_goes_on_while_it_leaves() -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from he_fsm import TABLE, Health, LeaseView, State, VmState
 from he_fsm.effects import PowerOffVm, StopAgent
-from he_fsm.memory import FailedStarts, VmWatch
-from he_fsm.states import guards
-from he_fsm.step import observe
-from tests.scenes import NOW, Scene, around, deeds_of
+from he_fsm.observe import observe
+from he_fsm.remembered import FailedStarts, VmWatch
+from he_fsm.states import remembering
+from he_fsm.testing.scenes import NOW, Scene, around, deeds_of
 
 HERE = State.ENGINE_STOPPING
 WATCH = VmWatch(since=NOW - 3000, was_good=True, bad_since=NOW - 350)
@@ -23,6 +23,7 @@ GONE: dict[str, Any] = {"vm": VmState.ABSENT}
 
 def test_the_rows_are_tried_in_this_order() -> None:
     assert [(row.name, row.to) for row in TABLE[HERE]] == [
+        ("lease_elsewhere", State.ENGINE_STOPPING),
         ("facts_missing", State.UNKNOWN),
         ("global_maintenance", State.GLOBAL_MAINTENANCE),
         ("superseded", State.UNKNOWN),
@@ -96,7 +97,7 @@ def test_a_guest_that_does_not_go_down_is_powered_off_at_the_deadline(
     assert (decision.edge is not None) is is_due
     if is_due:
         assert deeds_of(decision) == (PowerOffVm(),)
-        assert decision.memory.vm == attrs.evolve(WATCH, power_off_at=NOW)
+        assert decision.memory.vm == attrs.evolve(WATCH, power_off_at=NOW, is_ordered_down=True)
         assert decision.memory.state is HERE
     else:
         assert decision.wake_at == NOW - late_s
@@ -140,7 +141,7 @@ def test_a_vm_of_which_nothing_is_remembered_is_powered_off_at_the_deadline() ->
 def test_where_no_vm_is_watched_there_is_nothing_to_remember_of_it() -> None:
     gone = STOPPING.but(vm=VmState.UNKNOWN, watch=None)
     view = observe(gone.memory(), gone.snapshot(), gone.policy)
-    assert guards.remember_power_off(view, view.memory) is view.memory
+    assert remembering.remember_power_off(view, view.memory) is view.memory
 
 
 def test_a_vm_that_is_gone_is_forgotten() -> None:
@@ -159,4 +160,4 @@ def test_a_block_that_has_expired_meanwhile_is_none(late_s: float, is_due: bool)
     decision = STOPPING.but(**GONE, failed=failed).step()
     expected = State.ENGINE_DOWN if is_due else State.SCORE_BLOCKED
     assert decision.memory.state is expected
-    assert is_due or decision.reason == "3 failed starts: score 0 for 0 s"
+    assert is_due or decision.reason == "3 failed starts or bad endings: score 0 for 0 s"

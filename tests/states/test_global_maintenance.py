@@ -7,11 +7,12 @@ from typing import Any, Optional
 import attrs
 import pytest
 
-from he_fsm import OVIRT, TABLE, TALK, Health, LeaseView, Policy, State, VmState, step
-from he_fsm.memory import FailedStarts, Moves, VmWatch
+from he_fsm import OVIRT, TABLE, TALK, Health, LeaseView, LocalVm, Policy, State, VmState, step
 from he_fsm.metadata.codec import GlobalBlock
 from he_fsm.metadata.record import ProblemWord, SlotProblem
-from tests.scenes import NOW, Scene
+from he_fsm.remembered import FailedStarts, Moves, VmWatch
+from he_fsm.testing.scenes import NOW, Scene, alarms_of, deeds_of, subjects_of
+from he_fsm.tick import engine_status
 
 HERE = State.GLOBAL_MAINTENANCE
 SET = Scene(state=HERE, global_maintenance=True, remembered_global=True)
@@ -19,6 +20,7 @@ SET = Scene(state=HERE, global_maintenance=True, remembered_global=True)
 
 def test_the_rows_are_tried_in_this_order() -> None:
     assert [(row.name, row.to) for row in TABLE[HERE]] == [
+        ("lease_elsewhere", State.ENGINE_STOPPING),
         ("facts_missing", State.UNKNOWN),
         ("maintenance_over", State.UNKNOWN),
     ]
@@ -43,7 +45,7 @@ def test_the_rows_are_tried_in_this_order() -> None:
 )
 def test_hands_off_whatever_happens(facts: dict[str, Any]) -> None:
     decision = SET.but(**facts).step()
-    assert (decision.edge, decision.effects) == (None, ())
+    assert (decision.edge, deeds_of(decision)) == (None, ())
     assert decision.reason == "global maintenance is set"
 
 
@@ -63,17 +65,25 @@ def test_each_row_is_taken_for_its_reason(facts: dict[str, Any], name: str) -> N
     decision = SET.but(**facts).step()
     assert decision.edge is not None
     assert (decision.edge.name, decision.memory.state) == (name, State.UNKNOWN)
-    assert decision.effects == ()
+    assert deeds_of(decision) == ()
 
 
 def test_what_the_vm_went_through_meanwhile_counts_for_nothing() -> None:
-    watch = VmWatch(since=0.0, was_good=True, bad_since=5.0, paused_since=7.0, power_off_at=6.0)
-    scene = SET.but(vm=VmState.PAUSED, watch=watch, global_maintenance=False)
-    assert scene.step().memory.vm == VmWatch(
-        since=NOW, was_good=True, bad_since=NOW, paused_since=NOW, power_off_at=None
+    watch = VmWatch(
+        since=0.0,
+        was_good=True,
+        bad_since=5.0,
+        bad_before_s=50.0,
+        paused_since=7.0,
+        paused_before_s=70.0,
+        power_off_at=6.0,
     )
-    good = SET.but(vm=VmState.UP, health=Health.GOOD, watch=watch, global_maintenance=False)
-    assert good.step().memory.vm == VmWatch(since=NOW, was_good=True)
+    over = SET.but(vm=VmState.UP, health=Health.BAD, watch=watch, global_maintenance=False)
+    assert over.step().memory.vm == VmWatch(since=0.0, was_good=True, bad_since=NOW)
+    paused = over.but(vm=VmState.PAUSED)
+    assert paused.step().memory.vm == VmWatch(since=0.0, was_good=True, paused_since=NOW)
+    good = over.but(health=Health.GOOD)
+    assert good.step().memory.vm == VmWatch(since=0.0, was_good=True)
     assert SET.but(global_maintenance=False).step().memory.vm is None
 
 
@@ -114,7 +124,8 @@ def test_an_agent_that_never_read_slot_0_acts_as_in_maintenance_and_says_so(
     problem: Optional[SlotProblem], word: str
 ) -> None:
     decision = with_slot_0(problem, None, TALK, HERE)
-    assert (decision.edge, decision.effects) == (None, ())
+    assert (decision.edge, deeds_of(decision)) == (None, ())
+    assert alarms_of(decision) == ["slot-0"]
     assert decision.memory.global_maintenance is None
     assert decision.reason == (f"slot 0 has never been readable ({word}): as in global maintenance")
     from_down = with_slot_0(problem, None, TALK, State.ENGINE_DOWN)
@@ -155,4 +166,54 @@ def test_every_state_takes_its_hands_off_at_once(state: State) -> None:
     vm = VmState.ABSENT if state in {State.LOCAL_MAINTENANCE, State.SCORE_BLOCKED} else VmState.UP
     scene = Scene(state=state, vm=vm, local_maintenance=True, global_maintenance=True)
     decision = scene.step()
-    assert (decision.memory.state, decision.effects) == (HERE, ())
+    assert (decision.memory.state, deeds_of(decision)) == (HERE, ())
+
+
+# Host 3 of three runs the engine; host 1 has the lowest id.
+SEEN_BY_1 = Scene(state=State.ENGINE_DOWN, engine_on=3)
+ON_3 = Scene(
+    state=State.ENGINE_UP,
+    own_id=3,
+    scores={1: 2400, 2: 2400},
+    vm=VmState.UP,
+    health=Health.GOOD,
+    watch=VmWatch(since=NOW - 900, was_good=True),
+)
+NOWHERE = {"engine_on": None, "vm": VmState.ABSENT, "watch": None}
+
+
+@pytest.mark.parametrize(
+    ("scene", "tells"),
+    [
+        # The lowest id that lives tells, wherever the engine is or was.
+        (SEEN_BY_1, True),
+        (ON_3, False),
+        (ON_3.but(scores={}), True),
+        (SEEN_BY_1.but(**NOWHERE, moves=Moves(seen_on=3)), True),
+        (SEEN_BY_1.but(**NOWHERE, own_id=2, scores={1: 2400, 3: 2400}), False),
+        (SEEN_BY_1.but(**NOWHERE, own_id=2, scores={3: 2400}, moves=Moves(seen_on=3)), True),
+    ],
+)
+def test_people_are_told_by_one_host_that_global_maintenance_is_set_and_that_it_is_over(
+    scene: Scene, tells: bool
+) -> None:
+    begun = scene.but(global_maintenance=True).step()
+    over = scene.but(state=HERE, remembered_global=True).step()
+    assert (begun.memory.state, over.memory.state) == (HERE, State.UNKNOWN)
+    for decision in (begun, over):
+        assert len(subjects_of(decision)) == (1 if tells else 0)
+
+
+def test_a_host_whose_hypervisor_is_silent_is_not_the_one_that_tells() -> None:
+    """It sees no edge and no alarm: its own trouble keeps it from deciding anything."""
+    scene = SEEN_BY_1.but(**NOWHERE, own_id=2, scores={1: 0, 3: 2400}, global_maintenance=True)
+    lost = engine_status(LocalVm(VmState.UNKNOWN))
+    memory, snapshot = scene.memory(), scene.snapshot()
+    assert snapshot.whiteboard is not None
+    slots = {
+        host_id: attrs.evolve(content, engine=lost if host_id == 1 else content.engine)
+        for host_id, content in snapshot.whiteboard.records.items()
+    }
+    board = attrs.evolve(snapshot.whiteboard, slots=slots)
+    assert subjects_of(step(memory, snapshot, TALK)) == []
+    assert len(subjects_of(step(memory, attrs.evolve(snapshot, whiteboard=board), TALK))) == 1

@@ -8,8 +8,8 @@ import pytest
 
 from he_fsm import TABLE, LeaseView, State, VmState
 from he_fsm.effects import StopAgent
-from he_fsm.memory import FailedStarts
-from tests.scenes import NOW, Scene, deeds_of, subjects_of
+from he_fsm.remembered import FailedStarts
+from he_fsm.testing.scenes import NOW, Scene, deeds_of, subjects_of
 
 HERE = State.LOCAL_MAINTENANCE
 OUT = Scene(state=HERE, own_score=0, local_maintenance=True)
@@ -21,6 +21,7 @@ def test_the_rows_are_tried_in_this_order() -> None:
         ("global_maintenance", State.GLOBAL_MAINTENANCE),
         ("superseded", State.UNKNOWN),
         ("vm_found_here", State.ENGINE_STARTING),
+        ("arrival_lost", HERE),
         ("maintenance_over", State.ENGINE_DOWN),
     ]
 
@@ -41,7 +42,7 @@ def test_the_rows_are_tried_in_this_order() -> None:
 )
 def test_the_host_stays_out(facts: dict[str, Any]) -> None:
     decision = OUT.but(**facts).step()
-    assert (decision.edge, decision.effects) == (None, ())
+    assert (decision.edge, deeds_of(decision)) == (None, ())
     assert decision.reason == "local maintenance is set"
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import grp
 import http.client
 import json
 import socket
+from pathlib import Path
 from typing import Any, Optional
 
-from he_fsm.errors import BrokerError, HeFsmError, LockspaceError, StorageError
+from he_fsm.errors import (
+    BrokerError,
+    HeFsmError,
+    LockspaceError,
+    RefusedRequestError,
+    StorageError,
+)
 from he_fsm.runtime.broker import protocol
 from he_fsm.runtime.ports import Event
 
@@ -31,6 +39,7 @@ class BrokerClient:
 
     Raises:
         BrokerError: it does not answer, or not as expected.
+        RefusedRequestError: it refuses what is asked, or this user.
         StorageError: it answers that the shared storage can't be reached.
         LockspaceError: it answers that this host does not hold its host id.
     """
@@ -60,6 +69,10 @@ class BrokerClient:
     def write_slot(self, block: bytes) -> None:
         """Write this host's own slot."""
         self._call("PUT", "/v1/slot", block)
+
+    def mend_global(self, maintenance: bool) -> bool:
+        """Write slot 0 again if it can't be believed; say whether it was written."""
+        return bool(self._json("POST", "/v1/mend", {"global": maintenance}).get("written"))
 
     def report(self, report: protocol.JSON) -> None:
         """Tell what the agent thinks."""
@@ -93,7 +106,7 @@ class BrokerClient:
         return protocol.Maintenance(local=bool(plain.get("local")), everywhere=plain.get("global"))
 
     def leave(self) -> None:
-        """Give this host's id back."""
+        """Release this host's id."""
         self._call("POST", "/v1/leave", {})
 
     def status(self) -> protocol.JSON:
@@ -126,6 +139,9 @@ class BrokerClient:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
             data = answer.read()
+        except PermissionError as error:
+            msg = f"{_not_allowed(self._path)} ({self._path}: permission denied)"
+            raise BrokerError(msg) from error
         except (OSError, http.client.HTTPException) as error:
             msg = f"the broker at {self._path} does not answer: {_reason(error)}"
             raise BrokerError(msg) from error
@@ -136,8 +152,23 @@ class BrokerClient:
         return data
 
 
+def _not_allowed(path: str) -> str:
+    """Return what to do about a socket that this user may not use."""
+    # Without a right to look into the folder, the socket itself can't be seen.
+    for place in (Path(path), Path(path).parent):
+        try:
+            group = grp.getgrgid(place.stat().st_gid).gr_name
+        except (OSError, KeyError):
+            continue
+        return (
+            f"you are not in the group {group}, which may use the broker's socket: add yourself"
+            f" (usermod -aG {group} USER) and log in again, or ask as root"
+        )
+    return "you may not use the broker's socket: join the configuration's group, or ask as root"
+
+
 def _reason(error: Exception) -> str:
-    """Give an error in words, without its number."""
+    """Return an error in words, without its number."""
     return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
 
 
@@ -150,4 +181,6 @@ def _refusal(status: int, data: bytes) -> HeFsmError:
         return StorageError(sentence)
     if status == http.client.CONFLICT:
         return LockspaceError(sentence)
+    if status < http.client.INTERNAL_SERVER_ERROR:
+        return RefusedRequestError(sentence)
     return BrokerError(sentence)

@@ -1,4 +1,4 @@
-"""Rings when something changes about the leases, so that no loop has to come round for it."""
+"""Wakes the loop when the leases change, so that the change does not wait for the next pass."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import threading
 from collections.abc import Callable
 from typing import Optional
 
-import attrs
-
 from he_fsm.runtime.ports import LeaseStatus
+from he_fsm.runtime.service.supervised import SupervisedThread
 from he_fsm.snapshot import LeaseView
 
 
 class LeaseWatch:
     """
-    Looks at the leases every *period_s* seconds, and rings when two looks show the same news.
+    Reads the leases every *period_s* seconds, and rings when two readings show the same change.
 
     Why two: see `Policy.lease_news_s`.
 
@@ -35,7 +34,7 @@ class LeaseWatch:
         self._ring = ring
         self._period_s = period_s
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lease-watch", daemon=True)
+        self._thread = SupervisedThread("lease-watch", self._run)
 
     def start(self) -> None:
         """Begin to look."""
@@ -44,6 +43,7 @@ class LeaseWatch:
     def close(self) -> None:
         """Look no more; a look under way ends by its own deadline."""
         self._closing.set()
+        self._thread.close()
 
     def _run(self) -> None:
         known = last = self._glance()
@@ -56,5 +56,5 @@ class LeaseWatch:
 
     def _glance(self) -> Optional[LeaseView]:
         status = self._look()
-        # When it is free is known beforehand, and comes by itself.
-        return None if status is None else attrs.evolve(status.view, free_at=None)
+        # Ignore free_at: the agent already wakes on that timer.
+        return None if status is None else status.view._replace(free_at=None)

@@ -16,7 +16,7 @@ from typing import Optional
 import attrs
 
 from he_fsm.errors import HeFsmError
-from he_fsm.runtime.daemon import Claim
+from he_fsm.runtime.service.lock import Claim
 
 _log = logging.getLogger(__name__)
 _SOCKET_UMASK = 0o117
@@ -78,7 +78,7 @@ def bind(path: Path, group: Optional[str]) -> Listener:
 
 
 def gid_of(group: Optional[str]) -> Optional[int]:
-    """Give a group's number; None: there is no such group."""
+    """Return a group's number; None: there is no such group."""
     if group is None:
         return None
     try:

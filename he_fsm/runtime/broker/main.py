@@ -1,32 +1,31 @@
-"""`he-fsm-broker`: owns storage, host id, monitors and notifications of one host."""
+"""The broker's process: it owns storage, host id, monitors and notifications of one host."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import logging
 import signal
-import sys
 from pathlib import Path
+from typing import Optional
 
 from aiohttp import web
 
-from he_fsm.errors import ConfigError, HeFsmError
+from he_fsm.errors import HeFsmError
 from he_fsm.runtime import parts
+from he_fsm.runtime.broker.half_closing import serve
 from he_fsm.runtime.broker.listener import Listener, bind
 from he_fsm.runtime.broker.server import BrokerServer
-from he_fsm.runtime.config import Config, load_config
-from he_fsm.runtime.daemon import (
+from he_fsm.runtime.config import Config
+from he_fsm.runtime.service.daemon import (
     EXIT_BUSY,
-    EXIT_CONFIG,
-    EXIT_FAILED,
     EXIT_OK,
-    argument_parser,
+    ended,
     reloaded,
 )
-from he_fsm.runtime.log import set_up_logging
-from he_fsm.runtime.sd_notify import SystemdNotifier
+from he_fsm.runtime.service.log import set_up_logging
+from he_fsm.runtime.service.sd_notify import SystemdNotifier
+from he_fsm.runtime.service.supervised import keep
 
 _log = logging.getLogger("he_fsm.broker")
 # An agent that is stopped at the same time has its last calls served for so long at most.
@@ -38,28 +37,25 @@ _SILENCE_S = 0.5
 _SHUTDOWN_S = 2.0
 
 
-def run(options: argparse.Namespace) -> int:
-    """Serve until a signal ends it; give the exit status."""
-    path: Path = options.config
-    try:
-        config = load_config(path)
-    except ConfigError as error:
-        sys.stderr.write(f"he-fsm-broker: {error}\n")
-        return EXIT_CONFIG
-    if options.check_config:
-        sys.stdout.write(f"{path}: host {config.host.id}: can be used\n")
-        return EXIT_OK
+def run(path: Path, config: Config) -> int:
+    """
+    Serve until a signal ends it; return the exit status.
+
+    Args:
+        path: the file of *config*, which is read again at a reload.
+        config: what it says now.
+    """
     set_up_logging(config.log.level)
+    for finding in parts.findings(config):
+        # The agent is the one that can't do without.
+        _log.warning("%s", finding)
     try:
         listener = bind(config.broker_socket, config.group)
     except HeFsmError as error:
         _log.error("%s", error)
         return EXIT_BUSY
     try:
-        return asyncio.run(_Broker(path, config).run(listener))
-    except HeFsmError as error:
-        _log.error("%s", error)
-        return EXIT_FAILED
+        return ended(_log, "broker", lambda: asyncio.run(_Broker(path, config).run(listener)))
     finally:
         listener.close()
 
@@ -84,9 +80,10 @@ class _Broker:
             self._server.app, access_log=None, shutdown_timeout=_SHUTDOWN_S, handle_signals=False
         )
         await runner.setup()
-        reloads = asyncio.ensure_future(self._reload_for_ever(wants_reload))
+        server: Optional[asyncio.AbstractServer] = None
+        reloads = asyncio.ensure_future(keep("reload", lambda: self._reload_for_ever(wants_reload)))
         try:
-            await web.SockSite(runner, listener.socket).start()
+            server = await serve(runner, listener.socket)
             _log.info("host %d serves %s", self._config.host.id, listener.path)
             self._systemd.ready()
             await self._watch(wants_end)
@@ -94,6 +91,8 @@ class _Broker:
             await self._serve_the_last_calls()
         finally:
             reloads.cancel()
+            if server is not None:
+                server.close()
             await runner.cleanup()
             await asyncio.to_thread(self._service.close)
         _log.info("stopped")
@@ -140,17 +139,3 @@ class _Broker:
         self._config = config
         set_up_logging(config.log.level)
         _log.info("reloaded %s", self._path)
-
-
-def main() -> None:
-    """Run the broker; a bug ends it with its trace and status 1."""
-    options = argument_parser(
-        "he-fsm-broker",
-        "Serve storage, leases, monitors and notifications of this host to its agent and tools.",
-    ).parse_args()
-    try:
-        status = run(options)
-    except Exception:  # noqa: BLE001 - it is said, with its trace
-        _log.exception("the broker ends by a bug")
-        status = EXIT_FAILED
-    sys.exit(status)

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from he_fsm.alarms import MEANING
 from he_fsm.states.names import State
 
 
@@ -87,7 +88,13 @@ def _agent(status: dict[str, Any]) -> Iterator[Metric]:
     )
     if agent.get("worked_s") is not None:
         worked.add_metric([], agent["worked_s"])
-    yield from (age, state, alive, worked)
+    alarm = GaugeMetricFamily(
+        "he_fsm_alarm", "Whether the alarm is raised, as this host sees it.", labels=["name"]
+    )
+    raised = {alarm["name"] for alarm in agent.get("alarms", ())}
+    for name in sorted({*MEANING, *raised}):
+        alarm.add_metric([name], float(name in raised))
+    yield from (age, state, alive, worked, alarm)
 
 
 def _lease(status: dict[str, Any]) -> Iterator[Metric]:
@@ -102,7 +109,7 @@ def _lease(status: dict[str, Any]) -> Iterator[Metric]:
 
 
 def metrics_of(status: dict[str, Any]) -> bytes:
-    """Give a status (see `status.status_of`) in Prometheus' text format."""
+    """Return a status (see `status.status_of`) in Prometheus' text format."""
     registry = CollectorRegistry()
     registry.register(_Status(status))
     return generate_latest(registry)

@@ -9,6 +9,7 @@ What goes over the broker's socket: HTTP with JSON, so that a person can ask wit
 | POST /v1/join | 204 when this host holds its host id; 409 while another has it |
 | GET /v1/whiteboard | the bytes of all slots; 503 while the storage can't be read |
 | PUT /v1/slot | 204 when this host's slot (4096 bytes) is on the storage; 409 without the host id |
+| POST /v1/mend | writes {"global": bool} to slot 0 if that can't be believed: {"written": bool} |
 | PUT /v1/report | 204; what the agent thinks, shown by the status |
 | GET /v1/report | the agent's last report and its age; the storage is not touched |
 | POST /v1/events | 204; something people may be told, queued |
@@ -18,6 +19,10 @@ What goes over the broker's socket: HTTP with JSON, so that a person can ask wit
 | POST /v1/leave | 204 when the host id is given back; 409 while the engine's VM is here |
 | GET /v1/status | everything a person wants to know, as JSON |
 | GET /metrics | the same for Prometheus |
+
+Root and the broker's own user may ask all of it. Members of the broker's group may look, and set
+maintenance: what changes what other hosts see, or speaks in the agent's name, is the agent's alone
+(slot, mend, PUT report, events, join, leave).
 
 Errors are {"error": sentence}: 400 what was asked is wrong, 403 not for you, 409 the lease manager
 refuses, 503 the storage can't be used, 500 anything else. docs/broker.md has an example of each.
@@ -32,6 +37,7 @@ import cattrs
 
 from he_fsm.errors import HeFsmError
 from he_fsm.runtime.ports import Event, LeaseStatus
+from he_fsm.serialise import teach
 from he_fsm.snapshot import Health, Readings
 
 JSON = dict[str, Any]
@@ -67,13 +73,11 @@ class Maintenance:
 
 
 _converter = cattrs.Converter(forbid_extra_keys=True)
-_converter.register_unstructure_hook_func(
-    lambda kind: getattr(kind, "__origin__", kind) is frozenset, sorted
-)
+teach(_converter)
 
 
 def facts_to_json(facts: BrokerFacts) -> JSON:
-    """Give facts as a plain object."""
+    """Return facts as a plain object."""
     return dict(_converter.unstructure(facts))
 
 
@@ -88,7 +92,7 @@ def facts_from_json(plain: JSON) -> BrokerFacts:
 
 
 def event_to_json(event: Event) -> JSON:
-    """Give an event as a plain object."""
+    """Return an event as a plain object."""
     return dict(_converter.unstructure(event))
 
 

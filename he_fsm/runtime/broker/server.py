@@ -27,6 +27,13 @@ _WAIT_MAX_S = 60.0
 _THREADS_MAX = 32
 # The agent's report of a full whiteboard of 2000 hosts fits.
 _BODY_MAX_BYTES = 1 << 20
+# What only the agent may ask: it changes what other hosts see, or speaks in the agent's name.
+_AGENTS_OWN = frozenset(
+    (
+        *(("PUT", "/v1/slot"), ("POST", "/v1/mend"), ("PUT", "/v1/report")),
+        *(("POST", "/v1/events"), ("POST", "/v1/join"), ("POST", "/v1/leave")),
+    )
+)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Result = TypeVar("Result")
 Number = TypeVar("Number", int, float)
@@ -58,6 +65,7 @@ class BrokerServer:
                 web.get("/v1/facts", self._facts),
                 web.get("/v1/whiteboard", self._whiteboard),
                 web.put("/v1/slot", self._slot),
+                web.post("/v1/mend", self._mend),
                 web.put("/v1/report", self._report),
                 web.get("/v1/report", self._last_report),
                 web.post("/v1/events", self._events),
@@ -80,14 +88,20 @@ class BrokerServer:
 
     @web.middleware
     async def _only_for_us(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuse whoever is neither root nor the broker's own user nor of its group."""
+        """
+        Refuse callers that are neither root nor the broker's own user nor of its group.
+
+        Members of the group may look, and set maintenance; the rest is the agent's, which runs as
+        root or as the broker's user.
+        """
         peer = peer_of(request.transport)
-        is_ours = peer.uid in (0, os.geteuid()) or await self._in_thread(
-            lambda: is_member(peer, self._gid)
-        )
-        if not is_ours:
-            _log.warning("user id %d may not ask the broker", peer.uid)
-            return _error("you are not in the broker's group", 403)
+        if peer.uid not in (0, os.geteuid()):
+            if not await self._in_thread(lambda: is_member(peer, self._gid)):
+                _log.warning("user id %d may not ask the broker", peer.uid)
+                return _error("you are not in the broker's group", 403)
+            if (request.method, request.path) in _AGENTS_OWN:
+                _log.warning("user id %d asks %s, as the agent does", peer.uid, request.path)
+                return _error(f"{request.method} {request.path} is for the agent alone", 403)
         return await handler(request)
 
     @web.middleware
@@ -129,6 +143,15 @@ class BrokerServer:
             raise _BadRequestError(msg)
         await self._in_thread(lambda: self._service.write_slot(block))
         return web.Response(status=204)
+
+    async def _mend(self, request: web.Request) -> web.Response:
+        wanted = await _object(request)
+        maintenance = wanted.get("global")
+        if set(wanted) != {"global"} or not isinstance(maintenance, bool):
+            msg = f'expected {{"global": bool}}, got {wanted!r}'
+            raise _BadRequestError(msg)
+        is_written = await self._in_thread(lambda: self._service.mend_global(maintenance))
+        return web.json_response({"written": is_written})
 
     async def _report(self, request: web.Request) -> web.Response:
         report = await _object(request)
@@ -192,7 +215,7 @@ class BrokerServer:
         self._threads.shutdown(wait=False)
 
     def _ring(self) -> None:
-        """Let everybody who waits look, and wait anew for the next change."""
+        """Wake everybody who waits for a change."""
         before, self._changed = self._changed, asyncio.Event()
         if before is not None:
             before.set()

@@ -7,80 +7,32 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Optional, Protocol
+from typing import Optional
 
 from he_fsm.errors import LockspaceError, StorageError
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.runtime.broker import protocol
 from he_fsm.runtime.broker.lease_watch import LeaseWatch
+from he_fsm.runtime.broker.shared import SharedReading
 from he_fsm.runtime.broker.status import status_of
-from he_fsm.runtime.log import Repeats
-from he_fsm.runtime.memory_file import write_json
-from he_fsm.runtime.ports import Event, LeaseStatus
-from he_fsm.snapshot import Health, Readings
+from he_fsm.runtime.ports import Event, LeaseStatus, Monitors, Notifier, Storage
+from he_fsm.runtime.service.clocks import Clocks
+from he_fsm.runtime.service.files import write_json
+from he_fsm.runtime.service.log import Repeats
+from he_fsm.runtime.service.supervised import troubles
 
 _log = logging.getLogger(__name__)
+_DAMAGED_FLAG = (
+    "%s. This host may have been in local maintenance: it stays out of service until "
+    "`he-fsm maintenance none`, or `local`, sets the flag anew"
+)
 # How long messages that are queued may take when the broker stops, or gets other channels.
 _TELLING_ENDS_WITHIN_S = 2.0
-# Between its lock and its record a lease that is being taken is nobody's, for a few ms.
+# Between lock and record the owner is unknown for a few ms.
 _LEASE_READINGS_MAX = 4
 _LEASE_AGAIN_S = 0.02
-
-
-class Storage(Protocol):
-    """The shared storage, each call with a deadline; raises `StorageError` or `LockspaceError`."""
-
-    def read(self) -> bytes:
-        """Read all slots."""
-
-    def write_slot(self, slot: int, block: bytes) -> None:
-        """Write this host's slot."""
-
-    def write_global(self, maintenance: bool) -> None:
-        """Write slot 0 under its guard."""
-
-    def join(self) -> None:
-        """Take this host's id."""
-
-    def leave(self) -> None:
-        """Give it back."""
-
-    def status(self) -> LeaseStatus:
-        """Read who holds what."""
-
-    def close(self) -> None:
-        """End what serves it."""
-
-
-class Monitors(Protocol):
-    """All monitors of this host; asking never waits."""
-
-    def readings(self) -> Readings:
-        """Give the last values with their ages."""
-
-    def engine_health(self) -> tuple[Health, float, str]:
-        """Give what the health page said, how long ago, and why."""
-
-    def health(self) -> Mapping[str, object]:
-        """Give what each monitor last found, for people."""
-
-    def start(self) -> None:
-        """Begin to measure."""
-
-    def close(self) -> None:
-        """End them."""
-
-
-class Notifier(Protocol):
-    """Tells people; never waits but at its end."""
-
-    def tell(self, event: Event) -> None:
-        """Queue one event."""
-
-    def close(self, wait_s: float) -> None:
-        """Tell what is queued, for so long at most; then let go."""
 
 
 class BrokerService:
@@ -102,12 +54,16 @@ class BrokerService:
         version: int,
         score_max: int,
         lease_look_s: float,
+        clocks: Optional[Clocks] = None,
     ) -> None:
         """
         Begin to serve; the host id is the agent's to take.
 
-        *lease_look_s*: how often to look whether something about the leases has changed.
+        Args:
+            lease_look_s: how often to look whether something about the leases has changed.
+            clocks: those of the machine, unless others are given.
         """
+        self._clocks = clocks or Clocks()
         self.host_id = host_id
         self._storage = storage
         self._monitors = monitors
@@ -115,7 +71,9 @@ class BrokerService:
         self._flags_path = flags_path
         self._version = version
         self._score_max = score_max
-        self._local = _read_flag(flags_path)
+        self._local, self._local_problem = _read_flag(flags_path)
+        if self._local_problem:
+            _log.error(_DAMAGED_FLAG, self._local_problem)
         self._repeats = Repeats(_log)
         # One change of the flags at a time, so that file and memory agree.
         self._guard = threading.Lock()
@@ -128,17 +86,20 @@ class BrokerService:
         self._whiteboard: Optional[Whiteboard] = None
         self._read_at: Optional[float] = None
         self.counts: dict[str, int] = {}
-        self._lease_watch = LeaseWatch(self._leases, self._has_changed, lease_look_s)
+        # What people are shown is at most as old as the lease watch's last look.
+        self._board_shown = SharedReading(self._read_for_people, lease_look_s, self._clocks.boot)
+        self._leases_shown = SharedReading(self._leases_yielding, lease_look_s, self._clocks.boot)
+        self._lease_watch = LeaseWatch(self._watched_leases, self._has_changed, lease_look_s)
 
     def start(self) -> None:
-        """Let the monitors measure, and watch the leases."""
+        """Start the monitors, and the watch on the leases."""
         self._monitors.start()
         self._lease_watch.start()
 
     # What the agent asks.
 
     def facts(self) -> protocol.BrokerFacts:
-        """Give readings, leases and the local flag; storage in trouble makes the leases None."""
+        """Return readings, leases and the local flag; storage in trouble makes the leases None."""
         health, age_s, why = self._monitors.engine_health()
         return protocol.BrokerFacts(
             readings=self._monitors.readings(),
@@ -147,51 +108,85 @@ class BrokerService:
             local_maintenance=self._local,
         )
 
-    def _leases(self) -> Optional[LeaseStatus]:
+    def _watched_leases(self) -> Optional[LeaseStatus]:
+        leases = self._leases_yielding()
+        self._leases_shown.put(leases)
+        return leases
+
+    def _leases_yielding(self) -> Optional[LeaseStatus]:
+        return self._leases(yields=True)
+
+    def _leases(self, *, yields: bool = False) -> Optional[LeaseStatus]:
         try:
-            leases = self._lease_status()
+            leases = self._lease_status(yields=yields)
         except (StorageError, LockspaceError) as error:
             self._repeats.complain("leases", "the leases can't be read: %s", error)
             return None
         self._repeats.end("leases", "the leases can be read again")
         return leases
 
-    def _lease_status(self) -> LeaseStatus:
-        """Read the leases; where one is being taken at this very moment, a moment later."""
+    def _lease_status(self, *, yields: bool) -> LeaseStatus:
+        """
+        Read the leases; where one is being taken at this very moment, a moment later.
+
+        A reading during which the host was suspended is hours old, whatever its age: it is dropped.
+        """
         for _ in range(_LEASE_READINGS_MAX - 1):
+            ahead = self._clocks.ahead()
             try:
-                return self._storage.status()
+                status = self._storage.status(yields=yields)
             except LockspaceError as error:
                 if error.errno != errno.EAGAIN:
                     raise
                 time.sleep(_LEASE_AGAIN_S)
-        return self._storage.status()
+            else:
+                if not self._clocks.has_slept_since(ahead):
+                    return status
+        return self._storage.status(yields=yields)
 
     def join(self) -> None:
         """Take this host's id, and keep it until `leave`."""
         self._storage.join()
+        self._leases_shown.forget()
 
     def whiteboard(self) -> bytes:
         """Read all slots."""
         data = self._storage.read()
-        self._read_at = time.monotonic()
-        self._whiteboard = Whiteboard.parse(data, version=self._version, score_max=self._score_max)
+        self._board_shown.put(self._parsed(data))
         return data
+
+    def _read_for_people(self) -> Whiteboard:
+        return self._parsed(self._storage.read(yields=True))
+
+    def _parsed(self, data: bytes) -> Whiteboard:
+        self._read_at = self._clocks.boot()
+        board = Whiteboard.parse(data, version=self._version, score_max=self._score_max)
+        self._whiteboard = board
+        return board
 
     def write_slot(self, block: bytes) -> None:
         """Write this host's own slot; nobody else's can be."""
         self._storage.write_slot(self.host_id, block)
+        self._board_shown.forget()
         self._count("slot_writes")
+
+    def mend_global(self, maintenance: bool) -> bool:
+        """Write slot 0 again if it can't be believed; say whether it was written."""
+        is_written = self._storage.mend_global(maintenance)
+        if is_written:
+            self._board_shown.forget()
+            self._has_changed()
+        return is_written
 
     def report(self, report: protocol.JSON) -> None:
         """Keep what the agent thinks, for the status."""
         self._report = report
-        self._reported_at = time.monotonic()
+        self._reported_at = self._clocks.boot()
 
     def last_report(self) -> protocol.JSON:
-        """Give what the agent thought last, and how many seconds ago; touches no storage."""
+        """Return what the agent thought last, and how many seconds ago; touches no storage."""
         reported_at = self._reported_at
-        age_s = None if reported_at is None else round(time.monotonic() - reported_at, 3)
+        age_s = None if reported_at is None else round(self._clocks.boot() - reported_at, 3)
         return {**self._report, "age_s": age_s}
 
     def tell(self, event: Event) -> None:
@@ -215,8 +210,9 @@ class BrokerService:
         self._on_change = call
 
     def leave(self) -> None:
-        """Give this host's id back."""
+        """Release this host's id."""
         self._storage.leave()
+        self._leases_shown.forget()
 
     # What people ask.
 
@@ -231,53 +227,61 @@ class BrokerService:
             self._set_global(is_set=everywhere)
         found: Optional[bool] = None
         try:
-            self.whiteboard()
+            found = self._board_shown.get(fresh=True).global_block.maintenance
         except StorageError:
             _log.debug("slot 0 can't be read, only the local flag is known")
-        else:
-            if self._whiteboard is not None:
-                found = self._whiteboard.global_block.maintenance
         return protocol.Maintenance(local=self._local, everywhere=found)
 
     def _set_local(self, *, is_set: bool) -> None:
         with self._guard:
-            if is_set == self._local:
+            if is_set == self._local and not self._local_problem:
                 return
             write_json(self._flags_path, {"local_maintenance": is_set})
-            self._local = is_set
+            self._local, self._local_problem = is_set, ""
         _log.info("local maintenance is %s", "set" if is_set else "ended")
         self._has_changed()
 
     def _set_global(self, *, is_set: bool) -> None:
+        board = self._whiteboard
+        was_set = None if board is None else board.global_block.maintenance
         try:
             self._storage.write_global(is_set)
         except StorageError as error:
             msg = f"global maintenance stays as it is: {error}"
             raise StorageError(msg) from error
-        _log.info("global maintenance is %s", "set" if is_set else "ended")
+        finally:
+            self._board_shown.forget()
+        if was_set is not is_set:
+            _log.info("global maintenance is %s", "set" if is_set else "ended")
         self._has_changed()
 
     def status(self) -> protocol.JSON:
-        """Give everything a person wants to know."""
+        """
+        Return everything a person wants to know.
+
+        The storage is read at most as often as the leases are watched, whoever asks how often.
+        """
         try:
-            self.whiteboard()
+            self._board_shown.get()
         except StorageError as error:
             storage = str(error)
         else:
             storage = "ok"
-        now = time.monotonic()
+        now, boot_now = self._clocks.read()
         return status_of(
             host_id=self.host_id,
             whiteboard=self._whiteboard,
-            read_age_s=None if self._read_at is None else now - self._read_at,
+            read_age_s=None if self._read_at is None else boot_now - self._read_at,
             storage=storage,
-            leases=self._leases(),
+            leases=self._leases_shown.get(),
             now=now,
             report=self._report,
-            report_age_s=None if self._reported_at is None else now - self._reported_at,
+            report_age_s=None if self._reported_at is None else boot_now - self._reported_at,
             monitors=dict(self._monitors.health()),
             local_maintenance=self._local,
+            local_problem=self._local_problem,
             counts=dict(self.counts),
+            threads=troubles(),
         )
 
     def _has_changed(self) -> None:
@@ -310,18 +314,19 @@ class BrokerService:
         self._storage.close()
 
 
-def _read_flag(path: Path) -> bool:
-    """Read the local flag: a damaged file is no maintenance, and one line in the log."""
+def _read_flag(path: Path) -> tuple[bool, str]:
+    """
+    Read the local flag, and what is wrong with its file.
+
+    A host whose file is damaged may have been taken out of service: it stays out, and says so,
+    until somebody sets the flag anew.
+    """
     try:
         value = json.loads(path.read_bytes())["local_maintenance"]
     except FileNotFoundError:
-        return False
+        return False, ""
     except (OSError, ValueError, KeyError, TypeError) as error:
-        _log.warning("%s can't be used, local maintenance is taken for not set: %s", path, error)
-        return False
+        return True, f"{path} can't be used: {error!r}"
     if not isinstance(value, bool):
-        _log.warning(
-            "%s can't be used, local maintenance is taken for not set: %r is no flag", path, value
-        )
-        return False
-    return value
+        return True, f"{path} can't be used: {value!r} is no flag"
+    return value, ""

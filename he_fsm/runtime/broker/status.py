@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-import attrs
-
 from he_fsm.metadata.record import HostRecord, SlotProblem
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.runtime.ports import LeaseStatus
@@ -23,13 +21,15 @@ def status_of(  # noqa: PLR0913 - one for each source
     report_age_s: Optional[float],
     monitors: dict[str, object],
     local_maintenance: bool,
+    local_problem: str,
     counts: dict[str, int],
+    threads: dict[str, Any],
 ) -> dict[str, Any]:
     """
     Put the status together; what is old says how old it is.
 
     Keys: host_id, storage, read_age_s, maintenance, lease, agent (its own report), monitors,
-    hosts (by id: record, or problem), counts.
+    hosts (by id: record, or problem), counts, threads (the broker's own that have failed).
     """
     return {
         "host_id": host_id,
@@ -37,6 +37,7 @@ def status_of(  # noqa: PLR0913 - one for each source
         "read_age_s": _rounded(read_age_s),
         "maintenance": {
             "local": local_maintenance,
+            **({"local_problem": local_problem} if local_problem else {}),
             "global": None if whiteboard is None else whiteboard.global_block.maintenance,
         },
         "lease": _lease(leases, now),
@@ -44,6 +45,7 @@ def status_of(  # noqa: PLR0913 - one for each source
         "monitors": monitors,
         "hosts": {} if whiteboard is None else _hosts(whiteboard),
         "counts": counts,
+        "threads": threads,
     }
 
 
@@ -61,6 +63,8 @@ def _lease(leases: Optional[LeaseStatus], now: float) -> Optional[dict[str, Any]
         "joined": view.joined,
         "held_by_other": view.held_by_other,
         "dead_hosts": sorted(view.dead_hosts),
+        "doom": view.doom,
+        "doomed_for_s": _left(view.doomed_until, now),
     }
 
 
@@ -83,7 +87,7 @@ def _host(record: HostRecord) -> dict[str, Any]:
         "hostname": record.hostname,
         "timestamp": record.timestamp,
         "score": record.score,
-        "engine": attrs.asdict(record.engine),
+        "engine": record.engine._asdict(),
         "maintenance": record.local_maintenance,
         "stopped": record.stopped,
         "text": [line for line in record.text.split("\n") if line],

@@ -10,12 +10,14 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from he_fsm.document.forms import FLAGS, Flag, Form, Integer, OrNull, Schema, Text
+from he_fsm.document.forms import FLAGS, Duration, Flag, Form, Integer, OrNull, Schema, Text
 from he_fsm.document.nodes import Node, Scalar, Sequence, describe, refusal
 from he_fsm.metadata.layout import SLOT_BYTES
 
 # What a name in the DNS may have; a record of the whiteboard has room for it.
 LINE_BYTES_MAX: Final = 253
+TIME: Final = Duration(positive=True)
+PORT: Final = Integer(1, 65535)
 
 
 @attrs.frozen
@@ -23,14 +25,14 @@ class PathForm:
     """A path; what is not absolute is below the folder of the file, which is the context."""
 
     def read(self, node: Node, context: Path) -> Path:
-        """Give the absolute path."""
+        """Return the absolute path."""
         text = Text("a path").read(node, context)
         if "\0" in text:
             raise refusal(node, "expected a path, which holds no NUL character")
         return Path(os.path.normpath(context / text))
 
     def schema(self) -> Schema:
-        """Give a text."""
+        """Return a text."""
         return {"type": "string", "minLength": 1}
 
 
@@ -42,7 +44,7 @@ class LineForm:
     forbidden: str = ""
 
     def read(self, node: Node, context: Any) -> str:
-        """Give the text."""
+        """Return the text."""
         text = Text(self.what).read(node, context)
         if not text.isprintable() or any(character in self.forbidden for character in text):
             hint = f" and without {self.forbidden!r}" if self.forbidden else ""
@@ -52,7 +54,7 @@ class LineForm:
         return text
 
     def schema(self) -> Schema:
-        """Give a text."""
+        """Return a text."""
         return {**Text(self.what).schema(), "maxLength": LINE_BYTES_MAX}
 
 
@@ -61,7 +63,7 @@ class PatternForm:
     """A regular expression, as Python's `re` has them."""
 
     def read(self, node: Node, context: Any) -> str:
-        """Give the expression, after a check that it can be compiled."""
+        """Return the expression, after a check that it can be compiled."""
         text = Text("a regular expression").read(node, context)
         try:
             re.compile(text, re.IGNORECASE)
@@ -70,7 +72,7 @@ class PatternForm:
         return text
 
     def schema(self) -> Schema:
-        """Give a text."""
+        """Return a text."""
         return {"type": "string", "format": "regex"}
 
 
@@ -79,7 +81,7 @@ class UrlForm:
     """The address of a page, with http or https."""
 
     def read(self, node: Node, context: Any) -> str:
-        """Give the address as it was written."""
+        """Return the address as it was written."""
         what = "an address that begins with http:// or https://"
         text = Text(what).read(node, context)
         try:
@@ -94,7 +96,7 @@ class UrlForm:
         return text
 
     def schema(self) -> Schema:
-        """Give a text that begins as it should."""
+        """Return a text that begins as it should."""
         return {"type": "string", "pattern": "^[hH][tT][tT][pP][sS]?://"}
 
 
@@ -103,13 +105,13 @@ class VerifyForm:
     """Whether to verify a certificate, or the path of the certificates to verify it by."""
 
     def read(self, node: Node, context: Path) -> Union[bool, Path]:
-        """Give the flag or the path."""
+        """Return the flag or the path."""
         if isinstance(node, Scalar) and node.text.lower() in FLAGS:
             return Flag().read(node, context)
         return PathForm().read(node, context)
 
     def schema(self) -> Schema:
-        """Give a flag or a text."""
+        """Return a flag or a text."""
         return {"anyOf": [*Flag().schema()["anyOf"], PathForm().schema()]}
 
 
@@ -118,14 +120,14 @@ class OffsetForm:
     """A number of bytes at which a slot may begin: storage is written in whole slots."""
 
     def read(self, node: Node, context: Any) -> int:
-        """Give the offset."""
+        """Return the offset."""
         offset = Integer(minimum=0).read(node, context)
         if offset % SLOT_BYTES:
             raise refusal(node, f"expected a multiple of {SLOT_BYTES}, got {describe(node)}")
         return offset
 
     def schema(self) -> Schema:
-        """Give an integer, or a string that is one."""
+        """Return an integer, or a string that is one."""
         number, text = Integer(minimum=0).schema()["anyOf"]
         return {"anyOf": [{**number, "multipleOf": SLOT_BYTES}, text]}
 
@@ -140,7 +142,7 @@ class AddressesForm:
     what: ClassVar[str] = "a list of mail addresses"
 
     def read(self, node: Node, context: Any) -> tuple[str, ...]:
-        """Give the texts."""
+        """Return the texts."""
         if not isinstance(node, Sequence):
             raise refusal(node, f"expected {self.what}, got {describe(node)}")
         if not node.items:
@@ -148,7 +150,7 @@ class AddressesForm:
         return tuple(MAIL_ADDRESS.read(item, context) for item in node.items)
 
     def schema(self) -> Schema:
-        """Give an array."""
+        """Return an array."""
         return {"type": "array", "items": MAIL_ADDRESS.schema(), "minItems": 1}
 
 
@@ -159,11 +161,30 @@ class OrNone:
     form: Form
 
     def read(self, node: Node, context: Any) -> Any:
-        """Give the value, or None."""
+        """Return the value, or None."""
         if isinstance(node, Scalar) and node.text == "none":
             return None
         return OrNull(self.form).read(node, context)
 
     def schema(self) -> Schema:
-        """Give the form's schema, or one of the words."""
+        """Return the form's schema, or one of the words."""
         return {"anyOf": [self.form.schema(), {"enum": [None, "none"]}]}
+
+
+@attrs.frozen
+class MatchForm:
+    """A text of which a regular expression matches the whole."""
+
+    what: str
+    pattern: str
+
+    def read(self, node: Node, context: Any) -> str:
+        """Return the text."""
+        text = Text(self.what).read(node, context)
+        if re.fullmatch(self.pattern, text) is None:
+            raise refusal(node, f"expected {self.what}, got {text!r}")
+        return text
+
+    def schema(self) -> Schema:
+        """Return a text with the pattern."""
+        return {"type": "string", "pattern": f"^(?:{self.pattern})$"}

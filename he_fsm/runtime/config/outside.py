@@ -1,85 +1,24 @@
-"""Sections about what a host talks to: its hypervisor, people, oVirt's files."""
+"""Sections about what a host talks to: people, oVirt's files."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Optional
+from typing import Any, Optional
 
 import attrs
 
-from he_fsm.document.forms import Choice, Duration, Flag, ListOf, OrNull, Text
+from he_fsm.document.forms import Flag, ListOf, OrNull, Text
 from he_fsm.document.mappings import Record, written_as
 from he_fsm.runtime.config.forms import (
     MAIL_ADDRESS,
+    PORT,
+    TIME,
     AddressesForm,
     LineForm,
     PathForm,
     PatternForm,
 )
-from he_fsm.runtime.config.vm import PORT, MoveConfig, VmConfig
-
-TIME: Final = Duration(positive=True)
-
-
-@attrs.frozen(kw_only=True)
-class HypervisorConfig:
-    """
-    What runs the engine VM.
-
-    `vm` and `move` are about QEMU; all else but `kind` is about the embedded VM.
-    """
-
-    kind: str = attrs.field(
-        default="embedded",
-        metadata=written_as(
-            "kind",
-            Choice.of("embedded", "qemu"),
-            "embedded: the VM is a process of this machine that keeps a VM's rules; qemu: a real "
-            "one, `vm`",
-        ),
-    )
-    vm: Optional[VmConfig] = attrs.field(
-        default=None,
-        metadata=written_as(
-            "vm",
-            OrNull(Record(VmConfig, "a mapping like {cpus: 4, memory: 16384}")),
-            "the QEMU VM",
-        ),
-    )
-    move: MoveConfig = attrs.field(
-        default=MoveConfig(),
-        metadata=written_as(
-            "move",
-            Record(MoveConfig, "a mapping like {peers: 'tcp:host{id}:8703'}"),
-            "how the QEMU VM moves to another host while it runs",
-        ),
-    )
-    port: int = attrs.field(
-        default=8702,
-        metadata=written_as("port", PORT, "the port of the embedded VM's health page"),
-    )
-    boot_s: float = attrs.field(
-        default=55.0,
-        metadata=written_as("boot", Duration(), "from the VM's start to its health page"),
-    )
-    start_s: float = attrs.field(
-        default=5.0,
-        metadata=written_as("start", Duration(), "how long it takes to start the VM"),
-    )
-    shutdown_s: float = attrs.field(
-        default=20.0,
-        metadata=written_as("shutdown", Duration(), "how long the VM takes to shut down"),
-    )
-    migration_s: float = attrs.field(
-        default=15.0,
-        metadata=written_as("migration", Duration(), "how long a migration takes"),
-    )
-    hosts_dir: Path = attrs.field(
-        default=Path("/run/he-fsm/hosts"),
-        metadata=written_as(
-            "hosts_dir", PathForm(), "where the embedded hosts of this machine find each other"
-        ),
-    )
 
 
 @attrs.frozen(kw_only=True)
@@ -122,7 +61,11 @@ class SmtpConfig:
 
 @attrs.frozen(kw_only=True)
 class NotifyConfig:
-    """What people are told."""
+    """
+    What people are told.
+
+    `others` are the sections of notifiers that other packages bring, by their names.
+    """
 
     transitions: Optional[str] = attrs.field(
         default=None,
@@ -130,7 +73,8 @@ class NotifyConfig:
             "transitions",
             OrNull(PatternForm()),
             "tell of a change of state where this is found in `OldState-NewState`, in any case, "
-            "besides failed starts and migrations; null: of those that the table of states marks",
+            "besides alarms, and the failed starts and migrations that are no old news; null: of "
+            "all that the state machine tells",
         ),
     )
     smtp: Optional[SmtpConfig] = attrs.field(
@@ -149,6 +93,11 @@ class NotifyConfig:
             "a command that gets each event as JSON on its standard input; empty: none",
         ),
     )
+    others: Mapping[str, Any] = attrs.field(factory=dict)
+
+    def uses(self, name: str) -> bool:
+        """Whether a notifier of this name is configured."""
+        return name in self.others or bool(getattr(self, name, None))
 
 
 @attrs.frozen(kw_only=True)

@@ -22,14 +22,16 @@ from he_fsm.document.nodes import (
     refused_as,
 )
 from he_fsm.errors import ConfigError
+from he_fsm.runtime import registry
 from he_fsm.runtime.config.checks import check
+from he_fsm.runtime.config.kind_form import KindForm, OpenRecord
 from he_fsm.runtime.config.outside import OvirtConfig
-from he_fsm.runtime.config.ovirt import read_ovirt
+from he_fsm.runtime.config.ovirt.files import read_ovirt
 from he_fsm.runtime.config.settings import OVIRT_FORM, Config
 
 DEFAULT_PATH: Final = Path("/etc/he-fsm/he-fsm.yaml")
 _WHAT: Final = "a mapping with the keys 'host' and 'storage'"
-_WHOLE: Final = Record(Config, _WHAT)
+_WHOLE: Final = OpenRecord(Config, _WHAT, registry.LEASES, chosen="leases")
 
 
 def load_config(path: Union[str, Path] = DEFAULT_PATH) -> Config:
@@ -75,7 +77,7 @@ def parse_config(text: str, file_name: str, folder: Path) -> Config:
 
 
 def json_schema() -> Schema:
-    """Give the JSON Schema of a configuration file (draft 2020-12), for editors."""
+    """Return the JSON Schema of a configuration file (draft 2020-12), for editors."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "he_fsm configuration",
@@ -97,13 +99,13 @@ def _with_base(own: Tree) -> Tree:
 
 
 def _merged(own: Tree, theirs: Tree, record: Record) -> Tree:
-    """Give our values, and theirs where we have none; a section of ours that is empty has none."""
+    """Return our values, and oVirt's where we have none; an empty section of ours has none."""
     pairs = dict(own.pairs)
     for key, pair in theirs.pairs.items():
         mine = pairs.get(key)
         form = record.forms[key]
         inner = form.form if isinstance(form, OrNull) else form
-        if mine is None or (is_null(mine.value) and isinstance(form, Record)):
+        if mine is None or (is_null(mine.value) and isinstance(form, (Record, KindForm))):
             pairs[key] = pair
         elif isinstance(mine.value, Tree) and isinstance(pair.value, Tree):
             if isinstance(inner, Record):
@@ -115,7 +117,7 @@ def _merged(own: Tree, theirs: Tree, record: Record) -> Tree:
 
 
 def _origins(node: Node, path: str) -> Iterator[tuple[str, str]]:
-    """Give the place of each value, by dotted key."""
+    """Return the place of each value, by dotted key."""
     if not isinstance(node, Tree):
         yield path, str(node.place)
         return

@@ -15,11 +15,13 @@ from typing import Any, Final, Optional, Union
 
 import attrs
 
-from he_fsm.document.forms import Choice, Duration, Integer, Number, OrNull, Text
+from he_fsm.document.forms import Choice, Integer, Number, OrNull, Text
 from he_fsm.document.mappings import Record, written_as
-from he_fsm.metadata.layout import HOST_ID_MAX, PARSE_VERSION
+from he_fsm.metadata.layout import HOST_ID_MAX, PARSE_VERSION, VERSION_MAX
 from he_fsm.policy import TALK, Policy
+from he_fsm.runtime import registry
 from he_fsm.runtime.config.forms import (
+    TIME,
     LineForm,
     OffsetForm,
     OrNone,
@@ -27,17 +29,11 @@ from he_fsm.runtime.config.forms import (
     UrlForm,
     VerifyForm,
 )
-from he_fsm.runtime.config.lease import SanlockConfig
-from he_fsm.runtime.config.outside import (
-    TIME,
-    HypervisorConfig,
-    NotifyConfig,
-    OvirtConfig,
-)
+from he_fsm.runtime.config.kind_form import KindForm, KindName, OpenRecord
+from he_fsm.runtime.config.monitors import MonitorsConfig
+from he_fsm.runtime.config.outside import NotifyConfig, OvirtConfig
 from he_fsm.runtime.config.plain import plain
 from he_fsm.runtime.config.policies import PolicyForm
-from he_fsm.runtime.config.vm import PORT
-from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
 
 # Where the engine serves its health page.
 HEALTH_PAGE: Final = "/ovirt-engine/services/health"
@@ -160,129 +156,6 @@ class EngineConfig:
 
 
 @attrs.frozen(kw_only=True)
-class NetworkMonitorConfig:
-    """How to find out whether this host is connected."""
-
-    test: str = attrs.field(
-        default="ping",
-        metadata=written_as(
-            "test",
-            Choice.of("ping", "dns", "tcp", "none", "file"),
-            "ping: `address`; dns: ask the system's name servers; tcp: connect to `address` and "
-            "`port`; none: always well; file: read a fraction from `path`",
-        ),
-    )
-    address: Optional[str] = attrs.field(
-        default=None,
-        metadata=written_as(
-            "address", OrNull(LineForm("an address")), "whom to ping or to connect to: the gateway"
-        ),
-    )
-    port: Optional[int] = attrs.field(
-        default=None, metadata=written_as("port", OrNull(PORT), "the port of test tcp")
-    )
-    name: str = attrs.field(
-        default=".",
-        metadata=written_as("name", LineForm("a domain name"), "the name that test dns asks for"),
-    )
-    path: Optional[Path] = attrs.field(
-        default=None,
-        metadata=written_as("path", OrNull(PathForm()), "the file of test file: 0 to 1 or a flag"),
-    )
-    timeout_s: float = attrs.field(
-        default=5.0, metadata=written_as("timeout", TIME, "how long each try waits for its answer")
-    )
-    count: int = attrs.field(
-        default=5,
-        metadata=written_as("count", Integer(1, 100), "tries each time; their share is the value"),
-    )
-    delay_s: float = attrs.field(
-        default=0.5,
-        metadata=written_as("delay", Duration(), "from try to try; they may overlap"),
-    )
-
-
-@attrs.frozen(kw_only=True)
-class BridgeMonitorConfig:
-    """How to find out whether the management bridge is up."""
-
-    name: str = attrs.field(
-        default="ovirtmgmt", metadata=written_as("name", LineForm("an interface"), "the interface")
-    )
-    path: Optional[Path] = attrs.field(
-        default=None,
-        metadata=written_as(
-            "path", OrNull(PathForm()), "a file to read instead: 0 to 1, true or false"
-        ),
-    )
-
-
-@attrs.frozen(kw_only=True)
-class MemoryMonitorConfig:
-    """How to find out how much memory is free."""
-
-    path: Optional[Path] = attrs.field(
-        default=None,
-        metadata=written_as(
-            "path",
-            OrNull(PathForm()),
-            "a file to read instead of the system: free MiB, and the load as a fraction",
-        ),
-    )
-
-
-@attrs.frozen(kw_only=True)
-class CpuMonitorConfig:
-    """How to find out how busy the processors are."""
-
-    path: Optional[Path] = attrs.field(
-        default=None,
-        metadata=written_as(
-            "path", OrNull(PathForm()), "a file to read instead of the system: a fraction"
-        ),
-    )
-
-
-@attrs.frozen(kw_only=True)
-class MonitorsConfig:
-    """What is measured for the score."""
-
-    interval_s: float = attrs.field(
-        default=10.0, metadata=written_as("interval", TIME, "how often each monitor measures")
-    )
-    network: NetworkMonitorConfig = attrs.field(
-        default=NetworkMonitorConfig(),
-        metadata=written_as(
-            "network",
-            Record(NetworkMonitorConfig, "a mapping like {test: ping, address: 192.0.2.1}"),
-            "whether this host is connected",
-        ),
-    )
-    bridge: BridgeMonitorConfig = attrs.field(
-        default=BridgeMonitorConfig(),
-        metadata=written_as(
-            "bridge",
-            Record(BridgeMonitorConfig, "a mapping like {name: ovirtmgmt}"),
-            "whether the management bridge is up",
-        ),
-    )
-    memory: MemoryMonitorConfig = attrs.field(
-        default=MemoryMonitorConfig(),
-        metadata=written_as(
-            "memory",
-            Record(MemoryMonitorConfig, "a mapping like {path: memory}"),
-            "how much memory is free",
-        ),
-    )
-    cpu: CpuMonitorConfig = attrs.field(
-        default=CpuMonitorConfig(),
-        metadata=written_as(
-            "cpu", Record(CpuMonitorConfig, "a mapping like {path: cpu}"), "how busy the CPUs are"
-        ),
-    )
-
-
-@attrs.frozen(kw_only=True)
 class LogConfig:
     """What is logged."""
 
@@ -296,16 +169,20 @@ class LogConfig:
     )
 
 
+HYPERVISOR_FORM: Final = KindForm(
+    registry.HYPERVISORS, "a mapping like {kind: embedded}", "kind", "embedded"
+)
 OVIRT_FORM: Final = OrNone(Record(OvirtConfig, "a mapping like {dir: /etc/ovirt-hosted-engine}"))
 
 
 @attrs.frozen(kw_only=True)
 class Config:
     """
-    All that the agent and the broker of one host are told.
+    The whole configuration of the agent and the broker of one host.
 
     `origins` says where values came from (`file:line`), by dotted key; what is not there has its
-    default. It plays no part in comparisons.
+    default. It plays no part in comparisons. `others` are the sections of the leases' kinds, by
+    their names: that of the kind in use, if it has one, and those that the file has.
     """
 
     host: HostConfig = attrs.field(
@@ -348,25 +225,13 @@ class Config:
         default="embedded",
         metadata=written_as(
             "leases",
-            Choice.of("embedded", "sanlock"),
+            KindName(registry.LEASES),
             "embedded: file locks in `storage`, for hosts on one machine; sanlock: see there",
         ),
     )
-    sanlock: SanlockConfig = attrs.field(
-        default=SanlockConfig(),
-        metadata=written_as(
-            "sanlock",
-            Record(SanlockConfig, "a mapping like {path: /dev/he/leases}"),
-            "where sanlock's leases are",
-        ),
-    )
-    hypervisor: HypervisorConfig = attrs.field(
-        default=HypervisorConfig(),
-        metadata=written_as(
-            "hypervisor",
-            Record(HypervisorConfig, "a mapping like {kind: embedded}"),
-            "what runs the engine VM",
-        ),
+    hypervisor: Any = attrs.field(
+        factory=HYPERVISOR_FORM.usual_section,
+        metadata=written_as("hypervisor", HYPERVISOR_FORM, "what runs the engine VM"),
     )
     engine: EngineConfig = attrs.field(
         default=EngineConfig(),
@@ -375,7 +240,7 @@ class Config:
         ),
     )
     monitors: MonitorsConfig = attrs.field(
-        default=MonitorsConfig(),
+        factory=MonitorsConfig,
         metadata=written_as(
             "monitors",
             Record(MonitorsConfig, "a mapping like {interval: 10s}"),
@@ -385,7 +250,9 @@ class Config:
     notify: NotifyConfig = attrs.field(
         default=NotifyConfig(),
         metadata=written_as(
-            "notify", Record(NotifyConfig, "a mapping like {smtp: {}}"), "what people are told"
+            "notify",
+            OpenRecord(NotifyConfig, "a mapping like {smtp: {}}", registry.NOTIFIERS),
+            "what people are told",
         ),
     )
     policy: Policy = attrs.field(
@@ -412,21 +279,13 @@ class Config:
         default=PARSE_VERSION,
         metadata=written_as(
             "parse_version",
-            Integer(PARSE_VERSION, 999),
+            Integer(PARSE_VERSION, VERSION_MAX),
             "the version of the records that this host writes; a higher one than the product's"
             " own is for rehearsing how older agents meet it",
         ),
     )
+    others: Mapping[str, Any] = attrs.field(factory=dict)
     origins: Mapping[str, str] = attrs.field(factory=dict, eq=False, repr=False)
-
-    @property
-    def sanlock_settings(self) -> Optional[SanlockSettings]:
-        """Where sanlock's leases are; None: the leases are embedded."""
-        if self.leases != "sanlock":
-            return None
-        # Not in `run_dir`, which may be removed when a daemon ends while its VM runs on.
-        vm_lock = self.state_dir / "engine.lock"
-        return self.sanlock.settings(self.storage.path, vm_lock, self.storage.deadline_s)
 
     @property
     def broker_socket(self) -> Path:
@@ -436,11 +295,12 @@ class Config:
     @property
     def health_url(self) -> str:
         """The address of the engine's health page."""
-        return self.engine.health.url or f"http://127.0.0.1:{self.hypervisor.port}{HEALTH_PAGE}"
+        # One of the two addresses is there: see `checks`.
+        return self.engine.health.url or self.hypervisor.health_url or ""
 
     def to_plain(self) -> dict[str, Any]:
         """
-        Give all values as a configuration file has them, defaults too.
+        Return all values as a configuration file has them, defaults too.
 
         Written as YAML and read again they make an equal configuration.
         """

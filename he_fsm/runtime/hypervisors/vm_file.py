@@ -9,17 +9,19 @@ changed by the VM's own process alone. A record whose process has ended says how
 from __future__ import annotations
 
 import enum
-import fcntl
 import json
-import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Final, Optional
 
 import attrs
 
+from he_fsm.runtime.service.files import replace_json
+from he_fsm.runtime.service.lock import locked
+
+# The file's name, in the host's run folder.
+STATE: Final = "vm.json"
 # A process's entry in /proc: the state's letter, and when it was started.
 _STATE, _STARTED = 0, 19
 
@@ -33,14 +35,14 @@ class Phase(enum.Enum):
     STOPPING = "stopping"
     # The receiving side of a migration, which does not execute yet.
     ARRIVING = "arriving"
-    # It runs on another host now.
+    # The VM runs on another host now.
     MIGRATED = "migrated"
 
 
 @attrs.frozen(kw_only=True)
 class VmRecord:
     """
-    One VM as its own process tells of it; times are on the machine's monotonic clock (seconds).
+    One VM as its own process reports it; times are on the machine's monotonic clock (seconds).
 
     `started_ticks`: when the process was started, in clock ticks since the machine's boot; with it
     a reused *pid* is told apart. `leaving_*`: the migration under way, or the one that has ended
@@ -71,16 +73,21 @@ class VmRecord:
     @property
     def process_state(self) -> Optional[str]:
         """The letter of the process's state, as `ps` shows it; None: it has ended."""
-        fields = _process_fields(self.pid)
-        if fields is None or int(fields[_STARTED]) != self.started_ticks:
-            return None
-        # What is left of a dead process until its parent has asked for its status.
-        return None if fields[_STATE] in "ZX" else fields[_STATE]
+        return process_state(self.pid, self.started_ticks)
+
+
+def process_state(pid: int, started_at_ticks: int) -> Optional[str]:
+    """Return the letter of the state of the process that was started then; None: it has ended."""
+    fields = _process_fields(pid)
+    if fields is None or int(fields[_STARTED]) != started_at_ticks:
+        return None
+    # Z and X: a dead process whose parent has not collected its status.
+    return None if fields[_STATE] in "ZX" else fields[_STATE]
 
 
 def started_ticks(pid: int) -> int:
     """
-    Give when a process was started, in clock ticks since boot.
+    Return when a process was started, in clock ticks since boot.
 
     psutil's creation times follow steps of the wall clock: a VM would seem to be another process.
 
@@ -123,7 +130,7 @@ class VmFile:
         return status.st_ino, status.st_mtime_ns
 
     def read(self) -> Optional[VmRecord]:
-        """Give the record, whether its process lives or not."""
+        """Return the record, whether its process lives or not."""
         try:
             text = self.path.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -158,28 +165,6 @@ class VmFile:
     def _lock(self) -> Iterator[None]:
         with locked(self.path.with_suffix(".lock")):
             yield
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on the file *path*, which is made; for moments only."""
-    with path.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def replace_json(path: Path, plain: Any) -> None:
-    """Replace a small JSON file as a whole; what a crash of the machine leaves does not matter."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            os.fchmod(descriptor, 0o640)
-            json.dump(plain, file)
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            Path(name).unlink()
-        raise
 
 
 def _plain(_instance: Any, _field: Any, value: Any) -> Any:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Optional
 
-from he_fsm.runtime.hypervisors.vm_file import VmRecord
+from he_fsm.runtime.hypervisors.vm_file import VmRecord, process_state
 from he_fsm.snapshot import Outcome, Result
 
 # In the run folder: what the process says, and whether it got the lease.
@@ -88,13 +88,13 @@ def why_not_started(run_dir: Path) -> Result:
         # Without the lease no VM was begun: nothing has failed here.
         return Result(Outcome.START_REFUSED, f"no lease: {report.get('detail')}")
     if answer is None:
-        # It waited for an owner that was dying, say, and was told to wait no more.
+        # The process waited for an owner that was dying, say, and was ended.
         return Result(Outcome.START_REFUSED, "the VM's process ended before it had the lease")
     return Result(Outcome.START_FAILED, "the VM's process ended before it ran")
 
 
 def read_report(run_dir: Path) -> dict[str, Any]:
-    """Give what the last process said of its lease (`ports.LeaseHolder`); empty: nothing."""
+    """Return what the last process said of its lease (`ports.LeaseHolder`); empty: nothing."""
     try:
         report: dict[str, Any] = json.loads((run_dir / REPORT).read_bytes())
     except (OSError, ValueError):
@@ -103,15 +103,17 @@ def read_report(run_dir: Path) -> dict[str, Any]:
 
 
 def open_process(record: Optional[VmRecord]) -> Optional[int]:
-    """Give a descriptor of a record's process; None: it has ended."""
-    if record is None:
-        return None
+    """Return a descriptor of a record's process; None: it has ended."""
+    return None if record is None else _opened(record.pid, record.started_ticks)
+
+
+def _opened(pid: int, started_at_ticks: int) -> Optional[int]:
     try:
-        descriptor = os.pidfd_open(record.pid)
+        descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
         return None
     # safety: the number may have been given to another process since.
-    if record.process_state is None:
+    if process_state(pid, started_at_ticks) is None:
         os.close(descriptor)
         return None
     return descriptor
@@ -119,13 +121,18 @@ def open_process(record: Optional[VmRecord]) -> Optional[int]:
 
 def send_signal(record: VmRecord, number: signal.Signals) -> None:
     """Send a signal to a record's process, if it lives."""
-    descriptor = open_process(record)
+    kill_process(record.pid, record.started_ticks, number)
+
+
+def kill_process(pid: int, started_at_ticks: int, number: signal.Signals) -> None:
+    """Send a signal to the process that was started then, if it lives, and to no other one."""
+    descriptor = _opened(pid, started_at_ticks)
     if descriptor is None:
         return
     try:
         signal.pidfd_send_signal(descriptor, number)
     except ProcessLookupError:
-        # It has ended meanwhile: what was wanted, or nobody is left to want it of.
+        # The process has ended meanwhile: there is nobody left to send a signal to.
         return
     finally:
         os.close(descriptor)

@@ -12,9 +12,9 @@ from typing import Final, Optional
 
 import attrs
 
-from he_fsm.runtime.leases.records import EngineRecord, HostLease
+from he_fsm.runtime.leases.files.records import EngineRecord, HostLease
 
-# The longest time that a migration may have the lease in the air.
+# Longest time that a migration may leave the lease unowned.
 HAND_OVER_MAX_S: Final = 60.0
 
 
@@ -42,7 +42,7 @@ class Rules:
 
     def free_at(self, host: HostLease, now: float) -> float:
         """
-        Give when a silent host's leases can be taken.
+        Return when a silent host's leases can be taken.
 
         A renewal in the future was written before this machine last started: nothing of that time
         is alive.
@@ -62,7 +62,7 @@ class Rules:
         return not host.left and 0 <= now - host.renewed_at < self.lost_s
 
     def generation_after(self, before: Optional[HostLease], name: str, now: float) -> int:
-        """Give the generation of a host that joins: the same one only if it comes back in time."""
+        """Return the generation of a host that joins: the same one only if it returns in time."""
         if before is None:
             return 1
         if before.name == name and self.is_current(before, now):
@@ -105,7 +105,7 @@ class EngineFacts:
         return self.owner_is_held and not rules.is_overdue(self.owner, now)
 
     def free_at(self, rules: Rules, now: float) -> float:
-        """Give when an unlocked lease can be taken; at or before *now*: it can."""
+        """Return when an unlocked lease can be taken; at or before *now*: it can."""
         if self.owner is None or self.is_released(rules, now):
             free_at = now
         else:

@@ -13,7 +13,7 @@ from typing import Optional
 
 import attrs
 
-from he_fsm.runtime.leases import records
+from he_fsm.runtime.leases.files import records
 
 
 @attrs.frozen

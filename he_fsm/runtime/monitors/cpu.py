@@ -44,7 +44,7 @@ class Sample(NamedTuple):
 
 def load_between(before: CpuTimes, after: CpuTimes) -> Optional[float]:
     """
-    Give the load between two looks, 0 to 1, without the engine VM's share.
+    Return the load between two looks, 0 to 1, without the engine VM's share.
 
     None: no time has passed, or the engine VM came, went or was replaced meanwhile, so that
     nobody knows which part of the load was its own.
@@ -58,7 +58,7 @@ def load_between(before: CpuTimes, after: CpuTimes) -> Optional[float]:
 
 def mean_load(samples: Iterable[Sample]) -> Optional[float]:
     """
-    Give the time-weighted mean of *samples*, which are in order of time.
+    Return the time-weighted mean of *samples*, which are in order of time.
 
     Each pair of neighbours counts with the mean of its two and the time between them; a pair
     with an unknown value does not count. None: there is no pair that counts.
@@ -133,6 +133,6 @@ def _engine_seconds(pid: Optional[int]) -> tuple[Optional[int], float]:
     try:
         times = psutil.Process(pid).cpu_times()
     except psutil.NoSuchProcess:
-        # It ended since the process id was given.
+        # The process has ended since its id was read.
         return None, 0.0
     return pid, times.user + times.system

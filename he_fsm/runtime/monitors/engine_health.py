@@ -1,6 +1,9 @@
 """
 The engine's health page: good if its first line contains the expected words.
 
+A wrong answer is bad; no answer at all is silence, which says something about the engine only while
+this host's network is well.
+
 Source: hosted-engine --check-liveliness, which looks for `DB Up` in the first line.
 """
 
@@ -15,21 +18,13 @@ import requests
 import urllib3
 
 from he_fsm.errors import MonitorError
+from he_fsm.runtime.ports.monitors import HealthReport
 from he_fsm.snapshot import Health
 
 _READ_MAX_BYTES = 64 << 10
 _REDIRECTS_MAX = 5
 # Connecting and reading have the time-out each.
 _MARGIN_S = 5.0
-
-
-@attrs.frozen
-class HealthReport:
-    """What the page said, why in words, and how many seconds it took to say so."""
-
-    health: Health
-    why: str
-    took_s: float
 
 
 @attrs.frozen
@@ -62,6 +57,7 @@ class EngineHealth:
                 about the engine.
         """
         began = time.monotonic()
+        health = Health.BAD
         try:
             fault = self._fault(began + self.timeout_s)
         except (
@@ -71,8 +67,11 @@ class EngineHealth:
         ) as error:
             msg = f"the health page {self.url!r} can't be asked: {error}"
             raise MonitorError(msg) from error
-        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+        except requests.exceptions.SSLError as error:
+            # Another server has answered.
             fault = _sentence(error, self.timeout_s)
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+            health, fault = Health.SILENT, _sentence(error, self.timeout_s)
         except OSError as error:
             # requests says so of a file of authorities that is not there.
             msg = f"the health page {self.url!r} can't be asked: {error}"
@@ -80,7 +79,7 @@ class EngineHealth:
         took_s = time.monotonic() - began
         if fault is None:
             return HealthReport(Health.GOOD, f"{self.body!r} in {took_s:.2f} s", took_s)
-        return HealthReport(Health.BAD, fault, took_s)
+        return HealthReport(health, fault, took_s)
 
     def _fault(self, ends_at: float) -> Optional[str]:
         """Say what is wrong with the page; None: nothing."""
@@ -100,19 +99,26 @@ class EngineHealth:
                     headers={"Accept-Encoding": "identity"},
                 ) as response:
                     if not response.is_redirect:
-                        return self._fault_of(response, ends_at)
+                        return self._fault_of_page(response, ends_at)
                     target = urljoin(url, response.headers["Location"])
                 if not may_follow(url, target):
                     return f"redirected to {target}, which is not followed"
                 url = target
         return f"redirected more than {_REDIRECTS_MAX} times"
 
+    def _fault_of_page(self, response: requests.Response, ends_at: float) -> Optional[str]:
+        """Judge a page that has begun to answer: one that breaks off is a wrong answer."""
+        try:
+            return self._fault_of(response, ends_at)
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+            return _sentence(error, self.timeout_s)
+
     def _fault_of(self, response: requests.Response, ends_at: float) -> Optional[str]:
         if response.status_code != requests.codes.ok:
             return f"HTTP status {response.status_code}"
         line = b""
         while len(line) < _READ_MAX_BYTES:
-            # What is there, and not as much as is asked for: a page may trickle in for ever.
+            # Read what has arrived, and not all that is asked for: a page may trickle in for ever.
             piece = response.raw.read1(_READ_MAX_BYTES - len(line), decode_content=False)
             head, newline, _ = piece.partition(b"\n")
             line += head
@@ -150,7 +156,7 @@ def _sentence(error: Exception, timeout_s: float) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """Give the innermost cause: the outer ones repeat it with addresses of objects."""
+    """Return the innermost cause: the outer ones repeat it with addresses of objects."""
     seen = error
     while True:
         inner = getattr(seen, "reason", None) or seen.__cause__ or seen.__context__

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Callable, Optional, TypeVar
+from typing import Any, Callable, Optional, TypeVar
 
 from he_fsm.errors import ConfigError
+from he_fsm.runtime import registry
 from he_fsm.runtime.config import Config
-from he_fsm.runtime.config.settings import NetworkMonitorConfig
 from he_fsm.runtime.monitors import runner
 from he_fsm.runtime.monitors.cpu import CpuLoad
 from he_fsm.runtime.monitors.engine_health import EngineHealth
@@ -16,7 +16,9 @@ from he_fsm.runtime.monitors.files import NumberFile
 from he_fsm.runtime.monitors.memory import EnginePid, FreeMemory, MemoryLoad, no_engine
 from he_fsm.runtime.monitors.mgmt_bridge import MgmtBridge
 from he_fsm.runtime.monitors.network import Dns, Network, NoNetworkTest, Ping, Probe, Tcp
+from he_fsm.runtime.monitors.section import NetworkMonitorConfig
 from he_fsm.runtime.monitors.storage import StorageAge
+from he_fsm.runtime.ports import Monitor
 
 _T = TypeVar("_T")
 
@@ -40,8 +42,8 @@ def make_runner(
     """
     settings, health = config.monitors, config.engine.health
     verify = str(health.verify) if isinstance(health.verify, Path) else health.verify
-    monitors: dict[str, runner.Monitor] = {
-        runner.NETWORK: make_network(settings.network),
+    monitors: dict[str, Monitor] = {
+        runner.NETWORK: _network(settings.network),
         runner.BRIDGE: MgmtBridge(settings.bridge.name),
         runner.MEM_FREE: FreeMemory(engine_pid),
         runner.MEM_LOAD: MemoryLoad(engine_pid),
@@ -62,7 +64,12 @@ def make_runner(
     return runner.MonitorRunner(monitors, settings.interval_s)
 
 
-def make_network(settings: NetworkMonitorConfig) -> runner.Monitor:
+def _network(section: Any) -> Monitor:
+    monitor: Monitor = registry.load(registry.MONITORS, section.test).make(section)
+    return monitor
+
+
+def make_network(settings: NetworkMonitorConfig) -> Monitor:
     """
     Make the test of the network.
 

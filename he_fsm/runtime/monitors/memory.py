@@ -96,5 +96,5 @@ def _resident(pid: Optional[int]) -> int:
     try:
         return int(psutil.Process(pid).memory_info().rss)
     except psutil.NoSuchProcess:
-        # It ended since the process id was given.
+        # The process has ended since its id was read.
         return 0

@@ -55,7 +55,7 @@ class Network:
 
     def measure(self) -> float:
         """
-        Give the fraction of the probes that were answered.
+        Return the fraction of the probes that were answered.
 
         Raises:
             MonitorError: nothing could be asked; that says nothing about the network.
@@ -80,7 +80,7 @@ class NoNetworkTest:
     deadline_s: float = _MARGIN_S
 
     def measure(self) -> float:
-        """Give 1.0."""
+        """Return 1.0."""
         return 1.0
 
 

@@ -6,13 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from typing import Callable, Optional, Protocol, Union
+from typing import Callable, Optional
 
 import attrs
 
 from he_fsm.errors import MonitorError
-from he_fsm.runtime.log import Repeats
-from he_fsm.runtime.monitors.engine_health import HealthReport
+from he_fsm.runtime.ports.monitors import HealthReport, Monitor, Value
+from he_fsm.runtime.service.clocks import boot_time
+from he_fsm.runtime.service.log import Repeats
 from he_fsm.snapshot import Health, Reading, Readings
 
 _log = logging.getLogger(__name__)
@@ -25,19 +26,6 @@ CPU_LOAD = "cpu_load"
 MEM_LOAD = "mem_load"
 ENGINE_HEALTH = "engine_health"
 STORAGE = "storage"
-
-Value = Union[float, HealthReport]
-
-
-class Monitor(Protocol):
-    """One fact."""
-
-    @property
-    def deadline_s(self) -> float:
-        """How long measuring may take before it is said to hang."""
-
-    def measure(self) -> Optional[Value]:
-        """Measure now, None: not known yet; raises `MonitorError` alone."""
 
 
 @attrs.frozen
@@ -57,15 +45,18 @@ class MonitorRunner:
     Asks each monitor every *interval_s* seconds (from start to start) in a thread of its own.
 
     *monitors* are given by the names above; one that is missing reads as never measured. Asking
-    the runner never waits for a monitor. A value that can't be had anew grows old. A monitor that
+    the runner never waits for a monitor. A value that can't be renewed ages. A monitor that
     hangs is said to once, and once when it is back. `start` begins, `close` ends.
+
+    Ages are counted by a clock that goes on while the host is suspended: what was measured before
+    that is old.
     """
 
     def __init__(
         self,
         monitors: Mapping[str, Monitor],
         interval_s: float,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = boot_time,
     ) -> None:
         self._clock = clock
         self._began_at = clock()
@@ -82,7 +73,7 @@ class MonitorRunner:
             thread.start()
 
     def readings(self) -> Readings:
-        """Give the last values with their ages."""
+        """Return the last values with their ages."""
         now = self._clock()
         self._say_what_hangs(now)
         return Readings(
@@ -95,9 +86,9 @@ class MonitorRunner:
 
     def engine_health(self) -> tuple[Health, float, str]:
         """
-        Give what the health page said last, how many seconds ago, and why.
+        Return what the health page said last, how many seconds ago, and why.
 
-        A page that keeps the monitor beyond its deadline has not answered in time: it is bad
+        A page that keeps the monitor beyond its deadline has not answered in time: it is silent
         now. A monitor that can't ask knows nothing, which is no reason to stop an engine.
         """
         now = self._clock()
@@ -108,14 +99,14 @@ class MonitorRunner:
         age_s = max(0.0, now - look.at)
         overdue_s = thread.overdue_s(look, now)
         if overdue_s > 0:
-            return Health.BAD, 0.0, f"no answer; overdue by {overdue_s:.0f} s"
+            return Health.SILENT, 0.0, f"no answer; overdue by {overdue_s:.0f} s"
         if isinstance(look.value, HealthReport) and not look.fault:
             return look.value.health, age_s, look.value.why
         return Health.UNKNOWN, age_s, look.fault or "not asked yet"
 
     def health(self) -> Mapping[str, object]:
         """
-        Give what each monitor last found, for people.
+        Return what each monitor last found, for people.
 
         For each name: value, age_s, and fault (why there is no newer value; empty if there is).
         """

@@ -24,6 +24,6 @@ class StorageAge:
     deadline_s: float = _DEADLINE_S
 
     def measure(self) -> Optional[float]:
-        """Give the age; None: the storage was never read."""
+        """Return the age; None: the storage was never read."""
         last_read = self.last_read()
         return None if last_read is None else max(0.0, self.clock() - last_read)

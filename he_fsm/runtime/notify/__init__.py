@@ -1,1 +1,1 @@
-"""Telling people: which events, by which channels, and never at the loop's expense."""
+"""Notifications: which events, by which channels, and never at the loop's expense."""

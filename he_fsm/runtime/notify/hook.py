@@ -1,4 +1,4 @@
-"""A command of the administrator's own that is told of events."""
+"""A command of the administrator's own that is run for each event."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import IO, Any, cast
 import attrs
 
 from he_fsm.errors import NotifyError
-from he_fsm.runtime.log import one_line
-from he_fsm.runtime.notify.channel import Message
+from he_fsm.runtime.ports import Message
+from he_fsm.runtime.service.log import one_line
 
 _log = logging.getLogger(__name__)
 
@@ -31,9 +31,9 @@ class Hook:
     """
     The command *argv* (no shell), with the event as one JSON object on its standard input.
 
-    Keys: id, at (ISO 8601), subject, host_id, hostname, from, to, edge, why. It is killed with
-    all of its process group after *timeout_s*. It runs once for an event: nobody knows how
-    much a command that failed has done. The beginning of its output goes to the log.
+    `event_as_json` says which keys it has. The command is killed with all of its process group
+    after *timeout_s*. It runs once for an event: nobody knows how much a command that failed has
+    done. The beginning of its output goes to the log.
     """
 
     argv: tuple[str, ...]
@@ -85,17 +85,24 @@ class Hook:
 
 
 def event_as_json(message: Message) -> dict[str, Any]:
-    """Give the event as what a hook reads."""
+    """
+    Return the event as what a hook reads.
+
+    Keys of an edge: id, at (ISO 8601), subject, host_id, hostname, from, to, edge, why. An alarm
+    has alarm (its name), told (how often people were told before) and over (it is right again) in
+    the place of from, to and edge.
+    """
     event = message.event
+    what: dict[str, Any] = {"from": event.source, "to": event.to, "edge": event.edge}
+    if event.alarm:
+        what = {"alarm": event.alarm, "told": event.told, "over": event.is_over}
     return {
         "id": message.id,
         "at": message.at.isoformat(timespec="seconds"),
         "subject": event.subject,
         "host_id": event.host_id,
         "hostname": event.hostname,
-        "from": event.source,
-        "to": event.to,
-        "edge": event.edge,
+        **what,
         "why": event.why,
     }
 
@@ -114,7 +121,7 @@ class _Output(threading.Thread):
                 self._kept += piece[: _OUTPUT_MAX_BYTES - len(self._kept)]
 
     def said(self) -> str:
-        """Give the output for a line of the log; empty if there was none."""
+        """Return the output for a line of the log; empty if there was none."""
         # A child of the command may go on and hold the pipe; it is not waited for.
         self.join(_REST_OF_OUTPUT_S)
         text = one_line(self._kept.decode("utf-8", "replace"))

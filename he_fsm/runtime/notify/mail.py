@@ -13,11 +13,12 @@ from typing import Optional
 
 import attrs
 
+from he_fsm.alarms import MEANING
 from he_fsm.errors import ConfigError, NotifyError
-from he_fsm.runtime.config.passwords import read_password
-from he_fsm.runtime.log import one_line
-from he_fsm.runtime.notify.channel import Message
+from he_fsm.runtime.notify.passwords import read_password
 from he_fsm.runtime.notify.rules import is_failed_start, is_migration
+from he_fsm.runtime.ports import Event, Message
+from he_fsm.runtime.service.log import one_line
 
 _PATIENCE_S = 3600.0
 # Long reasons stay in the text.
@@ -104,31 +105,45 @@ def compose(
 ) -> email.message.EmailMessage:
     """Write the e-mail; whatever the event's texts hold, they add no header and no line."""
     event = message.event
-    host, why, edge = one_line(event.hostname), one_line(event.why), one_line(event.edge)
-    transition = one_line(f"{event.source}-{event.to}")
-    subject = f"he_fsm {host}: {transition}: {why}"
+    host, why = one_line(event.hostname), one_line(event.why)
+    what = one_line(event.subject if event.alarm else f"{event.source}-{event.to}")
+    subject = f"he_fsm {host}: {what}: {why}"
     mail = email.message.EmailMessage(policy=email.policy.SMTP)
     mail["Subject"] = subject if len(subject) <= _SUBJECT_MAX else subject[: _SUBJECT_MAX - 1] + "…"
     mail["From"] = sender
     mail["To"] = ", ".join(recipients)
     mail["Date"] = message.at
-    # One id for all tries: a server that took it without our knowing can tell.
+    # One id for all tries: a server that has accepted the mail unnoticed recognises it.
     mail["Message-ID"] = f"<{message.id}@{_ascii(sender.rpartition('@')[2].rstrip('> '))}>"
     # Source: RFC 3834; keeps out-of-office notes away.
     mail["Auto-Submitted"] = "auto-generated"
-    kind = "failed start" if is_failed_start(event) else "migration" if is_migration(event) else ""
     lines = [
         one_line(event.subject),
         "",
         f"Host: {host} (id {event.host_id})",
-        f"From: {one_line(event.source)}",
-        f"To:   {one_line(event.to)}",
-        f"Edge: {edge}" + (f" ({kind})" if kind else ""),
+        *(_lines_of_alarm(event) if event.alarm else _lines_of_edge(event)),
         f"Why:  {why}",
         f"When: {message.at.isoformat(sep=' ', timespec='seconds')}",
     ]
     mail.set_content("\n".join(lines) + "\n")
     return mail
+
+
+def _lines_of_edge(event: Event) -> list[str]:
+    kind = "failed start" if is_failed_start(event) else "migration" if is_migration(event) else ""
+    return [
+        f"From: {one_line(event.source)}",
+        f"To:   {one_line(event.to)}",
+        f"Edge: {one_line(event.edge)}" + (f" ({kind})" if kind else ""),
+    ]
+
+
+def _lines_of_alarm(event: Event) -> list[str]:
+    name = one_line(event.alarm)
+    what = f"What: {MEANING.get(name, name)}"
+    if event.is_over:
+        return [what]
+    return [what, f"Told: {event.told} times before" if event.told else "Told: for the first time"]
 
 
 def _password(path: Optional[Path]) -> str:
@@ -138,7 +153,7 @@ def _password(path: Optional[Path]) -> str:
     try:
         return read_password(path)
     except ConfigError as error:
-        # It may be put right meanwhile.
+        # The file may be corrected before the next try.
         raise NotifyError(str(error)) from error
 
 
@@ -156,5 +171,5 @@ def _text(error: smtplib.SMTPResponseException) -> str:
 
 
 def _ascii(name: str) -> str:
-    """Give a host name that may stand in SMTP's commands and in a message id."""
+    """Return a host name that may stand in SMTP's commands and in a message id."""
     return _NOT_IN_NAMES.sub("", name) or "localhost"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from he_fsm.runtime import registry
 from he_fsm.runtime.config import Config
-from he_fsm.runtime.notify.channel import Channel
-from he_fsm.runtime.notify.hook import Hook
-from he_fsm.runtime.notify.mail import Mail
 from he_fsm.runtime.notify.notifier import QueuedNotifier
 from he_fsm.runtime.notify.rules import Rule
+from he_fsm.runtime.ports import Channel
 
 
 def make_notifier(config: Config) -> QueuedNotifier:
@@ -17,21 +16,6 @@ def make_notifier(config: Config) -> QueuedNotifier:
 
 def make_channels(config: Config) -> tuple[Channel, ...]:
     """Make the ways to tell people that are configured."""
-    channels: list[Channel] = []
-    smtp, hook = config.notify.smtp, config.notify.hook
-    if smtp is not None:
-        channels.append(
-            Mail(
-                server=smtp.server,
-                port=smtp.port,
-                sender=smtp.sender,
-                recipients=smtp.recipients,
-                starttls=smtp.starttls,
-                user=smtp.user,
-                password_file=smtp.password_file,
-                timeout_s=smtp.timeout_s,
-            )
-        )
-    if hook:
-        channels.append(Hook(argv=hook))
-    return tuple(channels)
+    used = [name for name in registry.names(registry.NOTIFIERS) if config.notify.uses(name)]
+    kinds = [registry.load(registry.NOTIFIERS, name) for name in used]
+    return tuple(channel for kind in kinds for channel in kind.make(config))

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Callable, Optional
 
 from he_fsm.errors import NotifyError
-from he_fsm.runtime.log import Repeats
-from he_fsm.runtime.notify.channel import Channel, Message
 from he_fsm.runtime.notify.rules import Duplicates, Rule
-from he_fsm.runtime.ports import Event
+from he_fsm.runtime.ports import Channel, Event, Message
+from he_fsm.runtime.service.log import Repeats
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +75,7 @@ def send_test(
     """
     Send a test message by each channel, at once and once.
 
-    Gives for each channel's name None where it was sent, else why not.
+    Returns for each channel's name None if the message was sent, else why not.
     """
     event = Event(
         subject="test of the notifications",
@@ -193,10 +192,9 @@ class _Worker(threading.Thread):
     def _give_up(self, message: Message, error: NotifyError) -> None:
         event = message.event
         _log.error(
-            "%s: not sent and given up: %s-%s of %s: %s",
+            "%s: not sent and given up: %s of %s: %s",
             self._channel.name,
-            event.source,
-            event.to,
+            event.subject,
             event.hostname,
             error,
         )

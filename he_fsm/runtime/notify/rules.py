@@ -1,4 +1,4 @@
-"""Which events people are told of."""
+"""Which events are notified."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from he_fsm.runtime.ports import Event
 from he_fsm.states.names import State
 from he_fsm.states.table import TABLE
 
-# The same thing twice within this time is one piece of news.
+# The same event twice within this time is notified once.
 DUPLICATE_S = 60.0
 
 _FAILED_STARTS = frozenset(
@@ -22,10 +22,11 @@ _FAILED_STARTS = frozenset(
 
 class Rule:
     """
-    Says which events are told: all failed starts and migrations, and the transitions wanted.
+    Says which events are notified: all alarms, and what the decision or the administrator says.
 
     *transitions* is a regular expression, looked for anywhere in `From-To` whatever its case, as
-    oVirt does with its `state_transition`; None: those that the table of states marks.
+    oVirt does with its `state_transition`. Failed starts and migrations that the decision tells are
+    told besides. None: all that the decision tells.
 
     Raises:
         ValueError: *transitions* is no regular expression.
@@ -41,13 +42,13 @@ class Rule:
             raise ValueError(msg) from error
 
     def wants(self, event: Event) -> bool:
-        """Say whether people are told of this event."""
-        return is_failed_start(event) or is_migration(event) or self._is_wanted(event)
-
-    def _is_wanted(self, event: Event) -> bool:
-        if self._transitions is None:
+        """Return whether this event is notified."""
+        if event.alarm or self._transitions is None:
             return event.notifies
-        return self._transitions.search(f"{event.source}-{event.to}") is not None
+        if self._transitions.search(f"{event.source}-{event.to}") is not None:
+            return True
+        # An alarm notifies people of a long series of them.
+        return event.notifies and (is_failed_start(event) or is_migration(event))
 
 
 def is_failed_start(event: Event) -> bool:
@@ -72,8 +73,13 @@ class Duplicates:
         """Say whether it was not told lately, and take it for told."""
         now = self._clock()
         self._told = {key: at for key, at in self._told.items() if now - at < self._within_s}
-        # The reason is left out: its numbers change although nothing else does.
-        key = (event.host_id, event.source, event.to, event.edge)
+        key: tuple[object, ...]
+        if event.alarm:
+            # An alarm is repeated on purpose, or says something new.
+            key = (event.host_id, event.alarm, event.is_over, event.told, event.why)
+        else:
+            # The reason is left out: its numbers change although nothing else does.
+            key = (event.host_id, event.source, event.to, event.edge)
         if key in self._told:
             return False
         self._told[key] = now

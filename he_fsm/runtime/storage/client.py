@@ -43,7 +43,9 @@ class StorageClient:
     """
     The whiteboard and the leases of one host; can be used from several threads.
 
-    Every call ends within *deadline_s* seconds, whatever the storage does. When one does not, the
+    The storage has *deadline_s* seconds for each call, from when the call's turn has come, and for
+    its turn a call waits as long: so every call ends within twice that time, whatever the storage
+    does. Calls that yield wait until no other waits. When a call is not answered in time, the
     worker process is killed; the first call after a back-off, which doubles up to
     *backoff_max_s*, starts another, which joins again if this host had joined. All calls raise
     `StorageError` where the storage can't be used; the leases' calls raise `LockspaceError` too.
@@ -76,13 +78,13 @@ class StorageClient:
         # A new worker has to take the host id that the one before had.
         self._must_rejoin = False
         self._is_closed = False
-        # One request at a time; whoever waits for another's answer waits within its own deadline.
-        self._guard = threading.Lock()
+        # One request at a time.
+        self._turns = _Turns()
         self._worker: Optional[_Worker] = _Worker(settings)
 
-    def read(self) -> bytes:
+    def read(self, *, yields: bool = False) -> bytes:
         """Read all slots, see `WhiteboardFile.read`."""
-        return self._call(Request(op="read"))
+        return self._call(Request(op="read"), yields=yields)
 
     def write_slot(self, slot: int, block: bytes) -> None:
         """
@@ -97,6 +99,11 @@ class StorageClient:
         """Set the cluster's flag, see `WhiteboardFile.write_global`."""
         self._call(Request(op="write_global", maintenance=maintenance))
 
+    def mend_global(self, maintenance: bool) -> bool:
+        """Write slot 0 again if it can't be believed, see `WhiteboardFile.mend_global`."""
+        answer = self._call(Request(op="mend_global", maintenance=maintenance))
+        return protocol.flag_from_bytes(answer)
+
     def join(self) -> None:
         """Take this host's id and keep it renewed, see `EmbeddedLeases.join`."""
         self._call(Request(op="join"))
@@ -104,7 +111,7 @@ class StorageClient:
         self._must_rejoin = False
 
     def leave(self) -> None:
-        """Give this host's id back, see `EmbeddedLeases.leave`."""
+        """Release this host's id, see `EmbeddedLeases.leave`."""
         had_joined, self._has_joined = self._has_joined, False
         self._must_rejoin = False
         try:
@@ -114,9 +121,9 @@ class StorageClient:
             self._has_joined = had_joined
             raise
 
-    def status(self) -> LeaseStatus:
+    def status(self, *, yields: bool = False) -> LeaseStatus:
         """Read who holds what."""
-        return protocol.status_from_bytes(self._call(Request(op="status")))
+        return protocol.status_from_bytes(self._call(Request(op="status"), yields=yields))
 
     def close(self) -> None:
         """End the worker: the host id is no longer renewed, but not given back either."""
@@ -125,23 +132,28 @@ class StorageClient:
         if worker is not None:
             # Not under the guard: a call that waits for hung storage ends by this.
             worker.kill()
-        with self._guard:
+        # A call that hung ends by this, so the turn comes soon.
+        is_last = self._turns.take(self._deadline_s)
+        try:
             self._discard_worker()
+        finally:
+            if is_last:
+                self._turns.give()
         if worker is not None:
             worker.wait(_CLOSE_S)
 
-    def _call(self, request: Request, body: bytes = b"") -> bytes:
-        deadline = time.monotonic() + self._deadline_s
-        if not self._guard.acquire(timeout=self._deadline_s):
+    def _call(self, request: Request, body: bytes = b"", *, yields: bool = False) -> bytes:
+        if not self._turns.take(self._deadline_s, yields=yields):
             raise StorageError(self._is_late)
         try:
-            return self._ask(request, body, deadline)
+            # What was waited for the turn is not the storage's doing.
+            return self._ask(request, body, time.monotonic() + self._deadline_s)
         except _LateError:
             raise StorageError(self._give_up(self._is_late)) from None
         except _DeadError:
             raise StorageError(self._give_up("the storage worker has ended")) from None
         finally:
-            self._guard.release()
+            self._turns.give()
 
     @property
     def _is_late(self) -> str:
@@ -191,8 +203,7 @@ class StorageClient:
     def _give_up(self, why: str) -> str:
         """End the worker; each time it takes longer until another is started."""
         self._discard_worker()
-        # A sanlock daemon keeps the id by itself.
-        self._must_rejoin = self._has_joined and self._settings.sanlock is None
+        self._must_rejoin = self._has_joined and not self._settings.keeps_host_id
         if not self._is_closed:
             _log.warning("%s; the storage worker is started anew", why)
         self._not_before = time.monotonic() + self._backoff_s
@@ -204,6 +215,34 @@ class StorageClient:
         if worker is not None:
             worker.kill()
             worker.close()
+
+
+class _Turns:
+    """One call at a time. Calls that yield wait until no other one waits."""
+
+    def __init__(self) -> None:
+        self.is_taken = False
+        self._waiting = 0
+        self._changed = threading.Condition()
+
+    def take(self, limit_s: float, *, yields: bool = False) -> bool:
+        """Wait for the turn, so many seconds at most; return whether it has come."""
+        with self._changed:
+            self._waiting += not yields
+            try:
+                is_free = self._changed.wait_for(
+                    lambda: not self.is_taken and not (yields and self._waiting), limit_s
+                )
+                self.is_taken = self.is_taken or is_free
+                return is_free
+            finally:
+                self._waiting -= not yields
+
+    def give(self) -> None:
+        """Release it for the next request."""
+        with self._changed:
+            self.is_taken = False
+            self._changed.notify_all()
 
 
 class _Worker:
@@ -274,6 +313,9 @@ class _Worker:
             self._buffer += self._receive(deadline)
         line, _, begun = self._buffer.partition(b"\n")
         answer = protocol.from_line(line, Answer)
+        if answer.id != self._last_id:
+            # Whatever it answers, it is not what was asked.
+            raise _DeadError
         pieces = [begun]
         missing = answer.size - len(begun)
         while missing > 0:
@@ -295,7 +337,7 @@ class _Worker:
 
 
 def _error(answer: Answer) -> Exception:
-    """Give the error that the worker had."""
+    """Return the error that the worker had."""
     kind = getattr(errors, answer.kind or "", ValueError)
     if issubclass(kind, LockspaceError):
         return kind(answer.error, answer.errno)

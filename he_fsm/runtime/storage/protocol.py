@@ -12,8 +12,8 @@ from typing import Any, Optional, TypeVar
 import attrs
 import cattrs
 
-from he_fsm.runtime.leases.sanlock_settings import SanlockSettings
 from he_fsm.runtime.ports import LeaseStatus
+from he_fsm.serialise import teach
 
 
 @attrs.frozen(kw_only=True)
@@ -22,9 +22,10 @@ class StorageSettings:
     Where the shared storage is, and as whom this host uses it.
 
     `whiteboard` is a file or a block device, used from byte `offset` (a multiple of 4096) on.
-    `sanlock` says where sanlock's leases are; where it is None, `leases` is the folder of the
-    embedded ones, and `name` tells hosts apart that claim one id. Times are in seconds, see
-    `Rules`.
+    `maker` names the function that makes the leases of these settings (`module:function`), and
+    `lease` has the kind's further settings, as text; `leases` is the folder of embedded leases, and
+    `name` tells hosts apart that claim one id. `keeps_host_id`: a daemon keeps the host id when the
+    worker is replaced. Times are in seconds, see `Rules`.
     """
 
     whiteboard: str
@@ -34,7 +35,9 @@ class StorageSettings:
     io_timeout_s: float
     watchdog_s: float
     offset: int = 0
-    sanlock: Optional[SanlockSettings] = None
+    maker: str = "he_fsm.runtime.leases.files.renewer:make"
+    lease: str = ""
+    keeps_host_id: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -42,8 +45,9 @@ class Request:
     """
     The line of a request, before `size` raw bytes; its answer has the same `id`.
 
-    `op` is open (with `settings`), read, write_slot (with `slot` and its bytes), write_global
-    (with `maintenance`), join, leave or status.
+    `op` is open (with `settings`), read, write_slot (with `slot` and its bytes), write_global and
+    mend_global (with `maintenance`; the second one's answer says whether it was written), join,
+    leave or status.
     """
 
     op: str
@@ -72,9 +76,7 @@ class Answer:
 _Line = TypeVar("_Line", Request, Answer)
 
 _converter = cattrs.Converter(forbid_extra_keys=True, omit_if_default=True)
-_converter.register_unstructure_hook_func(
-    lambda kind: getattr(kind, "__origin__", kind) is frozenset, sorted
-)
+teach(_converter)
 
 
 def to_line(line: Request | Answer) -> bytes:
@@ -85,6 +87,16 @@ def to_line(line: Request | Answer) -> bytes:
 def from_line(data: bytes, kind: type[_Line]) -> _Line:
     """Decode a line that the other side wrote."""
     return _converter.structure(json.loads(data), kind)
+
+
+def flag_to_bytes(flag: bool) -> bytes:
+    """Encode the answer to a question."""
+    return json.dumps(flag).encode()
+
+
+def flag_from_bytes(data: bytes) -> bool:
+    """Decode it."""
+    return bool(json.loads(data))
 
 
 def status_to_bytes(status: LeaseStatus) -> bytes:

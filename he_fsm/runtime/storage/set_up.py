@@ -11,10 +11,10 @@ from he_fsm.errors import StorageError
 from he_fsm.metadata.codec import encode_global
 from he_fsm.metadata.layout import HOST_ID_MAX, SLOT_BYTES
 from he_fsm.metadata.whiteboard import Whiteboard
+from he_fsm.runtime import registry
 from he_fsm.runtime.broker.listener import gid_of
 from he_fsm.runtime.config import Config
-from he_fsm.runtime.leases import sanlock_storage
-from he_fsm.runtime.leases.records import ENGINE_FILE, create_lockspace
+from he_fsm.runtime.kinds import Made
 from he_fsm.runtime.storage.whiteboard_io import WhiteboardFile, create
 
 
@@ -33,23 +33,18 @@ def set_up(config: Config, hosts: int) -> Iterator[str]:
         StorageError: the whiteboard can't be made, or something else is there.
     """
     gid = gid_of(config.group) if os.geteuid() == 0 else None
-    settings = config.sanlock_settings
-    if settings is not None:
-        is_made = sanlock_storage.initialise(settings, config.policy.io_timeout_s)
-        yield f"sanlock's leases in {settings.path}: {_said(is_made=is_made)}"
-    else:
-        folder = config.storage.leases
-        is_made = not (folder / ENGINE_FILE).exists()
-        create_lockspace(folder)
-        if is_made:
-            _give((folder, folder / ENGINE_FILE), gid)
-        yield f"leases in {folder}: {_said(is_made=is_made)}"
+    made: Made = registry.load(registry.LEASES, config.leases).set_up(config)
+    if made.is_new:
+        _give(made.for_group, gid)
+    yield f"{made.what}: {_said(is_made=made.is_new)}"
     path, offset = config.storage.whiteboard, config.storage.offset
     is_made = set_up_whiteboard(path, offset, hosts)
     if is_made and path.is_file():
         _give((path,), gid)
-    slots = f" for host ids 1 to {hosts}" if is_made else ""
-    yield f"whiteboard in {path}: {_said(is_made=is_made)}{slots}"
+    if is_made:
+        yield f"whiteboard in {path}: made for host ids 1 to {hosts}"
+    else:
+        yield f"whiteboard in {path}: {_room_text(path, offset, hosts)}"
 
 
 def set_up_whiteboard(path: Path, offset: int, hosts: int) -> bool:
@@ -84,6 +79,24 @@ def set_up_whiteboard(path: Path, offset: int, hosts: int) -> bool:
     return True
 
 
+def _room_text(path: Path, offset: int, hosts: int) -> str:
+    """Say for how many hosts a whiteboard that is there has room, where that is not as asked."""
+    try:
+        with path.open("rb") as file:
+            room = (file.seek(0, os.SEEK_END) - offset) // SLOT_BYTES - 1
+    except OSError as error:
+        msg = f"{path} can't be read: {error.strerror}"
+        raise StorageError(msg) from error
+    room = min(room, HOST_ID_MAX)
+    if room >= hosts:
+        return _said(is_made=False)
+    if path.is_file():
+        remedy = f"to make it longer: truncate -s {offset + SLOT_BYTES * (hosts + 1)} {path}"
+    else:
+        remedy = "it needs a larger device"
+    return f"there already, for {room} hosts, not {hosts}; {remedy}"
+
+
 def _make_room(path: Path, end: int) -> None:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -103,7 +116,7 @@ def _make_room(path: Path, end: int) -> None:
 
 
 def _give(paths: tuple[Path, ...], gid: Optional[int]) -> None:
-    """Let the daemons' group have what root has made."""
+    """Hand what root has made to the daemons' group."""
     if gid is None:
         return
     for path in paths:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from he_fsm.errors import StorageError
-from he_fsm.metadata.codec import encode_global
+from he_fsm.metadata.codec import decode_global, encode_global
 from he_fsm.metadata.layout import HOST_ID_MAX, SLOT_BYTES, WHITEBOARD_BYTES
 
 _log = logging.getLogger(__name__)
@@ -31,6 +31,8 @@ FILE_MODE: Final = 0o660
 # How long the maintenance command waits for another one that is writing slot 0.
 GUARD_WAIT_S: Final = 0.2
 _GUARD_POLL_S: Final = 0.01
+# After a write of slot 0: what another machine wrote at the same moment has arrived by then.
+_SEEN_AFTER_S: Final = 0.05
 # The end of a reading is looked for in pieces of this size.
 _PIECE_BYTES: Final = 64 * SLOT_BYTES
 # fcntl's struct flock on 64-bit Linux: type, whence, start, length, process.
@@ -90,21 +92,41 @@ class WhiteboardFile:
         """
         Set the cluster's flag in slot 0, which no lease protects.
 
-        One writer at a time on this machine; a writer elsewhere that came in between is noticed
-        before anything is written.
+        One writer at a time on this machine. A writer on another machine can't be kept out: the
+        slot is read again a moment later, and whoever was written over is told.
 
         Raises:
-            StorageError: it can't be written, another writer holds the guard, or slot 0 changed
-                meanwhile; nothing was written then.
+            StorageError: it can't be written, another writer on this machine holds the guard
+                (nothing was written then), or another machine wrote at the same moment.
+        """
+        with self._opened(os.O_RDWR, "written") as descriptor:
+            self._guard(descriptor)
+            self._write_and_see(descriptor, encode_global(maintenance))
+
+    def mend_global(self, maintenance: bool) -> bool:
+        """
+        Write slot 0's last good value again, if the slot can't be believed; say whether it was.
+
+        The slot is read under the guard just before, so a write in the meantime is kept.
+
+        Raises:
+            StorageError: as `write_global`.
         """
         with self._opened(os.O_RDWR, "written") as descriptor:
             self._guard(descriptor)
             before = self._read(descriptor, SLOT_BYTES)
-            block = encode_global(maintenance)
-            if self._read(descriptor, SLOT_BYTES) != before:
-                msg = f"slot 0 of {self.path} was written by somebody else just now; look again"
-                raise StorageError(msg)
-            self._write(descriptor, 0, block)
+            if decode_global(before).maintenance is not None:
+                return False
+            self._write_and_see(descriptor, encode_global(maintenance))
+            return True
+
+    def _write_and_see(self, descriptor: int, block: bytes) -> None:
+        """Write slot 0, and see whether a writer on another machine has written over it."""
+        self._write(descriptor, 0, block)
+        time.sleep(_SEEN_AFTER_S)
+        if self._read(descriptor, SLOT_BYTES) != block.rstrip(b"\0").ljust(SLOT_BYTES, b"\0"):
+            msg = f"slot 0 of {self.path} was written by somebody else just now; look again"
+            raise StorageError(msg)
 
     @contextmanager
     def _opened(self, flags: int, what: str) -> Iterator[int]:
@@ -246,7 +268,7 @@ def create(path: str | Path, hosts: int) -> None:
 
 
 def _used_bytes(buffer: mmap.mmap, filled: int) -> int:
-    """Give how many bytes there are up to the end of the last slot that is not empty."""
+    """Return how many bytes there are up to the end of the last slot that is not empty."""
     end = filled
     while end > 0:
         begin = max(0, (end - 1) // _PIECE_BYTES * _PIECE_BYTES)

@@ -11,106 +11,22 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import pkgutil
 import select
 import signal
 import sys
 import threading
-import time
-from pathlib import Path
-from typing import BinaryIO, Final, Optional, Protocol
+from typing import BinaryIO, Optional
 
 import attrs
 
 from he_fsm.errors import HeFsmError, LockspaceError
-from he_fsm.runtime.leases.embedded import EmbeddedLeases
-from he_fsm.runtime.leases.rules import Rules
-from he_fsm.runtime.leases.sanlock import SanlockLeases
-from he_fsm.runtime.leases.vm_lock import VmLock
-from he_fsm.runtime.ports import LeaseStatus
+from he_fsm.runtime.ports import JoinedLeases
 from he_fsm.runtime.storage import protocol
 from he_fsm.runtime.storage.protocol import Answer, Request, StorageSettings
 from he_fsm.runtime.storage.whiteboard_io import WhiteboardFile
 
 _log = logging.getLogger(__name__)
-
-# A renewal that failed is tried again this many times within one I/O timeout.
-_RETRIES_PER_IO_TIMEOUT: Final = 2
-
-
-class JoinedLeases(Protocol):
-    """`ports.Leases`, and whether the host id is held at this moment."""
-
-    def join(self) -> None:
-        """Take this host's id, and keep it renewed."""
-
-    def leave(self) -> None:
-        """Give it back."""
-
-    def status(self) -> LeaseStatus:
-        """Read who holds what."""
-
-    @property
-    def is_joined(self) -> bool:
-        """Whether this host holds its id."""
-
-
-class Renewer:
-    """Embedded leases, whose host id a thread of its own keeps from the moment it was joined."""
-
-    def __init__(self, leases: EmbeddedLeases) -> None:
-        self._leases = leases
-        # Held while the files are used, so that leaving is never undone by a joining under way.
-        self._guard = threading.Lock()
-        self._is_wanted = threading.Event()
-        self._trouble: Optional[str] = None
-        threading.Thread(target=self._renew_for_ever, name="renewer", daemon=True).start()
-
-    def join(self) -> None:
-        """Take the host id, and keep it."""
-        with self._guard:
-            self._leases.join()
-            self._is_wanted.set()
-
-    def leave(self) -> None:
-        """Give the host id back."""
-        with self._guard:
-            self._leases.leave()
-            self._is_wanted.clear()
-
-    def status(self) -> LeaseStatus:
-        """Read who holds what."""
-        return self._leases.status()
-
-    @property
-    def is_joined(self) -> bool:
-        """Whether this host holds its id."""
-        return self._leases.is_joined
-
-    def _renew_for_ever(self) -> None:
-        rules = self._leases.rules
-        while self._is_wanted.wait():
-            began = time.monotonic()
-            with self._guard:
-                is_renewed = not self._is_wanted.is_set() or self._renewed()
-            wait_s = rules.renewal_s if is_renewed else rules.io_timeout_s / _RETRIES_PER_IO_TIMEOUT
-            time.sleep(max(0.0, began + wait_s - time.monotonic()))
-
-    def _renewed(self) -> bool:
-        """Renew, or join again where the id was lost; complain once while it does not work."""
-        try:
-            if self._leases.is_joined:
-                self._leases.renew()
-            else:
-                self._leases.join()
-        except LockspaceError as error:
-            if str(error) != self._trouble:
-                self._trouble = str(error)
-                _log.warning("the host id can't be renewed: %s", error)
-            return False
-        if self._trouble is not None:
-            self._trouble = None
-            _log.info("the host id is renewed again")
-        return True
 
 
 @attrs.frozen
@@ -137,6 +53,8 @@ class Parts:
             self._write_slot(request.slot, body)
         elif request.op == "write_global":
             self.whiteboard.write_global(request.maintenance)
+        elif request.op == "mend_global":
+            return protocol.flag_to_bytes(self.whiteboard.mend_global(request.maintenance))
         elif request.op == "join":
             self.leases.join()
         elif request.op == "leave":
@@ -147,7 +65,7 @@ class Parts:
         return b""
 
     def _write_slot(self, slot: int, block: bytes) -> None:
-        # safety: a slot belongs to whoever holds its host id.
+        # safety: a slot belongs to the host that holds its host id.
         if slot != self.settings.host_id or not self.leases.is_joined:
             msg = f"slot {slot} is not written: this host does not hold host id {slot}"
             raise LockspaceError(msg, errno.EPERM)
@@ -155,12 +73,8 @@ class Parts:
 
 
 def _leases(settings: StorageSettings) -> JoinedLeases:
-    times = settings.io_timeout_s, settings.watchdog_s
-    if settings.sanlock is None:
-        return Renewer(EmbeddedLeases(settings.leases, settings.host_id, settings.name, *times))
-    rules = Rules(io_timeout_s=settings.io_timeout_s, watchdog_s=settings.watchdog_s)
-    vm_lock = VmLock(Path(settings.sanlock.vm_lock))
-    return SanlockLeases(settings.sanlock, settings.host_id, rules, vm_is_gone=vm_lock.is_free)
+    leases: JoinedLeases = pkgutil.resolve_name(settings.maker)(settings)
+    return leases
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
@@ -197,7 +111,7 @@ def _refuse_unopened() -> None:
 def _end_with_parent() -> None:
     """End as soon as nobody can send requests any more, even while the storage hangs."""
     poll = select.poll()
-    # Only the hang-up, which needs no asking for.
+    # POLLHUP is always reported; request no events.
     poll.register(sys.stdin.fileno(), 0)
     poll.poll()
     os._exit(0)

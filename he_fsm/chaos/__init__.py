@@ -1,0 +1,1 @@
+"""Random faults on real daemons, for minutes or hours: what strikes, and what it showed."""

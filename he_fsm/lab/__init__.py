@@ -1,0 +1,1 @@
+"""Hosts, networks, mounts, guests and watchdogs of one machine; knows no scenario language."""

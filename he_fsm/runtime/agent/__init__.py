@@ -1,0 +1,1 @@
+"""The agent: the loop, what it remembers on disk, and its process."""

@@ -1,0 +1,361 @@
+"""The agent's loop: observe, publish, read, decide, act; every 10 s, and when something happens."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Optional, Protocol
+
+from transitions import Machine
+
+from he_fsm import tick
+from he_fsm.effects import (
+    Alarm,
+    CancelMigration,
+    Effect,
+    GiveUpArrival,
+    MigrateVm,
+    Notify,
+    PowerOffVm,
+    ShutDownVm,
+    StartVm,
+    StopAgent,
+    WriteGlobal,
+)
+from he_fsm.errors import HeFsmError, HypervisorError
+from he_fsm.machine import build_machine, follow
+from he_fsm.memory import Memory
+from he_fsm.metadata.record import HostRecord, ProblemWord
+from he_fsm.metadata.whiteboard import Whiteboard
+from he_fsm.policy import Policy
+from he_fsm.runtime.agent.engine_seen import EngineSeen
+from he_fsm.runtime.agent.memory_file import MemoryFile
+from he_fsm.runtime.agent.problem_lines import problem_lines
+from he_fsm.runtime.agent.report import report_of
+from he_fsm.runtime.agent.sight import AskedBroker, Sight
+from he_fsm.runtime.agent.telling import Telling
+from he_fsm.runtime.ports import Event, Hypervisor, Peer
+from he_fsm.runtime.service.clocks import Clocks, boot_time
+from he_fsm.runtime.service.log import Repeats
+from he_fsm.runtime.service.supervised import troubles
+from he_fsm.snapshot import Outcome, Result, VmState
+from he_fsm.step import Step
+
+_log = logging.getLogger(__name__)
+# Edges are followed at once; this many in a row would be a circle.
+_CHAIN_MAX = 16
+
+
+class Broker(AskedBroker, Protocol):
+    """What the loop asks of the broker, over its socket or in the same process."""
+
+    def whiteboard(self) -> bytes:
+        """All slots."""
+
+    def write_slot(self, block: bytes) -> None:
+        """Write this host's own slot."""
+
+    def mend_global(self, maintenance: bool) -> bool:
+        """Write slot 0 if it can't be believed; say whether it was written."""
+
+    def report(self, report: dict[str, Any]) -> None:
+        """Tell what the agent thinks."""
+
+    def tell(self, event: Event) -> None:
+        """Queue something that people may be told."""
+
+    def wake(self, after: int, timeout_s: float) -> int:
+        """Wait until the number of changes is not *after*; give it."""
+
+    def leave(self) -> None:
+        """Release this host's id."""
+
+
+class Loop:
+    """
+    One host's agent, without the process around it.
+
+    `look` makes one pass and returns the monotonic time of the next; the caller may call it
+    earlier when something happens. A bug ends it by its exception; trouble outside does not.
+    """
+
+    def __init__(  # noqa: PLR0913 - its parts
+        self,
+        *,
+        identity: tick.Identity,
+        policy: Policy,
+        broker: Broker,
+        hypervisor: Hypervisor,
+        memory_file: MemoryFile,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        boot_clock: Callable[[], float] = boot_time,
+    ) -> None:
+        """
+        Begin with what the last agent remembered.
+
+        Args:
+            boot_clock: as *clock*, but it counts the time in which the host was suspended.
+        """
+        self.identity = identity
+        self.policy = policy
+        self.broker = broker
+        self.hypervisor = hypervisor
+        self._memory_file = memory_file
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._repeats = Repeats(_log)
+        self._sight = Sight(
+            broker, hypervisor, Clocks(monotonic=clock, boot=boot_clock), wall_clock, self._repeats
+        )
+        now = clock()
+        try:
+            self.memory: Memory = memory_file.load(now, wall_clock())
+        except HeFsmError as error:
+            _log.warning("%s", error)
+            self.memory = Memory.beginning(now)
+        self.machine: Machine = build_machine()
+        self._next_loop = now
+        self._telling = Telling()
+        self._engine_seen = EngineSeen()
+        self._score_shown: Optional[int] = None
+        # How long the last look took, with all that followed from it.
+        self._worked_s: Optional[float] = None
+        # Why the hypervisor could not be told to start the VM, in the pass before.
+        self._start_error: Optional[str] = None
+        self._problems: dict[int, ProblemWord] = {}
+        self.stop_reason: Optional[str] = None
+        self.decision: Optional[Step] = None
+
+    def look(self) -> float:
+        """Do one pass, and more at once while edges are taken; give when to look again."""
+        began = self._clock()
+        while self._next_loop <= began:
+            self._next_loop += self.policy.loop_s
+        for _ in range(_CHAIN_MAX):
+            decision = self._pass()
+            if decision.edge is None or self.stop_reason is not None:
+                break
+        else:
+            _log.error("%d edges in a row: they go round in a circle", _CHAIN_MAX)
+        self._save()
+        self._worked_s = self._clock() - began
+        return tick.next_look(decision, self._next_loop)
+
+    def _pass(self) -> Step:
+        facts = self._with_failed_start(self._sight.look(self.policy))
+        own, score_text = self._publish(facts)
+        whiteboard = self._read()
+        before = self.memory
+        decision = tick.decide(before, facts, own, whiteboard, self.identity, self.policy)
+        self.memory = decision.memory
+        self.decision = decision
+        self._follow(decision)
+        self._telling.take(decision, self.identity, self._clock())
+        for effect in decision.effects:
+            self._perform(effect, decision)
+        self._note_problems(decision, facts)
+        self._tell_people()
+        self._report(facts, decision, own, score_text)
+        return decision
+
+    def _with_failed_start(self, facts: tick.Facts) -> tick.Facts:
+        """Add the result of a start that could not be ordered, and of which nothing has come."""
+        error, self._start_error = self._start_error, None
+        if error is None or facts.vm.state is not VmState.ABSENT:
+            return facts
+        return facts._replace(results=(*facts.results, Result(Outcome.START_FAILED, error)))
+
+    # Publish and read.
+
+    def _publish(self, facts: tick.Facts) -> tuple[Optional[HostRecord], str]:
+        score = tick.rate_host(self.memory, facts, self.identity, self.policy)
+        if score.total != self._score_shown:
+            _log.info("score %d: %s", score.total, score.zero_because or score.why)
+            self._score_shown = score.total
+        if facts.leases is None or not facts.leases.joined:
+            return None, score.why
+        claims = self.memory.claimed_at is not None
+        record = tick.make_record(
+            facts, self.identity, score.total, self.policy, claims_lease=claims
+        )
+        return (record if self._write(record, facts, score.why) else None), score.why
+
+    def _write(self, record: HostRecord, facts: tick.Facts, why: str) -> bool:
+        try:
+            block = tick.make_block(record, self.memory, facts, why, self.identity.version)
+            self.broker.write_slot(block)
+        except HeFsmError as error:
+            self._repeats.complain("write", "this host's record is not written: %s", error)
+            return False
+        self._repeats.end("write", "this host's record is written again")
+        return True
+
+    def _read(self) -> Optional[Whiteboard]:
+        if self._sight.is_broker_away:
+            return None
+        try:
+            data = self.broker.whiteboard()
+        except HeFsmError as error:
+            self._repeats.complain("storage", "the whiteboard can't be read: %s", error)
+            return None
+        self._repeats.end("storage", "the whiteboard can be read again")
+        return tick.read_whiteboard(data, self.identity, self.policy)
+
+    # Act.
+
+    def _follow(self, decision: Step) -> None:
+        """Fire the edge on the machine, which refuses undeclared ones."""
+        edge = decision.edge
+        if edge is None:
+            return
+        if self.machine.state != edge.source.value:
+            # A new agent's machine begins where its memory does.
+            self.machine.set_state(edge.source.value)
+        follow(self.machine, decision)
+
+    def _tell_people(self) -> None:
+        """Hand over what people are to be told; it waits for a broker that is away."""
+        if self._sight.is_broker_away or not self._telling.waits:
+            return
+        error = self._telling.hand_over(self.broker.tell)
+        if error is None:
+            self._repeats.end("notify", "people are told again")
+        else:
+            self._repeats.complain("notify", "people are not told yet: %s", error)
+
+    def _perform(self, effect: Effect, decision: Step) -> None:
+        if isinstance(effect, (Notify, Alarm)):
+            # They are on their way to the broker.
+            return
+        if isinstance(effect, StopAgent):
+            self.stop_reason = effect.reason
+            return
+        if isinstance(effect, WriteGlobal):
+            self._mend_global(effect.maintenance)
+            return
+        _log.info("%s: %s", type(effect).__name__, decision.reason)
+        hypervisor = self.hypervisor
+        try:
+            if isinstance(effect, StartVm):
+                hypervisor.start()
+            elif isinstance(effect, ShutDownVm):
+                hypervisor.shut_down()
+            elif isinstance(effect, PowerOffVm):
+                hypervisor.power_off()
+            elif isinstance(effect, MigrateVm):
+                hypervisor.migrate(self._peer(effect.target))
+            elif isinstance(effect, CancelMigration):
+                hypervisor.cancel_migration()
+            elif isinstance(effect, GiveUpArrival):
+                hypervisor.give_up_arrival()
+        except HypervisorError as error:
+            # It is not known whether the verb took effect: the next pass observes again.
+            _log.warning("%s: %s", type(effect).__name__, error)
+            if isinstance(effect, StartVm):
+                self._start_error = str(error)
+
+    def _peer(self, host_id: int) -> Peer:
+        """Return how another host is named; this host has read its record."""
+        sighting = self.memory.sightings.get(host_id)
+        record = None if sighting is None else sighting.record
+        return Peer(host_id, "" if record is None else record.hostname)
+
+    def _mend_global(self, maintenance: bool) -> None:
+        """Write slot 0's last good value again; the decision asks anew while it is needed."""
+        try:
+            is_written = self.broker.mend_global(maintenance)
+        except HeFsmError as error:
+            self._repeats.complain("slot 0", "slot 0 is not written again: %s", error)
+            return
+        self._repeats.end("slot 0", "slot 0 can be written again")
+        if is_written:
+            word = "on" if maintenance else "off"
+            _log.warning("slot 0 is written again: global maintenance is %s, as before", word)
+        else:
+            _log.info("slot 0 is not written again: somebody else has mended it")
+
+    # Say.
+
+    def _note_problems(self, decision: Step, facts: tick.Facts) -> None:
+        problems = tick.problems_of(decision, facts.leases, self.identity.host_id)
+        begun, over = problem_lines(self._problems, problems)
+        for line in begun:
+            _log.warning("%s", line)
+        for line in over:
+            _log.info("%s", line)
+        self._problems = problems
+
+    def _report(
+        self,
+        facts: tick.Facts,
+        decision: Step,
+        own: Optional[HostRecord],
+        score_text: str,
+    ) -> None:
+        here = tick.engine_status(facts.vm)
+        self._engine_seen.look(decision, self.identity.host_id, here, facts.now)
+        if self._sight.is_broker_away:
+            return
+        report = report_of(
+            facts,
+            decision,
+            own,
+            self._telling,
+            endings_forget_s=self.policy.endings_forget_s,
+            hostname=self.identity.hostname,
+            loop_s=self.policy.loop_s,
+            worked_s=None if self._worked_s is None else round(self._worked_s, 4),
+            score=self._score_shown,
+            score_why=score_text,
+            problems={str(slot): word.value for slot, word in self._problems.items()},
+            threads=troubles(),
+            engine_seen=self._engine_seen.report(facts.now),
+            migration=self._sight.observed.progress,
+            vm_detail=self._sight.observed.detail,
+        )
+        try:
+            self.broker.report(report)
+        except HeFsmError as error:
+            self._repeats.complain("report", "the status is not up to date: %s", error)
+        else:
+            self._repeats.end("report", "the status is up to date again")
+
+    def _save(self, *, is_last: bool = False) -> None:
+        now, wall_now = self._clock(), self._wall_clock()
+        try:
+            self._memory_file.save(self.memory, now, wall_now, is_last=is_last)
+        except HeFsmError as error:
+            self._repeats.complain("memory", "%s", error)
+        else:
+            self._repeats.end("memory", "what the agent remembers is written again")
+
+    @property
+    def score(self) -> int:
+        """The score as it was last computed."""
+        return self._score_shown or 0
+
+    def reload(self, identity: tick.Identity, policy: Policy) -> None:
+        """Go on with other numbers; what is remembered stays."""
+        self.identity = identity
+        self.policy = policy
+
+    def stop(self) -> None:
+        """End cleanly: publish the stopped flag, give the host id back where no VM needs it."""
+        facts = self._sight.look(self.policy, joins=False)
+        if facts.leases is not None and facts.leases.joined:
+            record = tick.make_record(facts, self.identity, 0, self.policy, is_stopped=True)
+            is_published = self._write(record, facts, "0: the agent has stopped")
+            # safety: a VM that is here, or arrives, would lose its lease with the host id.
+            if is_published and facts.vm.state is VmState.ABSENT:
+                self._leave()
+        if facts.vm.state is not VmState.ABSENT:
+            _log.info("the engine VM here (%s) is left alone", facts.vm.state.value)
+        self._save(is_last=True)
+
+    def _leave(self) -> None:
+        try:
+            self.broker.leave()
+        except HeFsmError as error:
+            _log.warning("the host id is not given back: %s", error)

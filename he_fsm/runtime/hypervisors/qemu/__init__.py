@@ -1,0 +1,1 @@
+"""QEMU without libvirt: one process a VM, spoken to over its monitor."""

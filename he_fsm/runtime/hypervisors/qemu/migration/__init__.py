@@ -1,0 +1,1 @@
+"""How a QEMU VM moves to another host while it runs."""

@@ -1,0 +1,140 @@
+"""What a kind of hypervisor, lease, monitor or notifier brings, to be named in a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Optional, Protocol
+
+import attrs
+
+from he_fsm.document.nodes import Mapping as Tree
+from he_fsm.runtime.config.settings import Config
+from he_fsm.runtime.ports import (
+    Channel,
+    Finding,
+    Hypervisor,
+    Monitor,
+    MovableLease,
+    VmAccess,
+)
+
+
+class Guard(Protocol):
+    """What ends a VM whose lease nobody looks after any more; it begins when it is made."""
+
+    def check(self) -> None:
+        """
+        End the VM where the guard itself has stood still for too long.
+
+        The agent calls it every few seconds, in a thread of its own.
+        """
+
+    def close(self) -> None:
+        """Watch no more; the VM runs on."""
+
+
+Check = Callable[[Config, Tree], None]
+Needs = Callable[[Config], Sequence[Finding]]
+
+
+def no_check(config: Config, tree: Tree) -> None:
+    """Find that all values fit each other."""
+
+
+def no_needs(config: Config) -> Sequence[Finding]:
+    """Need nothing but what he_fsm is made of."""
+    del config
+    return ()
+
+
+def no_guard(config: Config, access: VmAccess) -> Optional[Guard]:
+    """Make none: these leases end their VM by themselves."""
+    del config, access
+    return None
+
+
+@attrs.frozen(kw_only=True)
+class HypervisorKind:
+    """
+    What runs the engine VM: `hypervisor.kind` of a configuration.
+
+    `section` is the attrs class of the section `hypervisor` (see `HypervisorSection`). `check`
+    refuses values that do not fit each other (`DocumentError`, at the value); `needs` says what is
+    missing on this machine, without touching a VM, within a second. `make` makes the adapter of the
+    agent, `access` what all other processes of the host use; both get the whole configuration, and
+    `make` the engine's lease.
+    """
+
+    section: type[Any]
+    make: Callable[[Config, MovableLease], Hypervisor]
+    access: Callable[[Config], VmAccess]
+    check: Check = no_check
+    needs: Needs = no_needs
+
+
+@attrs.frozen(kw_only=True)
+class Made:
+    """
+    What was made on the storage, in words; `is_new` False: it was there already.
+
+    `for_group`: what the daemons' group has to be able to use.
+    """
+
+    what: str
+    is_new: bool
+    for_group: tuple[Path, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class LeaseKind:
+    """
+    What keeps hosts and VMs apart: `leases` of a configuration.
+
+    `section` is the attrs class of the section that has the kind's name; None: it has none.
+    `maker` names a function (`module:function`) that takes `StorageSettings` and returns the
+    `JoinedLeases` that take the host id: the process that serves the storage calls it, and imports
+    nothing else of the kind. `settings` makes its further settings, as text. `lease` is how VMs
+    of this host take the engine's lease. `set_up` makes the leases on the storage, once for all
+    hosts, where they are missing. `guard` is made beside the agent. `keeps_host_id`: a daemon keeps
+    the host id when the process that serves the storage is replaced.
+    """
+
+    maker: str
+    lease: Callable[[Config], MovableLease]
+    set_up: Callable[[Config], Made]
+    settings: Callable[[Config], str] = lambda _: ""
+    section: Optional[type[Any]] = None
+    check: Check = no_check
+    needs: Needs = no_needs
+    keeps_host_id: bool = False
+    guard: Callable[[Config, VmAccess], Optional[Guard]] = no_guard
+
+
+@attrs.frozen(kw_only=True)
+class MonitorKind:
+    """
+    A test of whether this host is connected: `monitors.network.test` of a configuration.
+
+    `make` gets the section, an instance of the attrs class `section`. `measure_s` says how long one
+    measurement takes at most.
+    """
+
+    section: type[Any]
+    make: Callable[[Any], Monitor]
+    measure_s: Callable[[Any], float] = lambda _: 0.0
+    check: Check = no_check
+
+
+@attrs.frozen(kw_only=True)
+class NotifierKind:
+    """
+    A way to tell people: a key of the section `notify` of a configuration.
+
+    `section` is the attrs class of what stands there; None: `NotifyConfig` has it. `make` makes the
+    channels that are configured, none or more.
+    """
+
+    make: Callable[[Config], Sequence[Channel]]
+    section: Optional[type[Any]] = None
+    check: Check = no_check

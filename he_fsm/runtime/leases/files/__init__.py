@@ -1,0 +1,1 @@
+"""Leases of one machine: kernel locks and small files, without any daemon."""

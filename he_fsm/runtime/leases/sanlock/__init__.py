@@ -1,0 +1,1 @@
+"""Leases of sanlock: its daemon renews them, its watchdog resets the host that can't."""

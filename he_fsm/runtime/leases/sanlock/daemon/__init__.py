@@ -1,0 +1,1 @@
+"""How the sanlock daemon is talked to, and what its answers mean."""

@@ -1,0 +1,119 @@
+"""Set up the places of sanlock's leases: the host ids', and the engine's."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from he_fsm.errors import LeaseMissingError, LockspaceError, OldVmError
+from he_fsm.runtime.leases.files.records import FILE_MODE, lease_error
+from he_fsm.runtime.leases.sanlock.daemon import errors as sanlock_errors
+from he_fsm.runtime.leases.sanlock.daemon.command import SOCKET, SanlockDaemon
+from he_fsm.runtime.leases.sanlock.daemon.module import call
+from he_fsm.runtime.leases.sanlock.settings import SanlockSettings
+from he_fsm.runtime.leases.vm_lock import VmLock
+
+
+def initialise(settings: SanlockSettings, io_timeout_s: float) -> bool:
+    """
+    Write the lockspace and the engine's lease where there are none; what is there stays as it is.
+
+    False is given where both are there. The daemon of `settings` writes them. A file is made, or
+    made longer, as needed; a block device must be there and be large enough. With new host ids the
+    lease is written anew, too.
+
+    Raises:
+        LeaseForeignError: other leases are there; they may be somebody's.
+        OldVmError: an engine VM runs here, whose lease would be written anew.
+        LockspaceError: they can't be read or written, or sanlock does not run.
+    """
+    _check_areas(settings)
+    daemon = SanlockDaemon(settings)
+    daemon.check_running()
+    _make_room(Path(settings.path), settings.offset + settings.align_bytes, settings)
+    end = settings.resource_offset + settings.align_bytes
+    _make_room(Path(settings.resource_path), end, settings)
+    area = {"align": settings.align_bytes, "sector": settings.sector_bytes}
+    lockspace = settings.lockspace.encode()
+    has_no_ids = _is_missing(lambda: daemon.host_id_lease(1))
+    has_no_lease = _is_missing(daemon.engine_lease)
+    if has_no_ids and not has_no_lease:
+        _check_no_vm(settings)
+    if has_no_ids or has_no_lease:
+        # The generations of new host ids begin at 1 again. In a lease of before, an owner with a
+        # higher one would count as living for as long as somebody has its id. The lease comes
+        # first: if this ends between the two, the next call writes both.
+        resource = settings.resource.encode()
+        _write(settings, "write_resource", lockspace, resource, settings.disks, **area)
+    if has_no_ids:
+        _write(
+            settings,
+            "write_lockspace",
+            *(lockspace, settings.path, settings.offset),
+            iotimeout=settings.daemon_io_timeout(io_timeout_s),
+            **area,
+        )
+    return has_no_ids or has_no_lease
+
+
+def _check_no_vm(settings: SanlockSettings) -> None:
+    """Raise `OldVmError` if an engine VM runs on this host; of others nothing is known here."""
+    # safety: another host could start the VM at once.
+    if not VmLock(Path(settings.vm_lock)).is_free():
+        msg = (
+            f"the host ids in {settings.path} are missing, and an engine VM runs here: end it"
+            " before the leases are created again"
+        )
+        raise OldVmError(msg)
+
+
+def _check_areas(settings: SanlockSettings) -> None:
+    if settings.host_id_max is None:
+        msg = (
+            f"sanlock has no areas of {settings.align_bytes} bytes with sectors of"
+            f" {settings.sector_bytes}"
+        )
+        raise LockspaceError(msg, errno.EINVAL)
+    for offset in (settings.offset, settings.resource_offset):
+        if offset < 0 or offset % settings.align_bytes:
+            msg = f"leases begin at a multiple of {settings.align_bytes} bytes, not at {offset}"
+            raise LockspaceError(msg, errno.EINVAL)
+
+
+def _make_room(path: Path, end: int, settings: SanlockSettings) -> None:
+    """Make a file long enough; the daemon has a user of its own, and gets in by its group."""
+    try:
+        if path.is_block_device():
+            return
+        if not path.exists():
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+            os.fchmod(descriptor, FILE_MODE)
+            if os.geteuid() == 0:
+                os.fchown(descriptor, -1, (Path(settings.run_dir) / SOCKET).stat().st_gid)
+            os.close(descriptor)
+        if path.stat().st_size < end:
+            os.truncate(path, end)
+    except OSError as error:
+        raise lease_error(path, error) from error
+
+
+def _is_missing(read: Callable[[], object]) -> bool:
+    try:
+        read()
+    except LeaseMissingError:
+        return True
+    return False
+
+
+def _write(settings: SanlockSettings, verb: str, *words: object, **options: Any) -> None:
+    call(
+        settings.run_dir,
+        verb,
+        *words,
+        what=f"set up the leases in {settings.path}",
+        meanings=sanlock_errors.READING,
+        **options,
+    )

@@ -1,0 +1,1 @@
+"""What is kept an eye on beside the daemon: the VM, the watchdog, host ids."""

@@ -1,0 +1,41 @@
+"""What the daemons need of the world, as protocols; each adapter implements one of them."""
+
+from he_fsm.runtime.ports.findings import Finding
+from he_fsm.runtime.ports.hypervisor import Hypervisor, Observation, Peer
+from he_fsm.runtime.ports.leases import (
+    JoinedLeases,
+    LeaseHolder,
+    LeasePlace,
+    Leases,
+    LeaseStatus,
+    MovableLease,
+)
+from he_fsm.runtime.ports.monitors import HealthReport, Monitor, Monitors
+from he_fsm.runtime.ports.notify import Channel, Event, Message, Notifier
+from he_fsm.runtime.ports.storage import Storage
+from he_fsm.runtime.ports.vm import Console, LeaseUse, VmAccess, VmIdentity
+
+__all__ = [
+    "Channel",
+    "Console",
+    "Event",
+    "Finding",
+    "HealthReport",
+    "Hypervisor",
+    "JoinedLeases",
+    "LeaseHolder",
+    "LeasePlace",
+    "LeaseStatus",
+    "LeaseUse",
+    "Leases",
+    "Message",
+    "Monitor",
+    "Monitors",
+    "MovableLease",
+    "Notifier",
+    "Observation",
+    "Peer",
+    "Storage",
+    "VmAccess",
+    "VmIdentity",
+]

@@ -1,0 +1,23 @@
+"""What is wrong with a host or its configuration, as a sentence that somebody can act on."""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class Finding:
+    """
+    One thing that a back end needs and does not have, or that will go wrong.
+
+    `what` is one sentence about what is wrong, and `mend` the command or setting that mends it
+    (empty: none is known). `is_fatal`: no VM can be started, or none safely, before it is mended.
+    """
+
+    what: str
+    mend: str = ""
+    is_fatal: bool = True
+
+    def __str__(self) -> str:
+        """Return both sentences on one line."""
+        return f"{self.what}: {self.mend}" if self.mend else self.what

@@ -1,0 +1,81 @@
+"""The VM of this host as every process of the host can find it: who it is, and how to end it."""
+
+from __future__ import annotations
+
+import enum
+from typing import Optional, Protocol
+
+import attrs
+
+
+class LeaseUse(enum.Enum):
+    """What a VM has to do with the engine's lease."""
+
+    # It waits for the lease, and ends by itself where it does not get it.
+    WAITS = "waits"
+    # It has the lease, or should have it.
+    HAS = "has"
+    # A migration is under way, in which the lease changes hands.
+    MOVES = "moves"
+
+
+@attrs.frozen(kw_only=True)
+class VmIdentity:
+    """
+    Who the VM here is, and by what its use of the host is counted.
+
+    `name` is what the hypervisor calls it. `pid` is the process in which the guest executes, and
+    `incarnation` tells that process from another one of the same number. `cgroup` is the control
+    group of all its processes, as a path below /sys/fs/cgroup (empty: it has none of its own).
+    """
+
+    name: str
+    pid: int
+    incarnation: str
+    cgroup: str = ""
+    lease: LeaseUse = LeaseUse.HAS
+
+
+@attrs.frozen(kw_only=True)
+class Console:
+    """Where the VM's screen is, and the password that opens it; `valid_s` seconds from now on."""
+
+    protocol: str
+    address: str
+    port: int
+    password: str
+    valid_s: int
+
+
+class VmAccess(Protocol):
+    """
+    What guard, monitors and commands may ask about the VM here, in any process and any thread.
+
+    It depends on no agent. It reads what the back end has written down, or asks the hypervisor's
+    daemon, and changes nothing that an adapter relies on.
+    """
+
+    def identity(self) -> Optional[VmIdentity]:
+        """
+        Return the VM whose process lives here; None: there is none.
+
+        Takes at most 0.2 s. Raises `HypervisorError` where that can't be found out: the VM may
+        run.
+        """
+
+    def kill_now(self, vm: VmIdentity) -> None:
+        """
+        End the process of *vm* at once, and no other process of its number.
+
+        On return the kernel has been told to (SIGKILL); the process may take a moment to end, and
+        stays while it waits for a storage that hangs. No daemon is asked, and no lock is waited
+        for. Nothing happens where that process has ended.
+        """
+
+    def console(self, valid_s: int) -> Console:
+        """
+        Return a way to the VM's screen: a new password, good for one connection within *valid_s*.
+
+        An earlier password is void on return. Takes at most 5 s. Raises `HypervisorError` where the
+        VM is not here, has no screen, or this user may not ask.
+        """

@@ -1,0 +1,1 @@
+"""What every daemon has: arguments, signals, log, clocks, messages to systemd."""

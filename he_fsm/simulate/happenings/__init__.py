@@ -1,0 +1,1 @@
+"""What happens in a simulated world: faults, daemons, renewals, restarts, suspended hosts."""

@@ -1,0 +1,1 @@
+"""Idle time: which looks are left out, and what became of them."""

@@ -1,0 +1,82 @@
+"""The line of the text part that tells the watchdog's time, with a checksum of its own."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from he_fsm.metadata import SLOT_BYTES, HostRecord, decode_slot, encode_slot, human_text
+from he_fsm.metadata.record import EngineStatus
+from he_fsm.metadata.told import watchdog_line
+
+RECORD = HostRecord(
+    host_id=3,
+    timestamp=7200,
+    score=2400,
+    engine=EngineStatus("up", "good", "Up"),
+    hostname="node3.example.com",
+    watchdog_s=10.0,
+)
+OVIRT = human_text(RECORD, {"maintenance": "False", "state": "EngineUp", "stopped": "False"}, 0.0)
+
+
+def read(block: bytes) -> HostRecord:
+    found = decode_slot(3, block)
+    assert isinstance(found, HostRecord)
+    return found
+
+
+@given(
+    watchdog_s=st.none() | st.integers(1, 10**6).map(float) | st.floats(1e-3, 1e6),
+    text=st.sampled_from(["", OVIRT, "x" * 5000, "ü" * 3000, OVIRT.rstrip()]),
+    timestamp=st.integers(0, 2**40),
+)
+def test_what_is_written_is_read_whatever_the_text(
+    watchdog_s: Optional[float], text: str, timestamp: int
+) -> None:
+    record = RECORD._replace(watchdog_s=watchdog_s, timestamp=timestamp)
+    block = encode_slot(record, text)
+    assert len(block) == SLOT_BYTES
+    assert read(block) == record
+    # Written again as it was read, also by somebody who changes the time of the record.
+    again = read(block).at(timestamp + 1)
+    assert read(encode_slot(again, again.text)) == again
+
+
+def test_ovirts_lines_keep_their_places() -> None:
+    lines = read(encode_slot(RECORD, OVIRT)).text.splitlines()
+    assert lines[:-1] == OVIRT.splitlines()
+    assert lines[-1].startswith("watchdog-fire-timeout=10 crc32:")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"timeout=10 ", b"timeout=90 "),
+        (b"timeout=10 ", b"timeout=1e1 "),
+        (b"timeout=10 ", b"timeout=-10 "),
+        (b"crc32:", b"crc32;"),
+        (b"watchdog-fire-timeout=", b"watchdog_fire_timeout="),
+    ],
+)
+def test_a_damaged_line_tells_nothing_and_spoils_nothing(old: bytes, new: bytes) -> None:
+    block = encode_slot(RECORD, OVIRT)
+    assert block.count(old) == 1
+    assert read(block.replace(old, new)) == RECORD._replace(watchdog_s=None)
+
+
+@pytest.mark.parametrize(("host_id", "timestamp"), [(4, 7200), (3, 7199)])
+def test_the_line_of_another_record_tells_nothing(host_id: int, timestamp: int) -> None:
+    old = watchdog_line(3, 7200, 10.0).encode()
+    block = encode_slot(RECORD, OVIRT).replace(
+        old, watchdog_line(host_id, timestamp, 10.0).encode()
+    )
+    assert read(block) == RECORD._replace(watchdog_s=None)
+
+
+@pytest.mark.parametrize("watchdog_s", [None, 0.0, -1.0, float("nan"), float("inf")])
+def test_what_is_no_time_is_not_told(watchdog_s: Optional[float]) -> None:
+    assert watchdog_line(3, 7200, watchdog_s) == ""

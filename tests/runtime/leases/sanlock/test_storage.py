@@ -1,0 +1,197 @@
+"""Setting up the places of sanlock's leases: files and block devices, sectors and areas."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from he_fsm.runtime.config import load_config
+from he_fsm.runtime.leases.sanlock.daemon.command import SanlockDaemon
+from he_fsm.runtime.leases.sanlock.section import settings_of
+from he_fsm.runtime.leases.sanlock.settings import MIB, SanlockSettings
+from he_fsm.testing.leases import begin, joins, said
+from he_fsm.testing.waiting import until
+from tests.runtime.leases.sanlock.sanlock_lab import IO_TIMEOUT, NEEDS_SANLOCK, SanlockLab, python
+
+pytestmark = NEEDS_SANLOCK
+
+SET_UP = f"""
+from he_fsm.errors import LockspaceError
+from he_fsm.runtime.leases.sanlock.storage import initialise
+try:
+    initialise(settings, {IO_TIMEOUT / 10})
+except LockspaceError as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[SanlockLab]:
+    lab = SanlockLab(tmp_path)
+    yield lab
+    lab.close()
+
+
+def set_up(settings: SanlockSettings) -> str:
+    done = python(SET_UP, settings)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_what_is_there_stays_as_it_is(lab: SanlockLab) -> None:
+    host = lab.add(1, "host1")
+    until(lambda: joins(host.client))
+    vm = said(*begin(lab.holder(1)))
+    try:
+        before = lab.daemon_of(1).engine_lease()
+        assert set_up(host.settings) == ""
+        assert lab.daemon_of(1).engine_lease() == before
+        assert before.owner == 1
+        assert host.client.status().view.joined
+    finally:
+        vm.kill()
+
+
+def test_with_new_host_ids_no_ghost_of_before_has_the_lease(lab: SanlockLab) -> None:
+    host = lab.add(1, "host1")
+    until(lambda: joins(host.client))
+    vm = said(*begin(lab.holder(1)))
+    host.daemon.kill()
+    # Without its daemon it runs on, and its lease shows it as the owner.
+    lab.start(host.daemon.run_dir, "host1")
+    with lab.disk.open("r+b") as file:
+        file.write(bytes(MIB))
+    try:
+        assert set_up(host.settings).startswith("OldVmError the host ids in ")
+        assert lab.daemon_of(1).engine_lease().timestamp > 0
+    finally:
+        vm.kill()
+    assert set_up(host.settings) == ""
+    assert lab.daemon_of(1).engine_lease().timestamp == 0
+    until(lambda: joins(host.client))
+    other = lab.add(2, "host2")
+    until(lambda: joins(other.client))
+    assert other.client.status().view.owner is None
+
+
+def test_a_file_is_for_its_owner_and_the_daemons_group(lab: SanlockLab) -> None:
+    lab.add(1, "host1")
+    status = lab.disk.stat()
+    assert status.st_mode & 0o777 == 0o660
+    assert status.st_size == 2 * MIB
+    if os.geteuid() == 0:
+        assert status.st_gid == (lab.folder / "host1" / "sanlock.sock").stat().st_gid
+
+
+def test_two_files_serve_as_well_as_one(lab: SanlockLab) -> None:
+    host = lab.add(1, "host1")
+    settings = attrs.evolve(
+        host.settings,
+        path=str(lab.folder / "ids"),
+        offset=MIB,
+        resource_path=str(lab.folder / "engine: the lease"),
+        resource_offset=0,
+    )
+    assert set_up(settings) == ""
+    assert (lab.folder / "ids").stat().st_size == 2 * MIB
+    assert (lab.folder / "engine: the lease").stat().st_size == MIB
+    assert set_up(settings) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"lockspace": "another"}, "LeaseForeignError read host id 1"),
+        ({"resource": "another"}, "LeaseForeignError read the engine's lease"),
+        ({"path": "/none/such"}, "LockspaceError /none/such: No such file or directory"),
+        ({"sector_bytes": 4096}, "LeaseForeignError read host id 1"),
+        ({"align_bytes": 3 * MIB}, "LockspaceError sanlock has no areas of 3145728 bytes"),
+        ({"sector_bytes": 512, "align_bytes": 2 * MIB}, "LockspaceError sanlock has no areas"),
+        ({"offset": 512}, "LockspaceError leases begin at a multiple of 1048576 bytes"),
+        ({"run_dir": "/none/such"}, "SanlockDownError talk to sanlock in /none/such"),
+    ],
+)
+def test_what_can_not_be_set_up_is_refused(
+    lab: SanlockLab, changes: dict[str, Any], said: str
+) -> None:
+    settings = attrs.evolve(lab.add(1, "host1").settings, **changes)
+    assert set_up(settings).startswith(said)
+
+
+@contextmanager
+def loop_device(path: Path, sector_bytes: int) -> Iterator[Path]:
+    """Return a block device on a file; skips where there can be none."""
+    losetup = shutil.which("losetup", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    if losetup is None or os.geteuid() != 0:
+        pytest.skip("a loop device needs root and losetup")
+    words = [losetup, "--show", "-f", f"--sector-size={sector_bytes}", "--direct-io=on", str(path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no loop device: {done.stderr.strip()}")
+    try:
+        yield Path(done.stdout.strip())
+    finally:
+        subprocess.run([losetup, "-d", done.stdout.strip()], check=True)
+
+
+@pytest.mark.parametrize(
+    ("sector_bytes", "align_bytes"), [(512, MIB), (4096, MIB), (4096, 2 * MIB), (4096, 8 * MIB)]
+)
+def test_a_block_device_holds_the_leases(
+    tmp_path: Path, sector_bytes: int, align_bytes: int
+) -> None:
+    file = tmp_path / "disk"
+    file.touch()
+    os.truncate(file, 16 * MIB)
+    with loop_device(file, sector_bytes) as device:
+        lab = SanlockLab(tmp_path, device, sector_bytes=sector_bytes, align_bytes=align_bytes)
+        started = []
+        try:
+            for host_id in (1, 2):
+                host = lab.add(host_id, f"host{host_id}")
+                until(lambda host=host: joins(host.client))
+            started = [said(*begin(lab.holder(host_id))) for host_id in (1, 2)]
+            assert [vm.report["lease"] for vm in started] == ["taken", "held"]
+            assert started[1].report["owner"] == 1
+            assert lab.at(2).client.status().view.owner == 1
+        finally:
+            for vm in started:
+                vm.kill()
+            lab.close()
+
+
+def test_the_command_sets_up_what_a_cluster_needs(lab: SanlockLab, tmp_path: Path) -> None:
+    daemon = lab.start(tmp_path / "run", "host1")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    config = tmp_path / "he-fsm.yaml"
+    config.write_text(
+        "host: {id: 1}\ngroup: null\nleases: sanlock\nmonitors: {network: {test: none}}\n"
+        f"hypervisor: {{kind: qemu, vm: {{disks: [{{path: {shared}/engine.raw}}]}}}}\n"
+        f"storage: {{path: {shared}}}\nsanlock: {{run_dir: {daemon.run_dir}}}\n"
+        "engine: {health: {url: 'http://127.0.0.1:8080/'}}\n"
+    )
+    said = ["made", "made for host ids 1 to 64"], ["there already, left alone"] * 2
+    for words in said:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-c", "from he_fsm.cli.main import main; main()"),
+                *("storage", "init", "--config", str(config)),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert [line.rpartition(": ")[2] for line in done.stdout.splitlines()] == words
+    settings = settings_of(load_config(config))
+    assert SanlockDaemon(settings).engine_lease().timestamp == 0

@@ -1,0 +1,1 @@
+"""Searching for scenarios that break a promise: `make search`."""
