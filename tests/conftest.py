@@ -38,8 +38,9 @@ TESTS = Path(__file__).parent
 # Tests that start daemons, VMs, servers or workers: `make processes` runs them.
 WITH_PROCESSES = (
     *("runtime", "rehearse", "cli/test_status.py", "cli/test_maintenance.py"),
-    "benchmarks/test_against.py",
+    *("benchmarks/test_against.py", "chaos/test_living.py"),
 )
+REAL = ("rehearsal", "sanlock", "qemu")
 WITHOUT = (
     *("runtime/config/test_config.py", "runtime/config/test_ovirt.py"),
     *("runtime/agent/test_memory_file.py", "runtime/test_registry.py"),
@@ -51,8 +52,9 @@ WITHOUT = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that work with real processes, by where they are."""
+    """Mark the tests that work with real processes, by where they are and what they take."""
     for item in items:
         path = item.path.relative_to(TESTS).as_posix()
-        if path.startswith(WITH_PROCESSES) and path not in WITHOUT:
+        has_processes = any(item.get_closest_marker(name) for name in REAL)
+        if has_processes or (path.startswith(WITH_PROCESSES) and path not in WITHOUT):
             item.add_marker(pytest.mark.processes)

@@ -140,7 +140,7 @@ EMBEDDED_KIT: Final = Kit(
     scenario="""
 scenarios:
   - name: chaos
-    policy: {base: talk, block_s: 60, block_max_s: 60}
+    policy: {base: talk, block_s: 60, block_max_s: 60, start_timeout_s: 60, start_timeout_max_s: 60}
     world: {io_timeout: 3s, vm_start: 2s, vm_boot: 10s}
     hosts: 3
 """,

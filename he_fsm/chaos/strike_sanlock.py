@@ -119,11 +119,18 @@ _STORAGE: Final = tuple(
 _UNIT: Final = Unit("sanlock", _sanlock_process, lambda host: _of(host).start_sanlock())
 SANLOCK_KIT: Final = Kit(
     backend=SANLOCK,
-    # A guest that hangs is started anew within a minute, so that a campaign sees it happen.
+    # A guest that hangs is started anew within a minute, and one that hangs while it boots within
+    # two, so that a campaign sees it happen.
     scenario="""
 scenarios:
   - name: chaos
-    policy: {base: talk, block_s: 60, block_max_s: 60, bad_health_s: 60}
+    policy:
+      base: talk
+      block_s: 60
+      block_max_s: 60
+      bad_health_s: 60
+      start_timeout_s: 120
+      start_timeout_max_s: 120
     world: {io_timeout: 2s, vm_start: 5s, vm_boot: 10s, vm_shutdown: 5s, migration: 10s}
     hosts: 3
 """,

@@ -50,14 +50,16 @@ def bound(scenario: Scenario, speed: float) -> float:
     """
     Return how long recovery may take after the last fault, in real seconds.
 
-    The worst: every host is blocked by failed starts, the last start came to nothing, its owner's
-    lease has to run out, and a broker waits as long as it ever does before it tries storage again.
+    The worst: every host is blocked by failed starts, the last start came to nothing in the longest
+    time that one may take, its owner's lease has to run out, and a broker waits as long as it ever
+    does before it tries storage again.
     """
     policy, world = scenario.policy, scenario.world
     scaled_s = (
         policy.lease_expiry_s
         + policy.block_max_s
         + policy.stagger_total_s
+        + max(policy.start_timeout_max_s, policy.bad_health_s)
         + 2 * (world.vm_start_s + world.vm_boot_s)
         + _LOOPS * policy.loop_s
     )

@@ -10,11 +10,13 @@ import attrs
 import pytest
 
 from he_fsm.chaos.run import campaign
-from he_fsm.chaos.strike import KILLS
+from he_fsm.chaos.strike import EMBEDDED_KIT, KILLS, Kit
+from he_fsm.chaos.strike_sanlock import SANLOCK_KIT
 from he_fsm.chaos.summary import Summary, bound
 from he_fsm.errors import HeFsmError
 from he_fsm.lab.embedded import EmbeddedLab
 from he_fsm.rehearse.lab_spec import spec_of
+from he_fsm.scenario import parse_scenarios
 from tests.rehearse.scenes import scenario_of
 
 SUMMARY = Summary(
@@ -44,6 +46,14 @@ def test_the_bound_is_longer_than_a_lease_lasts_and_shrinks_with_speed():
     scenario = scenario_of("hosts: 2")
     assert bound(scenario, 1.0) > scenario.policy.lease_expiry_s
     assert bound(scenario, 10.0) < bound(scenario, 1.0)
+
+
+@pytest.mark.parametrize("limit", ["start_timeout_max_s", "bad_health_s"])
+@pytest.mark.parametrize("kit", [EMBEDDED_KIT, SANLOCK_KIT], ids=["embedded", "sanlock"])
+def test_the_bound_allows_for_an_engine_that_hangs_for_as_long_as_it_may(kit: Kit, limit: str):
+    (scenario,) = parse_scenarios(kit.scenario, "chaos")
+    least_s = scenario.policy.lease_expiry_s + getattr(scenario.policy, limit)
+    assert bound(scenario, 1.0) > least_s + scenario.policy.block_max_s
 
 
 def test_what_is_left_of_a_lab_is_told(labs: Path):

@@ -24,7 +24,6 @@ pytestmark = [
 ]
 
 
-@pytest.mark.long
 def test_whatever_fails_one_engine_is_up_in_the_end():
     summary = campaign(seed=1, for_s=10.0, speed=SPEED, kit=SANLOCK_KIT)
     assert summary.problems == ()

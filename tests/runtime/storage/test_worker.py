@@ -23,6 +23,7 @@ from he_fsm.metadata import SLOT_BYTES, decode_global
 from he_fsm.runtime.leases.files import records
 from he_fsm.runtime.leases.files.lockspace import EmbeddedLeases
 from he_fsm.runtime.leases.files.records import HostLease, create_lockspace
+from he_fsm.runtime.storage import protocol
 from he_fsm.runtime.storage.client import StorageClient
 from he_fsm.runtime.storage.protocol import StorageSettings
 from he_fsm.runtime.storage.whiteboard_io import WhiteboardFile, create
@@ -170,6 +171,23 @@ def test_a_slot_is_written_only_by_who_holds_its_id(make: Make) -> None:
     with pytest.raises(LockspaceError, match="does not hold host id 3"):
         client.write_slot(HOST_ID, bytes(SLOT_BYTES))
     assert client.read()[HOST_ID * SLOT_BYTES :] == BLOCK
+
+
+def test_an_answer_to_another_question_is_not_taken(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make()
+    client.join()
+    whole = protocol.from_line
+
+    def late(line: bytes, kind: type[Any]) -> Any:
+        return attrs.evolve(whole(line, kind), id=1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(protocol, "from_line", late)
+        with pytest.raises(StorageError):
+            client.read()
+    until(lambda: works(client.read))
 
 
 def test_errors_arrive_as_what_they_are(make: Make, tmp_path: Path) -> None:
@@ -474,6 +492,7 @@ def test_a_client_that_does_nothing_closes_too(make: Make) -> None:
 
 PARENT = """
 import json, sys
+from he_fsm.runtime.storage import protocol
 from he_fsm.runtime.storage.client import StorageClient
 from he_fsm.runtime.storage.protocol import StorageSettings
 settings = StorageSettings(**json.loads(sys.argv[1]))

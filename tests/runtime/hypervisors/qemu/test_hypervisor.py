@@ -4,7 +4,6 @@ import gc
 import os
 import resource
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -17,23 +16,9 @@ from he_fsm.runtime.hypervisors.vm_file import Phase, VmFile
 from he_fsm.snapshot import Outcome, VmState
 from he_fsm.testing.hypervisors import EVENT_S, MigrationContract
 from he_fsm.testing.waiting import until
-from tests.runtime.hypervisors.qemu.qemu_hosts import Prepared, QemuHosts, prepare, short_folder
+from tests.runtime.hypervisors.qemu.qemu_hosts import Prepared, QemuHosts, short_folder
 
 pytestmark = pytest.mark.qemu
-
-
-@pytest.fixture(scope="module")
-def prepared() -> Iterator[Prepared]:
-    with short_folder() as folder:
-        yield prepare(folder)
-
-
-@pytest.fixture
-def hosts(prepared: Prepared) -> Iterator[QemuHosts]:
-    with short_folder() as folder:
-        hosts = QemuHosts(folder, prepared)
-        yield hosts
-        hosts.tear_down()
 
 
 class TestQemu(MigrationContract):

@@ -24,23 +24,9 @@ from he_fsm.runtime.ports import Peer
 from he_fsm.snapshot import Outcome, VmState
 from he_fsm.testing.vm_hosts import free_port
 from he_fsm.testing.waiting import until
-from tests.runtime.hypervisors.qemu.qemu_hosts import Prepared, QemuHosts, prepare, short_folder
+from tests.runtime.hypervisors.qemu.qemu_hosts import QemuHosts
 
 pytestmark = pytest.mark.qemu
-
-
-@pytest.fixture(scope="module")
-def prepared() -> Iterator[Prepared]:
-    with short_folder() as folder:
-        yield prepare(folder)
-
-
-@pytest.fixture
-def hosts(prepared: Prepared) -> Iterator[QemuHosts]:
-    with short_folder() as folder:
-        hosts = QemuHosts(folder, prepared)
-        yield hosts
-        hosts.tear_down()
 
 
 def moves(hosts: QemuHosts, source: int, target: int) -> float:
@@ -146,6 +132,23 @@ def test_the_memory_crosses_the_network_encrypted(hosts: QemuHosts, tmp_path: Pa
     # Back as well, with what the first move has left.
     moves(hosts, 2, 1)
     until(lambda: hosts.page() == 200)
+
+
+def test_both_sides_of_an_encrypted_move_have_credentials_in_use(
+    hosts: QemuHosts, tmp_path: Path
+) -> None:
+    over_tcp(hosts, tmp_path, "0123456789abcdef", "0123456789abcdef")
+    tls = credentials(tmp_path / "tls", trustme.CA(), "127.0.0.1")
+    hosts.migrates_slowly(1)
+    for host_id in hosts.ids:
+        hosts.change_move(host_id, tls=tls)
+    hosts.start(1)
+    hosts.migrates(1, 2)
+    hosts.reaches(2, VmState.ARRIVING)
+    for host_id in (1, 2):
+        until(lambda at=host_id: hosts.order(at, "query-migrate-parameters")["tls-creds"] != "")
+    hosts.hypervisor(1).shut_down()
+    hosts.reaches(2, VmState.ABSENT)
 
 
 @pytest.mark.parametrize(
@@ -348,7 +351,7 @@ def test_whatever_goes_wrong_at_the_target_leaves_nothing_there(
 
 
 def refused_by_2(hosts: QemuHosts) -> None:
-    """Let host 1 move the VM to host 2, which can't take it."""
+    """Move the VM from host 1 to host 2, which can't take it."""
     hosts.hypervisor(2)
     hosts.migrates(1, 2)
     until(lambda: hosts.is_good_on(1) and hosts.told[1])

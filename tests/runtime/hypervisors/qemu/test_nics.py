@@ -23,7 +23,6 @@ from tests.runtime.hypervisors.qemu.qemu_hosts import (
     PAGE_S,
     Prepared,
     QemuHosts,
-    prepare,
     short_folder,
 )
 
@@ -62,12 +61,6 @@ class HostsWithNetwork(QemuHosts):
                 with netns.inside(self.network.namespace(str(host_id))):
                     return page(80, timeout_s=PAGE_S, address=ENGINE)
         return None
-
-
-@pytest.fixture(scope="module")
-def prepared() -> Iterator[Prepared]:
-    with short_folder() as folder:
-        yield prepare(folder)
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ def read_secret(path: Optional[Path]) -> bytes:
     try:
         mode, secret = path.stat().st_mode, path.read_bytes().strip()
     except OSError as error:
-        msg = f"the secret of migrations can't be read: {error}"
+        msg = f"the secret of migrations can't be read: {path}: {error.strerror or error}"
         raise HypervisorError(msg) from error
     if stat.S_IMODE(mode) & 0o077:
         msg = f"others can read the secret of migrations: chmod 600 {path}"

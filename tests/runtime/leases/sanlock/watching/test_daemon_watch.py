@@ -5,15 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from he_fsm.runtime.leases.sanlock.settings import SanlockSettings
 from he_fsm.runtime.leases.sanlock.watching.daemon_watch import NO_WATCHDOG, watchdog_warning
-from he_fsm.testing.leases import begin, joins, said
-from he_fsm.testing.waiting import until
+from he_fsm.testing.leases import begin, said
 from tests.runtime.leases.sanlock.sanlock_lab import NEEDS_SANLOCK, Host, SanlockLab, python
 
 pytestmark = NEEDS_SANLOCK
@@ -35,20 +30,6 @@ ASK = """
 from he_fsm.runtime.leases.sanlock.watching.daemon_watch import holds_lease
 print(holds_lease(settings, {pid}))
 """
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[SanlockLab]:
-    lab = SanlockLab(tmp_path)
-    yield lab
-    lab.close()
-
-
-@pytest.fixture
-def host(lab: SanlockLab) -> Host:
-    host = lab.add(1, "host1")
-    until(lambda: joins(host.client))
-    return host
 
 
 def test_the_end_of_the_daemon_is_noticed_and_a_stop_is_not_one(host: Host) -> None:

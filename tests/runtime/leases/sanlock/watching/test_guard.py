@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmFile, VmRecord, started_ticks
-from he_fsm.testing.leases import begin, joins, said
+from he_fsm.testing.leases import begin, said
 from he_fsm.testing.waiting import until
 from tests.runtime.leases.sanlock.sanlock_lab import (
     IO_TIMEOUT,
@@ -47,20 +47,6 @@ guard.close()
 """
 TIMES = (str(SanlockLab.io_timeout_s), str(SanlockLab.watchdog_s))
 NO_WATCHDOG = "no watchdog stands behind sanlock"
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[SanlockLab]:
-    lab = SanlockLab(tmp_path)
-    yield lab
-    lab.close()
-
-
-@pytest.fixture
-def host(lab: SanlockLab) -> Host:
-    host = lab.add(1, "host1")
-    until(lambda: joins(host.client))
-    return host
 
 
 @pytest.fixture
