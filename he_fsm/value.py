@@ -17,7 +17,7 @@ or a named tuple mypyc makes no native one. A class of this kind says what it co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from typing import Any, ClassVar, TypeVar
 
@@ -32,9 +32,12 @@ class Value:
     __slots__ = ()
     # Parts that are not compared and not shown.
     _unseen: ClassVar[frozenset[str]] = frozenset()
-    # The names of the parts as `__init__` takes them, and what returns those that are compared.
+    # The names of the parts as `__init__` takes them, and what returns the parts.
     _fields: ClassVar[tuple[str, ...]] = ()
+    _parts_of: ClassVar[attrgetter[Any]] = attrgetter("_fields")
+    # The same for the parts that are compared, and the form in which they are shown.
     _seen_of: ClassVar[attrgetter[Any]] = attrgetter("_fields")
+    _shown: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:
         """Note the parts' names, for `attrs.evolve` and `attrs.asdict` as well."""
@@ -44,7 +47,11 @@ class Value:
             code = made.__init__.__code__
             names = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
         made._fields = names
-        made._seen_of = attrgetter(*[name for name in names if name not in made._unseen])  # noqa: SLF001 - its own
+        seen = [name for name in names if name not in made._unseen]  # noqa: SLF001 - its own
+        made._parts_of = _getter(names)  # noqa: SLF001
+        made._seen_of = _getter(seen)  # noqa: SLF001
+        shown = ", ".join(f"{name}={{{index}!r}}" for index, name in enumerate(seen))
+        made._shown = f"{cls.__name__}({shown})"  # noqa: SLF001
         known = attrs.make_class(cls.__name__, list(names), init=False, repr=False, eq=False)
         made.__attrs_attrs__ = attrs.fields(known)
 
@@ -66,29 +73,32 @@ class Value:
 
     def __repr__(self) -> str:
         """Show the parts by name."""
-        shown = [name for name in self._fields if name not in self._unseen]
-        parts = ", ".join(f"{name}={getattr(self, name)!r}" for name in shown)
-        return f"{type(self).__name__}({parts})"
+        return self._shown.format(*self._seen_of(self))
 
     def __iter__(self) -> Iterator[Any]:
         """Return the parts, so that a value can be taken apart."""
-        return iter(self._asdict().values())
+        return iter(self._parts_of(self)[: len(self._fields)])
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy by making the value again."""
-        return (_make, (type(self), self._asdict()))
+        return (_make, (type(self), *self._parts_of(self)))
 
     def _asdict(self) -> dict[str, Any]:
         """Return the parts by name."""
-        return {name: getattr(self, name) for name in self._fields}
+        return dict(zip(self._fields, self._parts_of(self)))
 
     def _replace(self: _Value, **changes: Any) -> _Value:  # noqa: PYI019 - no `Self` in Python 3.9
         """Return the same value with other parts."""
         return type(self)(**{**self._asdict(), **changes})
 
 
-def _make(kind: type[Value], parts: dict[str, Any]) -> Value:
+def _getter(names: Sequence[str]) -> attrgetter[Any]:
+    """Return what returns the parts with these names as a tuple: of a single one, twice."""
+    return attrgetter(*names) if len(names) > 1 else attrgetter(*names, *names)
+
+
+def _make(kind: type[Value], *parts: Any) -> Value:
     """Make a value that was pickled or copied."""
     made: Any = kind
-    value: Value = made(**parts)
+    value: Value = made(**dict(zip(made._fields, parts)))
     return value

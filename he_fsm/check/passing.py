@@ -33,30 +33,30 @@ class Passing:
         migration fails now, each with the fault's name and host.
         """
         new = list(state)
+        movers: list[int] = []
         for host, p in enumerate(self._places):
             flags, lapse = new[p + at.FLAGS], new[p + at.LAPSE]
-            stands_still = flags & at.ASLEEP
+            runs_on = not flags & at.ASLEEP
             if lapse:
                 lapse = new[p + at.LAPSE] = min(lapse + 1, self._lapse_max(state))
-                if lapse > self._cluster.times.kills[host] and new[p + at.VM] and not stands_still:
+                if lapse > self._cluster.times.kills[host] and new[p + at.VM] and runs_on:
                     self._cluster.end_vm(new, host)
-            if flags & at.IS_DOOMED and not stands_still:
-                flags = self._running_out(new, host)
-            if flags & at.POWER and not stands_still:
-                new[p + at.MEMORY] = self._cluster.steps.aged(new[p + at.MEMORY], host + 1)
-                new[p + at.LOOP] = at.TO_BEGIN if flags & at.AGENT else at.NO_AGENT
-                new[p + at.HEARD] &= ~READ_NOW
+            if runs_on:
+                if flags & at.IS_DOOMED:
+                    flags = self._running_out(new, host)
+                if flags & at.POWER:
+                    new[p + at.MEMORY] = self._cluster.steps.aged(new[p + at.MEMORY], host + 1)
+                    new[p + at.LOOP] = at.TO_BEGIN if flags & at.AGENT else at.NO_AGENT
+                    new[p + at.HEARD] &= ~READ_NOW
+                if new[p + at.VM]:
+                    movers.append(host)
             if new[p + at.FAILED]:
                 new[p + at.FAILED] = self._failed_later(new[p + at.FAILED], flags)
         outcomes = [(new, "", 0)]
         # Listed before any VM moves: one that arrives now must not progress twice.
-        for host in [host for host, p in enumerate(self._places) if self._is_there(new, p)]:
+        for host in movers:
             outcomes = [after for outcome in outcomes for after in self._vm_gets_on(outcome, host)]
         return [(tuple(after), fault, host) for after, fault, host in outcomes]
-
-    def _is_there(self, new: list[int], p: int) -> bool:
-        """Return whether a VM is on a host that is not suspended."""
-        return bool(new[p + at.VM]) and not new[p + at.FLAGS] & at.ASLEEP
 
     def _lapse_max(self, state: State) -> int:
         """Return how far the loops since a renewal are counted: until all hosts see the expiry."""

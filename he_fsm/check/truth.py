@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from he_fsm.check import layout as at
 from he_fsm.check.cluster import Cluster
 from he_fsm.check.layout import State, place
@@ -22,16 +24,14 @@ class Truth:
         self._cluster = cluster
         self._places = [place(host) for host in range(cluster.hosts)]
         self._relations = place(cluster.hosts)
-        self._broken: dict[tuple[int, ...], list[tuple[Property, str]]] = {}
+        self._broken: dict[tuple[Any, ...], list[tuple[Property, str]]] = {}
 
     def broken_by(self, state: State) -> list[tuple[Property, str]]:
         """Judge a state: how many engines execute, and whether each has its lease."""
         end = self._relations
-        key = (
-            state[at.OWNER],
-            *state[at.HEAD + at.VM : end : at.WIDTH],
-            *state[at.HEAD + at.LAPSE : end : at.WIDTH],
-        )
+        vms = state[at.HEAD + at.VM : end : at.WIDTH]
+        lapses = state[at.HEAD + at.LAPSE : end : at.WIDTH]
+        key: tuple[Any, ...] = state[at.OWNER], vms, lapses
         flags = state[at.HEAD + at.FLAGS : end : at.WIDTH]
         # Fast path: no other flags are above these two, and they are seldom set.
         if max(flags) >= at.ASLEEP:
