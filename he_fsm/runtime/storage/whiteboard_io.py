@@ -1,30 +1,20 @@
-"""
-The whiteboard's file or block device: slots in, slots out, past this machine's cache.
-
-Every call opens the path anew and closes it: a file that was replaced is seen at once, and where
-O_DIRECT is not to be had, opening is what makes NFS show another machine's writes.
-"""
+"""The whiteboard's file or block device: slots in, slots out, past this machine's cache."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import logging
 import mmap
 import os
-import stat
 import struct
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from he_fsm.errors import StorageError
 from he_fsm.metadata.codec import decode_global, encode_global
 from he_fsm.metadata.layout import HOST_ID_MAX, SLOT_BYTES, WHITEBOARD_BYTES
-
-_log = logging.getLogger(__name__)
+from he_fsm.runtime.storage.direct_file import DirectFile, storage_error
 
 # The owner and its group write; nobody else reads.
 FILE_MODE: Final = 0o660
@@ -39,25 +29,13 @@ _PIECE_BYTES: Final = 64 * SLOT_BYTES
 _RANGE_LOCK: Final = struct.Struct("hhqqi4x")
 
 
-class WhiteboardFile:
+class WhiteboardFile(DirectFile):
     """
     The whiteboard at a path, *offset* bytes from its beginning.
-
-    Sectors of 512 and of 4096 bytes are served alike: everything is a multiple of 4096 bytes, in
-    place, length and memory.
 
     Raises:
         ValueError: the offset is negative or no multiple of 4096.
     """
-
-    def __init__(self, path: str | Path, offset: int = 0) -> None:
-        if offset < 0 or offset % SLOT_BYTES:
-            msg = f"offset must be 0 or a multiple of {SLOT_BYTES} bytes, got {offset}"
-            raise ValueError(msg)
-        self.path = Path(path)
-        self.offset = offset
-        # False once this path's file system has refused O_DIRECT.
-        self.is_direct = True
 
     def read(self) -> bytes:
         """
@@ -66,7 +44,7 @@ class WhiteboardFile:
         Raises:
             StorageError: the path is not there, is no file or block device, or can't be read.
         """
-        with self._opened(os.O_RDONLY, "read") as descriptor:
+        with self.opened(os.O_RDONLY, "read") as descriptor:
             return self._read(descriptor, WHITEBOARD_BYTES)
 
     def write_slot(self, slot: int, block: bytes) -> None:
@@ -85,7 +63,7 @@ class WhiteboardFile:
         if len(block) != SLOT_BYTES:
             msg = f"a slot has {SLOT_BYTES} bytes, got {len(block)}"
             raise ValueError(msg)
-        with self._opened(os.O_WRONLY, "written") as descriptor:
+        with self.opened(os.O_WRONLY, "written") as descriptor:
             self._write(descriptor, slot, block)
 
     def write_global(self, maintenance: bool) -> None:
@@ -99,7 +77,7 @@ class WhiteboardFile:
             StorageError: it can't be written, another writer on this machine holds the guard
                 (nothing was written then), or another machine wrote at the same moment.
         """
-        with self._opened(os.O_RDWR, "written") as descriptor:
+        with self.opened(os.O_RDWR, "written") as descriptor:
             self._guard(descriptor)
             self._write_and_see(descriptor, encode_global(maintenance))
 
@@ -112,7 +90,7 @@ class WhiteboardFile:
         Raises:
             StorageError: as `write_global`.
         """
-        with self._opened(os.O_RDWR, "written") as descriptor:
+        with self.opened(os.O_RDWR, "written") as descriptor:
             self._guard(descriptor)
             before = self._read(descriptor, SLOT_BYTES)
             if decode_global(before).maintenance is not None:
@@ -128,90 +106,13 @@ class WhiteboardFile:
             msg = f"slot 0 of {self.path} was written by somebody else just now; look again"
             raise StorageError(msg)
 
-    @contextmanager
-    def _opened(self, flags: int, what: str) -> Iterator[int]:
-        """Open the path for as long as the block runs; every OSError becomes a sentence."""
-        try:
-            descriptor = self._open(flags)
-        except OSError as error:
-            raise _storage_error(self.path, what, error) from error
-        try:
-            kind = os.fstat(descriptor).st_mode
-            if not (stat.S_ISREG(kind) or stat.S_ISBLK(kind)):
-                msg = f"{self.path} is neither a file nor a block device"
-                raise StorageError(msg)
-            yield descriptor
-        except OSError as error:
-            raise _storage_error(self.path, what, error) from error
-        finally:
-            os.close(descriptor)
-
-    def _open(self, flags: int) -> int:
-        flags |= os.O_CLOEXEC
-        if self.is_direct:
-            try:
-                return os.open(self.path, flags | os.O_DIRECT | os.O_DSYNC)
-            except OSError as error:
-                if error.errno != errno.EINVAL:
-                    raise
-                self._give_up_direct()
-        return os.open(self.path, flags)
-
-    def _give_up_direct(self) -> None:
-        self.is_direct = False
-        _log.warning(
-            "%s: its file system does not know O_DIRECT; slots are written through the cache, "
-            "with fsync, and the file is opened anew each time",
-            self.path,
-        )
-
-    def _refuses_direct(self, descriptor: int, error: OSError) -> bool:
-        """Notice a file system that only refuses O_DIRECT at the first transfer; do without."""
-        if not self.is_direct or error.errno != errno.EINVAL:
-            return False
-        self._give_up_direct()
-        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
-        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags & ~os.O_DIRECT)
-        return True
-
     def _read(self, descriptor: int, limit: int) -> bytes:
         """Read at most *limit* bytes, without the empty slots at the end."""
-        size = os.lseek(descriptor, 0, os.SEEK_END) - self.offset
-        if size <= 0:
-            return b""
-        # O_DIRECT wants whole blocks; the end of the file cuts the last one short by itself.
-        length = -(-min(size, limit) // SLOT_BYTES) * SLOT_BYTES
-        with mmap.mmap(-1, length) as buffer:
-            filled = 0
-            while filled < length:
-                with memoryview(buffer) as view, view[filled:] as rest:
-                    try:
-                        count = os.preadv(descriptor, [rest], self.offset + filled)
-                    except OSError as error:
-                        if not self._refuses_direct(descriptor, error):
-                            raise
-                        continue
-                filled += count
-                # Nothing more to come, or the end in the middle of a block.
-                if not count or filled % SLOT_BYTES:
-                    break
+        with self.reading(descriptor, limit) as (buffer, filled):
             return buffer[: _used_bytes(buffer, filled)]
 
     def _write(self, descriptor: int, slot: int, block: bytes) -> None:
-        with mmap.mmap(-1, SLOT_BYTES) as buffer:
-            buffer[:] = block
-            place = self.offset + slot * SLOT_BYTES
-            try:
-                count = os.pwrite(descriptor, buffer, place)
-            except OSError as error:
-                if not self._refuses_direct(descriptor, error):
-                    raise
-                count = os.pwrite(descriptor, buffer, place)
-        if count != SLOT_BYTES:
-            msg = f"only {count} of {SLOT_BYTES} bytes fit into {self.path}"
-            raise StorageError(msg)
-        if not self.is_direct:
-            os.fsync(descriptor)
+        self.write_block(descriptor, block, slot * SLOT_BYTES)
 
     def _guard(self, descriptor: int) -> None:
         """
@@ -264,7 +165,7 @@ def create(path: str | Path, hosts: int) -> None:
             os.close(descriptor)
             unfinished.unlink()
     except OSError as error:
-        raise _storage_error(path, "made", error) from error
+        raise storage_error(path, "made", error) from error
 
 
 def _used_bytes(buffer: mmap.mmap, filled: int) -> int:
@@ -279,7 +180,3 @@ def _used_bytes(buffer: mmap.mmap, filled: int) -> int:
             return min(filled, -(-used // SLOT_BYTES) * SLOT_BYTES)
         end = begin
     return 0
-
-
-def _storage_error(path: Path, what: str, error: OSError) -> StorageError:
-    return StorageError(f"{path} can't be {what}: {error.strerror or error}")

@@ -194,8 +194,8 @@ def test_without_o_direct_slots_go_through_the_cache_and_the_log_says_so_once(
         file.write_global(True)
     assert decode_global(file.read()).maintenance is True
     said = (
-        f"{path}: its file system does not know O_DIRECT; slots are written through the cache, "
-        "with fsync, and the file is opened anew each time"
+        f"{path}: its file system does not know O_DIRECT; what is written goes through the "
+        "cache, with fsync, and the file is opened anew each time"
     )
     assert [record.getMessage() for record in caplog.records] == [said]
     # The first write may have been a direct one still.
@@ -380,7 +380,7 @@ def test_who_mends_slot_0_waits_for_another_writer_and_says_so(
     monkeypatch.setattr(whiteboard_io, "GUARD_WAIT_S", 0.05)
     file, other = WhiteboardFile(path), WhiteboardFile(path)
     file.write_slot(0, block("what is this?"))
-    with other._opened(os.O_RDWR, "written") as descriptor:
+    with other.opened(os.O_RDWR, "written") as descriptor:
         other._guard(descriptor)
         with pytest.raises(StorageError, match="somebody else is writing slot 0"):
             file.mend_global(True)
@@ -392,7 +392,7 @@ def test_a_writer_waits_for_another_one_and_says_so(
 ) -> None:
     monkeypatch.setattr(whiteboard_io, "GUARD_WAIT_S", 0.05)
     file, other = WhiteboardFile(path), WhiteboardFile(path)
-    with other._opened(os.O_RDWR, "written") as descriptor:
+    with other.opened(os.O_RDWR, "written") as descriptor:
         other._guard(descriptor)
         with pytest.raises(StorageError, match="somebody else is writing slot 0"):
             file.write_global(True)

@@ -23,6 +23,7 @@ from he_fsm.errors import (
     OldVmError,
     OtherIdError,
     SanlockDownError,
+    StorageError,
 )
 from he_fsm.runtime.leases.joining import Joining
 from he_fsm.runtime.leases.rules import Rules
@@ -30,6 +31,7 @@ from he_fsm.runtime.leases.sanlock.daemon import errors as sanlock_errors
 from he_fsm.runtime.leases.sanlock.daemon.clock import DaemonClock
 from he_fsm.runtime.leases.sanlock.daemon.command import DaemonStatus, Leader, SanlockDaemon, Space
 from he_fsm.runtime.leases.sanlock.daemon.module import call
+from he_fsm.runtime.leases.sanlock.quiet import Glance, Known, QuietTime
 from he_fsm.runtime.leases.sanlock.settings import SanlockSettings
 from he_fsm.runtime.leases.sanlock.view import JoinedView
 from he_fsm.runtime.leases.sanlock.watching.daemon_watch import NO_WATCHDOG
@@ -69,6 +71,7 @@ class SanlockLeases:
         self._id_watch = IdWatch(self.rules)
         note = Path(settings.doom_note) if settings.doom_note else None
         self._doom = DoomWatch(self.rules, settings.clock_rate, note)
+        self._quiet = QuietTime(settings, host_id, rules)
         self._joining: Optional[Joining] = None
         self._is_leaving = False
         self._has_warned = False
@@ -181,6 +184,9 @@ class SanlockLeases:
     @property
     def is_joined(self) -> bool:
         """Whether this host holds its id; no, where the daemon does not say so."""
+        with self._guard:
+            if self._known_by(self._glance()) is not None:
+                return True
         try:
             return self._own_space(self._daemon.status()) is not None
         except LockspaceError as error:
@@ -195,26 +201,55 @@ class SanlockLeases:
             LockspaceError: sanlock does not run or does not answer, or the lease can't be read.
         """
         with self._guard:
-            daemon = self._daemon_status()
-            began = self._clock.began(daemon.now, time.monotonic())
-            doom = self._look_for_doom(daemon)
-            space = self._own_space(daemon)
-            lease = self._daemon.engine_lease()
-            if space is None:
-                status = self._seen_from_outside(daemon, lease)
-            else:
-                status = JoinedView(
-                    hosts=self._daemon.hosts(),
-                    space=space,
-                    then=daemon.now,
-                    now=began,
-                    rules=self.rules,
-                    clock_rate=self.settings.clock_rate,
-                ).status(lease)
-            view = self._with_times(status.view, daemon)
-            if doom is not None:
-                view = view._replace(doomed_until=doom.until, doom=doom.why)
-            return attrs.evolve(status, view=view)
+            glance = self._glance()
+            known = self._known_by(glance)
+            if known is not None:
+                status = known.status()
+                return attrs.evolve(status, view=self._with_times(status.view, known.daemon))
+            return self._asked_status(glance)
+
+    def _asked_status(self, glance: Optional[Glance]) -> LeaseStatus:
+        """Read who holds what by sanlock's command; *glance* was taken just before."""
+        daemon = self._daemon_status()
+        began = self._clock.began(daemon.now, time.monotonic())
+        doom = self._look_for_doom(daemon)
+        space = self._own_space(daemon)
+        lease = self._daemon.engine_lease()
+        if space is None:
+            status = self._seen_from_outside(daemon, lease)
+        else:
+            view = JoinedView(
+                hosts=self._daemon.hosts(),
+                space=space,
+                then=daemon.now,
+                now=began,
+                rules=self.rules,
+                clock_rate=self.settings.clock_rate,
+            )
+            status = view.status(lease)
+            if glance is not None and doom is None:
+                self._quiet.begin(glance, Known(view, lease, daemon))
+        seen = self._with_times(status.view, daemon)
+        if doom is not None:
+            seen = seen._replace(doomed_until=doom.until, doom=doom.why)
+        return attrs.evolve(status, view=seen)
+
+    def _glance(self) -> Optional[Glance]:
+        """Look without a command; None: that tells nothing, or this host joins or leaves."""
+        if self._joining is not None or self._is_leaving:
+            return None
+        try:
+            return self._quiet.glance()
+        except (LockspaceError, StorageError):
+            # The command says what is wrong.
+            return None
+
+    def _known_by(self, glance: Optional[Glance]) -> Optional[Known]:
+        """Return what a glance shows; None: the command has to be asked."""
+        known = None if glance is None else self._quiet.known(glance)
+        if known is None:
+            self._quiet.end()
+        return known
 
     def _with_times(self, view: LeaseView, daemon: DaemonStatus) -> LeaseView:
         """Return the view with the times that the daemon goes by, on this process's clock."""

@@ -16,7 +16,7 @@ from he_fsm.snapshot import LeaseView, OwnerState
 _LOST: Final = 8
 # In I/O timeouts: a host renews, and others look for that, every two; and one for both. sanlock's
 # own flag FAIL comes with the loss: until then a host that lost its power would count as living.
-_OVERDUE: Final = 5
+OVERDUE: Final = 5
 
 
 @attrs.frozen(kw_only=True)
@@ -67,7 +67,7 @@ class JoinedView:
         return host.timestamp == 0 or self.then - host.last_live > limit
 
     def _has_failed(self, host_id: int, host: SeenHost) -> bool:
-        is_late = self.then - host.last_live > _OVERDUE * host.io_timeout
+        is_late = self.then - host.last_live > OVERDUE * host.io_timeout
         return is_late and host_id != self.space.host_id
 
     def _renewed_at(self, host_id: int, host: Optional[SeenHost]) -> Optional[float]:

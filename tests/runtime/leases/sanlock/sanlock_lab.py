@@ -31,6 +31,8 @@ SPEED = 10
 # On the daemons' clocks: sanlock's 60 s of watchdog are a constant.
 IO_TIMEOUT = 2
 WATCHDOG = 60
+# A loop of 10 s, as this process's clock counts it.
+LOOP_S = 10 / SPEED
 DEADLINE_S = 20.0
 
 

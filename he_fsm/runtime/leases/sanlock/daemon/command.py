@@ -21,9 +21,9 @@ from typing import Final, Optional
 
 import attrs
 
-from he_fsm.errors import LockspaceError, SanlockMissingError, SanlockSilentError
+from he_fsm.errors import LockspaceError, SanlockMissingError
 from he_fsm.runtime.leases.sanlock.daemon import errors as sanlock_errors
-from he_fsm.runtime.leases.sanlock.daemon.errors import CONNECTING, READING, refusal
+from he_fsm.runtime.leases.sanlock.daemon.errors import CONNECTING, READING, refusal, silence
 from he_fsm.runtime.leases.sanlock.settings import RUN_DIR_VARIABLE, SanlockSettings
 
 SOCKET: Final = "sanlock.sock"
@@ -170,7 +170,7 @@ class SanlockDaemon:
             try:
                 probe.connect(str(Path(self._settings.run_dir) / SOCKET))
             except socket.timeout as error:
-                raise self._silent() from error
+                raise silence(self._settings.run_dir) from error
             except OSError as error:
                 what = f"talk to sanlock in {self._settings.run_dir}"
                 detail = error.strerror or ""
@@ -230,16 +230,11 @@ class SanlockDaemon:
                 env={**os.environ, RUN_DIR_VARIABLE: self._settings.run_dir},
             )
         except subprocess.TimeoutExpired as error:
-            raise self._silent() from error
+            raise silence(self._settings.run_dir) from error
         except OSError as error:
             # For want of memory, descriptors or processes: that may be over a moment later.
             msg = f"the command sanlock can't be started: {error.strerror or error}"
             raise LockspaceError(msg, error.errno) from error
-
-    def _silent(self) -> SanlockSilentError:
-        where = self._settings.run_dir
-        msg = f"the sanlock daemon of {where} does not answer: it is stopped, or its storage hangs"
-        return SanlockSilentError(msg)
 
 
 def _number_or_none(text: Optional[str]) -> Optional[int]:

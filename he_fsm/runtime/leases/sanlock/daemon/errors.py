@@ -27,6 +27,7 @@ from he_fsm.errors import (
     OtherIdError,
     SanlockDeniedError,
     SanlockDownError,
+    SanlockSilentError,
     WatchdogMissingError,
 )
 
@@ -133,6 +134,12 @@ READING: Final[Mapping[int, Meaning]] = {
     errno.ENOENT: _NO_PATH,
     errno.ENODEV: _NO_PATH,
 }
+
+
+def silence(run_dir: str) -> SanlockSilentError:
+    """Return the error to raise for a daemon that does not answer in time."""
+    msg = f"the sanlock daemon of {run_dir} does not answer: it is stopped, or its storage hangs"
+    return SanlockSilentError(msg)
 
 
 def refusal(

@@ -27,6 +27,7 @@ from he_fsm.runtime.leases.sanlock.watching.daemon_watch import (
     holds_lease,
     watchdog_warning,
 )
+from he_fsm.runtime.leases.sanlock.watching.renewals import Renewals
 from he_fsm.runtime.ports import LeaseUse, VmAccess, VmIdentity
 from he_fsm.runtime.service.log import Repeats
 from he_fsm.runtime.service.supervised import SupervisedThread
@@ -43,6 +44,8 @@ _PERIOD_MAX_S: Final = 5.0
 _LAST_MOMENT: Final = 5 / 6
 # Where the guard itself stands still, the VM is ended after this share of the watchdog's time.
 _STANDSTILL: Final = 1 / 2
+# In I/O timeouts: while its renewals are seen on the storage, the daemon is asked so seldom.
+_AGAIN_AFTER: Final = 6
 # How long the end waits for a question to a daemon that does not answer (seconds).
 _CLOSED_S: Final = 1.0
 
@@ -64,6 +67,10 @@ class LeaseGuard:
         self._access = access
         self._daemon = SanlockDaemon(settings)
         self._period_s = min(_PERIOD_MAX_S, rules.watchdog_s / _LOOKS)
+        self._renewals = Renewals(settings, host_id, rules, self._period_s)
+        self._again_s = _AGAIN_AFTER * rules.io_timeout_s
+        # The daemon's own word is asked for at this time, even if renewals are seen.
+        self._ask_at = -math.inf
         self._overdue_s = rules.lost_s + rules.watchdog_s * _LAST_MOMENT
         # When this host's id was last renewed; None: it is not held. Nothing better is known now.
         self._renewed_at: Optional[float] = time.monotonic()
@@ -174,8 +181,13 @@ class LeaseGuard:
     def _look(self) -> bool:
         """End a VM that a daemon that hangs has not ended; say whether the daemon answers."""
         now = time.monotonic()
+        renewed_at = self._renewals.last(now)
+        if renewed_at is not None and now < self._ask_at:
+            self._renewed_at = renewed_at
+            return True
         daemon = self._status()
         if daemon is not None:
+            self._ask_at = now + self._again_s
             renewed = [s.renewed_at for s in daemon.spaces if s.name == self._settings.lockspace]
             self._renewed_at = None
             if renewed and renewed[0]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import subprocess
 import sys
 import time
@@ -17,10 +16,12 @@ import psutil
 import pytest
 
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmFile, VmRecord, started_ticks
-from he_fsm.testing.leases import begin, said
+from he_fsm.testing.leases import begin, joins, said
 from he_fsm.testing.waiting import until
+from tests.runtime.leases.sanlock.odd_program import counting, odd_sanlock
 from tests.runtime.leases.sanlock.sanlock_lab import (
     IO_TIMEOUT,
+    LOOP_S,
     NEEDS_SANLOCK,
     WATCHDOG,
     Host,
@@ -68,17 +69,26 @@ def note(folder: Path, pid: int, phase: Phase) -> Path:
 
 @contextmanager
 def guarded(
-    host: Host, path: Path, *, program: Path | None = None, **settings: object
+    host: Host,
+    path: Path,
+    *,
+    program: Path | None = None,
+    times: tuple[str, str] = TIMES,
+    **settings: object,
 ) -> Iterator[Path]:
     """Start a guard of the VM; return the file with its output. *program*: its own sanlock."""
-    with running(host, path, program, **settings) as guard:
+    with running(host, path, program, times, **settings) as guard:
         yield path.with_name("guard.log")
         assert guard.poll() is None
 
 
 @contextmanager
 def running(
-    host: Host, path: Path, program: Path | None = None, **settings: object
+    host: Host,
+    path: Path,
+    program: Path | None = None,
+    times: tuple[str, str] = TIMES,
+    **settings: object,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a guard of the VM; return its process."""
     environ = dict(os.environ)
@@ -87,7 +97,7 @@ def running(
     text = attrs.evolve(host.settings, **settings).to_text()
     with path.with_name("guard.log").open("wb") as file:
         guard = subprocess.Popen(
-            [sys.executable, "-c", GUARD, text, str(path), *TIMES],
+            [sys.executable, "-c", GUARD, text, str(path), *times],
             stdin=subprocess.PIPE,
             stderr=file,
             env=environ,
@@ -197,18 +207,6 @@ def test_a_guard_that_can_start_no_command_goes_on_when_it_can(
         until(lambda: vm.poll() is not None)
 
 
-def odd_sanlock(folder: Path, what: str) -> Path:
-    """Return a program that does *what* while there is a file `odd` beside it, and is sanlock."""
-    path = folder / "bin" / "sanlock"
-    path.parent.mkdir()
-    real = shutil.which("sanlock", path="/usr/sbin:/usr/bin:/sbin")
-    path.write_text(
-        f'#!/bin/sh\nif [ -e "{path.parent}/odd" ]; then {what}; fi\nexec {real} "$@"\n'
-    )
-    path.chmod(0o755)
-    return path
-
-
 def test_an_answer_that_is_not_understood_does_not_end_the_guard(
     host: Host, vm: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
@@ -233,3 +231,34 @@ def test_a_vm_is_ended_whose_guard_stands_still(
         program.with_name("odd").touch()
         until(lambda: vm.poll() is not None)
     assert "its guard has stood still" in log.read_text()
+
+
+class SlowLab(SanlockLab):
+    """Hosts with sanlock's own I/O timeout, which a loop of 10 s is as long as."""
+
+    io_timeout_s = LOOP_S
+
+
+def test_a_quiet_guard_starts_a_command_less_than_once_a_loop(tmp_path: Path) -> None:
+    lab = SlowLab(tmp_path)
+    try:
+        host = lab.add(1, "host1")
+        until(lambda: joins(host.client))
+        begun = said(*begin(lab.holder(1)))
+        commands = counting(tmp_path)
+        with guarded(
+            host,
+            note(tmp_path, begun.process.pid, Phase.RUNNING),
+            program=commands.program,
+            times=(str(lab.io_timeout_s), str(lab.watchdog_s)),
+        ) as log:
+            until(lambda: NO_WATCHDOG in log.read_text())
+            # Until it has seen the first renewal.
+            until(lambda: commands.rests_for(2 * LOOP_S))
+            before, began_at = commands.count(), time.monotonic()
+            until(lambda: time.monotonic() - began_at > 12 * LOOP_S)
+            assert commands.count() - before < 12
+        assert begun.process.poll() is None
+        begun.kill()
+    finally:
+        lab.close()
