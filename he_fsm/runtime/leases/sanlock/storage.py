@@ -40,9 +40,8 @@ def initialise(settings: SanlockSettings, io_timeout_s: float) -> bool:
     lockspace = settings.lockspace.encode()
     has_no_ids = _is_missing(lambda: daemon.host_id_lease(1))
     has_no_lease = _is_missing(daemon.engine_lease)
-    if has_no_ids and not has_no_lease:
-        _check_no_vm(settings)
     if has_no_ids or has_no_lease:
+        _check_no_vm(settings, "host ids" if has_no_ids else "engine's lease")
         # The generations of new host ids begin at 1 again. In a lease of before, an owner with a
         # higher one would count as living for as long as somebody has its id. The lease comes
         # first: if this ends between the two, the next call writes both.
@@ -59,13 +58,14 @@ def initialise(settings: SanlockSettings, io_timeout_s: float) -> bool:
     return has_no_ids or has_no_lease
 
 
-def _check_no_vm(settings: SanlockSettings) -> None:
+def _check_no_vm(settings: SanlockSettings, what: str) -> None:
     """Raise `OldVmError` if an engine VM runs on this host; of others nothing is known here."""
     # safety: another host could start the VM at once.
     if not VmLock(Path(settings.vm_lock)).is_free():
+        path = settings.path if what == "host ids" else settings.resource_path
         msg = (
-            f"the host ids in {settings.path} are missing, and an engine VM runs here: end it"
-            " before the leases are created again"
+            f"the {what} in {path} can't be found, and an engine VM runs here: end it before the"
+            " leases are created again"
         )
         raise OldVmError(msg)
 

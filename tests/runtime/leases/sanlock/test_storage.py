@@ -83,6 +83,25 @@ def test_with_new_host_ids_no_ghost_of_before_has_the_lease(lab: SanlockLab) -> 
     assert other.client.status().view.owner is None
 
 
+@pytest.mark.parametrize("gone", ["the file", "the lease"])
+def test_leases_that_are_gone_are_not_written_anew_beside_a_vm(lab: SanlockLab, gone: str) -> None:
+    host = lab.add(1, "host1")
+    until(lambda: joins(host.client))
+    vm = said(*begin(lab.holder(1)))
+    if gone == "the file":
+        # The daemon goes on in the file that it has opened; a new one would be free for others.
+        lab.disk.rename(lab.folder / "away")
+    else:
+        with lab.disk.open("r+b") as file:
+            file.seek(MIB)
+            file.write(bytes(MIB))
+    try:
+        assert set_up(host.settings).startswith("OldVmError the ")
+        assert lab.disk.read_bytes()[MIB : 2 * MIB].strip(b"\0") == b""
+    finally:
+        vm.kill()
+
+
 def test_a_file_is_for_its_owner_and_the_daemons_group(lab: SanlockLab) -> None:
     lab.add(1, "host1")
     status = lab.disk.stat()
