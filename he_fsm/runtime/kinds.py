@@ -36,6 +36,8 @@ class Guard(Protocol):
 
 Check = Callable[[Config, Tree], None]
 Needs = Callable[[Config], Sequence[Finding]]
+# Takes the configuration and a host id.
+PeerName = Callable[[Config, int], Optional[str]]
 
 
 def no_check(config: Config, tree: Tree) -> None:
@@ -46,6 +48,12 @@ def no_needs(config: Config) -> Sequence[Finding]:
     """Need nothing but what he_fsm is made of."""
     del config
     return ()
+
+
+def no_peer_name(config: Config, host_id: int) -> Optional[str]:
+    """Reach other hosts without a name."""
+    del config, host_id
+    return None
 
 
 def no_guard(config: Config, access: VmAccess) -> Optional[Guard]:
@@ -71,6 +79,7 @@ class HypervisorKind:
     access: Callable[[Config], VmAccess]
     check: Check = no_check
     needs: Needs = no_needs
+    peer_name: PeerName = no_peer_name
 
 
 @attrs.frozen(kw_only=True)

@@ -84,6 +84,11 @@ def make_movable_lease(config: Config) -> MovableLease:
     return _lease_kind(config).lease(config)
 
 
+def peer_name(config: Config, host_id: int) -> Optional[str]:
+    """Return the name by which a migration reaches another host; None: it needs none."""
+    return _hypervisor_kind(config).peer_name(config, host_id)
+
+
 def findings(config: Config) -> tuple[Finding, ...]:
     """Return what is wrong with this machine for this configuration; takes a second at most."""
     return (*_lease_kind(config).needs(config), *_hypervisor_kind(config).needs(config))

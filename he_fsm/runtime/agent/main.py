@@ -17,6 +17,7 @@ from he_fsm.errors import HeFsmError
 from he_fsm.runtime import parts
 from he_fsm.runtime.agent.loop import Broker, Loop
 from he_fsm.runtime.agent.memory_file import MemoryFile
+from he_fsm.runtime.agent.peer_names import LOOK_S, PeerNames
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.broker.service import BrokerService
 from he_fsm.runtime.config import Config
@@ -135,6 +136,7 @@ class _Agent:
     def _run(self, loop: Loop, broker: Broker, signals: Signals) -> int:
         loop.hypervisor.watch(self._woken.set)
         SupervisedThread("poller", lambda: self._poll(broker)).start()
+        SupervisedThread("names", lambda: self._look_at_names(loop)).start()
         _log.info("host %d looks every %g s", self._config.host.id, loop.policy.loop_s)
         is_ready = False
         while not signals.wants_end:
@@ -194,6 +196,15 @@ class _Agent:
             if count != seen:
                 seen = count
                 self._woken.set()
+
+    def _look_at_names(self, loop: Loop) -> None:
+        """Look now and then whether the other hosts can be found; resolving takes its time."""
+        names = PeerNames(lambda host_id: parts.peer_name(self._config, host_id))
+        while True:
+            decision = loop.decision
+            if decision is not None:
+                names.look(decision.liveness.alive - {self._config.host.id})
+            time.sleep(LOOK_S)
 
     def _reload(self, loop: Loop) -> None:
         """Read the configuration again; one that can't be used changes nothing."""

@@ -37,11 +37,14 @@ from he_fsm.runtime.hypervisors.qemu.state_file import load_from
 from he_fsm.runtime.hypervisors.vm_file import STATE, Phase, VmFile, VmRecord, started_ticks
 from he_fsm.runtime.hypervisors.vm_process import begin, why_not_started
 from he_fsm.runtime.ports import MovableLease
+from he_fsm.runtime.service.log import Repeats
 from he_fsm.snapshot import Outcome, Result, VmState
 
 _log = logging.getLogger(__name__)
 _MIB: Final = 1 << 20
 _IN_MIGRATE: Final = "inmigrate"
+# How often a host that can't listen for migrations tries to (seconds).
+LISTEN_AGAIN_S: Final = 20.0
 
 
 @attrs.frozen(kw_only=True)
@@ -83,6 +86,7 @@ class QemuHost:
         # Those that are never cut off in the middle: switch-overs, and the ends of machines.
         self._whole: set[asyncio.Future[Any]] = set()
         self._turn: Optional[asyncio.Lock] = None
+        self._repeats = Repeats(_log)
 
     @property
     def record(self) -> Optional[VmRecord]:
@@ -111,12 +115,8 @@ class QemuHost:
 
     async def adopt(self) -> None:
         """Listen for migrations, and look after a VM that is here already."""
-        address = self._address
-        if address is not None:
-            try:
-                self._server = await qemu_channel.listen(address, self._secret, self._receive)
-            except OSError as error:
-                _log.error("no VM can migrate to here: %s: %s", address, error)
+        if self._address is not None and not await self._listens(self._address):
+            self._begin(self._listen(self._address))
         try:
             record = self._file.read()
         except (OSError, ValueError) as error:
@@ -133,6 +133,24 @@ class QemuHost:
             self._begin(self._bring_up(machine))
         elif await machine.answered():
             await self._settle(machine)
+
+    async def _listens(self, address: str) -> bool:
+        """Listen for migrations; return whether that is possible now."""
+        try:
+            self._server = await qemu_channel.listen(address, self._secret, self._receive)
+        except OSError as error:
+            why = "no VM can migrate to here: %s can't be listened to: %s"
+            self._repeats.complain("listen", why, address, error, level=logging.ERROR)
+            return False
+        self._repeats.end("listen", "VMs can migrate to here: listening to %s", address)
+        return True
+
+    async def _listen(self, address: str) -> None:
+        """Try again until it is possible: a name may resolve later, or an interface come up."""
+        while True:
+            await asyncio.sleep(LISTEN_AGAIN_S)
+            if await self._listens(address):
+                return
 
     async def _settle(self, machine: Machine) -> None:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, Optional
 
 from he_fsm.document.nodes import Mapping as Tree
 from he_fsm.document.nodes import nearest, refusal
@@ -15,7 +15,11 @@ from he_fsm.errors import ConfigError, HypervisorError, MissingExtraError
 from he_fsm.runtime.config.settings import Config
 from he_fsm.runtime.hypervisors.qemu.access import QemuVm
 from he_fsm.runtime.hypervisors.qemu.command import binary_of
-from he_fsm.runtime.hypervisors.qemu.migration.channel import host_of, read_secret
+from he_fsm.runtime.hypervisors.qemu.migration.channel import (
+    host_of,
+    is_local,
+    read_secret,
+)
 from he_fsm.runtime.hypervisors.qemu.migration.encryption import CREDENTIALS
 from he_fsm.runtime.hypervisors.qemu.section import MoveConfig, QemuConfig, VmConfig
 from he_fsm.runtime.kinds import HypervisorKind
@@ -84,6 +88,14 @@ def check(config: Config, tree: Tree) -> None:
         )
         raise refusal(nearest(tree, "hypervisor", "kind"), message)
     _check_move(hypervisor.move, tree)
+
+
+def peer_name(config: Config, host_id: int) -> Optional[str]:
+    """Return the name of another host's agent in `move.peers`; None: the address has none."""
+    address = config.hypervisor.move.address_of(host_id)
+    if address is None or is_local(address):
+        return None
+    return host_of(address).strip("[]")
 
 
 def needs(config: Config) -> Sequence[Finding]:
@@ -178,4 +190,11 @@ def _check_move(move: MoveConfig, tree: Tree) -> None:
         raise refusal(node, "migrations by tcp need the key 'secret_file' beside it")
 
 
-KIND: Final = HypervisorKind(section=QemuConfig, make=make, access=access, check=check, needs=needs)
+KIND: Final = HypervisorKind(
+    section=QemuConfig,
+    make=make,
+    access=access,
+    check=check,
+    needs=needs,
+    peer_name=peer_name,
+)
