@@ -13,7 +13,7 @@ from he_fsm.runtime.config import load_config
 Command = TypeVar("Command", bound=Callable[..., Any])
 DEFAULT_SOCKET = Path("/run/he-fsm/broker.sock")
 # How long a command waits for the broker's answer.
-_TIMEOUT_S = 10.0
+TIMEOUT_S = 10.0
 _CONFIG = "he_fsm.config"
 
 
@@ -47,4 +47,4 @@ def _client(ctx: click.Context, _: click.Parameter, path: Optional[Path]) -> Bro
     config: Optional[Path] = ctx.meta[_CONFIG]
     if path is None and config is not None:
         path = load_config(config).broker_socket
-    return BrokerClient(str(path or DEFAULT_SOCKET), _TIMEOUT_S)
+    return BrokerClient(str(path or DEFAULT_SOCKET), TIMEOUT_S)

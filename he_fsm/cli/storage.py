@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Optional
 
 import click
 
+from he_fsm.cli.broker import TIMEOUT_S
 from he_fsm.cli.options.config import config_option
+from he_fsm.cli.output.verdict import why_blind
 from he_fsm.cli.running import Commands
-from he_fsm.metadata.layout import HOST_ID_MAX
+from he_fsm.errors import StorageError
+from he_fsm.metadata.layout import HOST_ID_MAX, SLOT_BYTES
+from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.config import load_config
 from he_fsm.runtime.storage.set_up import set_up
+from he_fsm.runtime.storage.whiteboard_io import WhiteboardFile
 
 # The number of hosts for which oVirt's own agents have room.
 _HOSTS = 64
@@ -40,3 +47,51 @@ def init(path: Path, hosts: int) -> None:
     """
     for line in set_up(load_config(path), hosts):
         click.echo(line)
+
+
+@storage.command(name="clear-slot")
+@click.argument("host_id", metavar="HOST_ID", type=click.IntRange(1, HOST_ID_MAX))
+@config_option
+def clear_slot(path: Path, host_id: int) -> None:
+    """
+    Empty the slot of a host that was removed, so that nobody asks why it is silent.
+
+    On another host, whose agent and broker run. The host whose slot it is has to be stopped or
+    dead, and must not own the engine's lease. Exit status 2: it is alive, or nobody can tell; the
+    slot stays as it is.
+    """
+    config = load_config(path)
+    found = BrokerClient(str(config.broker_socket), TIMEOUT_S).status()
+    refusal = why_kept(found, host_id)
+    if refusal is not None:
+        msg = f"slot {host_id} stays as it is: {refusal}"
+        raise StorageError(msg)
+    record = found["hosts"].get(str(host_id))
+    if record is None:
+        click.echo(f"slot {host_id}: empty already, left alone")
+        return
+    board = WhiteboardFile(config.storage.whiteboard, config.storage.offset)
+    board.write_slot(host_id, bytes(SLOT_BYTES))
+    click.echo(f"slot {host_id} ({record.get('hostname') or record['problem']}): emptied")
+
+
+def why_kept(found: Mapping[str, Any], host_id: int) -> Optional[str]:
+    """Return why the slot of a host is not to be emptied, by the broker's status; None: it is."""
+    agent, lease = found["agent"], found["lease"]
+    blind = why_blind(found)
+    if host_id == found["host_id"]:
+        return f"host {host_id} is this host; use this command on another one"
+    if blind is not None:
+        return f"it is not known who is alive: {blind}"
+    if host_id in agent.get("alive", ()):
+        return f"host {host_id} is alive; stop its agent first: systemctl stop he-fsm-agent, there"
+    if host_id in agent.get("pending", ()):
+        return f"it is not known yet whether host {host_id} is alive; try again in a minute"
+    if lease is None:
+        return "the lease manager of this host does not answer; try again when it does"
+    if lease["owner"] == host_id:
+        return (
+            f"host {host_id} owns the engine's lease, so the VM may run there; stop the VM, or wait"
+            " until another host has taken the lease"
+        )
+    return None

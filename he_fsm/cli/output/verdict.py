@@ -58,7 +58,7 @@ def no_answer(why: str) -> Verdict:
 
 def verdict_of(found: Mapping[str, Any], now: Optional[float] = None) -> Verdict:
     """Judge the broker's status; *now*: seconds since 1970, the machine's own clock if None."""
-    blind = _why_blind(found)
+    blind = why_blind(found)
     if blind is not None:
         return Verdict(level=UNKNOWN, line=f"engine unknown: {blind}")
     runs_on = _runs_on(found)
@@ -103,7 +103,7 @@ def is_stopped(found: Mapping[str, Any]) -> bool:
     return bool(found["hosts"].get(str(found["host_id"]), {}).get("stopped"))
 
 
-def _why_blind(found: Mapping[str, Any]) -> Optional[str]:
+def why_blind(found: Mapping[str, Any]) -> Optional[str]:
     """Return why this host's status says nothing about the present; None: it does."""
     here, agent = found["host_id"], found["agent"]
     if found["storage"] != "ok":

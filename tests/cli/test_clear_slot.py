@@ -1,0 +1,157 @@
+"""`he-fsm storage clear-slot`: the slot of a host that is gone, and no other one, is emptied."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+import pytest
+
+from he_fsm.cli.storage import why_kept
+from he_fsm.metadata import EngineStatus, HostRecord, Whiteboard
+from tests.cli.conftest import Ran
+from tests.cli.test_verdict import GOOD, host, status
+
+ENGINE = EngineStatus("down", "bad", "unknown", "vm not running on this host")
+# Two hosts live, the third one was removed, and the fourth one is damaged.
+HOSTS = {1: host(GOOD), 2: host(), 3: host(score=0, stopped=True)}
+
+
+def record(host_id: int) -> HostRecord:
+    return HostRecord(
+        host_id=host_id, timestamp=7, score=0, engine=ENGINE, hostname=f"host{host_id}"
+    )
+
+
+def found(**agent: Any) -> dict[str, Any]:
+    plain = status(HOSTS, **{"alive": [1, 2], **agent})
+    plain["hosts"]["4"] = {"problem": "crc", "detail": "the checksum is wrong"}
+    return plain
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    """A broker that says one thing."""
+
+    daemon_threads = True
+    answer: bytes = b""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        assert isinstance(self.server, _Server)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.server.answer)
+
+    def address_string(self) -> str:
+        return "a test"
+
+    def log_message(self, *_: object) -> None:
+        """Keep standard error for what the command says."""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Return the configuration of host 1, whose whiteboard has four slots in use."""
+    for name in ("shared", "run", "state"):
+        (tmp_path / name).mkdir()
+    board = Whiteboard.build(tuple(record(number) for number in range(1, 5)))
+    (tmp_path / "shared" / "whiteboard").write_bytes(board)
+    path = tmp_path / "he-fsm.yaml"
+    path.write_text(
+        "host: {id: 1, hostname: host1}\novirt: none\nrun_dir: run\nstate_dir: state\n"
+        "storage: {path: shared}\nmonitors: {network: {test: none}}\n"
+    )
+    return path
+
+
+@pytest.fixture
+def broker(config: Path) -> Iterator[_Server]:
+    with _Server(str(config.parent / "run" / "broker.sock"), _Handler) as server:
+        server.answer = json.dumps(found()).encode()
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def used(config: Path) -> list[int]:
+    board = Whiteboard.parse((config.parent / "shared" / "whiteboard").read_bytes())
+    return sorted(board.slots)
+
+
+@pytest.mark.usefixtures("broker")
+def test_the_slot_of_a_host_that_is_gone_is_emptied(run: Callable[..., Ran], config: Path) -> None:
+    assert run("storage", "clear-slot", 3, "--config", config) == (0, "slot 3 (h): emptied\n", "")
+    assert used(config) == [1, 2, 4]
+    assert run("storage", "clear-slot", 4, "--config", config) == (0, "slot 4 (crc): emptied\n", "")
+    assert used(config) == [1, 2]
+    data = (config.parent / "shared" / "whiteboard").read_bytes()
+    assert Whiteboard.parse(data).global_block.maintenance is False
+
+
+@pytest.mark.usefixtures("broker")
+def test_an_empty_slot_stays_as_it_is(run: Callable[..., Ran], config: Path) -> None:
+    ran = run("storage", "clear-slot", 9, "--config", config)
+    assert ran == (0, "slot 9: empty already, left alone\n", "")
+    assert used(config) == [1, 2, 3, 4]
+
+
+@pytest.mark.usefixtures("broker")
+def test_the_slot_of_a_living_host_is_kept(refused: Callable[..., str], config: Path) -> None:
+    why = refused("storage", "clear-slot", 2, "--config", config)
+    assert why == (
+        "slot 2 stays as it is: host 2 is alive; stop its agent first:"
+        " systemctl stop he-fsm-agent, there"
+    )
+    assert used(config) == [1, 2, 3, 4]
+
+
+def test_without_a_broker_nothing_is_written(refused: Callable[..., str], config: Path) -> None:
+    assert "does not answer" in refused("storage", "clear-slot", 3, "--config", config)
+    assert used(config) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("word", ["0", "2001", "host3", ""])
+def test_what_is_no_host_id_is_wrong_use(run: Callable[..., Ran], config: Path, word: str) -> None:
+    ran = run("storage", "clear-slot", word, "--config", config)
+    assert ran.status == 2
+    assert "'HOST_ID'" in ran.err
+    assert used(config) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("host_id", "agent", "changes", "why"),
+    [
+        (1, {}, {}, "host 1 is this host; use this command on another one"),
+        (3, {"alive": [1, 2, 3]}, {}, "host 3 is alive"),
+        (3, {"pending": [3]}, {}, "not known yet whether host 3 is alive"),
+        (4, {"alive": [1, 4]}, {}, "host 4 is alive"),
+        # Who lives is what the agent has seen; nobody saw it where the agent does not look.
+        (3, {"age_s": 31.0}, {}, "not known who is alive: the agent of this host (1) has not"),
+        (3, {"age_s": None}, {}, "not known who is alive"),
+        (3, {}, {"storage": "the storage did not answer"}, "not known who is alive"),
+        (3, {}, {"lease": None}, "the lease manager of this host does not answer"),
+        (3, {}, {"lease": {"owner": 3}}, "host 3 owns the engine's lease"),
+    ],
+)
+def test_a_slot_is_kept_while_its_host_may_be_alive(
+    host_id: int, agent: dict[str, Any], changes: dict[str, Any], why: str
+) -> None:
+    said: Optional[str] = why_kept({**found(**agent), **changes}, host_id)
+    assert said is not None
+    assert why in said
+
+
+def test_a_silent_host_that_owns_nothing_is_gone() -> None:
+    assert why_kept(found(), 3) is None
+    assert why_kept(found(), 4) is None
+    silent = found()
+    silent["hosts"]["3"] = host()
+    assert why_kept(silent, 3) is None
