@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from he_fsm.metadata import EngineStatus, HostRecord, Whiteboard
 from tests.cli.conftest import Ran
 from tests.cli.test_verdict import GOOD, host, status
 
+PAGE = Path(__file__).parents[2] / "docs" / "hosts.md"
 ENGINE = EngineStatus("down", "bad", "unknown", "vm not running on this host")
 # Two hosts live, the third one was removed, and the fourth one is damaged.
 HOSTS = {1: host(GOOD), 2: host(), 3: host(score=0, stopped=True)}
@@ -147,6 +149,25 @@ def test_a_slot_is_kept_while_its_host_may_be_alive(
     said: Optional[str] = why_kept({**found(**agent), **changes}, host_id)
     assert said is not None
     assert why in said
+
+
+@pytest.mark.parametrize(
+    ("agent", "changes"),
+    [
+        ({"alive": [1, 2, 3]}, {}),
+        ({"pending": [3]}, {}),
+        ({"age_s": None}, {}),
+        ({}, {"lease": {"owner": 3}}),
+        ({}, {"host_id": 3}),
+    ],
+)
+def test_the_page_says_what_to_do_about_each_refusal(
+    agent: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    said = why_kept({**found(**agent), **changes}, 3)
+    assert said is not None
+    rows = re.findall(r"^\| `(.+?)(?: …)?` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert any(said.startswith(row) for row in rows), said
 
 
 def test_a_silent_host_that_owns_nothing_is_gone() -> None:
