@@ -26,11 +26,11 @@ from he_fsm.runtime.broker.half_closing import serve
 from he_fsm.runtime.broker.listener import bind
 from he_fsm.runtime.broker.server import BrokerServer
 from he_fsm.runtime.broker.service import BrokerService
+from he_fsm.runtime.broker_parts import make_service
 from he_fsm.runtime.config import load_config
 from he_fsm.runtime.hypervisors.process.vm.witness import DOUBLE, read_log
 from he_fsm.runtime.hypervisors.vm_file import VmFile, VmRecord
 from he_fsm.runtime.leases.files.records import create_lockspace
-from he_fsm.runtime.parts import make_service
 from he_fsm.runtime.storage.whiteboard_io import WhiteboardFile, create
 from he_fsm.testing.waiting import until
 from tests.runtime.hypervisors.process.embedded_hosts import free_port

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Optional
 
@@ -19,7 +20,6 @@ from he_fsm.runtime.agent.loop import Broker, Loop
 from he_fsm.runtime.agent.memory_file import MemoryFile
 from he_fsm.runtime.agent.peer_names import LOOK_S, PeerNames
 from he_fsm.runtime.broker.client import BrokerClient
-from he_fsm.runtime.broker.service import BrokerService
 from he_fsm.runtime.config import Config
 from he_fsm.runtime.kinds import Guard
 from he_fsm.runtime.service.daemon import (
@@ -76,8 +76,8 @@ class _Agent:
         self._config = config
         self._woken = threading.Event()
         self._systemd = SystemdNotifier()
-        # A broker within this process; None: the broker is another one.
-        self._service: Optional[BrokerService] = None
+        # What renews a broker within this process; None: the broker is another one.
+        self._renew_broker: Optional[Callable[[Config], None]] = None
         # What ends a VM whose lease nobody looks after.
         self._guard: Optional[Guard] = None
 
@@ -99,11 +99,15 @@ class _Agent:
     def _broker(self) -> Iterator[Broker]:
         config = self._config
         if config.broker == "embedded":
-            self._service = parts.make_service(config)
+            # A process without a broker of its own does without its libraries.
+            from he_fsm.runtime import broker_parts  # noqa: PLC0415
+
+            service = broker_parts.make_service(config)
+            self._renew_broker = functools.partial(broker_parts.renew_service, service)
             try:
-                yield self._service
+                yield service
             finally:
-                self._service.close()
+                service.close()
         else:
             yield BrokerClient(str(config.broker_socket), 2 * config.storage.deadline_s + _SLACK_S)
 
@@ -211,8 +215,8 @@ class _Agent:
         self._systemd.reloading()
         try:
             config = reloaded(self._path, self._config)
-            if self._service is not None:
-                parts.renew_service(self._service, config)
+            if self._renew_broker is not None:
+                self._renew_broker(config)
         except HeFsmError as error:
             _log.error("not reloaded: %s", error)
         else:

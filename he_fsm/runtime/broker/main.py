@@ -12,7 +12,7 @@ from typing import Optional
 from aiohttp import web
 
 from he_fsm.errors import HeFsmError
-from he_fsm.runtime import parts
+from he_fsm.runtime import broker_parts, parts
 from he_fsm.runtime.broker.half_closing import serve
 from he_fsm.runtime.broker.listener import Listener, bind
 from he_fsm.runtime.broker.server import BrokerServer
@@ -25,7 +25,7 @@ from he_fsm.runtime.service.daemon import (
 )
 from he_fsm.runtime.service.log import set_up_logging
 from he_fsm.runtime.service.sd_notify import SystemdNotifier
-from he_fsm.runtime.service.supervised import keep
+from he_fsm.runtime.service.tasks import keep
 
 _log = logging.getLogger("he_fsm.broker")
 # An agent that is stopped at the same time has its last calls served for so long at most.
@@ -67,7 +67,7 @@ class _Broker:
         self._path = path
         self._config = config
         self._systemd = SystemdNotifier()
-        self._service = parts.make_service(config)
+        self._service = broker_parts.make_service(config)
         self._server = BrokerServer(self._service, config.group)
 
     async def run(self, listener: Listener) -> int:
@@ -132,7 +132,7 @@ class _Broker:
         """Read the configuration again; one that can't be used changes nothing."""
         try:
             config = reloaded(self._path, self._config)
-            parts.renew_service(self._service, config)
+            broker_parts.renew_service(self._service, config)
         except HeFsmError as error:
             _log.error("not reloaded: %s", error)
             return

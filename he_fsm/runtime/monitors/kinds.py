@@ -9,8 +9,8 @@ from he_fsm.document.nodes import Mapping as Tree
 from he_fsm.document.nodes import nearest, refusal
 from he_fsm.runtime.config.settings import Config
 from he_fsm.runtime.kinds import MonitorKind
-from he_fsm.runtime.monitors.make import make_network
 from he_fsm.runtime.monitors.section import NetworkMonitorConfig
+from he_fsm.runtime.ports import Monitor
 
 
 def _needing(*keys: str) -> Callable[[Config, Tree], None]:
@@ -29,10 +29,17 @@ def _tries_s(network: NetworkMonitorConfig) -> float:
     return network.timeout_s + (network.count - 1) * network.delay_s
 
 
+def _make(network: NetworkMonitorConfig) -> Monitor:
+    # Who only reads a configuration does without the libraries that the tests need.
+    from he_fsm.runtime.monitors.make import make_network  # noqa: PLC0415
+
+    return make_network(network)
+
+
 def _kind(*keys: str, is_slow: bool = True) -> MonitorKind:
     return MonitorKind(
         section=NetworkMonitorConfig,
-        make=make_network,
+        make=_make,
         measure_s=_tries_s if is_slow else lambda _: 0.0,
         check=_needing(*keys),
     )

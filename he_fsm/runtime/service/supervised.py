@@ -7,12 +7,11 @@ status of a process shows what happened to its threads, so that nobody has to fi
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Final
 
 _log = logging.getLogger(__name__)
@@ -95,20 +94,6 @@ class SupervisedThread:
         self.trouble = f"{type(error).__name__}: {error}"
         self._failed_at = time.monotonic()
         _log.error("thread %s failed, it begins anew", self.name, exc_info=error)
-
-
-async def keep(name: str, work: Callable[[], Awaitable[None]], *, again_s: float = AGAIN_S) -> None:
-    """Await *work* to its end, and begin it anew whenever it raises; for tasks of an event loop."""
-    wait_s = again_s
-    while True:
-        try:
-            await work()
-        except Exception:  # noqa: BLE001 - nothing may end it unnoticed
-            _log.exception("task %s failed, it begins anew", name)
-        else:
-            return
-        await asyncio.sleep(wait_s)
-        wait_s = min(2 * wait_s, AGAIN_MAX_S)
 
 
 def troubles() -> dict[str, dict[str, Any]]:

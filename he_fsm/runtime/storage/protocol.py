@@ -6,6 +6,7 @@ Nothing here can run code on the other side, as a pickle could, and one can read
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any, Optional, TypeVar
 
@@ -99,11 +100,14 @@ def flag_from_bytes(data: bytes) -> bool:
     return bool(json.loads(data))
 
 
+# In quiet times one status follows the other, each like the last.
+@functools.lru_cache(maxsize=1)
 def status_to_bytes(status: LeaseStatus) -> bytes:
     """Encode what `Leases.status` gives."""
     return json.dumps(_converter.unstructure(status)).encode()
 
 
+@functools.lru_cache(maxsize=1)
 def status_from_bytes(data: bytes) -> LeaseStatus:
     """Decode it."""
     plain: dict[str, Any] = json.loads(data)

@@ -18,7 +18,7 @@ from he_fsm.errors import BrokerError, HeFsmError, HypervisorError, StorageError
 from he_fsm.memory import Memory
 from he_fsm.metadata import encode_global
 from he_fsm.remembered import FailedStarts
-from he_fsm.runtime import parts
+from he_fsm.runtime import broker_parts, parts
 from he_fsm.runtime.agent.loop import Loop
 from he_fsm.runtime.agent.memory_file import MemoryFile
 from he_fsm.runtime.broker.metrics import metrics_of
@@ -117,7 +117,7 @@ class Host:
     def __init__(self, cluster: Cluster, host: ClusterHost) -> None:
         self.cluster, self.host = cluster, host
         self.config = load_config(host.path)
-        self.service = parts.make_service(self.config)
+        self.service = broker_parts.make_service(self.config)
         self.broker = Switched(self.service)
         until(self.reads)
         # For how long this host was suspended, by the clock that counts that.
@@ -422,7 +422,7 @@ def test_another_host_with_this_id_is_said(
     host: Host, cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     cluster.hosts[1].configure(host={"hostname": "another"})
-    other = parts.make_service(load_config(cluster.hosts[1].path))
+    other = broker_parts.make_service(load_config(cluster.hosts[1].path))
     try:
         until(lambda: other.facts().leases is not None)
         other.join()

@@ -13,8 +13,8 @@ import pytest
 from he_fsm.errors import LockspaceError, StorageError
 from he_fsm.metadata import EngineStatus, HostRecord, ProblemWord, Whiteboard, encode_slot
 from he_fsm.runtime.broker.service import BrokerService
+from he_fsm.runtime.broker_parts import make_service, renew_service
 from he_fsm.runtime.config import load_config
-from he_fsm.runtime.parts import make_service, renew_service
 from he_fsm.runtime.ports import Event, LeaseStatus
 from he_fsm.runtime.service.clocks import Clocks
 from he_fsm.snapshot import Health

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from he_fsm.runtime.service.supervised import SupervisedThread, keep, troubles
+from he_fsm.runtime.service.supervised import SupervisedThread, troubles
+from he_fsm.runtime.service.tasks import keep
 from he_fsm.testing.waiting import until
 
 

@@ -20,7 +20,7 @@ from he_fsm.runtime.hypervisors.qemu.console import SCREENS, void_password
 from he_fsm.runtime.hypervisors.qemu.monitor import Monitor, MonitorLostError
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmFile, VmRecord
 from he_fsm.runtime.hypervisors.vm_process import has_ended, open_process, send_signal
-from he_fsm.runtime.service.supervised import keep
+from he_fsm.runtime.service.tasks import keep
 
 _log = logging.getLogger(__name__)
 # Where a migration's data arrives, on hosts of one machine.

@@ -47,7 +47,6 @@ class Glance(NamedTuple):
     """
 
     leader: bytes
-    is_held: bool
     hosts: Mapping[int, tuple[int, int, int]]
 
     def same(self) -> Any:
@@ -56,7 +55,7 @@ class Glance(NamedTuple):
             host_id: (generation, timestamp == 0, io_timeout)
             for host_id, (generation, timestamp, io_timeout) in self.hosts.items()
         }
-        return self.leader, self.is_held, hosts
+        return self.leader, hosts
 
 
 class Known(NamedTuple):
@@ -94,20 +93,21 @@ class QuietTime:
             LockspaceError: the daemon can't be asked, or has not this lockspace.
             StorageError: the lease can't be read.
         """
-        is_held, hosts = self._asking.ask(self._hosts)
-        return Glance(self._leader.read_beginning(BLOCK_BYTES), is_held, hosts)
-
-    def _hosts(self) -> tuple[bool, dict[int, tuple[int, int, int]]]:
-        at = self._settings
-        name = at.lockspace.encode()
-        what = f"ask sanlock for the hosts of {at.lockspace}"
-        found = call(at.run_dir, "get_hosts", name, what=what)
-        held = call(at.run_dir, "inq_lockspace", name, self._host_id, at.path, at.offset, what=what)
+        found = self._asking.ask(self._hosts)
         hosts = {
             host["host_id"]: (host["generation"], host["timestamp"], host["io_timeout"])
             for host in found
         }
-        return held is True, hosts
+        return Glance(self._leader.read_beginning(BLOCK_BYTES), hosts)
+
+    def _hosts(self) -> list[dict[str, int]]:
+        at = self._settings
+        what = f"ask sanlock for the hosts of {at.lockspace}"
+        # A daemon that has left or lost the lockspace refuses.
+        hosts: list[dict[str, int]] = call(
+            at.run_dir, "get_hosts", at.lockspace.encode(), what=what
+        )
+        return hosts
 
     def begin(self, glance: Glance, known: Known) -> None:
         """Take in what the command has said just after a glance."""
