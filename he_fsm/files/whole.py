@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Optional
@@ -30,7 +29,7 @@ def replacing(path: Path, *, is_durable: bool = True) -> Iterator[Path]:
             new content may be there, and not outlast a crash.
     """
     # Only within one folder a file is replaced at once.
-    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    new = path.with_name(f".{path.name}.{os.urandom(4).hex()}.new")
     try:
         yield new
         if is_durable:
