@@ -9,6 +9,8 @@ LABS ?= 4
 REAL ?= 2
 # The same examples with every run; `make deep` looks for new ones.
 export HYPOTHESIS_PROFILE ?= ci
+# Tests start hundreds of processes: each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Of `make chaos`, `make chaos-real` and `make search`.
 SEED ?= 1
 TIME ?= 5m

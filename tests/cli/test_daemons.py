@@ -19,7 +19,7 @@ def run(package: str, code: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("package", "code", "name"),
     [
-        ("psutil", "import he_fsm.cli.daemons as d; d.agent()", "he-fsm-agent"),
+        ("cattrs", "import he_fsm.cli.daemons as d; d.agent()", "he-fsm-agent"),
         ("aiohttp", "import he_fsm.cli.daemons as d; d.broker()", "he-fsm-broker"),
         (
             "psutil",

@@ -18,6 +18,7 @@ from he_fsm import parse_scenarios, simulate, tick
 from he_fsm.scenario.model import Scenario
 
 
+@pytest.mark.once
 @given(healed_scenarios(sleeps=True))
 def test_skipping_idle_time_changes_nothing(scenario: Scenario) -> None:
     skipped = simulate(scenario)
@@ -89,6 +90,7 @@ scenarios:
 """
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("scenario", parse_scenarios(FOUND, "found"), ids=lambda each: each.name)
 def test_skipping_idle_time_changes_nothing_where_it_once_did(scenario: Scenario) -> None:
     stepped = simulate(scenario, skips_idle_time=False)

@@ -34,6 +34,7 @@ def test_every_story_comes_out_as_expected_in_every_phase(scenario: Scenario, se
     assert outcome.failures == ()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("scenario", STORIES)
 def test_skipping_idle_time_changes_nothing_in_any_story(scenario: Scenario) -> None:
     skipped = simulate(scenario)

@@ -82,6 +82,7 @@ RESTARTS = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("world", [text for _, text in POLICIES.values()], ids=list(POLICIES))
 @pytest.mark.parametrize("name", list(RESTARTS))
 def test_a_restart_takes_no_longer_than_its_worst_case(name: str, world: str) -> None:
