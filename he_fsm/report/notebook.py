@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from html import escape
 
-from he_fsm.document.units import format_number, format_seconds
+from he_fsm.document.units import format_number
 from he_fsm.report.html import as_html
 from he_fsm.report.outcome import Outcome
 from he_fsm.report.page_lanes import Bar, Lane, Mark, clock_text, lanes
 from he_fsm.report.page_look import MARKS, STATE_COLOURS, WORD_COLOURS
+from he_fsm.words import span_text
 
 IN_SECONDS = ("downtime", "longest_outage")
 # What is narrower than this share of the run can't be told apart.
@@ -66,7 +67,7 @@ def _failures(outcome: Outcome) -> Iterator[str]:
 def _totals(outcome: Outcome) -> str:
     texts = (
         f"{name.replace('_', ' ')} "
-        f"{format_seconds(value) if name in IN_SECONDS else format_number(value)}"
+        f"{span_text(value) if name in IN_SECONDS else format_number(value)}"
         for name, value in outcome.totals.items()
         if value
     )

@@ -24,6 +24,7 @@ from he_fsm.report.page_look import (
 )
 from he_fsm.report.shell import HINT, check_plotly, figure_element, shell
 from he_fsm.scenario.judging.judge import Failure
+from he_fsm.words import span_text
 
 _HINT = f"{HINT}; drag to zoom, double-click to go back"
 # The command that ran the scenarios, unless the caller names another.
@@ -105,7 +106,7 @@ def _index(outcomes: Sequence[Outcome]) -> str:
     rows = "\n".join(
         f'<tr><td><a href="#scenario-{number}">{escape(outcome.scenario.name)}</a></td>'
         f"<td>{_verdict(outcome)}</td>"
-        f'<td class="number">{format_seconds(outcome.totals["downtime"])}</td></tr>'
+        f'<td class="number">{span_text(outcome.totals["downtime"])}</td></tr>'
         for number, outcome in enumerate(outcomes, start=1)
     )
     return (
@@ -163,7 +164,7 @@ def _failures(failures: Iterable[Failure]) -> str:
 def _totals(totals: dict[str, Any]) -> str:
     cells = []
     for name, value in totals.items():
-        text = format_seconds(value) if name in IN_SECONDS else format_number(value)
+        text = span_text(value) if name in IN_SECONDS else format_number(value)
         zero = "" if value else ' class="zero"'
         cells.append(f"<div{zero}><dt>{name.replace('_', ' ')}</dt><dd>{text}</dd></div>")
     return f'<dl class="totals">{"".join(cells)}</dl>'

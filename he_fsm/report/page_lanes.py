@@ -7,10 +7,10 @@ from typing import Optional
 
 import attrs
 
-from he_fsm.document.units import format_seconds
 from he_fsm.report.events import Event
 from he_fsm.report.outcome import Outcome
 from he_fsm.report.truth import Change
+from he_fsm.words import span_text
 
 # Hosts in the order of the file while they are few; of more, those to which something happened.
 ALL_HOSTS_UP_TO = 12
@@ -169,7 +169,7 @@ def _bars(spells: Sequence[_Spell], until: float) -> tuple[Bar, ...]:
 
 
 def _span_text(start: float, end: float) -> str:
-    return f"{clock_text(start)} to {clock_text(end)} ({format_seconds(end - start)})"
+    return f"{clock_text(start)} to {clock_text(end)} ({span_text(end - start)})"
 
 
 def _said(events: Iterable[Event], kind: str, t: float) -> tuple[str, ...]:
