@@ -17,11 +17,21 @@ from tests.runtime.leases.sanlock.sanlock_lab import (
     NEEDS_SANLOCK,
     Host,
     SanlockLab,
+    python,
     since,
 )
 
 pytestmark = NEEDS_SANLOCK
 
+# Prints this host's own timestamp as the module shows it, and the last renewal before and after.
+OWN_TIMESTAMP = """
+from he_fsm.runtime.leases.sanlock.daemon.command import SanlockDaemon
+from he_fsm.runtime.leases.sanlock.daemon.module import call
+before = SanlockDaemon(settings).status().spaces[0].renewed_at
+(own,) = call(settings.run_dir, "get_hosts", settings.lockspace.encode(), 1, what="ask")
+after = SanlockDaemon(settings).status().spaces[0].renewed_at
+print(before, own["timestamp"], after)
+"""
 # Seconds that sanlock gives a process between SIGTERM and SIGKILL (its option -g).
 GRACE = 40
 DEAF = (
@@ -55,6 +65,16 @@ def test_a_free_id_is_watched_for_two_io_timeouts_before_it_is_held(lab: Sanlock
     began = time.monotonic()
     until(lambda: joins(host.client))
     assert since(began) >= 2 * IO_TIMEOUT
+
+
+def test_a_host_sees_its_own_timestamp_one_renewal_late(lab: SanlockLab) -> None:
+    host = joined(lab)
+    first = renewed_at(lab)
+    until(lambda: renewed_at(lab) > first + 2 * IO_TIMEOUT + 1)
+    before, timestamp, after = map(int, python(OWN_TIMESTAMP, host.settings).stdout.split())
+    # The one before the last: two I/O timeouts earlier at least.
+    assert timestamp <= after - 2 * IO_TIMEOUT
+    assert timestamp >= before - 2 * (2 * IO_TIMEOUT + 2)
 
 
 def test_a_daemon_with_a_lockspace_is_deaf_to_sigterm_and_goes_on_renewing(lab: SanlockLab) -> None:
