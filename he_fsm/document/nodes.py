@@ -174,14 +174,35 @@ def flow_text(node: Node) -> str:
 
 
 def nearest(tree: Mapping, *keys: str) -> Node:
-    """Return what stands at a path of keys, else the nearest node above that is something."""
+    """
+    Return what stands at a path of keys, for a message about it.
+
+    Where nothing stands there, the result is null, with the whole path, at the place of the nearest
+    key or section above it that the file has.
+    """
     node: Node = tree
     for key in keys:
-        below = node.get(key) if isinstance(node, Mapping) else None
-        if below is None or is_null(below):
-            return node
-        node = below
+        pair = node.pairs.get(key) if isinstance(node, Mapping) else None
+        if pair is None:
+            return Scalar(node.place, ".".join(keys), "", None)
+        if is_null(pair.value):
+            return Scalar(pair.key.place, ".".join(keys), "", None)
+        node = pair.value
     return node
+
+
+def lacking(tree: Mapping, section: tuple[str, ...], key: str, who: str) -> DocumentError:
+    """Make the error that *who* (`the test "ping"`) needs a key that a section does not have."""
+    node = nearest(tree, *section)
+    message = f'{who} needs the key "{key}"'
+    if is_null(node):
+        # There is no such section to look for.
+        *above, last = section
+        text = f"{last}: {{{key}: ...}}"
+        for name in reversed(above):
+            text = f"{name}: {{{text}}}"
+        message += f"; write {text}"
+    return refusal(node, message)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from he_fsm.document.nodes import Mapping as Tree
-from he_fsm.document.nodes import nearest, refusal
+from he_fsm.document.nodes import lacking, nearest, refusal
 from he_fsm.runtime import registry
 from he_fsm.runtime.config.settings import Config
 
@@ -21,9 +21,8 @@ def check(config: Config, tree: Tree) -> None:
     for kind in _kinds(config):
         kind.check(config, tree)
     if config.engine.health.url is None and config.hypervisor.health_url is None:
-        kind = config.hypervisor.kind
-        message = f"kind {kind} needs the address of the engine's health page: 'url'"
-        raise refusal(nearest(tree, "engine", "health"), message)
+        who = f'the hypervisor "{config.hypervisor.kind}"'
+        raise lacking(tree, ("engine", "health"), "url", who)
     _check_times(config, tree)
 
 

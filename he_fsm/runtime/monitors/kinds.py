@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from he_fsm.document.nodes import Mapping as Tree
-from he_fsm.document.nodes import nearest, refusal
+from he_fsm.document.nodes import lacking
 from he_fsm.runtime.config.settings import Config
 from he_fsm.runtime.kinds import MonitorKind
 from he_fsm.runtime.monitors.section import NetworkMonitorConfig
@@ -18,8 +18,8 @@ def _needing(*keys: str) -> Callable[[Config, Tree], None]:
         network = config.monitors.network
         for key in keys:
             if getattr(network, key) is None:
-                message = f"the test {network.test} needs the key '{key}'"
-                raise refusal(nearest(tree, "monitors", "network", key), message)
+                who = f'the test "{network.test}"'
+                raise lacking(tree, ("monitors", "network"), key, who)
 
     return check
 

@@ -40,7 +40,7 @@ def _check_login(config: Config, tree: Tree) -> None:
         there, missing = "user", "password_file"
         if smtp.user is None:
             there, missing = missing, there
-        message = f"'{there}' needs the key '{missing}' beside it"
+        message = f'"{there}" needs the key "{missing}" beside it'
         raise refusal(nearest(tree, "notify", "smtp", there), message)
     if smtp.user is not None and not smtp.starttls:
         message = "a password is only sent encrypted: set 'starttls: true', or name no user"

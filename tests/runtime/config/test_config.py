@@ -177,7 +177,25 @@ def with_line(line: str) -> str:
         ),
         (
             "host: {id: 1}\nstorage: {path: s}\novirt: none",
-            "f.yaml:1:1: the test ping needs the key 'address'",
+            (
+                'f.yaml:1:1: monitors.network: the test "ping" needs the key "address"; write'
+                " monitors: {network: {address: ...}}"
+            ),
+        ),
+        (
+            "host: {id: 1}\nstorage: {path: s}\novirt: none\nmonitors:\n  interval: 10s\n",
+            'f.yaml:5:3: monitors.network: the test "ping" needs the key "address"; write',
+        ),
+        (
+            "host: {id: 1}\nstorage: {path: s}\novirt: none\nmonitors:\n  network:\n",
+            'f.yaml:5:3: monitors.network: the test "ping" needs the key "address"; write',
+        ),
+        (
+            (
+                "host: {id: 1}\nstorage: {path: s}\novirt: none\nmonitors:\n\n  network:\n"
+                "    test: ping\n"
+            ),
+            'f.yaml:7:5: monitors.network: the test "ping" needs the key "address"',
         ),
         (with_line("run_dir: "), "f.yaml:5:9: run_dir: expected a path, got nothing (null)"),
         (with_line('run_dir: "a\\0b"'), "run_dir: expected a path, which holds no NUL"),
@@ -203,11 +221,11 @@ def with_line(line: str) -> str:
         ),
         (
             with_line("notify: {smtp: {user: me}}"),
-            "f.yaml:5:23: notify.smtp.user: 'user' needs the key 'password_file' beside it",
+            'f.yaml:5:23: notify.smtp.user: "user" needs the key "password_file" beside it',
         ),
         (
             with_line("notify: {smtp: {password_file: p}}"),
-            "notify.smtp.password_file: 'password_file' needs the key 'user' beside it",
+            'notify.smtp.password_file: "password_file" needs the key "user" beside it',
         ),
         (
             with_line("notify: {smtp: {user: me, password_file: p}}"),
@@ -250,10 +268,13 @@ def test_storage_that_can_not_be_used_is_refused(storage: str, message: str) -> 
 @pytest.mark.parametrize(
     ("monitors", "message"),
     [
-        ("{network: {test: ping}}", "f.yaml:3:21: monitors.network: the test ping needs the key"),
-        ("{network: {test: tcp, address: a}}", "the test tcp needs the key 'port'"),
-        ("{network: {test: tcp, port: 1}}", "the test tcp needs the key 'address'"),
-        ("{network: {test: file, path: }}", "the test file needs the key 'path'"),
+        ("{network: {test: ping}}", 'f.yaml:3:21: monitors.network: the test "ping" needs the key'),
+        ("{network: {test: tcp, address: a}}", 'the test "tcp" needs the key "port"'),
+        ("{network: {test: tcp, port: 1}}", 'the test "tcp" needs the key "address"'),
+        (
+            "{network: {test: file, path: }}",
+            'f.yaml:3:21: monitors.network: the test "file" needs the key "path"',
+        ),
         ("{network: {test: telnet}}", "unknown word 'telnet'; known: dns, file, none, ping, tcp"),
         (
             "{interval: 60, network: {test: none}}",
@@ -271,7 +292,7 @@ def test_monitors_that_can_not_be_used_are_refused(monitors: str, message: str) 
 
 def test_shorter_loops_need_a_shorter_deadline() -> None:
     text = "policy: {loop_s: 1s}"
-    assert said_about(LEAST + text).startswith("f.yaml:2:10: storage: expected less than the")
+    assert said_about(LEAST + text).startswith("f.yaml:2:10: storage.deadline: expected less than")
     config = read(text, LEAST.replace("{path:", "{deadline: 200ms, path:"))
     assert config.storage.deadline_s == 0.2
 
@@ -536,7 +557,7 @@ def test_sanlocks_leases_can_be_anywhere() -> None:
         ),
         (
             "sanlock: {area: 2}",
-            "6:10: sanlock: expected sectors of 512 bytes with an area of 1 MiB, or of 4096",
+            "6:10: sanlock.sector: expected sectors of 512 bytes with an area of 1 MiB, or of 4096",
         ),
         ("sanlock: {sector: 1024}", "6:19: sanlock.sector: expected sectors of 512 bytes"),
         (

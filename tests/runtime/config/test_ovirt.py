@@ -182,7 +182,8 @@ def test_the_network_is_tested_as_the_test_that_counts_wants_it(
 
 def test_a_test_that_lacks_its_address_in_both_files_is_refused(site: Site) -> None:
     path = site.deploy(DEPLOYED + "network_test=tcp")
-    assert f"{path}:15:14: monitors.network: the test tcp needs the key 'address'" in site.said()
+    message = 'monitors.network: the test "tcp" needs the key "address"'
+    assert f"{path}:15:14: {message}" in site.said()
 
 
 def test_the_memory_comes_from_the_file_that_the_deployment_names(site: Site) -> None:

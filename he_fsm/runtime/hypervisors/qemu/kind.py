@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Optional
 
 from he_fsm.document.nodes import Mapping as Tree
-from he_fsm.document.nodes import nearest, refusal
+from he_fsm.document.nodes import lacking, nearest, refusal
 from he_fsm.errors import ConfigError, HypervisorError, MissingExtraError
 from he_fsm.runtime.config.settings import Config
 from he_fsm.runtime.hypervisors.qemu.access import QemuVm
@@ -26,6 +26,7 @@ from he_fsm.runtime.kinds import HypervisorKind
 from he_fsm.runtime.ports import Finding, Hypervisor, MovableLease, VmAccess
 
 _EMBEDDED: Final = "embedded"
+_WHO: Final = 'the hypervisor "qemu"'
 _ONE_MACHINE: Final = Finding(
     what="leases: embedded keeps apart the hosts of this machine alone; a host on another machine "
     "could start a second engine VM on the same disk",
@@ -67,15 +68,14 @@ def check(config: Config, tree: Tree) -> None:
     """Refuse a VM that can't be made, or judged, or moved."""
     hypervisor, vm = config.hypervisor, config.hypervisor.vm
     if vm is None:
-        raise refusal(nearest(tree, "hypervisor", "kind"), "kind qemu needs the key 'vm'")
+        raise lacking(tree, ("hypervisor",), "vm", _WHO)
     if config.engine.health.url is None:
-        message = "a QEMU VM needs the address of its health page: 'url' in 'engine.health'"
-        raise refusal(nearest(tree, "engine", "health"), message)
+        raise lacking(tree, ("engine", "health"), "url", _WHO)
     if vm.kernel is None and not vm.disks:
         message = "the VM has nothing to boot: give it 'disks', or a 'kernel'"
         raise refusal(nearest(tree, "hypervisor", "vm"), message)
     if vm.kernel is None and vm.initrd is not None:
-        message = "'initrd' needs the key 'kernel' beside it"
+        message = '"initrd" needs the key "kernel" beside it'
         raise refusal(nearest(tree, "hypervisor", "vm", "initrd"), message)
     if vm.memory_limit is not None and vm.memory_limit <= vm.memory:
         message = f"expected more than the guest's own memory ({vm.memory} MiB)"
@@ -187,7 +187,7 @@ def _check_move(move: MoveConfig, tree: Tree) -> None:
     if "{id}" not in move.peers:
         raise refusal(node, "expected {id} in it, or all hosts have one address")
     if move.peers.startswith("tcp:") and move.secret_file is None:
-        raise refusal(node, "migrations by tcp need the key 'secret_file' beside it")
+        raise refusal(node, '"tcp:" needs the key "secret_file" beside it')
 
 
 KIND: Final = HypervisorKind(

@@ -131,17 +131,25 @@ def test_a_qemu_vm_is_described_in_the_configuration(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("  vm: {memory: 512, disks: [{path: engine.raw, format: qcow2}]}\n", "", "needs the key"),
-        ("engine: {health: {url: http://engine/}}\n", "", "needs the address of its health page"),
+        (
+            "  vm: {memory: 512, disks: [{path: engine.raw, format: qcow2}]}\n",
+            "",
+            'f.yaml:8:3: hypervisor: the hypervisor "qemu" needs the key "vm"',
+        ),
+        (
+            "engine: {health: {url: http://engine/}}\n",
+            "",
+            'f.yaml:1:1: engine.health: the hypervisor "qemu" needs the key "url"; write engine:',
+        ),
         ("disks: [{path: engine.raw, format: qcow2}]", "cpus: 1", "nothing to boot"),
-        ("memory: 512,", "initrd: i,", "'initrd' needs the key 'kernel'"),
+        ("memory: 512,", "initrd: i,", 'hypervisor.vm.initrd: "initrd" needs the key "kernel"'),
         ("memory: 512,", "memory: 512, memory_limit: 512,", "more than the guest's own memory"),
         ("memory: 512,", "memory: 512, nics: [{mac: 'x'}],", "expected a MAC address like"),
         ("memory: 512,", "nics: [{kind: user, forwards: ['80']}],", "expected a forwarding like"),
         ("memory: 512,", "nics: [{bridge: 'a,b'}],", "expected an interface's name"),
         ("host{id}", "host", "expected {id} in it"),
         ("tcp:host{id}:8703", "udp:host{id}:1", "expected an address like unix:"),
-        (", secret_file: secret", "", "need the key 'secret_file'"),
+        (", secret_file: secret", "", 'move.peers: "tcp:" needs the key "secret_file"'),
     ],
 )
 def test_a_vm_that_can_not_be_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
