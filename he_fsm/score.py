@@ -36,7 +36,7 @@ class Score:
     def why(self) -> str:
         """What costs this host points, in words."""
         if self.zero_because:
-            return f"0: {self.zero_because}"
+            return self.zero_because
         lost = [
             f"{part.points - part.weight} {part.name} ({part.why})"
             for part in self.parts

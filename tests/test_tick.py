@@ -254,7 +254,7 @@ def test_the_block_holds_the_record_and_a_text_for_people() -> None:
 
 def test_the_last_record_of_a_clean_stop_says_that_the_agent_has_stopped() -> None:
     made = make_record(FACTS, IDENTITY, 0, TALK, is_stopped=True)
-    block = make_block(made, Memory(state=State.ENGINE_DOWN), FACTS, "0: the agent has stopped")
+    block = make_block(made, Memory(state=State.ENGINE_DOWN), FACTS, "the agent has stopped")
     read = decode_slot(1, block)
     assert isinstance(read, HostRecord)
     assert "state=AgentStopped" in read.text.splitlines()

@@ -105,5 +105,4 @@ def _note_score(world: World, host: SimHost, agent: Agent, score: Score) -> None
     total = score.total
     if total != agent.shown_score:
         agent.shown_score = total
-        text = f"score {total}: {score.why}" if total else f"score {score.why}"
-        world.note(host, "score", text, score=total)
+        world.note(host, "score", f"score {total}: {score.why}", score=total)

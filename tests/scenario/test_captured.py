@@ -155,8 +155,10 @@ def test_what_another_host_was_about_to_do_is_said() -> None:
     assert any("host 3 was in ReinitializeFSM: not used" in note for note in notes)
 
 
-def test_a_score_of_nothing_says_what_is_assumed() -> None:
-    why = record(2, 0, text="score-why=0: the storage can't be read\n")
+# Older releases wrote the score in front of the reason.
+@pytest.mark.parametrize("before", ["", "0: "])
+def test_a_score_of_nothing_says_what_is_assumed(before: str) -> None:
+    why = record(2, 0, text=f"score-why={before}the storage can't be read\n")
     notes = capture(whiteboard(record(1, engine=UP), why, record(3, 0))).notes
     assert any("host 2 has score 0, because of: the storage can't be read: " in n for n in notes)
     assert any("host 3 has score 0, reason unknown: " in n for n in notes)

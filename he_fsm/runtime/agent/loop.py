@@ -172,7 +172,7 @@ class Loop:
     def _publish(self, facts: tick.Facts) -> tuple[Optional[HostRecord], str]:
         score = tick.rate_host(self.memory, facts, self.identity, self.policy)
         if score.total != self._score_shown:
-            _log.info("score %d: %s", score.total, score.zero_because or score.why)
+            _log.info("score %d: %s", score.total, score.why)
             self._score_shown = score.total
         if facts.leases is None or not facts.leases.joined:
             return None, score.why
@@ -346,7 +346,7 @@ class Loop:
         facts = self._sight.look(self.policy, joins=False)
         if facts.leases is not None and facts.leases.joined:
             record = tick.make_record(facts, self.identity, 0, self.policy, is_stopped=True)
-            is_published = self._write(record, facts, "0: the agent has stopped")
+            is_published = self._write(record, facts, "the agent has stopped")
             # safety: a VM that is here, or arrives, would lose its lease with the host id.
             if is_published and facts.vm.state is VmState.ABSENT:
                 self._leave()

@@ -262,6 +262,6 @@ def _memory_needed(records: Iterable[HostRecord]) -> Optional[float]:
 def _why_nothing(record: HostRecord) -> str:
     """Return the reason that a host with score 0 wrote for people."""
     text = _lines(record).get(_OURS, "")
-    # The score itself stands in front, for hosts that are in maintenance or stopped.
+    # Older releases wrote the score itself in front.
     why = text.removeprefix("0: ")
     return f"because of: {why}" if why else "reason unknown"
