@@ -16,11 +16,8 @@ from he_fsm.errors import StorageError
 from he_fsm.metadata.layout import HOST_ID_MAX, SLOT_BYTES
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.config import load_config
-from he_fsm.runtime.storage.set_up import set_up
+from he_fsm.runtime.storage.set_up import HOSTS, set_up
 from he_fsm.runtime.storage.whiteboard_io import WhiteboardFile
-
-# The number of hosts for which oVirt's own agents have room.
-_HOSTS = 64
 
 
 @click.group(cls=Commands)
@@ -33,17 +30,16 @@ def storage() -> None:
 @click.option(
     "--hosts",
     type=click.IntRange(1, HOST_ID_MAX),
-    default=_HOSTS,
-    show_default=True,
     metavar="N",
-    help="Make room on the whiteboard for the host ids 1 to N.",
+    help=f"Make room on the whiteboard for the host ids 1 to N; {HOSTS} where not given.",
 )
-def init(path: Path, hosts: int) -> None:
+def init(path: Path, hosts: Optional[int]) -> None:
     """
     Make the whiteboard and the leases where there are none; what is there stays as it is.
 
     Once, on one host. With `leases: sanlock` its daemon has to run here. Exit status 2: something
-    can't be made, or something else is there; nothing was written over.
+    can't be made, something else is there, or a whiteboard for fewer hosts than --hosts asks for;
+    nothing was written over.
     """
     for line in set_up(load_config(path), hosts):
         click.echo(line)

@@ -46,17 +46,24 @@ def test_whiteboard_and_leases_are_made(shared: Path):
 def test_what_is_there_stays_as_it_is(shared: Path):
     assert init(shared, "--hosts", "3").exit_code == 0
     before = state_of(shared)
-    result = init(shared, "--hosts", "9")
-    assert result.exit_code == 0
-    leases, board = result.output.splitlines()
-    assert leases.endswith(": there already, left alone")
-    path = shared / "whiteboard"
-    assert board.endswith(
-        f": there already, for 3 hosts, not 9; to make it longer: truncate -s 40960 {path}"
-    )
+    for options in (["--hosts", "3"], ["--hosts", "2"], []):
+        result = init(shared, *options)
+        assert result.exit_code == 0
+        assert result.output.count(": there already, left alone\n") == 2
     assert state_of(shared) == before
-    for hosts in ("3", "2"):
-        assert init(shared, "--hosts", hosts).output.count(": there already, left alone\n") == 2
+
+
+def test_a_whiteboard_that_is_there_for_fewer_hosts_than_asked_for_is_an_error(shared: Path):
+    assert init(shared, "--hosts", "3").exit_code == 0
+    before = state_of(shared)
+    result = init(shared, "--hosts", "9")
+    assert result.output == f"leases in {shared}/leases: there already, left alone\n"
+    assert isinstance(result.exception, StorageError)
+    path = shared / "whiteboard"
+    assert str(result.exception) == (
+        f"whiteboard in {path}: there already, for 3 hosts, not 9; it was left as it is;"
+        f" to make it longer: truncate -s 40960 {path}"
+    )
     assert state_of(shared) == before
 
 

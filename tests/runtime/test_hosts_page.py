@@ -59,7 +59,7 @@ def test_a_host_is_added(cluster: Cluster) -> None:
     checked = call(new, "config", "check", "--deep").output
     assert "it has no room for host id 3: he-fsm storage init --hosts 3 says how" in checked
     size = 4 * 4096
-    [_, room] = call(new, "storage", "init", "--hosts", "3").output.splitlines()
+    room = str(call(new, "storage", "init", "--hosts", "3").exception)
     board = cluster.shared / "whiteboard"
     assert room.endswith(f"to make it longer: truncate -s {size} {new.storage}/whiteboard")
     os.truncate(board, size)

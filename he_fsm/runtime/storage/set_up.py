@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Optional
+from typing import Final, Optional
 
 from he_fsm.errors import StorageError
 from he_fsm.metadata.codec import encode_global
@@ -17,8 +17,11 @@ from he_fsm.runtime.config import Config
 from he_fsm.runtime.kinds import Made
 from he_fsm.runtime.storage.whiteboard_io import WhiteboardFile, create
 
+# The number of hosts for which oVirt's own agents have room.
+HOSTS: Final = 64
 
-def set_up(config: Config, hosts: int) -> Iterator[str]:
+
+def set_up(config: Config, hosts: Optional[int] = None) -> Iterator[str]:
     """
     Make what is missing, one sentence for each part; what is there stays as it is.
 
@@ -26,11 +29,13 @@ def set_up(config: Config, hosts: int) -> Iterator[str]:
 
     Args:
         config: of any of the hosts.
-        hosts: the host ids 1 to this one get a slot, where the whiteboard is made; 1 to 2000.
+        hosts: the host ids 1 to this one get a slot, 1 to 2000; None: `HOSTS` where the
+            whiteboard is made, and whatever it has where it is there.
 
     Raises:
         LockspaceError: the leases can't be made, or others are there.
-        StorageError: the whiteboard can't be made, or something else is there.
+        StorageError: the whiteboard can't be made, something else is there, or a whiteboard for
+            fewer hosts than were asked for.
     """
     gid = gid_of(config.group) if os.geteuid() == 0 else None
     made: Made = registry.load(registry.LEASES, config.leases).set_up(config)
@@ -38,13 +43,15 @@ def set_up(config: Config, hosts: int) -> Iterator[str]:
         _give(made.for_group, gid)
     yield f"{made.what}: {_said(is_made=made.is_new)}"
     path, offset = config.storage.whiteboard, config.storage.offset
-    is_made = set_up_whiteboard(path, offset, hosts)
-    if is_made and path.is_file():
-        _give((path,), gid)
-    if is_made:
-        yield f"whiteboard in {path}: made for host ids 1 to {hosts}"
-    else:
-        yield f"whiteboard in {path}: {_room_text(path, offset, hosts)}"
+    wanted = HOSTS if hosts is None else hosts
+    if set_up_whiteboard(path, offset, wanted):
+        if path.is_file():
+            _give((path,), gid)
+        yield f"whiteboard in {path}: made for host ids 1 to {wanted}"
+        return
+    if hosts is not None:
+        _check_room(path, offset, hosts)
+    yield f"whiteboard in {path}: {_said(is_made=False)}"
 
 
 def set_up_whiteboard(path: Path, offset: int, hosts: int) -> bool:
@@ -79,8 +86,8 @@ def set_up_whiteboard(path: Path, offset: int, hosts: int) -> bool:
     return True
 
 
-def _room_text(path: Path, offset: int, hosts: int) -> str:
-    """Say for how many hosts a whiteboard that is there has room, where that is not as asked."""
+def _check_room(path: Path, offset: int, hosts: int) -> None:
+    """Raise an error where a whiteboard that is there has room for fewer hosts."""
     try:
         with path.open("rb") as file:
             room = (file.seek(0, os.SEEK_END) - offset) // SLOT_BYTES - 1
@@ -89,12 +96,16 @@ def _room_text(path: Path, offset: int, hosts: int) -> str:
         raise StorageError(msg) from error
     room = min(room, HOST_ID_MAX)
     if room >= hosts:
-        return _said(is_made=False)
+        return
     if path.is_file():
         remedy = f"to make it longer: truncate -s {offset + SLOT_BYTES * (hosts + 1)} {path}"
     else:
         remedy = "it needs a larger device"
-    return f"there already, for {room} hosts, not {hosts}; {remedy}"
+    msg = (
+        f"whiteboard in {path}: there already, for {room} hosts, not {hosts}; it was left as it"
+        f" is; {remedy}"
+    )
+    raise StorageError(msg)
 
 
 def _make_room(path: Path, end: int) -> None:
