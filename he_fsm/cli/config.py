@@ -15,6 +15,7 @@ from he_fsm.errors import ConfigError
 from he_fsm.runtime.config import annotated_yaml, json_schema, load_config
 from he_fsm.runtime.config.ovirt.notes import ovirt_notes
 from he_fsm.runtime.deep import deep_findings
+from he_fsm.runtime.notify import hook
 from he_fsm.runtime.parts import findings
 
 
@@ -27,14 +28,18 @@ def config() -> None:
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: values and origins.")
 @click.option("--schema", is_flag=True, help="Print a JSON Schema of the file, for editors.")
-def show(path: Path, as_json: bool, schema: bool) -> None:
+@click.option(
+    "--hook-schema", is_flag=True, help="Print a JSON Schema of what a hook (notify.hook) reads."
+)
+def show(path: Path, as_json: bool, schema: bool, hook_schema: bool) -> None:
     """
     Print all values, defaults too, and where each came from.
 
     What is printed is itself a configuration. Exit status 2: the file can't be used.
     """
-    if schema:
-        click.echo(json.dumps(json_schema(), indent=2))
+    if schema or hook_schema:
+        made = json_schema() if schema else hook.json_schema()
+        click.echo(json.dumps(made, indent=2))
         return
     found = load_config(path)
     if as_json:

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from he_fsm.cli.main import cli
 from he_fsm.errors import ConfigError
 from he_fsm.runtime.config import load_config
+from he_fsm.runtime.notify import hook
 
 TEXT = """\
 host: {id: 3}
@@ -56,6 +57,12 @@ def test_show_prints_a_schema_that_fits_the_file(path: Path) -> None:
     assert result.exit_code == 0
     schema = json.loads(result.stdout)
     jsonschema.validate(yaml.safe_load(path.read_text(encoding="utf-8")), schema)
+
+
+def test_show_prints_the_schema_of_what_a_hook_reads() -> None:
+    result = call("show", "--hook-schema")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == hook.json_schema()
 
 
 def test_check_says_that_a_file_can_be_used(path: Path) -> None:

@@ -51,7 +51,7 @@ class Telling:
         self._last.append(
             {
                 "at": now,
-                "from": source,
+                "source": source,
                 "to": to,
                 "edge": edge.name,
                 "why": decision.reason,
@@ -75,7 +75,7 @@ class Telling:
         subject = f"{'Alarm over' if alarm.is_over else 'Alarm'}: {alarm.name}"
         _log.log(logging.INFO if alarm.is_over else logging.WARNING, "%s: %s", subject, alarm.text)
         self._last.append(
-            {"at": now, "alarm": alarm.name, "over": alarm.is_over, "why": alarm.text}
+            {"at": now, "alarm": alarm.name, "is_over": alarm.is_over, "why": alarm.text}
         )
         self._untold.append(
             Event(

@@ -15,6 +15,7 @@ from typing import IO, Any, cast
 import attrs
 
 from he_fsm.errors import NotifyError
+from he_fsm.metadata.layout import HOST_ID_MAX
 from he_fsm.runtime.ports import Message
 from he_fsm.runtime.service.log import one_line
 
@@ -24,6 +25,8 @@ _TIMEOUT_S = 30.0
 _OUTPUT_MAX_BYTES = 2048
 # What was written just before the end is still on its way through the pipe.
 _REST_OF_OUTPUT_S = 1.0
+_OF_AN_EDGE = ("source", "to", "edge")
+_OF_AN_ALARM = ("alarm", "told", "is_over")
 
 
 @attrs.frozen(kw_only=True)
@@ -86,16 +89,15 @@ class Hook:
 
 def event_as_json(message: Message) -> dict[str, Any]:
     """
-    Return the event as what a hook reads.
+    Return the event as what a hook reads: see `json_schema`.
 
-    Keys of an edge: id, at (ISO 8601), subject, host_id, hostname, from, to, edge, why. An alarm
-    has alarm (its name), told (how often people were told before) and over (it is right again) in
-    the place of from, to and edge.
+    It is what the broker's socket is sent for the same event, without the keys that the event does
+    not use, and with `id` and `at`.
     """
     event = message.event
-    what: dict[str, Any] = {"from": event.source, "to": event.to, "edge": event.edge}
+    what: dict[str, Any] = {"source": event.source, "to": event.to, "edge": event.edge}
     if event.alarm:
-        what = {"alarm": event.alarm, "told": event.told, "over": event.is_over}
+        what = {"alarm": event.alarm, "told": event.told, "is_over": event.is_over}
     return {
         "id": message.id,
         "at": message.at.isoformat(timespec="seconds"),
@@ -104,6 +106,45 @@ def event_as_json(message: Message) -> dict[str, Any]:
         "hostname": event.hostname,
         **what,
         "why": event.why,
+    }
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of what a hook reads (draft 2020-12)."""
+    text = {"type": "string"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "what a hook of he_fsm reads",
+        "type": "object",
+        "properties": {
+            "id": {"description": "the event's own, the same in mails", **text},
+            "at": {"description": "when the broker got it", **text, "format": "date-time"},
+            "subject": {"description": "the subject of the mail", **text},
+            "host_id": {
+                "description": "the host whose agent tells it",
+                "type": "integer",
+                "minimum": 1,
+                "maximum": HOST_ID_MAX,
+            },
+            "hostname": {"description": "that host's name", **text},
+            "source": {"description": "the state that was left", **text},
+            "to": {"description": "the state that was entered", **text},
+            "edge": {"description": "the edge's name, see he-fsm explain", **text},
+            "alarm": {"description": "the alarm's name, see docs/operations.md", **text},
+            "told": {
+                "description": "how often people were told of this alarm before",
+                "type": "integer",
+                "minimum": 0,
+            },
+            "is_over": {
+                "description": "what the alarm was about is right again",
+                "type": "boolean",
+            },
+            "why": {"description": "the reason, for people", **text},
+        },
+        "required": ["id", "at", "subject", "host_id", "hostname", "why"],
+        "oneOf": [{"required": list(_OF_AN_EDGE)}, {"required": list(_OF_AN_ALARM)}],
+        "additionalProperties": False,
     }
 
 

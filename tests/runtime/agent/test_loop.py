@@ -262,7 +262,7 @@ def test_a_lone_host_publishes_starts_and_tells(host: Host) -> None:
     report = host.service.last_report()
     assert report["state"] == "EngineUp"
     assert report["loop_s"] == host.loop.policy.loop_s
-    assert [(event["from"], event["to"]) for event in report["events"]][-1] == (
+    assert [(event["source"], event["to"]) for event in report["events"]][-1] == (
         "EngineStarting",
         "EngineUp",
     )

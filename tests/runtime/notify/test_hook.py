@@ -10,13 +10,15 @@ import re
 import sys
 import time
 from pathlib import Path
+from unittest.mock import ANY
 
 import attrs
 import jsonschema
 import pytest
 
 from he_fsm.errors import NotifyError
-from he_fsm.runtime.notify.hook import Hook, event_as_json
+from he_fsm.runtime.broker.protocol import event_from_json, event_to_json
+from he_fsm.runtime.notify.hook import Hook, event_as_json, json_schema
 from he_fsm.runtime.ports import Event, Message
 from he_fsm.testing.waiting import until
 
@@ -57,7 +59,7 @@ def test_a_hook_reads_the_event_as_json(tmp_path: Path) -> None:
         "subject": "EngineUp-EngineDown",
         "host_id": 2,
         "hostname": "nöde2; rm -rf /",
-        "from": "EngineUp",
+        "source": "EngineUp",
         "to": "EngineDown",
         "edge": "vm_gone",
         "why": "the VM\nis gone",
@@ -85,7 +87,7 @@ def test_a_hook_reads_an_alarm_as_json(tmp_path: Path, is_over: bool) -> None:
         "hostname": "node2",
         "alarm": "engine-down",
         "told": 3,
-        "over": is_over,
+        "is_over": is_over,
         "why": "the engine runs nowhere",
     }
 
@@ -100,16 +102,31 @@ def test_the_page_shows_what_a_hook_reads() -> None:
     ]
 
 
-def test_the_schema_on_the_page_is_that_of_what_a_hook_reads() -> None:
+ALARM = attrs.evolve(MESSAGE.event, alarm="engine-down", source="", to="", edge="")
+
+
+def test_the_schema_is_that_of_what_a_hook_reads() -> None:
     page = Path(__file__).parents[3] / "docs" / "broker.md"
-    block = re.compile(r"^```json\n(\{\n.*?\n\})\n```$", re.MULTILINE | re.DOTALL)
-    (text,) = block.findall(page.read_text(encoding="utf-8"))
-    schema = json.loads(text)
-    alarm = attrs.evolve(MESSAGE.event, alarm="engine-down", source="", to="", edge="")
-    for message in (MESSAGE, Message(alarm, at=MESSAGE.at, id="0123")):
-        jsonschema.validate(event_as_json(message), schema)
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({**event_as_json(MESSAGE), "source": "EngineUp"}, schema)
+    shown = re.findall(r"^```json\n(.*)\n```$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    schema = json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    made = [event_as_json(Message(each, at=MESSAGE.at)) for each in (MESSAGE.event, ALARM)]
+    for event in (*made, *map(json.loads, shown)):
+        jsonschema.validate(event, schema)
+    edge, alarm = made
+    for wrong in ({**edge, "from": "EngineUp"}, {**edge, **alarm}, {**alarm, "told": -1}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema)
+    assert all(each.get("description") for each in schema["properties"].values())
+
+
+def test_what_a_hook_reads_has_the_names_that_the_socket_has() -> None:
+    for event in (MESSAGE.event, ALARM):
+        plain = event_as_json(Message(event, at=MESSAGE.at))
+        own = {key: plain.pop(key) for key in ("id", "at")}
+        assert own == {"id": ANY, "at": ANY}
+        assert event_from_json(plain) == event
+        assert plain.items() <= event_to_json(event).items()
 
 
 def test_no_shell_reads_the_words(tmp_path: Path) -> None:
