@@ -118,7 +118,13 @@ def _bytes_of(path: Path, offset: int) -> bytes:
     try:
         if path == _STANDARD_INPUT:
             # It can't seek where it is a pipe.
-            return sys.stdin.buffer.read(offset + WHITEBOARD_BYTES)[offset:]
+            data = sys.stdin.buffer.read(offset + WHITEBOARD_BYTES)
+            if not data:
+                # A short file is a whiteboard that nobody has used; a pipe whose writer failed is
+                # none.
+                msg = "standard input is no whiteboard: it is empty; what was to write it failed"
+                raise StorageError(msg)
+            return data[offset:]
         kind = kind_of_path(path.stat().st_mode)
         # A pipe of the shell, <(...), has somebody at its other end.
         if kind is not None and not str(path.resolve()).startswith("/proc/"):

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from he_fsm.cli.output.blocks import printable, status_block
 from he_fsm.cli.whiteboard import whiteboard
+from he_fsm.errors import StorageError
 from he_fsm.metadata import (
     SLOT_BYTES,
     WHITEBOARD_BYTES,
@@ -144,6 +145,16 @@ def test_an_empty_file_is_an_empty_whiteboard(tmp_path: Path) -> None:
     result = show(path)
     assert result.exit_code == 0
     assert result.stdout.splitlines()[2] == "empty: nothing was ever written there"
+
+
+@pytest.mark.parametrize("options", [(), ("--check",), ("--json",), ("--offset", "512")])
+def test_standard_input_that_is_empty_is_no_whiteboard(options: tuple[str, ...]) -> None:
+    # The command before the pipe has failed: an answer "no damage" would be wrong.
+    piped = CliRunner().invoke(whiteboard, ["show", "-", *options], input=b"")
+    assert isinstance(piped.exception, StorageError)
+    assert "standard input is no whiteboard: it is empty; what was to write it failed" in str(
+        piped.exception
+    )
 
 
 def test_a_damaged_block_0_is_named(tmp_path: Path) -> None:
