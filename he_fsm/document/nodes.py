@@ -19,7 +19,7 @@ _MERGE: Final = _TAG + "merge"
 _SCALAR_TAGS: Final = frozenset(
     _TAG + kind for kind in ("str", "int", "float", "bool", "null", "timestamp", "value")
 )
-_OCTAL: Final = re.compile("[+-]?0[0-7]+")
+_LEADING_ZERO: Final = re.compile("([+-]?)0+([0-9]+)")
 # Far above any real file. Without a limit, aliases of aliases could fill the memory.
 _NODES_MAX: Final = 1_000_000
 
@@ -44,12 +44,17 @@ class Place:
 
 @attrs.frozen
 class Scalar:
-    """One plain value: `text` as written (without quotes), `value` as YAML understands it."""
+    """
+    One plain value: `text` as written (without quotes), `value` as YAML understands it.
+
+    `is_bare`: it stands in a YAML document, and not in quotes.
+    """
 
     place: Place
     path: str
     text: str
     value: Union[bool, int, float, str, None]
+    is_bare: bool = attrs.field(default=False, eq=False)
 
     @property
     def label(self) -> str:
@@ -59,8 +64,8 @@ class Scalar:
         Raises:
             DocumentError: see `refuse_octal`.
         """
+        refuse_octal(self)
         if isinstance(self.value, int) and not isinstance(self.value, bool):
-            refuse_octal(self)
             return str(self.value)
         return self.text
 
@@ -109,18 +114,29 @@ def refuse_octal(scalar: Scalar) -> None:
     """
     Refuse a whole number with a leading zero, which YAML 1.1 reads as octal without a word.
 
+    With a digit 8 or 9, YAML reads a text, which a reader of numbers would take for decimal.
+
     Raises:
-        DocumentError: it is one; both readings are named.
+        DocumentError: it is one; both readings are named, if there are two.
     """
-    digits = scalar.text.replace("_", "")
-    if isinstance(scalar.value, int) and _OCTAL.fullmatch(digits):
-        readings = sorted({scalar.value, int(digits, 10)}, key=abs, reverse=True)
+    # A text in quotes, and one of another format, was meant as it is written.
+    if not scalar.is_bare or not isinstance(scalar.value, (int, str)):
+        return
+    found = _LEADING_ZERO.fullmatch(scalar.text.replace("_", ""))
+    if found is None:
+        return
+    decimal = found[1].replace("+", "") + found[2]
+    if isinstance(scalar.value, int):
+        readings = sorted({scalar.value, int(decimal)}, key=abs, reverse=True)
         choices = " or ".join(map(str, readings))
-        raise refusal(
-            scalar,
-            f"{describe(scalar)} has a leading zero, and YAML reads it as octal,"
-            f" {scalar.value}: write {choices}",
-        )
+        reading = f"and YAML reads it as octal, {scalar.value}: write {choices}"
+    else:
+        digit = next((digit for digit in found[2] if digit in "89"), None)
+        if digit is None:
+            # It has the tag `!!str`.
+            return
+        reading = f"which in YAML means octal, where there is no digit {digit}: write {decimal}"
+    raise refusal(scalar, f"{describe(scalar)} has a leading zero, {reading}")
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -329,7 +345,7 @@ class _Tree:
         except (ValueError, KeyError):
             # An explicit tag that does not fit its value, or `0x_`: keep the text as written.
             value = node.value
-        return Scalar(place, path, node.value, value)
+        return Scalar(place, path, node.value, value, is_bare=node.style is None)
 
     def mapping(self, node: yaml.MappingNode, place: Place, path: str) -> Mapping:
         own: dict[str, Pair] = {}

@@ -111,6 +111,17 @@ def test_an_unknown_key_is_named_with_its_place_and_path(refusal: Callable[..., 
         ("expect: [{at: 1m, score: {1: 02400}}]", "write 2400 or 1280"),
         ("seed: -012", "write -12 or -10"),
         ("world: {loop: 0_12}", "write 12 or 10"),
+        # With an 8 or a 9 it is no octal number, and YAML reads a text.
+        (
+            "timeline: [{at: 080, host: 1, power: off}]",
+            "at: '080' has a leading zero, which in YAML means octal, where there is no digit 8",
+        ),
+        ("hosts: [{id: 08}]", "hosts[0].id: '08' has a leading zero"),
+        ("engine: {memory: 04096}", "no digit 9: write 4096"),
+        ("hosts: 9\ntimeline: [{at: 60, host: 08, power: off}]", "write 8"),
+        ("hosts: 9\nexpect: [{at: 1m, score: {09: 5}}]", "no digit 9: write 9"),
+        ("expect: [{at: 1m, problems: {08: crc}}]", "write 8"),
+        ("seed: -0_9", "'-0_9' has a leading zero, which in YAML means octal, where there is no"),
         # Numbers that nothing has, with which a run would not end, or could not be written down.
         ("timeline: [{at: 60s, host: 1, clock: rate 1e9}]", "expected a clock's rate from 0.1 to"),
         ("timeline: [{at: 60s, host: 1, clock: rate 1e-9}]", "expected a clock's rate from 0.1"),
