@@ -14,7 +14,7 @@ from he_fsm.document.nodes import refused_as
 from he_fsm.errors import ConfigError
 from he_fsm.runtime.config import annotated_yaml, json_schema, load_config
 from he_fsm.runtime.config.ovirt.notes import ovirt_notes
-from he_fsm.runtime.deep import deep_findings
+from he_fsm.runtime.deep import deep_findings, named_once
 from he_fsm.runtime.notify import hook
 from he_fsm.runtime.parts import findings
 
@@ -69,7 +69,7 @@ def check(path: Path, deep: bool) -> None:
     known = (*notes, *findings(found))
     further = deep_findings(found) if deep else ()
     is_missing = False
-    for finding in (*known, *further):
+    for finding in named_once(known, further):
         is_missing = is_missing or finding.is_fatal
         click.echo(f"{'missing here' if finding.is_fatal else 'note'}: {finding}")
     if deep and is_missing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, Optional
 from urllib.parse import urlsplit
@@ -44,6 +44,28 @@ def deep_findings(config: Config) -> Iterator[Finding]:
         yield from _peers(config, plain, board)
 
 
+def named_once(known: Iterable[Finding], further: Iterable[Finding]) -> list[Finding]:
+    """
+    Return all findings, *known* first, with one about each path.
+
+    One of *further*, which names the key, stays instead of a known one about the same path or one
+    below it, unless only the known one says that no VM can be started.
+    """
+    left = list(further)
+    found = []
+    for finding in known:
+        path = finding.path
+        again = [
+            each
+            for each in left
+            if path is not None and each.path is not None and each.path in (path, *path.parents)
+        ]
+        if not again or (finding.is_fatal and not any(each.is_fatal for each in again)):
+            found.append(finding)
+            left = [each for each in left if each not in again]
+    return found + left
+
+
 def _values(value: Any, key: str) -> Iterator[tuple[str, str]]:
     """Yield each text of a configuration with its dotted key."""
     if isinstance(value, dict):
@@ -64,16 +86,18 @@ def _path(key: str, path: Path) -> Iterator[Finding]:
         path.stat()
     except OSError as error:
         mend = _INIT if key in ("storage.whiteboard", "storage.leases") else ""
-        yield Finding(what=f"{key}: {path}: {error.strerror}", mend=mend)
+        yield Finding(what=f"{key}: {path}: {error.strerror}", mend=mend, path=path)
         return
     if name in ("run_dir", "state_dir") and not os.access(path, os.W_OK):
         yield Finding(
             what=f"{key}: {path} can't be written by this user",
             mend="run this command as the daemons' user: sudo -u he-fsm he-fsm config check --deep",
             is_fatal=False,
+            path=path,
         )
     elif not os.access(path, os.R_OK):
-        yield Finding(what=f"{key}: {path} can't be read by this user", is_fatal=False)
+        what = f"{key}: {path} can't be read by this user"
+        yield Finding(what=what, is_fatal=False, path=path)
 
 
 def _interfaces(plain: dict[str, Any]) -> Iterator[Finding]:

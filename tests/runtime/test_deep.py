@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from he_fsm.cli.config import config as config_command
 from he_fsm.metadata import EngineStatus, HostRecord, Whiteboard
 from he_fsm.runtime.config import Config, parse_config
-from he_fsm.runtime.deep import deep_findings
+from he_fsm.runtime.deep import deep_findings, named_once
+from he_fsm.runtime.ports import Finding
 
 DOWN = EngineStatus("down", "bad", "unknown", "vm not running on this host")
 TEXT = """\
@@ -85,6 +86,46 @@ def test_a_disk_a_tap_and_an_interface_are_looked_for(folder: Path) -> None:
     assert any("vm.disks[0].path: " in line and "engine.raw: No such" in line for line in found)
     assert any("vm.nics[0].name: this host has no network interface nosuchtap" in f for f in found)
     assert any("monitors.bridge.name: this host has no network interface" in f for f in found)
+
+
+def test_the_command_names_each_finding_once(folder: Path) -> None:
+    vm = (
+        "leases: sanlock\nhypervisor: {kind: qemu, vm: {kernel: kernel, nics: [],"
+        " disks: [{path: engine.raw}]},"
+        " move: {peers: 'tcp:127.0.0.{id}:1', secret_file: secret, tls: tls}}\n"
+    )
+    path = folder / "he-fsm.yaml"
+    path.write_text(TEXT + vm)
+    lines = check_deep(path)
+    for name in ("kernel", "engine.raw", "secret", "tls"):
+        (line,) = [line for line in lines if str(folder / name) in line]
+        assert line.startswith("missing here: hypervisor.")
+    # Without --deep, they are named by those who need them.
+    plain = CliRunner().invoke(config_command, ["check", "--config", str(path)]).output
+    assert f"the VM's disk {folder}/engine.raw can't be found" in plain
+    assert f"the secret of migrations can't be read: {folder}/secret: No such file" in plain
+    # What is there is looked at by those who need it.
+    (folder / "secret").write_text("short")
+    (folder / "secret").chmod(0o644)
+    (line,) = [line for line in check_deep(path) if str(folder / "secret") in line]
+    assert line.startswith("missing here: others can read the secret of migrations: chmod 600")
+
+
+def check_deep(path: Path) -> list[str]:
+    arguments = ["check", "--deep", "--config", str(path)]
+    return CliRunner().invoke(config_command, arguments).output.splitlines()
+
+
+def test_what_keeps_the_host_from_starting_is_the_finding_that_is_named() -> None:
+    path = Path("/a/b")
+    note = Finding(what="a note", is_fatal=False, path=path)
+    fatal = Finding(what="fatal", path=path)
+    other = Finding(what="no path")
+    assert named_once([note, other], [fatal]) == [other, fatal]
+    assert named_once([fatal, other], [note]) == [fatal, other]
+    below = Finding(what="below", path=path / "c")
+    assert named_once([below], [fatal]) == [fatal]
+    assert named_once([fatal], [below]) == [fatal, below]
 
 
 def test_names_that_do_not_resolve_are_named(folder: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Optional
+
 import attrs
 
 
@@ -12,11 +15,14 @@ class Finding:
 
     `what` is one sentence about what is wrong, and `mend` the command or setting that mends it
     (empty: none is known). `is_fatal`: no VM can be started, or none safely, before it is mended.
+    `path`: the file or folder that is missing or can't be used, if it is about one; two findings
+    about one path are named once.
     """
 
     what: str
     mend: str = ""
     is_fatal: bool = True
+    path: Optional[Path] = None
 
     def __str__(self) -> str:
         """Return both sentences on one line."""

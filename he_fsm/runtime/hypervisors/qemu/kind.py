@@ -112,20 +112,21 @@ def _missing(vm: VmConfig, move: MoveConfig) -> Iterator[Finding]:
     try:
         binary_of(vm)
     except HypervisorError as error:
-        yield Finding(what=str(error))
+        yield Finding(what=str(error), path=vm.binary)
     if vm.console is not None and vm.console.kind == "spice":
         yield from _missing_spice(vm)
     for name, path in (("kernel", vm.kernel), ("initrd", vm.initrd), ("state", vm.saved_state)):
         if path is not None and not path.exists():
-            yield Finding(what=f"the VM's {name} {path} does not exist")
+            yield Finding(what=f"the VM's {name} {path} does not exist", path=path)
     for disk in vm.disks:
         if not _exists(disk.path):
             # The storage may not be there yet.
-            yield Finding(what=f"the VM's disk {disk.path} can't be found", is_fatal=False)
+            what = f"the VM's disk {disk.path} can't be found"
+            yield Finding(what=what, is_fatal=False, path=disk.path)
     try:
         read_secret(move.secret_file)
     except HypervisorError as error:
-        yield Finding(what=str(error))
+        yield Finding(what=str(error), path=move.secret_file)
     yield from _missing_encryption(move)
 
 
@@ -133,8 +134,9 @@ def _missing_encryption(move: MoveConfig) -> Iterator[Finding]:
     """Look for the credentials; warn where a VM's memory would cross a network unencrypted."""
     if move.tls is not None:
         for name in CREDENTIALS:
-            if not (move.tls / name).exists():
-                yield Finding(what=f"migrations by TLS need the file {move.tls / name}")
+            path = move.tls / name
+            if not path.exists():
+                yield Finding(what=f"migrations by TLS need the file {path}", path=path)
     elif move.peers is not None and not _is_on_this_machine(move.peers):
         yield Finding(
             what="a VM's memory crosses the network unencrypted when it moves",
