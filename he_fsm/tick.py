@@ -46,6 +46,8 @@ class Identity:
     memory_needed_mib: float = 4096.0
     # The parse version that this release writes, and up to which it reads.
     version: int = PARSE_VERSION
+    # The fingerprint of its policy (`he_fsm.metadata.policy_print`), for others; empty: it is not told.
+    policy_print: str = ""
 
 
 class Facts(Value):
@@ -168,8 +170,13 @@ def make_record(  # noqa: PLR0913 - all that a record is made of
 _STOPPED_STATE: Final = "AgentStopped"
 
 
-def make_block(
-    record: HostRecord, memory: Memory, facts: Facts, why: str, version: int = PARSE_VERSION
+def make_block(  # noqa: PLR0913 - all that a slot is made of
+    record: HostRecord,
+    memory: Memory,
+    facts: Facts,
+    why: str,
+    version: int = PARSE_VERSION,
+    policy_print: str = "",
 ) -> bytes:
     """
     Make the 4096 bytes of this host's slot: the record, and text for people.
@@ -191,7 +198,7 @@ def make_block(
         "stopped": str(record.stopped),
     }
     text = human_text(record, extra, facts.wall_offset_s)
-    return encode_slot(record, text, version=version)
+    return encode_slot(record, text, version=version, policy_print=policy_print)
 
 
 def read_whiteboard(data: bytes, identity: Identity, policy: Policy) -> Whiteboard:

@@ -19,7 +19,7 @@ from he_fsm.errors import RecordFieldError, RecordTooLongError
 from he_fsm.metadata.engine import engine_from_text, engine_json
 from he_fsm.metadata.layout import HOST_ID_MAX, PARSE_VERSION, RECORD_BYTES, SLOT_BYTES
 from he_fsm.metadata.record import HostRecord, ProblemWord, SlotProblem
-from he_fsm.metadata.told import told_watchdog_s, watchdog_line, without_line
+from he_fsm.metadata.told import policy_line, told_watchdog_s, watchdog_line, without_lines
 
 # What a slot that is not empty turns out to be.
 SlotContent = Union[HostRecord, SlotProblem]
@@ -242,16 +242,22 @@ def _decode_text(block: bytes) -> str:
     return text.decode("utf-8", "replace")
 
 
-def encode_slot(record: HostRecord, text: str = "", *, version: int = PARSE_VERSION) -> bytes:
+def encode_slot(
+    record: HostRecord, text: str = "", *, version: int = PARSE_VERSION, policy_print: str = ""
+) -> bytes:
     """
     Encode one host's slot: exactly 4096 bytes, so that no older text remains.
 
     A *text* (see `human_text`) that does not fit is cut between two characters; behind it stands
-    what the record tells other hosts (`he_fsm.metadata.told`), which is never cut. Raises what
-    `encode_record` raises.
+    what the record tells other hosts (`he_fsm.metadata.told`), which is never cut: the watchdog's
+    time, and *policy_print*, the fingerprint of the writer's policy. Raises what `encode_record`
+    raises.
     """
-    line = watchdog_line(record.host_id, record.timestamp, record.watchdog_s).encode()
-    raw = without_line(text).encode("utf-8", "replace")
+    told = watchdog_line(record.host_id, record.timestamp, record.watchdog_s)
+    if policy_print:
+        told += policy_line(record.host_id, record.timestamp, policy_print)
+    line = told.encode()
+    raw = without_lines(text).encode("utf-8", "replace")
     if line and raw and not raw.endswith(b"\n"):
         raw += b"\n"
     room = TEXT_BYTES - len(line)

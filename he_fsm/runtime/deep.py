@@ -10,10 +10,12 @@ from typing import Any, Final, Optional
 from urllib.parse import urlsplit
 
 from he_fsm.metadata.layout import SLOT_BYTES, WHITEBOARD_BYTES
+from he_fsm.metadata.policy_print import with_another_policy
 from he_fsm.metadata.record import HostRecord
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.runtime.config import Config
 from he_fsm.runtime.ports import Finding
+from he_fsm.words import hosts_text
 
 _INIT: Final = "he-fsm storage init, once, on one host"
 _INTERFACES: Final = Path("/sys/class/net")
@@ -177,6 +179,20 @@ def _others(config: Config, board: Whiteboard) -> Iterator[Finding]:
                 )
         elif not record.stopped:
             yield from _other(policy.score_max, policy.watchdog_s, policy.name, record)
+    others = (record for number, record in board.records.items() if number != here)
+    unlike = with_another_policy(
+        # The score says it already.
+        (record for record in others if record.score <= policy.score_max),
+        policy,
+    )
+    if unlike:
+        yield Finding(
+            what=f"policy: {hosts_text(unlike)} {'has' if len(unlike) == 1 else 'have'} another"
+            " policy than this host",
+            mend="compare the sections `policy` (he-fsm config show), and the releases"
+            " (he-fsm --version)",
+            is_fatal=False,
+        )
 
 
 def _other(score_max: int, watchdog_s: float, name: str, record: HostRecord) -> Iterator[Finding]:

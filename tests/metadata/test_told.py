@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from he_fsm.metadata import SLOT_BYTES, HostRecord, decode_slot, encode_slot, human_text
 from he_fsm.metadata.record import EngineStatus
-from he_fsm.metadata.told import watchdog_line
+from he_fsm.metadata.told import told_policy_print, watchdog_line
 
 RECORD = HostRecord(
     host_id=3,
@@ -80,3 +80,34 @@ def test_the_line_of_another_record_tells_nothing(host_id: int, timestamp: int) 
 @pytest.mark.parametrize("watchdog_s", [None, 0.0, -1.0, float("nan"), float("inf")])
 def test_what_is_no_time_is_not_told(watchdog_s: Optional[float]) -> None:
     assert watchdog_line(3, 7200, watchdog_s) == ""
+
+
+@given(
+    watchdog_s=st.none() | st.just(10.0),
+    text=st.sampled_from(["", OVIRT, "x" * 5000, "ü" * 3000, OVIRT.rstrip()]),
+    timestamp=st.integers(0, 2**40),
+)
+def test_a_policys_fingerprint_is_told_behind_the_watchdogs_time(
+    watchdog_s: Optional[float], text: str, timestamp: int
+) -> None:
+    record = RECORD._replace(watchdog_s=watchdog_s, timestamp=timestamp)
+    block = encode_slot(record, text, policy_print="5f0c7d1e")
+    assert len(block) == SLOT_BYTES
+    found = read(block)
+    # Records that differ in this alone are equal: no decision reads it.
+    assert found == read(encode_slot(record, text)) == record
+    assert found.text.splitlines()[-1].startswith("policy-fingerprint=5f0c7d1e crc32:")
+    assert told_policy_print(3, timestamp, found.text) == "5f0c7d1e"
+    # It is of the record that it was written with.
+    for host_id, moment in ((4, timestamp), (3, timestamp + 1)):
+        assert told_policy_print(host_id, moment, found.text) is None
+    again = encode_slot(found, found.text, policy_print="00000001")
+    assert again.count(b"policy-fingerprint=") == 1
+    assert b"policy-fingerprint=" not in encode_slot(found, found.text)
+
+
+@pytest.mark.parametrize("new", [b"=5f0c7d1f ", b"=5F0C7D1E ", b"= ", b":5f0c7d1e "])
+def test_a_damaged_fingerprint_tells_nothing_and_spoils_nothing(new: bytes) -> None:
+    block = encode_slot(RECORD, OVIRT, policy_print="5f0c7d1e").replace(b"=5f0c7d1e ", new)
+    assert told_policy_print(3, 7200, read(block).text) is None
+    assert read(block) == RECORD

@@ -9,8 +9,10 @@ import attrs
 import pytest
 from click.testing import CliRunner
 
+from he_fsm import OVIRT
 from he_fsm.cli.config import config as config_command
-from he_fsm.metadata import EngineStatus, HostRecord, Whiteboard
+from he_fsm.metadata import SLOT_BYTES, EngineStatus, HostRecord, Whiteboard, encode_slot
+from he_fsm.metadata.policy_print import policy_print
 from he_fsm.runtime.config import Config, parse_config
 from he_fsm.runtime.deep import deep_findings, named_once
 from he_fsm.runtime.ports import Finding
@@ -146,6 +148,28 @@ def test_other_hosts_are_compared(folder: Path) -> None:
     # What a host that stopped wrote says nothing about the present.
     write(folder, record(1, "one"), told._replace(stopped=True))
     assert said(config) == []
+
+
+def test_hosts_with_another_policy_are_named(folder: Path) -> None:
+    config = read(folder)
+    ours, theirs = policy_print(config.policy), policy_print(OVIRT)
+    prints = {1: theirs, 2: ours, 3: theirs, 4: "", 5: "0123abcd"}
+    board = bytearray(Whiteboard.build([record(1, "one")])) + bytes(5 * SLOT_BYTES)
+    for number, each in prints.items():
+        slot = encode_slot(record(number, f"h{number}"), policy_print=each)
+        board[number * SLOT_BYTES : (number + 1) * SLOT_BYTES] = slot
+    (folder / "shared" / "whiteboard").write_bytes(board)
+    [line] = [line for line in said(config) if line.startswith("policy: ")]
+    assert line.startswith("policy: hosts 3, 5 have another policy than this host: compare the")
+    # One whose score says it is named by that alone.
+    slot = encode_slot(record(3, "h3", 3400), policy_print=theirs)
+    board[3 * SLOT_BYTES : 4 * SLOT_BYTES] = slot
+    (folder / "shared" / "whiteboard").write_bytes(board)
+    lines = [line for line in said(config) if line.startswith("policy: ")]
+    assert [line.partition(":")[2].partition(" another")[0] for line in lines] == [
+        " host 3 (h3) has score 3400, above 2400, the highest of policy talk: it has",
+        " host 5 has",
+    ]
 
 
 def test_an_id_that_another_host_had_and_a_board_that_is_too_short_are_named(

@@ -184,7 +184,10 @@ class Loop:
 
     def _write(self, record: HostRecord, facts: tick.Facts, why: str) -> bool:
         try:
-            block = tick.make_block(record, self.memory, facts, why, self.identity.version)
+            identity = self.identity
+            block = tick.make_block(
+                record, self.memory, facts, why, identity.version, identity.policy_print
+            )
             self.broker.write_slot(block)
         except HeFsmError as error:
             self._repeats.complain("write", "this host's record is not written: %s", error)

@@ -15,6 +15,7 @@ from typing import Optional
 
 from he_fsm import tick
 from he_fsm.errors import HeFsmError
+from he_fsm.metadata.policy_print import policy_print
 from he_fsm.runtime import parts
 from he_fsm.runtime.agent.loop import Broker, Loop
 from he_fsm.runtime.agent.memory_file import MemoryFile
@@ -114,7 +115,7 @@ class _Agent:
     def _loop(self, broker: Broker) -> Loop:
         config = self._config
         return Loop(
-            identity=_identity(config),
+            identity=identity_of(config),
             policy=config.policy,
             broker=broker,
             hypervisor=parts.make_hypervisor(config),
@@ -221,16 +222,18 @@ class _Agent:
             _log.error("not reloaded: %s", error)
         else:
             self._config = config
-            loop.reload(_identity(config), config.policy)
+            loop.reload(identity_of(config), config.policy)
             set_up_logging(config.log.level)
             _log.info("reloaded %s", self._path)
         self._systemd.ready()
 
 
-def _identity(config: Config) -> tick.Identity:
+def identity_of(config: Config) -> tick.Identity:
+    """Return what an agent says of itself, by its configuration."""
     return tick.Identity(
         host_id=config.host.id,
         hostname=config.host.hostname,
         memory_needed_mib=config.engine.memory,
         version=config.parse_version,
+        policy_print=policy_print(config.policy),
     )

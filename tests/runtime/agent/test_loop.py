@@ -17,9 +17,12 @@ from he_fsm import tick
 from he_fsm.errors import BrokerError, HeFsmError, HypervisorError, StorageError
 from he_fsm.memory import Memory
 from he_fsm.metadata import encode_global
+from he_fsm.metadata.policy_print import policy_print
+from he_fsm.metadata.told import told_policy_print
 from he_fsm.remembered import FailedStarts
 from he_fsm.runtime import broker_parts, parts
 from he_fsm.runtime.agent.loop import Loop
+from he_fsm.runtime.agent.main import identity_of
 from he_fsm.runtime.agent.memory_file import MemoryFile
 from he_fsm.runtime.broker.metrics import metrics_of
 from he_fsm.runtime.broker.protocol import BrokerFacts, EngineHealth
@@ -385,6 +388,16 @@ def test_a_failed_start_survives_the_agent(host: Host) -> None:
     assert host.make_loop().memory.failed.count == 1
     host.loop.look()
     assert host.loop.score == 2350
+
+
+def test_the_record_tells_the_fingerprint_of_the_policy_in_force(host: Host) -> None:
+    def told() -> Optional[str]:
+        record = host.cluster.read().records[1]
+        return told_policy_print(record.host_id, record.timestamp, record.text)
+
+    for policy in (host.config.policy, attrs.evolve(host.config.policy, migration_threshold=7)):
+        host.loop.reload(identity_of(attrs.evolve(host.config, policy=policy)), policy)
+        host.looks_until(lambda policy=policy: told() == policy_print(policy))  # type: ignore[misc]
 
 
 def test_a_record_that_can_not_be_made_is_said(
