@@ -78,7 +78,9 @@ def write_pictures(pictures: Iterable[Picture], folders: Mapping[str, Optional[P
         msg = "pictures need Chrome or Chromium; install the system's package chromium"
         raise MissingExtraError(msg) from error
     except OSError as error:
-        msg = f"can't write pictures: {error}"
+        # Errors of a library have neither.
+        what, why = error.filename or "pictures", error.strerror or error
+        msg = f"can't write {what}: {why}"
         raise HeFsmError(msg) from error
     # The browser's errors have no class in common.
     except Exception as error:
