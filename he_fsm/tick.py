@@ -46,7 +46,7 @@ class Identity:
     memory_needed_mib: float = 4096.0
     # The parse version that this release writes, and up to which it reads.
     version: int = PARSE_VERSION
-    # The fingerprint of its policy (`he_fsm.metadata.policy_print`), for others; empty: it is not told.
+    # The fingerprint of its policy (`metadata.policy_print`), for others; empty: it is not told.
     policy_print: str = ""
 
 

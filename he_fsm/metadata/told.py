@@ -9,8 +9,8 @@ text part, behind all that oVirt's readers look for, and each has a checksum of 
 of host id, timestamp and value, joined with `|`. A line of another host, of an earlier record, or
 with a damaged value is no line.
 
-Every reader of a record reads the watchdog's time; the fingerprint (`he_fsm.metadata.policy_print`) is read
-only where somebody asks whether all hosts have one policy.
+Every reader of a record reads the watchdog's time; the fingerprint
+(`he_fsm.metadata.policy_print`) is read only where somebody asks whether all hosts have one policy.
 """
 
 from __future__ import annotations
