@@ -63,8 +63,8 @@ class BrokerClient:
         self._call("POST", "/v1/join", {})
 
     def whiteboard(self) -> bytes:
-        """Read all slots."""
-        return self._call("GET", "/v1/whiteboard")
+        """Read all slots, as they are now."""
+        return self._call("GET", "/v1/whiteboard?fresh=1")
 
     def write_slot(self, block: bytes) -> None:
         """Write this host's own slot."""

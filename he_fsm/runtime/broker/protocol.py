@@ -8,6 +8,7 @@ What goes over the broker's socket: HTTP with JSON, so that a person can ask wit
 | GET /v1/facts | readings with ages, engine health, leases, the local flag |
 | POST /v1/join | 204 when this host holds its host id; 409 while another has it |
 | GET /v1/whiteboard | the bytes of all slots; 503 while the storage can't be read |
+| GET /v1/whiteboard?fresh=1 | the same, of a reading that ends after the question: for the agent |
 | PUT /v1/slot | 204 when this host's slot (4096 bytes) is on the storage; 409 without the host id |
 | POST /v1/mend | writes {"global": bool} to slot 0 if that can't be believed: {"written": bool} |
 | PUT /v1/report | 204; what the agent thinks, shown by the status |

@@ -132,8 +132,9 @@ class BrokerServer:
         facts = await self._in_thread(self._service.facts)
         return web.json_response(protocol.facts_to_json(facts))
 
-    async def _whiteboard(self, _: web.Request) -> web.Response:
-        data = await self._in_thread(self._service.whiteboard)
+    async def _whiteboard(self, request: web.Request) -> web.Response:
+        is_fresh = bool(_number(request, "fresh", int, 0))
+        data = await self._in_thread(lambda: self._service.whiteboard(fresh=is_fresh))
         return web.Response(body=data, content_type="application/octet-stream")
 
     async def _slot(self, request: web.Request) -> web.Response:

@@ -87,7 +87,7 @@ class BrokerService:
         self._read_at: Optional[float] = None
         self.counts: dict[str, int] = {}
         # What people are shown is at most as old as the lease watch's last look.
-        self._board_shown = SharedReading(self._read_for_people, lease_look_s, self._clocks.boot)
+        self._board_shown = SharedReading(self._read_board, lease_look_s, self._clocks.boot)
         self._leases_shown = SharedReading(self._leases_yielding, lease_look_s, self._clocks.boot)
         self._lease_watch = LeaseWatch(self._watched_leases, self._has_changed, lease_look_s)
 
@@ -149,25 +149,31 @@ class BrokerService:
         self._storage.join()
         self._leases_shown.forget()
 
-    def whiteboard(self) -> bytes:
-        """Read all slots."""
-        data = self._storage.read()
-        self._board_shown.put(self._parsed(data))
+    def whiteboard(self, *, fresh: bool = True) -> bytes:
+        """
+        Return the bytes of all slots.
+
+        *fresh*: of a reading that ended after this was asked, and began after this broker's last
+        write. One that is under way for people serves the agent as well, so that the agent waits
+        for one reading and not for two. Else it is as old as what people are shown.
+        """
+        data, _ = self._board_shown.get(fresh=fresh)
         return data
 
-    def _read_for_people(self) -> Whiteboard:
-        return self._parsed(self._storage.read(yields=True))
-
-    def _parsed(self, data: bytes) -> Whiteboard:
+    def _read_board(self) -> tuple[bytes, Whiteboard]:
+        data = self._storage.read(yields=True)
         self._read_at = self._clocks.boot()
         board = Whiteboard.parse(data, version=self._version, score_max=self._score_max)
         self._whiteboard = board
-        return board
+        return data, board
 
     def write_slot(self, block: bytes) -> None:
         """Write this host's own slot; nobody else's can be."""
-        self._storage.write_slot(self.host_id, block)
-        self._board_shown.forget()
+        try:
+            self._storage.write_slot(self.host_id, block)
+        finally:
+            # After an error it is not known what stands there.
+            self._board_shown.forget()
         self._count("slot_writes")
 
     def mend_global(self, maintenance: bool) -> bool:
@@ -227,7 +233,8 @@ class BrokerService:
             self._set_global(is_set=everywhere)
         found: Optional[bool] = None
         try:
-            found = self._board_shown.get(fresh=True).global_block.maintenance
+            _, board = self._board_shown.get(fresh=True)
+            found = board.global_block.maintenance
         except StorageError:
             _log.debug("slot 0 can't be read, only the local flag is known")
         return protocol.Maintenance(local=self._local, everywhere=found)
@@ -259,7 +266,8 @@ class BrokerService:
         """
         Return everything a person wants to know.
 
-        The storage is read at most as often as the leases are watched, whoever asks how often.
+        The storage is read at most as often as the leases are watched, and less often where it is
+        slow, whoever asks how often.
         """
         try:
             self._board_shown.get()

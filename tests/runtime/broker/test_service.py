@@ -238,6 +238,25 @@ def test_storage_that_is_away_is_said_and_what_was_read_is_kept(
     assert "the leases can be read again" in said[1]
 
 
+def test_people_who_read_all_slots_share_a_reading_and_the_agent_has_its_own(
+    service: BrokerService, cluster: Cluster
+) -> None:
+    until(lambda: works(service))
+    service.join()
+    block = encode_slot(RECORD, RECORD.text)
+    service.write_slot(block)
+    begins = len(block)
+    assert service.whiteboard(fresh=False)[begins:] == block
+    with (cluster.shared / "whiteboard").open("r+b") as file:
+        file.seek(begins)
+        file.write(bytes(begins))
+    # What was read a moment ago is shown for a moment.
+    assert service.whiteboard(fresh=False)[begins:] == block
+    assert service.whiteboard()[begins:] == b""
+    # What another one has read serves people, too.
+    assert service.whiteboard(fresh=False)[begins:] == b""
+
+
 def test_storage_that_hangs_holds_a_call_for_its_deadline_alone(
     cluster: Cluster, host: ClusterHost
 ) -> None:

@@ -89,3 +89,48 @@ def test_what_was_read_for_another_purpose_is_taken_and_what_was_written_is_forg
     assert shared.get() == 7
     shared.forget()
     assert shared.get() == 1
+
+
+def test_what_took_long_is_kept_for_four_times_as_long(source: Source) -> None:
+    def read() -> int:
+        source.readings += 1
+        source.now += 0.5
+        return source.readings
+
+    shared = SharedReading(read, 1.0, lambda: source.now)
+    assert shared.get() == 1
+    source.now += 2.0
+    assert shared.get() == 1
+    source.now += 0.125
+    assert shared.get() == 2
+    # Nobody knows how long this took.
+    shared.put(7)
+    source.now += 1.125
+    assert shared.get() == 3
+
+
+def test_a_fresh_value_is_that_of_a_reading_under_way(
+    source: Source, shared: SharedReading[int]
+) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(shared.get)
+        until(lambda: source.readings == 1)
+        source.now = 0.5
+        second = threads.submit(shared.get, fresh=True)
+        source.goes_on.set()
+        assert (first.result(10), second.result(10)) == (1, 1)
+    source.now = 0.625
+    assert shared.get(fresh=True) == 2
+
+
+def test_a_reading_that_began_before_something_was_written_serves_nobody_who_asks_later(
+    source: Source, shared: SharedReading[int]
+) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(shared.get)
+        until(lambda: source.readings == 1)
+        shared.forget()
+        second = threads.submit(shared.get)
+        source.goes_on.set()
+        assert (first.result(10), second.result(10)) == (1, 2)
+    assert shared.get() == 2
