@@ -128,7 +128,7 @@ chaos-real: $(VENV)/.real ## Break real sanlock daemons, QEMU VMs and hosts at r
 	$(FETCH_KERNEL)
 	$(BIN)/python tools/chaos --real --seed $(SEED) --time $(TIME)
 
-soak: $(VENV)/.test ## See whether the daemons grow over ten thousand loops
+soak: $(VENV)/.test ## See whether ten thousand loops on slow storage are in time, and nothing grows
 	$(BIN)/python tools/soak
 
 deep: $(VENV)/.test ## The properties with very many examples (an hour or so)

@@ -68,11 +68,7 @@ class Mount:
         """Mount it, and wait until that is done; raises `HeFsmError` where it fails."""
         with self._point.with_suffix(".log").open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - a list of words, and no shell
-                # Without it, what others write would be seen a second later.
-                [
-                    *("bindfs", "-f", "-o", "direct_io"),
-                    *(str(self._shared), str(self._point)),
-                ],
+                self.command(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -86,6 +82,11 @@ class Mount:
                 msg = f"{self._point} can't be mounted; see {self._point.with_suffix('.log')}"
                 raise HeFsmError(msg)
             time.sleep(_LOOK_S)
+
+    def command(self) -> list[str]:
+        """Return the words of the process that serves the mount until it is unmounted."""
+        # Without direct_io, what others write would be seen a second later.
+        return ["bindfs", "-f", "-o", "direct_io", str(self._shared), str(self._point)]
 
     def cut(self) -> None:
         """Make every access fail at once (ENOTCONN)."""

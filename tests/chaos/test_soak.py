@@ -2,33 +2,78 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
-from he_fsm.chaos.soak import Growth, Size, soak, summed_up
+from he_fsm.chaos.looks import Lateness
+from he_fsm.chaos.soak import Growth, Load, Size, Soaked, soak, summed_up
+from he_fsm.lab.slow_mount import why_not
 
 
 @pytest.mark.rehearsal
 def test_the_daemons_do_not_grow():
-    growths = soak(300)
-    assert [growth.name for growth in growths] == ["agent", "broker"]
-    for growth in growths:
+    soaked = soak(300, Load())
+    assert [growth.name for growth in soaked.growths] == ["agent", "broker", "storage worker"]
+    for growth in soaked.growths:
         assert growth.is_small, growth
         assert growth.last.memory_mib < 80
+
+
+@pytest.mark.rehearsal
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_an_agent_is_in_time_while_the_storage_is_slow_and_people_look():
+    soaked = soak(200, Load(loop_s=0.2, latency_s=0.05, readers=6, pause_s=0.05))
+    said = "\n".join(soaked.lines())
+    assert {growth.name for growth in soaked.growths if not growth.is_small} == set(), said
+    lateness = soaked.lateness
+    # A write and a reading take half a loop; other tests may run on this machine at the same time.
+    assert lateness.looks > 150, said
+    assert lateness.late <= lateness.looks // 20, said
+    assert set(soaked.answers) == {"/metrics 200", "/v1/status 200", "/v1/whiteboard 200"}, said
 
 
 @pytest.mark.parametrize(
     ("last", "is_small"),
     [
-        (Size(41.0, 14), True),
-        (Size(43.0, 12), False),
-        (Size(40.0, 15), False),
+        (Size(41.0, 14, 5), True),
+        (Size(43.0, 12, 5), False),
+        (Size(40.0, 15, 5), False),
+        (Size(40.0, 12, 7), True),
+        (Size(40.0, 12, 8), False),
     ],
 )
 def test_what_grows_is_told_apart(last: Size, is_small: bool):
-    assert Growth("agent", Size(40.0, 12), last).is_small is is_small
+    assert Growth("agent", Size(40.0, 12, 5), last).is_small is is_small
 
 
 @pytest.mark.parametrize("for_a_moment", [9, 14])
 def test_what_is_open_or_closed_for_a_moment_is_no_growth(for_a_moment: int):
-    sizes = [Size(40.0, 12), Size(41.0, for_a_moment), Size(39.0, 12)]
-    assert summed_up(sizes) == Size(41.0, 12)
+    sizes = [Size(40.0, 12, 5), Size(41.0, for_a_moment, for_a_moment), Size(39.0, 12, 5)]
+    assert summed_up(sizes) == Size(41.0, 12, 5)
+
+
+@pytest.mark.parametrize(
+    ("last", "latest_s", "workers", "words"),
+    [
+        (Size(40.0, 12, 5), 0.1, 1, []),
+        (Size(50.0, 12, 5), 0.1, 1, ["GROWS"]),
+        (Size(40.0, 12, 5), 0.11, 1, ["MISSED"]),
+        (Size(40.0, 12, 5), 0.1, 2, ["REPLACED"]),
+    ],
+)
+def test_what_is_not_well_has_a_word_in_its_line(
+    last: Size, latest_s: float, workers: int, words: list[str]
+):
+    soaked = Soaked(
+        growths=(Growth("agent", Size(40.0, 12, 5), last),),
+        lateness=Lateness(loop_s=0.1, looks=100, late=1, latest_s=latest_s),
+        answers=Counter({"/v1/status 200": 7}),
+        workers=workers,
+        machine_late_s=0.0,
+    )
+    found = [
+        word for line in soaked.lines() for word in ("GROWS", "MISSED", "REPLACED") if word in line
+    ]
+    assert found == words
+    assert soaked.is_well is (not words)
