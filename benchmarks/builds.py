@@ -194,7 +194,7 @@ def compiled_build(plain: Build, source: Path, folder: Path) -> Optional[Build]:
 
 
 def _temporary(folder: Path) -> dict[str, str]:
-    """Let what pip leaves be beside *folder*, to be removed with it."""
+    """Return what makes pip leave its files beside *folder*, to be removed with it."""
     place = folder.parent / "temporary"
     place.mkdir(exist_ok=True)
     return {"TMPDIR": str(place)}

@@ -83,7 +83,7 @@ _CROWD, _CROWD_LOOKS = 250, 15
 
 
 def recoveries() -> Iterator[Row]:
-    """Let the engine be brought back; all at once, for each waits most of the time."""
+    """Measure recoveries of the engine; all at once, for each waits most of the time."""
     with ThreadPoolExecutor(6) as pool:
         killed, crash, stopped, cold = (
             pool.submit(_run, text) for text in (VM_KILLED, HOST_CRASH, STOPPED, COLD)

@@ -56,7 +56,7 @@ MEASUREMENTS = {
 
 
 def add_only(parser: argparse.ArgumentParser) -> None:
-    """Let people choose what is measured."""
+    """Add the option that says what is measured."""
     names = ", ".join(MEASUREMENTS)
     parser.add_argument(
         "--only",

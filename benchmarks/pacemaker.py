@@ -94,7 +94,7 @@ def _moments(command: list[str], trace: Path) -> int:
 
 
 def _decided_s(program: str, folder: Path) -> float:
-    """Let crm_simulate time the decision about the clusters of a folder; give it for one (s)."""
+    """Time crm_simulate's decision about the clusters of a folder; return it for one (s)."""
     said = _run([program, "--profile", str(folder), "--repeat", str(REPEATS)], folder)
     found = re.search(r"\.\.\. (\d+\.\d+) secs", said)
     if found is None:

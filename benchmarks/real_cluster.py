@@ -119,7 +119,7 @@ class Cluster:
         return Crash(started, executed_at - free_at, executed_at - expires_at, refused)
 
     def move(self) -> Move:
-        """Let the engine's host lose its gateway, and have it again when the VM has moved."""
+        """Take the gateway from the engine's host until the VM has moved, and time that."""
         host = self._engine_host()
         before = host.vm()
         assert before is not None

@@ -36,7 +36,7 @@ def with_compiled(measurement: Measurement) -> Iterator[Row]:
 
 
 def _compiled_rows(name: str) -> list[Row]:
-    """Let the compiled build be measured; none: there is none."""
+    """Measure the compiled build; no rows where there is none."""
     if not list(COMPILED.glob("he_fsm/step.*.so")):
         return []
     done = subprocess.run(

@@ -6,7 +6,8 @@ import ast
 import re
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[2] / "he_fsm"
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("he_fsm", "benchmarks", "tests", "tools", "examples")
 # They say neither what a function returns nor what it does.
 VAGUE = re.compile(r"(Give|Let)s?\b")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -14,8 +15,9 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 def test_no_docstring_begins_with_a_vague_verb() -> None:
     found = [
-        f"{path.relative_to(PACKAGE)}: {text.splitlines()[0]}"
-        for path in sorted(PACKAGE.rglob("*.py"))
+        f"{path.relative_to(ROOT)}: {text.splitlines()[0]}"
+        for folder in FOLDERS
+        for path in sorted((ROOT / folder).rglob("*.py"))
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, DOCUMENTED)
         for text in [ast.get_docstring(node) or ""]

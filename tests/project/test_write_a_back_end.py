@@ -17,7 +17,7 @@ LEFT_OUT = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
 
 
 def shown() -> list[tuple[str, list[str]]]:
-    """Give each command of the page with the lines that it prints, among others."""
+    """Return each command of the page with the lines that it prints, among others."""
     block = re.search(r"```console\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert block is not None
     found: list[tuple[str, list[str]]] = []

@@ -258,9 +258,9 @@ def run(
     follow: Callable[[LocalVm, tuple[Effect, ...]], LocalVm] = vm_after,
 ) -> list[Event]:
     """
-    Let a host look again and again while nothing changes but the time and what it orders itself.
+    Make a host look again and again while nothing changes but the time and what it orders itself.
 
-    Gives each edge with its time and effects. After an edge it looks again at once; results are
+    Return each edge with its time and effects. After an edge it looks again at once; results are
     told once; an agent that stopped looks no more.
     """
     memory, snapshot, now = situation.memory, situation.snapshot, NOW

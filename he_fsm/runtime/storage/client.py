@@ -144,7 +144,8 @@ class StorageClient:
 
     def _call(self, request: Request, body: bytes = b"", *, yields: bool = False) -> bytes:
         if not self._turns.take(self._deadline_s, yields=yields):
-            raise StorageError(self._is_late)
+            msg = f"{self._is_late}: other requests went first"
+            raise StorageError(msg)
         try:
             # What was waited for the turn is not the storage's doing.
             return self._ask(request, body, time.monotonic() + self._deadline_s)
