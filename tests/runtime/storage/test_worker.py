@@ -357,7 +357,7 @@ def test_the_agents_call_is_the_next_whoever_waits(make: Make) -> None:
 def test_who_gets_no_turn_is_told_that_others_went_first(make: Make) -> None:
     client = make(0.2)
     assert client._turns.take(1.0)
-    with pytest.raises(StorageError, match="within 0.2 s: other requests went first"):
+    with pytest.raises(StorageError, match=r"within 0\.2 s: other requests went first"):
         client.read(yields=True)
     client._turns.give()
 
