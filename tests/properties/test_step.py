@@ -68,6 +68,9 @@ moving = situations(states_of=st.just(State.ENGINE_UP))
 # It is alone, and may start the engine.
 _BEST = Scene(state=State.ENGINE_DOWN, scores={2: 2000, 3: 1000})
 ALONE = Situation(memory=_BEST.memory(), snapshot=_BEST.snapshot(), policy=_BEST.policy)
+# Another release has taken over.
+_OLD = Scene(state=State.ENGINE_DOWN, is_superseded=True)
+SUPERSEDED = Situation(memory=_OLD.memory(), snapshot=_OLD.snapshot(), policy=_OLD.policy)
 
 
 def decide(situation: Situation) -> Step:
@@ -293,6 +296,7 @@ def run(
 
 @given(situation=starting | anything)
 @example(situation=ALONE)
+@example(situation=SUPERSEDED)
 def test_no_order_is_given_twice_before_time_passes(situation: Situation) -> None:
     """Whatever is ordered comes to nothing, and nothing else changes."""
     memory, snapshot = situation.memory, situation.snapshot
@@ -300,7 +304,9 @@ def test_no_order_is_given_twice_before_time_passes(situation: Situation) -> Non
     for _ in range(CHAIN_MAX):
         decision = step(memory, snapshot, situation.policy)
         given += [effect for effect in decision.effects if not isinstance(effect, (Notify, Alarm))]
-        if decision.edge is None:
+        # An agent that is stopped looks no more.
+        is_stopped = any(isinstance(effect, StopAgent) for effect in decision.effects)
+        if decision.edge is None or is_stopped:
             break
         memory, snapshot = decision.memory, snapshot._replace(results=())
     else:
