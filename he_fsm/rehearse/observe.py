@@ -208,7 +208,7 @@ class Observer:
                 seen.last_event_at = event["at"]
                 if "alarm" in event:
                     self._note_alarm(name, event)
-                elif not self._is_arriving(seen, event["from"]):
+                elif not self._is_arriving(seen, event["source"]):
                     self._note_edge(name, event)
         self._show_state(t, name, report["state"])
         judge = self.judge
@@ -253,9 +253,9 @@ class Observer:
 
     def _note_edge(self, name: str, event: dict[str, Any]) -> None:
         """Write down an edge at its own time, and count what it orders."""
-        row = _ROW[event["from"], event["edge"]]
+        row = _ROW[event["source"], event["edge"]]
         t = self.time()
-        details = {"edge": event["edge"], "from": event["from"], "to": event["to"]}
+        details = {"edge": event["edge"], "from": event["source"], "to": event["to"]}
         self.note(self.scenario_time(event["at"]), name, "state", event["why"], **details)
         counted = {
             "failed_starts": row.counts_failed_start,
@@ -273,7 +273,7 @@ class Observer:
         self.judge.count(self.time(), "notifications", name)
         text = f"alarm {event['alarm']}: {event['why']}"
         at = self.scenario_time(event["at"])
-        self.note(at, name, "notification", text, over=event["over"])
+        self.note(at, name, "notification", text, over=event["is_over"])
 
     def _note_problems(self, t: float, name: str, seen: HostSeen, problems: dict[str, str]) -> None:
         for slot in sorted({*problems, *seen.problems}):
