@@ -107,6 +107,8 @@ def test_a_host_that_falls_silent_is_noticed_as_soon_as_by_the_command(
         # 5 I/O timeouts after the last renewal, which was two earlier at most; a look may be late.
         late_s = time.monotonic() - stopped_at
         assert 3 * LOOP_S - 2 / SPEED < late_s < 5 * LOOP_S + 2 * LOOP_S + 1.0
+        # From when on the lease is free is known exactly: by the command.
+        assert not is_quiet(host, commands)
         free_at = host.client.status().view.free_at
         asked_free_at = host.client.status().view.free_at
         assert free_at is not None
