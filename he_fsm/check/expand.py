@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 import attrs
 
@@ -12,6 +12,7 @@ from he_fsm.check.cluster import Cluster
 from he_fsm.check.faults import KINDS, USUAL, Faults
 from he_fsm.check.layout import State, place
 from he_fsm.check.local import LocalSteps
+from he_fsm.check.numbers import Numbered
 from he_fsm.check.passing import Passing
 from he_fsm.check.properties import Breach, Property
 from he_fsm.check.rounds import Round, Rounds
@@ -87,7 +88,7 @@ class Expansion(NamedTuple):
     breaches: list[Breach]
     edges: set[tuple[str, str]]
     nodes: list[Node]
-    news: list[Any]
+    news: list[Numbered]
 
 
 def _length(breach: Breach) -> int:

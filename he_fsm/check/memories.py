@@ -26,6 +26,7 @@ from he_fsm.metadata.record import HostRecord
 from he_fsm.policy import Policy
 from he_fsm.remembered import FailedStarts, Moves, VmWatch
 from he_fsm.states.names import State
+from he_fsm.states.remembering import moves_forget_s
 from he_fsm.states.view import backoff_s
 
 # Labels of a writer's timestamps, in their order.
@@ -229,9 +230,9 @@ class Normal:
 
     def _moves(self, moves: Moves, now: float, *, leaves: bool) -> Moves:
         """Forget a series of failures or moves that is over: the next one begins a new series."""
-        oldest = now - self._peace_s
-        fails = moves.failures and moves.failed_at > oldest
-        moved = moves.moves and moves.moved_at > oldest
+        fails = moves.failures and moves.failed_at > now - self._peace_s
+        forget_s = moves_forget_s(moves.moves, self._policy) if moves.moves else 0.0
+        moved = moves.moves and moves.moved_at > now - forget_s
         return Moves(
             target=moves.target if leaves else None,
             failures=min(moves.failures, self._series_max) if fails else 0,

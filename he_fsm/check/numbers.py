@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import operator
+from collections.abc import Iterable
 from typing import Any
 
 from he_fsm.memory import Memory
+
+# A value and its number.
+Numbered = tuple[int, Any]
 
 
 def number_of(thing: object) -> int:
@@ -30,12 +34,16 @@ def _parts_of(memory: Memory) -> tuple[Any, ...]:
 
 
 class Numbers:
-    """The values of the numbers in states; `news`: the values added since it was last emptied."""
+    """
+    The values of the numbers in states.
+
+    `news`: the numbers and values added since it was last emptied.
+    """
 
     def __init__(self) -> None:
         """Begin without known values."""
         self.known: dict[int, Any] = {}
-        self.news: list[Any] = []
+        self.news: list[Numbered] = []
         self._numbers: dict[Any, int] = {}
 
     def of(self, thing: Any) -> int:
@@ -46,10 +54,11 @@ class Numbers:
             number = self._numbers[key] = number_of(thing)
             if number not in self.known:
                 self.known[number] = thing
-                self.news.append(thing)
+                self.news.append((number, thing))
         return number
 
-    def learn(self, things: list[Any]) -> None:
+    def learn(self, things: Iterable[Numbered]) -> None:
         """Remember the values that another process has met."""
-        for thing in things:
-            self.known.setdefault(number_of(thing), thing)
+        known = self.known
+        for number, thing in things:
+            known.setdefault(number, thing)

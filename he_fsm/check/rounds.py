@@ -125,10 +125,9 @@ class Rounds:
         It does not after two engines have run: no behaviour is specified then.
         """
         played.transitions += 1
-        trail = played.trail
-        if new in trail:
+        entry = before, action
+        if played.trail.setdefault(new, entry) is not entry:
             return False
-        trail[new] = before, action
         if action[0] in _LOOKS:
             return True
         broken = self._truth.broken_by(new)
@@ -142,17 +141,18 @@ class Rounds:
         self, played: Round, starts: list[State], successors: list[Successor]
     ) -> list[State]:
         """Follow a round to its ends; return the states on the way in which faults may strike."""
-        places = self._loop_places
+        places, is_reduced = self._loop_places, self._reduced
         stack = starts
         within: list[State] = []
         while stack:
             state = stack.pop()
-            if self._reduced:
+            loops = [state[place_of_loop] for place_of_loop in places]
+            if is_reduced and at.TO_BEGIN in loops:
                 moved = self._heartbeats(played, state)
                 if moved is None:
                     continue
                 state = moved
-            loops = [state[place_of_loop] for place_of_loop in places]
+                loops = [state[place_of_loop] for place_of_loop in places]
             if max(loops) < 0:
                 self._end(played, state, successors)
                 continue

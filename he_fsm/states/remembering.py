@@ -135,10 +135,14 @@ def remember_restart(view: View, memory: Memory) -> Memory:
     return memory._replace(moves=moves, better_since=None)
 
 
+def moves_forget_s(times: int, policy: Policy) -> float:
+    """Return how long after the last of so many moves in a row the next one begins a new series."""
+    return max(policy.migration_backoff_max_s, 2 * backoff_s(times, policy))
+
+
 def count_move(moves: Moves, seen_on: Optional[int], now: float, policy: Policy) -> Moves:
     """Return the moves with one more, now; after a long enough pause a new series begins."""
-    peace_s = max(policy.migration_backoff_max_s, 2 * backoff_s(moves.moves, policy))
-    is_new = not moves.moves or now >= moves.moved_at + peace_s
+    is_new = not moves.moves or now >= moves.moved_at + moves_forget_s(moves.moves, policy)
     return Moves(
         target=moves.target,
         failures=moves.failures,

@@ -10,7 +10,7 @@ from typing import Callable, Optional
 from he_fsm.check.expand import Bounds
 from he_fsm.check.layout import State
 from he_fsm.check.search.explored import Explored, Progress
-from he_fsm.check.search.team import Alone, Team, Work
+from he_fsm.check.search.team import Alone, Team, Work, garbage_sought_seldom
 
 # States that a process is given at once: enough that asking costs little, few enough to stop soon.
 _CHUNK = 400
@@ -33,7 +33,7 @@ def explore(
             exploring, and leaves `explored` so that it can go on from there.
     """
     began = time.monotonic()
-    with _working(explored.bounds, workers) as work:
+    with garbage_sought_seldom(), _working(explored.bounds, workers) as work:
         try:
             while not explored.is_whole:
                 if not explored.level:

@@ -6,6 +6,7 @@ import attrs
 
 from he_fsm.check.expand import Bounds, Expander, Expansion, Node, key_of
 from he_fsm.check.layout import State
+from he_fsm.check.numbers import Numbered
 from he_fsm.check.properties import Breach, Property
 
 _NO_PARENT = 0
@@ -44,7 +45,7 @@ class Explored:
     edges: set[tuple[str, str]] = attrs.field(factory=set)
     breaches: dict[Property, Breach] = attrs.field(factory=dict)
     nodes: dict[int, Node] = attrs.field(factory=dict)
-    known: list[object] = attrs.field(factory=list)
+    known: list[Numbered] = attrs.field(factory=list)
 
     @property
     def is_whole(self) -> bool:

@@ -18,6 +18,7 @@ import cattrs
 
 from he_fsm.check.expand import Bounds, Node
 from he_fsm.check.local import Found, Orders
+from he_fsm.check.numbers import number_of
 from he_fsm.check.properties import Breach
 from he_fsm.check.search.explored import Explored
 from he_fsm.errors import HeFsmError
@@ -88,7 +89,7 @@ def _to_plain(explored: Explored) -> dict[str, Any]:
         "edges": sorted(explored.edges),
         "breaches": [breach.to_json() for breach in explored.breaches.values()],
         "nodes": [list(node) for node in explored.nodes.values()],
-        "known": [_thing_to_plain(thing) for thing in explored.known],
+        "known": [_thing_to_plain(thing) for _, thing in explored.known],
     }
 
 
@@ -99,6 +100,7 @@ def _from_plain(plain: dict[str, Any]) -> Explored:
         Node(key, visited, is_down, waits, tuple(then))
         for key, visited, is_down, waits, then in plain["nodes"]
     ]
+    things = [_thing_from_plain(thing) for thing in plain["known"]]
     return Explored(
         bounds,
         parents=dict(zip(plain["keys"], plain["parents"])),
@@ -111,7 +113,7 @@ def _from_plain(plain: dict[str, Any]) -> Explored:
         edges={(source, name) for source, name in plain["edges"]},
         breaches={breach.prop: breach for breach in breaches},
         nodes={node.key: node for node in nodes},
-        known=[_thing_from_plain(thing) for thing in plain["known"]],
+        known=[(number_of(thing), thing) for thing in things],
     )
 
 

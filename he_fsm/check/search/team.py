@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import multiprocessing
 import pickle
 import signal
@@ -11,7 +13,23 @@ from typing import Protocol
 
 from he_fsm.check.expand import Bounds, Expander, Expansion
 from he_fsm.check.layout import State
+from he_fsm.check.numbers import Numbered
 from he_fsm.check.search.explored import Explored
+
+
+# Exploring makes no cyclic garbage: the collector would look at what is kept for good.
+_OBJECTS_BETWEEN_SEARCHES = 200_000
+
+
+@contextlib.contextmanager
+def garbage_sought_seldom() -> Iterator[None]:
+    """Let this process search for cyclic garbage seldom, until the end of the context."""
+    before = gc.get_threshold()
+    gc.set_threshold(_OBJECTS_BETWEEN_SEARCHES, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class Work(Protocol):
@@ -69,33 +87,38 @@ class Team:
             theirs.close()
             self._pipes.append(ours)
             self._processes.append(process)
-        self._knows = [0] * workers
+        # For each worker, what it has to be told: it has begun with none of these values.
+        self._news: list[list[Numbered]] = [[] for _ in range(workers)]
+        self._has_begun = False
         self._busy: dict[int, list[State]] = {}
         self._decided: list[list[bytes]] = [[] for _ in range(workers)]
 
     def expand(self, explored: Explored, chunks: Iterator[list[State]]) -> Iterator[Expansion]:
         """Return what came of each, as it comes."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._news = [list(explored.known) for _ in self._pipes]
         for worker in range(len(self._pipes)):
-            self._send(worker, explored, chunks)
+            self._send(worker, chunks)
         while self._busy:
             for pipe in wait([self._pipes[worker] for worker in self._busy]):
                 worker = self._pipes.index(pipe)  # type: ignore[arg-type]
                 expansion: Expansion
                 expansion, decided = self._pipes[worker].recv()
                 del self._busy[worker]
-                for other, waiting in enumerate(self._decided):
+                for other in range(len(self._pipes)):
                     if other != worker:
-                        waiting.append(decided)
+                        self._decided[other].append(decided)
+                        self._news[other] += expansion.news
                 yield expansion
-                self._send(worker, explored, chunks)
+                self._send(worker, chunks)
 
-    def _send(self, worker: int, explored: Explored, chunks: Iterator[list[State]]) -> None:
+    def _send(self, worker: int, chunks: Iterator[list[State]]) -> None:
         chunk = next(chunks, None)
         if chunk is None:
             return
-        news = explored.known[self._knows[worker] :]
-        self._knows[worker] = len(explored.known)
         self._busy[worker] = chunk
+        news, self._news[worker] = self._news[worker], []
         decided, self._decided[worker] = self._decided[worker], []
         self._pipes[worker].send((news, decided, chunk))
 
@@ -118,6 +141,8 @@ def _serve(pipe: Connection, bounds: Bounds) -> None:
     """Expand what is sent, until nobody sends any more."""
     # Who interrupts the check interrupts its first process alone, which ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_BETWEEN_SEARCHES)
     expander = Expander(bounds)
     steps = expander.steps
     steps.tells = True
