@@ -4,6 +4,10 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST_WORKERS ?= 2
+# Where tests with real processes are, and those with real sanlock daemons and VMs (tests/conftest.py
+# sees to it that there are no others): looking through all the others for them takes its time.
+WITH_PROCESSES = $(addprefix tests/,benchmarks campaign chaos cli lab project rehearse runtime)
+WITH_REAL_ONES = $(addprefix tests/,chaos lab rehearse runtime)
 # Tests with real processes wait more than they work.
 LABS ?= 4
 REAL ?= 2
@@ -58,11 +62,14 @@ unit: $(VENV)/.test ## The tests, on this Python
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -q -m 'not processes'
 
 processes: $(VENV)/.test ## The tests with real daemons and servers
-	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q -m 'processes and not long and not sanlock and not qemu'
+	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q \
+	  -m 'processes and not long and not sanlock and not qemu' $(WITH_PROCESSES)
 
 real: $(VENV)/.test ## The tests with real sanlock daemons and QEMU VMs (some as root alone)
 	$(FETCH_KERNEL)
-	$(BIN)/python -m pytest -n $(REAL) --dist worksteal -q -m '(sanlock or qemu) and not long'
+	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q \
+	  -m 'sanlock and not qemu and not long' $(WITH_REAL_ONES)
+	$(BIN)/python -m pytest -n $(REAL) --dist worksteal -q -m 'qemu and not long' $(WITH_REAL_ONES)
 
 debian13: ## The tests with real sanlock and QEMU, and one rehearsal, on Debian 13 in a folder (root, half an hour or so)
 	tools/debian13

@@ -40,7 +40,14 @@ WITH_PROCESSES = (
     *("runtime", "rehearse", "cli/test_status.py", "cli/test_maintenance.py"),
     *("benchmarks/test_against.py", "chaos/test_living.py"),
 )
+# Only these folders have such tests, and only these are looked through for them (Makefile).
+FOLDERS_WITH_PROCESSES = (
+    *("benchmarks", "campaign", "chaos", "cli", "lab", "project", "rehearse", "runtime"),
+)
+FOLDERS_WITH_REAL_ONES = ("chaos", "lab", "rehearse", "runtime")
 REAL = ("rehearsal", "sanlock", "qemu")
+# Tests of the repository itself: its pages, its imports, its words.
+OF_THE_REPOSITORY = "project"
 WITHOUT = (
     *("runtime/config/test_config.py", "runtime/config/test_ovirt.py"),
     *("runtime/agent/test_memory_file.py", "runtime/test_registry.py"),
@@ -56,5 +63,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         path = item.path.relative_to(TESTS).as_posix()
         has_processes = any(item.get_closest_marker(name) for name in REAL)
+        folder = path.partition("/")[0]
+        if folder == OF_THE_REPOSITORY:
+            item.add_marker(pytest.mark.once)
         if has_processes or (path.startswith(WITH_PROCESSES) and path not in WITHOUT):
             item.add_marker(pytest.mark.processes)
+            known = FOLDERS_WITH_REAL_ONES if _is_real(item) else FOLDERS_WITH_PROCESSES
+            if folder not in known:
+                msg = f"{path}: nobody looks for such tests in tests/{folder}; see the Makefile"
+                raise pytest.UsageError(msg)
+
+
+def _is_real(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in ("sanlock", "qemu"))

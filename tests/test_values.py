@@ -127,6 +127,7 @@ def test_nobody_changes_a_value(value: Any) -> None:
     assert fields_of(value) == before
 
 
+@pytest.mark.once
 @pytest.mark.interpreted
 def test_mypy_lets_nobody_change_what_is_made_with_every_look(tmp_path: Path) -> None:
     """Nothing refuses it when it runs: an `__init__` that may set its parts is twice as fast."""

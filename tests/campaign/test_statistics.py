@@ -240,6 +240,7 @@ def test_only_seeds_that_both_have_are_compared() -> None:
     assert found[0].value == pytest.approx(5.5)
 
 
+@pytest.mark.once
 def test_where_nothing_differs_hardly_anything_is_called_real() -> None:
     draws = np.random.default_rng(3)
     called = 0

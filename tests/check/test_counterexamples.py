@@ -47,6 +47,7 @@ def test_what_the_language_can_not_say_is_said_to_be_near(monkeypatch: pytest.Mo
     assert len(parse_scenarios(made.text, "check.yaml")) == 1
 
 
+@pytest.mark.once
 @pytest.mark.interpreted
 def test_what_there_is_no_verb_for_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong.starts_though_its_slot_could_not_be_written(monkeypatch)
@@ -80,6 +81,7 @@ def test_a_host_that_sleeps_and_goes_on_is_in_the_scenario(
     assert "power: resume" in made.text
 
 
+@pytest.mark.once
 def test_bad_luck_is_set_before_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong.a_migration_that_does_not_end_is_waited_for(monkeypatch)
     made = found("gateway", "stuck", prop=Property.WAY_OUT, faults=2)
@@ -97,6 +99,7 @@ def test_failed_starts_of_the_beginning_are_in_the_scenario(
     assert "host 2 counts 2 failed starts" in made.text
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("prop", [Property.MAINTENANCE, Property.LEASE])
 @pytest.mark.interpreted
 def test_each_can_be_read(monkeypatch: pytest.MonkeyPatch, prop: Property) -> None:

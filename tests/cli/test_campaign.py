@@ -55,6 +55,7 @@ def test_variations_are_shown_side_by_side_with_the_best_and_its_causes(
     assert {line.split()[0] for line in lines[9:11]} == {"vm", "host"}
 
 
+@pytest.mark.once
 def test_a_narrow_terminal_gets_a_line_for_each_figure(file: Path) -> None:
     terminal = Terminal(80, "campaign", file, "--jobs", 1)
     lines = [line.rstrip() for line in ANSI.sub("", terminal.text).split("\n")]
@@ -157,6 +158,7 @@ def test_figures_are_written_for_documents(
     assert written == [f"{tmp_path}/{name}.{option[2:]}" for name in names]
 
 
+@pytest.mark.once
 def test_a_person_who_waits_sees_how_far_it_is(file: Path) -> None:
     terminal = Terminal(80, "campaign", file, "--jobs", 1)
     assert terminal.status == 0
@@ -244,6 +246,7 @@ def test_a_package_that_is_missing_is_named(
     assert said == "he-fsm campaign needs the package scipy: pip install 'he-fsm[campaign]'"
 
 
+@pytest.mark.once
 @pytest.mark.interpreted
 def test_a_broken_rule_is_shown_and_ends_with_status_1(
     run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -176,6 +176,7 @@ def test_hosts_look_at_one_moment_in_the_order_of_the_file_and_again_in_a_next_r
 QUIET = "scenarios: [{name: quiet, hosts: 3, engine: {running_on: 1}, until: 1d}]"
 
 
+@pytest.mark.once
 @pytest.mark.interpreted
 @pytest.mark.parametrize("hook", ["stir", "slot_changes", "leases_change", "end_irregular"])
 def test_a_skipper_that_is_not_told_of_something_is_found_out(

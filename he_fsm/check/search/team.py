@@ -16,14 +16,13 @@ from he_fsm.check.layout import State
 from he_fsm.check.numbers import Numbered
 from he_fsm.check.search.explored import Explored
 
-
 # Exploring makes no cyclic garbage: the collector would look at what is kept for good.
 _OBJECTS_BETWEEN_SEARCHES = 200_000
 
 
 @contextlib.contextmanager
 def garbage_sought_seldom() -> Iterator[None]:
-    """Let this process search for cyclic garbage seldom, until the end of the context."""
+    """Make searches for cyclic garbage rare in this process, until the end of the context."""
     before = gc.get_threshold()
     gc.set_threshold(_OBJECTS_BETWEEN_SEARCHES, *before[1:])
     try:

@@ -325,7 +325,7 @@ def test_an_id_that_there_is_no_room_for_is_refused(lab: SanlockLab) -> None:
 
 def test_joining_that_takes_its_time_says_so_and_goes_on(lab: SanlockLab) -> None:
     host = lab.add(1, "host1")
-    impatient = attrs.evolve(host.settings, wait_s=0.1)
+    impatient = attrs.evolve(host.settings, wait_s=0.25)
     client = StorageClient(lab.storage(impatient, 1), 20.0)
     try:
         with pytest.raises(JoinPendingError, match=r"host id 1 is being taken, which takes 0\.4 s"):
@@ -341,7 +341,7 @@ def test_joining_that_takes_its_time_says_so_and_goes_on(lab: SanlockLab) -> Non
 
 def test_a_joining_that_is_given_up_takes_nothing(lab: SanlockLab) -> None:
     host = lab.add(1, "host1")
-    impatient = attrs.evolve(host.settings, wait_s=0.1)
+    impatient = attrs.evolve(host.settings, wait_s=0.25)
     client = StorageClient(lab.storage(impatient, 1), 20.0)
     try:
         with pytest.raises(JoinPendingError):
