@@ -25,6 +25,7 @@ from he_fsm.watchdogs import others_unlike
 
 SLOT_0 = "slot-0"
 ENGINE_DOWN = "engine-down"
+UNWATCHED = "unwatched"
 HANDS_OFF = "hands-off"
 BAD_ENDINGS = "bad-endings"
 DRAIN = "drain"
@@ -37,6 +38,7 @@ WATCHDOGS = "watchdogs"
 MEANING = {
     SLOT_0: "slot 0 of the whiteboard, with the flag of global maintenance, can't be believed",
     ENGINE_DOWN: "the engine runs nowhere, and no host may start it",
+    UNWATCHED: "a host has the engine's lease, and its agent is silent: nobody watches the engine",
     HANDS_OFF: "the engine runs nowhere, and global maintenance keeps all hosts from starting it",
     BAD_ENDINGS: "starts fail or runs end badly on this host, time after time",
     DRAIN: "local maintenance is set, and the engine can't leave this host",
@@ -181,6 +183,8 @@ def _what_is_wrong(view: View) -> list[Wrong]:
                 found.append(Wrong(HANDS_OFF, 0.0, True, _why_hands_off))
         elif not view.placement.hosts and not view.placement.waits_for:
             found.append(Wrong(ENGINE_DOWN, policy.loop_s, True, _why_down))
+    elif _is_unwatched(view):
+        found.append(Wrong(UNWATCHED, policy.dead_after_s, True, _why_unwatched))
     if memory.failed.count >= policy.failed_starts_max:
         last_at = memory.failed.last_at
         found.append(Wrong(BAD_ENDINGS, 0.0, False, _why_bad_endings, last_at))
@@ -208,6 +212,33 @@ def _runs_nowhere(view: View) -> bool:
         and not view.vm_is_here
         and not view.liveness.pending
         and view.lease_can_be_taken
+    )
+
+
+def _is_unwatched(view: View) -> bool:
+    """
+    Return whether a host keeps the engine's lease whose agent has fallen silent.
+
+    No other host may end its VM or start one. An agent that said that it stops was stopped on
+    purpose.
+    """
+    owner = view.leases.owner
+    if owner in (None, view.snapshot.host_id) or view.leases.free_at is not None:
+        return False
+    if view.memory.state is State.GLOBAL_MAINTENANCE:
+        return False
+    seen = view.memory.sightings.get(owner)
+    is_stopped = seen is not None and seen.record is not None and seen.record.stopped
+    is_silent = owner not in view.liveness.alive and owner not in view.liveness.pending
+    return is_silent and not is_stopped
+
+
+def _why_unwatched(view: View) -> str:
+    owner = view.leases.owner
+    return (
+        f"host {owner} has the engine's lease, and its agent is silent: nobody watches the engine, "
+        f"and no other host may start it. To end it: start he-fsm-agent on host {owner}, or power "
+        "that host off"
     )
 
 
@@ -337,6 +368,6 @@ def _known(name: str) -> Wrong:
     return Wrong(name, 0.0, name in _BY_ONE, lambda _: MEANING[name])
 
 
-_BY_ONE = frozenset((SLOT_0, ENGINE_DOWN, HANDS_OFF, WATCHDOGS))
+_BY_ONE = frozenset((SLOT_0, ENGINE_DOWN, UNWATCHED, HANDS_OFF, WATCHDOGS))
 # What a host that can't see goes on to think wrong until it can see again.
 _KNOWN = {name: _known(name) for name in MEANING if name != BLIND}

@@ -15,7 +15,7 @@ from he_fsm.metadata.record import ProblemWord, SlotProblem
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.remembered import FailedStarts, Moves, RaisedAlarm, VmWatch
 from he_fsm.snapshot import OwnerState
-from he_fsm.testing.scenes import NOW, Scene, alarms_of, around
+from he_fsm.testing.scenes import NOW, Scene, alarms_of, around, record, sighting
 
 LOOP_S = 10.0
 GOOD = VmWatch(since=NOW - 3000, was_good=True)
@@ -29,11 +29,14 @@ HANDS_OFF = Scene(
 )
 DOOMED = LeaseView(doomed_until=NOW + 2000, doom="sanlock has ended")
 MENDED = DOWN.but(engine_on=2)
+# Host 4 renews its leases, and its agent writes nothing.
+SILENT = Scene(state=State.ENGINE_DOWN, leases=LeaseView(owner=4, owner_state=OwnerState.LIVE))
 
 # What is wrong, and for how long it has to last until people are told.
 CASES: dict[str, tuple[Scene, float]] = {
     "slot-0": (UP.but(global_maintenance=None), 0.0),
     "engine-down": (DOWN, 10.0),
+    "unwatched": (SILENT, 60.0),
     "hands-off": (HANDS_OFF, 0.0),
     "bad-endings": (MENDED.but(failed=FailedStarts(count=3, last_at=NOW - 900)), 0.0),
     "drain": (UP.but(own_score=0, scores={2: 0}, local_maintenance=True), 120.0),
@@ -46,6 +49,7 @@ CASES: dict[str, tuple[Scene, float]] = {
 # What only somebody's command can end, and that command.
 ENDS = {
     "engine-down": "mend what costs a host its score (he-fsm status says what)",
+    "unwatched": "start he-fsm-agent on host 4, or power that host off",
     "hands-off": "he-fsm maintenance global --off",
     "drain": "he-fsm maintenance local --off",
 }
@@ -125,6 +129,37 @@ def test_an_alarm_says_what_is_wrong_and_with_which_command_it_ends(name: str) -
     assert alarm.name == name
     assert alarm.text
     assert ENDS.get(name, "") in alarm.text
+
+
+@pytest.mark.parametrize(
+    "scene",
+    [
+        pytest.param(
+            SILENT.but(leases=LeaseView(owner=4, free_at=NOW + 70)), id="the host is dying"
+        ),
+        pytest.param(SILENT.but(leases=LeaseView(owner=2)), id="the agent writes"),
+        pytest.param(
+            SILENT.but(
+                state=State.GLOBAL_MAINTENANCE, global_maintenance=True, remembered_global=True
+            ),
+            id="all are to keep their hands off",
+        ),
+    ],
+)
+def test_an_engine_is_unwatched_only_where_its_host_lives_and_its_agent_is_silent(
+    scene: Scene,
+) -> None:
+    assert told_at(scene, "unwatched", 65.0) == []
+
+
+def test_an_agent_that_said_that_it_stops_leaves_no_engine_unwatched() -> None:
+    memory = SILENT.memory()
+    said = sighting(record(4, 0)._replace(stopped=True), grew_at=NOW - 600)
+    memory = memory._replace(sightings={**memory.sightings, 4: said})
+    for after_s in (0.0, 60.0, 120.0):
+        decision = look(memory, SILENT, NOW + after_s)
+        memory = decision.memory
+        assert "unwatched" not in alarms_of(decision)
 
 
 def test_local_maintenance_of_all_hosts_is_named_with_the_host_on_which_to_end_it() -> None:

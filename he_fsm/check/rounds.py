@@ -125,8 +125,10 @@ class Rounds:
         It does not after two engines have run: no behaviour is specified then.
         """
         played.transitions += 1
-        entry = before, action
-        if played.trail.setdefault(new, entry) is not entry:
+        trail = played.trail
+        known = len(trail)
+        trail.setdefault(new, (before, action))
+        if len(trail) == known:
             return False
         if action[0] in _LOOKS:
             return True

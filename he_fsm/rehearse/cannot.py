@@ -40,6 +40,8 @@ def cannot(scenario: Scenario, *, has_sanlock: bool = False) -> list[str]:
                 "world: arrival_timeout: a host's kernel closes the connections of a process that "
                 f"is killed, and nothing drops its packets here: {why}"
             )
+    if not scenario.world.pause_keeps_lease:
+        reasons.append("world: pause_keeps_lease: the VMs here keep their lease while paused")
     if scenario.engine.lease_left_s is not None:
         reasons.append(
             "engine: lease_left: a real lease runs out from the moment of its last renewal"

@@ -41,6 +41,10 @@ class World:
     vm_boot_s: float = attrs.field(default=55.0, metadata=written_as("vm_boot", Duration()))
     vm_shutdown_s: float = attrs.field(default=20.0, metadata=written_as("vm_shutdown", Duration()))
     migration_s: float = attrs.field(default=15.0, metadata=written_as("migration", Duration()))
+    # libvirt's sanlock plug-in releases the lease of a VM that is paused, whoever paused it.
+    pause_keeps_lease: bool = attrs.field(
+        default=True, metadata=written_as("pause_keeps_lease", Flag())
+    )
     # For so long the target of a migration waits for a source whose host has lost its power.
     arrival_timeout_s: float = attrs.field(
         default=0.0, metadata=written_as("arrival_timeout", Duration())

@@ -37,6 +37,8 @@ class Vm:
         self.was_good = False
         self.is_sick = False
         self.is_paused = False
+        # Its lease was released when it was paused, in this version (`Lockspace.version`).
+        self.gave_lease_away: Optional[int] = None
         self.is_gone = False
         # The daemon that gave it its lease lives.
         self.is_kept = True

@@ -86,6 +86,8 @@ class Lockspace:
         self.holders: dict[int, Member] = {}
         self.owner: Optional[Member] = None
         self._owner_generation = 0
+        # How often the lease has been acquired: what sanlock counts as its version.
+        self.version = 0
         self._before: Optional[Member] = None
         self._changed_at = -FOREVER
         # Called when hosts read something else from now on: at once, or as `changes_at` says.
@@ -162,6 +164,7 @@ class Lockspace:
         self._changed_at = time
         self.owner = owner
         self._owner_generation = owner.generation if owner is not None else 0
+        self.version += owner is not None
         self.on_change(False)
         if hides_another or self.seen_owner(time) is owner:
             self.on_change(True)

@@ -53,6 +53,8 @@ def set_up(world: World) -> None:
             runs_on.member.renews = False
             runs_on.member.renewed_at = engine.lease_left_s - runs_on.policy.lease_expiry_s
             renewals.lapse_lease(world, runs_on)
+        if engine.paused and not scenario.world.pause_keeps_lease:
+            hypervisor.give_lease_away(world, vm)
     first_looks = {host.name: _first_look(world, host) for host in world.hosts.values()}
     if not scenario.world.cold:
         for host in world.hosts.values():

@@ -72,6 +72,12 @@ def test_a_source_that_falls_silent_is_refused():
     assert reason.startswith("world: arrival_timeout: ")
 
 
+def test_a_paused_vm_without_its_lease_is_refused():
+    world = "world: {pause_keeps_lease: false}\nhosts: 2\nuntil: 1m\n"
+    (reason,) = cannot(scenario_of(world))
+    assert reason.startswith("world: pause_keeps_lease: ")
+
+
 def test_two_hosts_with_one_id_are_refused():
     hosts = "[{id: 1}, {id: 1, name: twin}]"
     (reason,) = cannot(scenario_of(f"hosts: {hosts}\nuntil: 1m\n"))

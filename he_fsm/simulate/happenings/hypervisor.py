@@ -171,12 +171,44 @@ def pause(world: World, vm: Vm) -> None:
         return
     vm.is_paused = True
     world.note(vm.host, "vm", "the VM is paused by an I/O error", vm="paused")
+    if not world.times.pause_keeps_lease:
+        give_lease_away(world, vm)
     world.touch(vm.host)
+
+
+def give_lease_away(world: World, vm: Vm) -> None:
+    """Release the lease of a paused VM, if its host can tell the storage."""
+    lockspace, host = world.lockspace, vm.host
+    if lockspace.owns(host.member) and host.runs and host.holds_id:
+        vm.gave_lease_away = lockspace.version
+        lockspace.set_owner(None, world.now)
+
+
+def _takes_lease_back(world: World, vm: Vm) -> bool:
+    """
+    Acquire the lease again that a paused VM gave away; return whether it may run.
+
+    If another host has had the lease meanwhile, the VM's memory does not fit its disk any more.
+    """
+    lockspace, host = world.lockspace, vm.host
+    if vm.gave_lease_away is None:
+        return True
+    if not lockspace.can_take(host.member, world.now):
+        owner = lockspace.owner
+        why = "its host has no host id" if owner is None else f"host {owner.name} has its lease"
+    elif lockspace.version != vm.gave_lease_away:
+        why = "another host has had its lease meanwhile"
+    else:
+        vm.gave_lease_away = None
+        lockspace.set_owner(host.member, world.now)
+        return True
+    world.note(host, "vm", f"the VM stays paused: {why}", vm="paused")
+    return False
 
 
 def resume(world: World, vm: Vm) -> None:
     """Resume a paused VM; a guest that was shutting down continues to do so."""
-    if not vm.is_paused:
+    if not vm.is_paused or not _takes_lease_back(world, vm):
         return
     vm.is_paused = False
     world.note(vm.host, "vm", "the VM runs again", vm="running")
