@@ -223,7 +223,7 @@ def _is_unwatched(view: View) -> bool:
     purpose.
     """
     owner = view.leases.owner
-    if owner in (None, view.snapshot.host_id) or view.leases.free_at is not None:
+    if owner is None or owner == view.snapshot.host_id or view.leases.free_at is not None:
         return False
     if view.memory.state is State.GLOBAL_MAINTENANCE:
         return False
