@@ -43,14 +43,17 @@ _STATES = {
 _SEEN_BY = at.NEWER | at.CUT | at.DEAF | at.NO_SANLOCK | at.LATE | at.IS_DOOMED | at.SLEPT
 # Stands for a VM that is not here yet.
 _ARRIVES = -1
+# What stays true of a VM that begins to move, or fails to.
+_LASTING = at.BOOTED | at.SICK | at.PAUSED | at.OUTRUN
 
 
 class Cluster:
     """The rules of the surroundings, for hosts with their policies."""
 
-    def __init__(self, steps: LocalSteps) -> None:
-        """Take the hosts."""
+    def __init__(self, steps: LocalSteps, *, pause_keeps_lease: bool = True) -> None:
+        """Take the hosts, and whether a VM that is paused has its lease all the same."""
         self.steps = steps
+        self.pause_keeps_lease = pause_keeps_lease
         self.hosts = hosts = len(steps.policies)
         policy = steps.policy
         self.times = LeaseTimes(steps.policies)
@@ -318,6 +321,8 @@ class Cluster:
                 new[at.DONE] = at.counted(new[at.DONE], at.REFUSED)
                 return
             new[at.DONE] = at.counted(new[at.DONE], at.START)
+            if not self.pause_keeps_lease:
+                self._outrun(new, host)
             new[at.OWNER] = host + 1
             new[p + at.VM] = at.STARTING | at.WAITS
         elif word == "shut down":
@@ -335,13 +340,19 @@ class Cluster:
             if not self.begin_move(new, host, int(word.partition(" ")[2])):
                 new[p + at.RESULT] = MIGRATION_FAILED
 
+    def _outrun(self, new: list[int], host: int) -> None:
+        """Mark VMs that are paused elsewhere: this host is about to have the lease."""
+        for other, q in enumerate(self._places):
+            if other != host and new[q + at.VM] & at.PAUSED:
+                new[q + at.VM] |= at.OUTRUN
+
     def begin_move(self, new: list[int], host: int, target: int) -> bool:
         """Begin a live migration, if the VM runs here."""
         p = self._places[host]
         vm = new[p + at.VM]
         if vm & at.PHASE != at.RUNNING:
             return False
-        health = vm & (at.BOOTED | at.SICK | at.PAUSED)
+        health = vm & _LASTING
         new[p + at.VM] = at.LEAVING | at.WAITS | health | target << at.TARGET
         return True
 
@@ -364,7 +375,7 @@ class Cluster:
     def move_fails(self, new: list[int], host: int) -> None:
         """Fail a migration from a host; the VM runs on there."""
         p = self._places[host]
-        new[p + at.VM] = at.RUNNING | new[p + at.VM] & (at.BOOTED | at.SICK | at.PAUSED)
+        new[p + at.VM] = at.RUNNING | new[p + at.VM] & _LASTING
         if new[p + at.FLAGS] & at.AGENT:
             new[p + at.RESULT] = MIGRATION_FAILED
 

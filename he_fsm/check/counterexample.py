@@ -152,6 +152,8 @@ def _scenario(verdict: Verdict, run: Run, bounds: Bounds) -> dict[str, Any]:
         world["vm_shutdown"] = "1h"
     if any(kind == "arrival" for each in run.rounds for kind, _, _ in each):
         world["arrival_timeout"] = "1y"
+    if not bounds.pause_keeps_lease:
+        world["pause_keeps_lease"] = False
     return {
         "name": f"check-{verdict.prop.value}",
         "about": f"{verdict.prop.meaning}: {verdict.seen}",

@@ -45,6 +45,9 @@ class Bounds:
 
     `watchdogs`: the time of each host's own watchdog (seconds); empty: the policy's.
 
+    `pause_keeps_lease` False: a VM that is paused releases its lease, as with libvirt's sanlock
+    plug-in.
+
     `policy` is scaled to small times (`he_fsm.check.scale`). `reduced` False explores every order
     of the parts of the loops, even if it makes no difference.
     """
@@ -54,6 +57,7 @@ class Bounds:
     policy: Policy = TALK
     kinds: Optional[frozenset[str]] = None
     watchdogs: tuple[float, ...] = ()
+    pause_keeps_lease: bool = True
     reduced: bool = True
 
     @property
@@ -112,7 +116,7 @@ class Expander:
         kinds = bounds.strike
         policies = of_each_host(bounds.policy, bounds.hosts, bounds.watchdogs)
         self.steps = LocalSteps(policies, suspends="suspend" in kinds)
-        self.cluster = Cluster(self.steps)
+        self.cluster = Cluster(self.steps, pause_keeps_lease=bounds.pause_keeps_lease)
         faults, passing = Faults(self.cluster, kinds), Passing(self.cluster, kinds)
         self.truth = Truth(self.cluster)
         self.rounds = Rounds(self.cluster, faults, passing, self.truth, reduced=bounds.reduced)

@@ -97,7 +97,7 @@ class Faults:
             "stale": self._stale,
             "hypervisor": lambda new, host: _set(new, host, at.SILENT),
             "hang": lambda new, host: _mark(new, host, at.SICK),
-            "pause": lambda new, host: _mark(new, host, at.PAUSED),
+            "pause": self._pause,
             "outside": self._moved_by_others,
             "upgrade": self._upgrade,
             "stop": self._agent_stops,
@@ -159,6 +159,15 @@ class Faults:
         if not new[p + at.FLAGS] & at.POWER:
             return False
         self._cluster.lose_power(new, host)
+        return True
+
+    def _pause(self, new: list[int], host: int) -> bool:
+        """Pause a VM; its lease is released too, if pausing does that and the host can tell."""
+        if not _mark(new, host, at.PAUSED):
+            return False
+        is_told = new[at.OWNER] == host + 1 and not new[place(host) + at.LAPSE]
+        if is_told and not self._cluster.pause_keeps_lease:
+            new[at.OWNER] = 0
         return True
 
     def _source_falls_silent(self, new: list[int], host: int) -> bool:
@@ -293,12 +302,19 @@ class Faults:
                     yield self._repaired(state, kind, host)
             vm = state[place(host) + at.VM]
             for flag, kind in _HEALS.items():
-                if vm & flag:
+                if vm & flag and (flag != at.PAUSED or self._may_run(state, host)):
                     yield self._repaired(state, kind, host)
         if state[at.GLOBAL]:
             new = list(state)
             new[at.GLOBAL] = new[at.DONE] = 0
             yield tuple(new), "none", 0
+
+    def _may_run(self, state: State, host: int) -> bool:
+        """Return whether a paused VM has its lease, or acquires it again as if it had kept it."""
+        if state[at.OWNER] == host + 1 or self._cluster.pause_keeps_lease:
+            return True
+        is_outrun = state[place(host) + at.VM] & at.OUTRUN
+        return not is_outrun and self._cluster.can_take(state, host)
 
     def _repaired(self, state: State, kind: str, host: int) -> tuple[State, str, int]:
         new = list(state)
@@ -317,6 +333,8 @@ class Faults:
             new[p + at.FLAGS] &= ~_FLAG_OF[kind]
         else:
             new[p + at.VM] &= ~_HEALED_BY[kind]
+            if kind == "resume" and not self._cluster.pause_keeps_lease:
+                new[at.OWNER] = host + 1
         if kind in _JOINING and not new[p + at.FLAGS] & at.NOT_RENEWING:
             self._joins(new, host)
         return tuple(new), kind, host + 1

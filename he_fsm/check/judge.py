@@ -43,6 +43,8 @@ def breaches_of(
     refused = any(result.outcome is Outcome.START_REFUSED for result in facts.results)
     if refused and step.memory.failed.count > before.failed.count:
         yield Property.FAILED_STARTS, "counts a refused start as a failed one"
+    if _leaves_an_outrun_vm(step, facts, own):
+        yield Property.LEASE, "leaves a paused VM alone whose lease another host has"
     is_global = step.memory.global_maintenance is not False
     for effect in step.effects:
         if isinstance(effect, (Notify, Alarm, WriteGlobal)):
@@ -105,6 +107,17 @@ def _is_stray(step: Step, facts: tick.Facts, own: Optional[HostRecord]) -> bool:
         # After a suspension: other hosts have acquired the lease meanwhile, and released it.
         return step.memory.vm is not None and step.memory.vm.has_slept
     return own is None or owner != own.host_id
+
+
+def _leaves_an_outrun_vm(step: Step, facts: tick.Facts, own: Optional[HostRecord]) -> bool:
+    """Return whether another host has the lease of a VM that is paused here, and it goes on."""
+    leases = facts.leases
+    if own is None or leases is None or leases.owner in (None, own.host_id):
+        return False
+    watch = step.memory.vm
+    if facts.vm.state is not VmState.PAUSED or watch is None:
+        return False
+    return watch.power_off_at is None
 
 
 def _judge_move(target: int, step: Step) -> Iterator[Seen]:

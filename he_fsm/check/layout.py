@@ -55,11 +55,12 @@ NOT_RENEWING: Final = CUT | NO_ID | NO_SANLOCK | ASLEEP
 UNFIT: Final = NOT_RENEWING | MAINTENANCE | SILENT | MUTE | DEAF | IS_DOOMED
 
 # A VM: its phase, whether the phase lasts one more loop, flags, and the target of its migration.
-# STUCK: its shutdown or its migration does not end.
+# STUCK: its shutdown or its migration does not end. OUTRUN: it is paused without its lease, which
+# another host has had since.
 NONE, STARTING, RUNNING, STOPPING, LEAVING = range(5)
 PHASE: Final = 7
-WAITS, BOOTED, SICK, PAUSED, STUCK = (1 << bit for bit in range(3, 8))
-TARGET: Final = 8
+WAITS, BOOTED, SICK, PAUSED, STUCK, OUTRUN = (1 << bit for bit in range(3, 9))
+TARGET: Final = 9
 
 
 # Failures on a host that its agent knows: loops since the last failed start, the number of failed

@@ -51,6 +51,9 @@ class Truth:
             if vm & at.PHASE != at.STARTING and not vm & at.PAUSED:
                 executing.append(host + 1)
             owner = state[at.OWNER]
+            if vm & at.PAUSED and not self._cluster.pause_keeps_lease:
+                # It executes nothing, and gets its lease again before it does.
+                continue
             if owner != host + 1:
                 holder = f"held by host {owner}" if owner else "free"
                 found.append(

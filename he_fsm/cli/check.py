@@ -78,6 +78,11 @@ _FAULTS_MAX = 6
     help="The time of a host's own watchdog, once for each host in their order, like 60s; the"
     " policy's everywhere if nothing is said.",
 )
+@click.option(
+    "--pause-frees-lease",
+    is_flag=True,
+    help="A paused VM releases its lease, as with libvirt's sanlock plug-in.",
+)
 @click.option("--time", "time_text", metavar="5m", help="Stop after this time.")
 @click.option(
     "--cores",
@@ -109,6 +114,7 @@ def check(  # noqa: PLR0913 - one for each option
     policy: str,
     kinds: tuple[str, ...],
     watchdogs: tuple[str, ...],
+    pause_frees_lease: bool,
     time_text: Optional[str],
     cores: Optional[int],
     resume: Optional[Path],
@@ -130,6 +136,7 @@ def check(  # noqa: PLR0913 - one for each option
         policy=_policy(policy),
         kinds=KINDS if _ALL in kinds else frozenset(kinds) or None,
         watchdogs=_watchdogs(watchdogs, hosts),
+        pause_keeps_lease=not pause_frees_lease,
         reduced=not every_order,
     )
     time_s = None if time_text is None else _seconds(time_text, "--time")

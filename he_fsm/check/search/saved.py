@@ -28,7 +28,7 @@ from he_fsm.policy import Policy
 from he_fsm.report.files import write_whole
 from he_fsm.serialise import memory_from_plain, record_from_plain, to_plain
 
-_FORMAT = "he-fsm check 3"
+_FORMAT = "he-fsm check 4"
 
 
 def save(explored: Explored, path: Path) -> None:
