@@ -122,7 +122,7 @@ def _moves_otherwise(row: Transition, policy: Policy) -> bool:
     if row.name in ("better_host_restart", "maintenance_restart"):
         return not policy.move_by_restart
     migrates = row.name in ("better_host", "maintenance_set") and bool(row.does)
-    return migrates and policy.move_by_restart
+    return migrates and (policy.move_by_restart or not policy.live_migration)
 
 
 def bound_loops(bounds: Bounds) -> int:

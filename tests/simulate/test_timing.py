@@ -73,6 +73,7 @@ RESTARTS = {
     "host crash": (EQUAL, "{at: 300s, host: 1, power: off}"),
     "storage cut": (EQUAL, "{at: 300s, host: 1, storage: cut}"),
     "VM crash": (WORSE, "{at: 300s, engine: kill}"),
+    "guest panic": (WORSE, "{at: 300s, engine: panic}"),
     "VM paused": (WORSE, "{at: 300s, engine: pause}"),
     "hung engine": (WORSE, "{at: 300s, engine: hang}"),
     "agent and VM death": (

@@ -17,7 +17,11 @@ from he_fsm.scenario.language.host_names import HostNames
 from he_fsm.scenario.model import World
 
 # These fields of the policy describe the surroundings, so they are set in `world`.
-FROM_WORLD: Final[Mapping[str, str]] = {"loop_s": "loop", "io_timeout_s": "io_timeout"}
+FROM_WORLD: Final[Mapping[str, str]] = {
+    "loop_s": "loop",
+    "io_timeout_s": "io_timeout",
+    "live_migration": "live_migration",
+}
 
 
 _POLICY: Final = VariationForm(
@@ -56,7 +60,11 @@ class PolicyChoice:
             PolicyError: its numbers are unsafe together.
         """
         return attrs.evolve(
-            self.base, **self.changes, loop_s=world.loop_s, io_timeout_s=world.io_timeout_s
+            self.base,
+            **self.changes,
+            loop_s=world.loop_s,
+            io_timeout_s=world.io_timeout_s,
+            live_migration=world.live_migration,
         )
 
 
