@@ -17,11 +17,7 @@ from he_fsm.scenario.language.host_names import HostNames
 from he_fsm.scenario.model import World
 
 # These fields of the policy describe the surroundings, so they are set in `world`.
-FROM_WORLD: Final[Mapping[str, str]] = {
-    "loop_s": "loop",
-    "io_timeout_s": "io_timeout",
-    "live_migration": "live_migration",
-}
+FROM_WORLD: Final[Mapping[str, str]] = {"loop_s": "loop", "io_timeout_s": "io_timeout"}
 
 
 _POLICY: Final = VariationForm(
@@ -59,13 +55,12 @@ class PolicyChoice:
         Raises:
             PolicyError: its numbers are unsafe together.
         """
-        return attrs.evolve(
-            self.base,
-            **self.changes,
-            loop_s=world.loop_s,
-            io_timeout_s=world.io_timeout_s,
-            live_migration=world.live_migration,
+        policy: Policy = attrs.evolve(
+            self.base, **self.changes, loop_s=world.loop_s, io_timeout_s=world.io_timeout_s
         )
+        # What can't move in this world is never told to, whatever the policy says.
+        can_move = policy.live_migration and world.live_migration
+        return attrs.evolve(policy, live_migration=can_move)
 
 
 @attrs.frozen

@@ -97,7 +97,8 @@ class ServiceHypervisor:
         self._watcher: Optional[Watcher] = None
         # Since when something is left that no keeper looks after; for the watcher's thread.
         self._orphaned_at: Optional[float] = None
-        self._strays_at = 0.0
+        # The first look is the watching thread's too: whoever begins to watch does not wait for it.
+        self._strays_at = time.monotonic()
 
     # Ask.
 

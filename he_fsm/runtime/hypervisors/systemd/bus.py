@@ -6,7 +6,6 @@ Source: org.freedesktop.systemd1(5).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final, Optional
@@ -19,7 +18,8 @@ from jeepney import (
     message_bus,
     new_method_call,
 )
-from jeepney.io.blocking import DBusConnection, open_dbus_connection
+from jeepney.bus import get_bus
+from jeepney.io.blocking import DBusConnection, prep_socket
 
 from he_fsm.errors import HypervisorError
 
@@ -39,6 +39,15 @@ class BusError(HypervisorError):
 
 class RefusedByBusError(BusError):
     """systemd, or who may ask it, says no."""
+
+
+class _Connection(DBusConnection):  # type: ignore[misc]  # The library has no types.
+    """A connection that waits for no answer without end, as the library does for the first one."""
+
+    def send_and_get_reply(self, message: Any, *, timeout: Optional[float] = None) -> Any:
+        """Return the answer; raises `TimeoutError`."""
+        limit_s = _ANSWER_S if timeout is None else timeout
+        return super().send_and_get_reply(message, timeout=limit_s)
 
 
 class Bus:
@@ -153,11 +162,10 @@ class Bus:
 
     def _connected(self) -> DBusConnection:
         if self._connection is None:
-            until = time.monotonic() + self._answer_s
             try:
-                self._connection = open_dbus_connection(
-                    self._address, auth_timeout=max(0.1, until - time.monotonic())
-                )
+                address = get_bus(self._address)
+                made = prep_socket(address, enable_fds=False, timeout=self._answer_s)
+                self._connection = _Connection(made)
             except Exception as error:
                 # The library raises errors of its own for what authentication brings.
                 msg = f"the D-Bus {self._address} can't be reached: {error}"

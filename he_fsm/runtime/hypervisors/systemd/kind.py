@@ -27,7 +27,7 @@ _BODY: Final = "he_fsm.runtime.hypervisors.systemd.unit:make"
 # systemd starts such a unit by itself, at boot or before.
 _STARTS_ALONE: Final = {"enabled", "enabled-runtime"}
 # All that is looked for takes a second (seconds).
-_ANSWER_S: Final = 0.4
+_ANSWER_S: Final = 0.25
 
 
 def make(config: Config, lease: MovableLease) -> Hypervisor:
