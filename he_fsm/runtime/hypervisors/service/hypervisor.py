@@ -26,7 +26,7 @@ import attrs
 
 from he_fsm.errors import HypervisorError, LockspaceError
 from he_fsm.runtime.hypervisors.service.keeper import KeeperSettings
-from he_fsm.runtime.hypervisors.service.tree import kill_holders
+from he_fsm.runtime.hypervisors.service.tree import kill_holders, kill_marked
 from he_fsm.runtime.hypervisors.vm_file import STATE, Phase, VmFile, VmRecord, started_ticks
 from he_fsm.runtime.hypervisors.vm_process import begin, has_ended, send_signal, why_not_started
 from he_fsm.runtime.hypervisors.vm_watcher import Watcher
@@ -193,6 +193,9 @@ class ServiceHypervisor:
                 self._seen = record
                 return record, False
         if not self._is_empty_soon():
+            return None, True
+        # safety: keeper and warden have both been killed, and what is left has not even the lease.
+        if record is not None and kill_marked(str(self._lock.path)):
             return None, True
         ended, self._seen = self._seen, None
         if ended is not None:

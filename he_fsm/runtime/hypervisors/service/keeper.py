@@ -24,7 +24,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Optional
@@ -34,16 +34,21 @@ import attrs
 from he_fsm.errors import LockspaceError
 from he_fsm.runtime.hypervisors.event_loop import EventLoop
 from he_fsm.runtime.hypervisors.service.body import Body
-from he_fsm.runtime.hypervisors.service.tree import adopt_orphans, kill_below
-from he_fsm.runtime.hypervisors.service.warden import MESSAGE_BYTES, Warden
+from he_fsm.runtime.hypervisors.service.tree import MARK, adopt_orphans, kill_below
+from he_fsm.runtime.hypervisors.service.warden import (
+    AGAIN_MAX_S,
+    AGAIN_S,
+    MESSAGE_BYTES,
+    Warden,
+)
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmFile, VmRecord, started_ticks
 from he_fsm.runtime.leases.vm_lock import VmLock
 
 _log = logging.getLogger("he_fsm.keeper")
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
-# How often it is looked whether something is left (seconds).
-_AGAIN_S: Final = 0.01
+# A record that can't be written now is written later (seconds).
+_WRITE_AGAIN_S: Final = 1.0
 # The warden obeys within milliseconds; one that does not is ended with all the rest (seconds).
 _OBEYS_S: Final = 5.0
 
@@ -81,18 +86,23 @@ def _plain(_instance: Any, _field: Any, value: Any) -> Any:
 
 
 class Keeper:
-    """The process that has the lease; *warden* is the other one, at the end of *channel*."""
+    """The process that has the lease; the warden is the other one, at the end of *channel*."""
 
     def __init__(
-        self, settings: KeeperSettings, record: VmRecord, channel: socket.socket, warden: int
+        self,
+        settings: KeeperSettings,
+        record: VmRecord,
+        channel: socket.socket,
+        body: Callable[[], Body],
     ) -> None:
-        """Begin with `run`."""
+        """Begin with `run`; *body* makes what the warden has, to end what it could not."""
         self._settings = settings
+        self._make_body = body
         self._record = record
         self._file = VmFile(settings.state)
         self._channel = channel
-        self._warden = warden
         self._status = EXIT_FAILED
+        self._again_s = AGAIN_S
         # What the warden was to end, where it could not.
         self._body: Optional[Body] = None
         # The warden could start nothing, so there is nothing to end.
@@ -158,11 +168,12 @@ class Keeper:
         """End what is left when the warden has ended, or does not obey; then let the lease go."""
         self._loop.forget("limit")
         _reap()
-        self._body = self._body or _body(self._settings)
+        self._body = self._body or self._make_body()
         if kill_below(os.getpid()) and (self._has_failed or self._body.end()):
             self._loop.end(self._status)
         else:
-            self._loop.at("end", time.monotonic() + _AGAIN_S, self._end)
+            again_s, self._again_s = self._again_s, min(2 * self._again_s, AGAIN_MAX_S)
+            self._loop.at("end", time.monotonic() + again_s, self._end)
 
     def _order(self, word: str) -> None:
         with suppress(OSError):
@@ -172,7 +183,15 @@ class Keeper:
         if "phase" in changes:
             changes["since"] = time.monotonic()
         self._record = attrs.evolve(self._record, **changes)
-        self._file.write(self._record)
+        self._write()
+
+    def _write(self) -> None:
+        try:
+            self._file.write(self._record)
+        except OSError as error:
+            # A folder that is full for a while is no reason to end a service.
+            _log.error("%s is not written: %s", self._file.path, error)
+            self._loop.at("write", time.monotonic() + _WRITE_AGAIN_S, self._write)
 
 
 def _reap() -> None:
@@ -199,29 +218,31 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         return EXIT_FAILED
     # safety: as with the lease, whatever is left of what runs here holds it.
     os.set_inheritable(lock, True)
+    # Loaded now: a release that is installed meanwhile has other code.
+    body = _body_of(settings)
+    os.environ[MARK] = str(settings.lock)
     adopt_orphans()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    warden = os.fork()
-    if not warden:
+    if not os.fork():
         ours.close()
-        _be_warden(settings, theirs)
+        _be_warden(body, theirs)
     theirs.close()
-    return Keeper(settings, record, ours, warden).run()
+    return Keeper(settings, record, ours, body).run()
 
 
-def _body(settings: KeeperSettings) -> Body:
+def _body_of(settings: KeeperSettings) -> Callable[[], Body]:
     module, _, name = settings.body.partition(":")
-    body: Body = getattr(importlib.import_module(module), name)(settings.options)
-    return body
+    make: Callable[[Mapping[str, Any]], Body] = getattr(importlib.import_module(module), name)
+    return lambda: make(settings.options)
 
 
-def _be_warden(settings: KeeperSettings, channel: socket.socket) -> None:
+def _be_warden(body: Callable[[], Body], channel: socket.socket) -> None:
     """Be the other process, to its end."""
     status = EXIT_FAILED
     try:
         os.setsid()
         adopt_orphans()
-        status = Warden(_body(settings), channel).run()
+        status = Warden(body(), channel).run()
     except BaseException:  # noqa: BLE001 - whatever it is, it is in the log
         _log.exception("the warden ends; the keeper ends what it has begun")
     finally:

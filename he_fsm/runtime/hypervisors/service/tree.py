@@ -20,6 +20,8 @@ from typing import Final
 from he_fsm.runtime.hypervisors.vm_file import parent_of
 from he_fsm.runtime.hypervisors.vm_process import kill_process
 
+# In the environment of all that runs under a lease: which file is locked while anything is left.
+MARK: Final = "HE_FSM_SERVICE"
 # Source: linux/prctl.h.
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -88,6 +90,24 @@ def kill_holders(path: Path) -> None:
         with suppress(OSError):
             if any(os.path.samestat(wanted, each) for each in _opened_by(pid)):
                 kill_process(pid, found[1], signal.SIGKILL)
+
+
+def kill_marked(mark: str) -> bool:
+    """
+    Kill every process whose `MARK` is *mark*; return whether one was there.
+
+    Those of other users are not seen, nor those that were begun with another environment.
+    """
+    wanted = f"{MARK}={mark}".encode()
+    is_found = False
+    for pid in _pids():
+        found = parent_of(pid)
+        with suppress(OSError):
+            words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            if found is not None and pid != os.getpid() and wanted in words:
+                kill_process(pid, found[1], signal.SIGKILL)
+                is_found = True
+    return is_found
 
 
 def _pids() -> Iterator[int]:

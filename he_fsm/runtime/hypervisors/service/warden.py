@@ -27,8 +27,9 @@ from he_fsm.runtime.hypervisors.event_loop import EventLoop
 from he_fsm.runtime.hypervisors.service.body import Body, BodyError
 
 _log = logging.getLogger("he_fsm.warden")
-# How often it is looked whether something is left (seconds).
-_AGAIN_S: Final = 0.01
+# How often it is looked whether something is left: at first, and where that takes long (seconds).
+AGAIN_S: Final = 0.01
+AGAIN_MAX_S: Final = 0.5
 # What a program that was told to stop has begun may take so long to end by itself (seconds).
 _GRACE_S: Final = 5.0
 # After so long people are told that something does not end (seconds).
@@ -47,6 +48,7 @@ class Warden:
         self._has_ended = False
         self._pid = 0
         self._said_at: Optional[float] = None
+        self._again_s = AGAIN_S
         # safety: what is sent to a whole group or terminal ends no warden.
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             self._loop.on_signal(number, lambda: None)
@@ -101,7 +103,7 @@ class Warden:
         if self._body.is_gone or time.monotonic() > until:
             self._end()
         else:
-            self._loop.at("rest", time.monotonic() + _AGAIN_S, lambda: self._await_rest(until))
+            self._loop.at("rest", self._next_look(), lambda: self._await_rest(until))
 
     def _end(self) -> None:
         """End all that is left; the lease is kept until nothing is, however long that takes."""
@@ -115,7 +117,12 @@ class Warden:
         elif now > self._said_at + _SAID_AFTER_S:
             _log.error("something does not end, and keeps the lease from everybody else")
             self._said_at = now
-        self._loop.at("end", now + _AGAIN_S, self._end)
+        self._loop.at("end", self._next_look(), self._end)
+
+    def _next_look(self) -> float:
+        """Return when to look again: what does not end at once is looked at less often."""
+        again_s, self._again_s = self._again_s, min(2 * self._again_s, AGAIN_MAX_S)
+        return time.monotonic() + again_s
 
     def _tell(self, **message: Any) -> None:
         # A keeper that has ended is noticed by the end of the channel.

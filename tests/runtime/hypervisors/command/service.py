@@ -2,8 +2,8 @@
 A service for tests: a web page that is good, and what it is told to do beside.
 
 `service.py PORT [WORD...]`: `slow` takes 0.3 s to stop, `deaf` ignores SIGTERM, `children` leaves
-processes behind that have detached themselves and ignore every signal, `dies` ends with status 3 at
-once.
+processes behind that have detached themselves and ignore every signal (`loose`: and have closed all
+that they inherited), `dies` ends with status 3 at once.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ def main() -> None:
     signal.signal(signal.SIGUSR1, stop)
     if "children" in WORDS:
         for _ in range(3):
-            # They keep what they inherit open, as children of most programs do.
+            # They keep what they inherit open, as children of most programs do, or are `loose`.
             detached = [sys.executable, "-c", _DETACHED, *sys.argv]
-            subprocess.run(detached, check=True, close_fds=False)
+            subprocess.run(detached, check=True, close_fds="loose" in WORDS)
     with Server(("127.0.0.1", PORT), Page) as server:
         server.serve_forever()
 

@@ -108,6 +108,22 @@ def test_what_is_left_when_both_are_killed_keeps_the_lease_until_it_is_ended(
     hosts.start(2)
 
 
+def test_what_is_left_without_the_lease_when_both_are_killed_is_ended_by_the_agent(
+    hosts: CommandHosts,
+) -> None:
+    hosts.says(1, "children", "loose")
+    hosts.start(1)
+    until(lambda: len(hosts.programs()) == 4)
+    for pid in (warden(hosts), hosts.pid(1)):
+        os.kill(pid, signal.SIGSTOP)
+    for pid in (warden(hosts), hosts.pid(1)):
+        os.kill(pid, signal.SIGKILL)
+    # Also by an agent that comes later.
+    hosts.restart_agent(1)
+    hosts.reaches(1, VmState.ABSENT)
+    assert hosts.programs() == []
+
+
 def test_a_power_off_ends_what_is_left(hosts: CommandHosts) -> None:
     hosts.says(1, "children")
     hosts.start(1)
