@@ -87,7 +87,7 @@ others: ## The tests on the oldest and the newest Python that are there
 other:
 	@echo "== $$($(OTHER) --version)"
 	@$(OTHER) -m venv --clear $(VENV)-other
-	@$(VENV)-other/bin/python -m pip --disable-pip-version-check --quiet install -e '.[test,report,daemon,qemu,campaign]'
+	@$(VENV)-other/bin/python -m pip --disable-pip-version-check --quiet install -e '.[test,report,daemon,qemu,systemd,campaign]'
 	@HYPOTHESIS_PROFILE=few $(VENV)-other/bin/python -m pytest -n $(PYTEST_WORKERS) -q \
 	  -m 'not processes and not once' -p no:cacheprovider
 	@rm -rf $(VENV)-other
@@ -166,7 +166,7 @@ $(VENV)/.real: pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
-	$(PIP) install -e '.[test,lint,report,pictures,diagram,daemon,qemu,campaign,parquet,dask]'
+	$(PIP) install -e '.[test,lint,report,pictures,diagram,daemon,qemu,systemd,campaign,parquet,dask]'
 	@touch $@ $(VENV)/.demo $(VENV)/.real
 
 clean: ## Remove what these targets made

@@ -100,6 +100,8 @@ class Policy:
     drain_retry_s: float = attrs.field(default=60.0, validator=_positive)
     # A running engine is never given up for a hope, unless this asks for it.
     move_by_restart: bool = False
+    # Whether what runs here can move while it executes. A program can't, and is never told to.
+    live_migration: bool = True
 
     # Hosts that know the value of a slot 0 that can't be believed write it again, one after the
     # other, a loop apart, and all from this one on at the same time.

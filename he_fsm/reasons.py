@@ -44,17 +44,30 @@ def _why_starting(view: View) -> str:
     return "waiting for the health page to become good"
 
 
+# It has no live migration, and no move by a restart.
+_STAYS = (
+    "it can't move while it runs, and the policy does not move it by a restart "
+    "(move_by_restart): it stays"
+)
+
+
 def _why_up(view: View) -> str:
     if view.snapshot.local_maintenance:
         if view.next_target() is None:
             return "local maintenance is set, but there is no host to go to: the engine stays"
+        if guards.moves_never(view):
+            return f"local maintenance is set, but the engine runs here: {_STAYS}"
         return f"local maintenance is set; {guards.what_the_drain_waits_for(view)}"
     if view.paused_s is not None:
         return f"the VM has been paused for {view.paused_s:.0f} s"
     if view.bad_s is not None:
         return f"the health page has been bad for {view.bad_s:.0f} s"
+    if view.is_doomed and guards.moves_never(view):
+        return f"{view.leases.doom}: {_STAYS}"
     if view.is_doomed:
         return f"{view.leases.doom}; there is no host to go to"
+    if view.memory.better_since is not None and guards.moves_never(view):
+        return f"another host is better by the threshold: {_STAYS}"
     if view.memory.better_since is not None:
         return "another host is better by the threshold; waiting whether that lasts"
     return "the engine runs here and is well"

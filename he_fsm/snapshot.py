@@ -182,6 +182,8 @@ class Outcome(enum.Enum):
     START_FAILED = "start failed"
     MIGRATION_FAILED = "migration failed"
     MIGRATION_DONE = "migration done"
+    # The VM ended because its guest reported that it is dead: a panic, or a watchdog that fired.
+    GUEST_DIED = "guest died"
 
 
 @attrs.frozen

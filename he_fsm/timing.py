@@ -62,7 +62,6 @@ def recoveries(policy: Policy, around: Surroundings) -> tuple[Recovery, ...]:
     freed_s = min(look_s, policy.lease_news_s) + around.storage_latency_s
     crash_s = freed_s + turn_s
     hung_s = look_s + policy.bad_health_s + stop_s + crash_s
-    moved_s = look_s + policy.migration_hold_s
     settle_s = around.jitter_s + policy.settle_s + around.storage_latency_s
     return (
         restart("host crash", takeover_s, expiry),
@@ -82,6 +81,12 @@ def recoveries(policy: Policy, around: Surroundings) -> tuple[Recovery, ...]:
         ),
         restart("VM crash", crash_s, f"lease news + latency {freed_s:g} + turn {turn_s:g}"),
         restart(
+            "guest panic",
+            crash_s,
+            f"as VM crash: a guest that reports a panic, or whose watchdog fires, ends at once; "
+            f"lease news + latency {freed_s:g} + turn {turn_s:g}",
+        ),
+        restart(
             "VM paused",
             policy.paused_limit_s + crash_s,
             f"paused_limit {policy.paused_limit_s:g} + lease news + latency {freed_s:g} "
@@ -96,19 +101,33 @@ def recoveries(policy: Policy, around: Surroundings) -> tuple[Recovery, ...]:
         restart(
             "storage cut", takeover_s, f"{expiry}; the VM is killed by {policy.lease_kill_s:g}"
         ),
-        Recovery(
-            name="gateway lost",
-            acts_s=moved_s,
-            good_s=moved_s + around.migration_s,
-            downtime_s=0.0,
-            parts=f"look {look_s:g} + migration_hold {policy.migration_hold_s:g}",
-        ),
+        _move(policy, around, look_s, stop_s + crash_s + up_s),
         restart(
             "cold start",
             settle_s,
             f"first look {around.jitter_s:g} + settle {policy.settle_s:g} "
             f"({policy.settle_loops:g} loops) + latency",
         ),
+    )
+
+
+def _move(policy: Policy, around: Surroundings, look_s: float, restart_s: float) -> Recovery:
+    """Return what a lost gateway leads to: a move, where the engine can move or may be stopped."""
+    acts_s = look_s + policy.migration_hold_s
+    parts = f"look {look_s:g} + migration_hold {policy.migration_hold_s:g}"
+    downtime_s, move_s = 0.0, around.migration_s
+    if policy.move_by_restart:
+        downtime_s = move_s = restart_s
+        parts += "; stopped here, then started there (move_by_restart)"
+    elif not policy.live_migration:
+        acts_s = move_s = 0.0
+        parts = "no move: the engine can't move while it runs, and move_by_restart is off"
+    return Recovery(
+        name="gateway lost",
+        acts_s=acts_s,
+        good_s=acts_s + move_s,
+        downtime_s=downtime_s,
+        parts=parts,
     )
 
 

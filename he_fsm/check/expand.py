@@ -9,7 +9,7 @@ import attrs
 from he_fsm.check import layout as at
 from he_fsm.check.beginning import Beginning, begin, beginnings
 from he_fsm.check.cluster import Cluster
-from he_fsm.check.faults import KINDS, USUAL, Faults
+from he_fsm.check.faults import KINDS, OF_MIGRATIONS, USUAL, Faults
 from he_fsm.check.layout import State, place
 from he_fsm.check.local import LocalSteps
 from he_fsm.check.numbers import Numbered
@@ -64,8 +64,13 @@ class Bounds:
     def strike(self) -> frozenset[str]:
         """The kinds of faults that may strike."""
         if self.kinds is not None:
-            return self.kinds
-        return KINDS if self.hosts <= _ALL_KINDS_HOSTS else USUAL
+            return self.kinds & self.possible
+        return self.possible if self.hosts <= _ALL_KINDS_HOSTS else USUAL & self.possible
+
+    @property
+    def possible(self) -> frozenset[str]:
+        """The kinds of faults that there are: what can't migrate meets none of a migration."""
+        return KINDS if self.policy.live_migration else KINDS - OF_MIGRATIONS
 
 
 class Node(NamedTuple):

@@ -25,6 +25,8 @@ SEEN_AT_ONCE: Final = ("vm", "global", "stale")
 # Faults at the moment at which a start, a shutdown or a migration would end.
 AT_THE_END: Final = ("start", "shutdown", "migration", "stuck")
 KINDS: Final = frozenset((*ON_HOST, *SEEN_AT_ONCE, *AT_THE_END))
+# They need a live migration.
+OF_MIGRATIONS: Final = frozenset(("migration", "stuck", "outside", "arrival"))
 # The faults that every cluster meets. With three hosts or more, the others, which are needed to
 # reach the rest of the edges, are explored only on request: they take too long.
 USUAL: Final = KINDS - {

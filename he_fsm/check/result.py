@@ -8,18 +8,20 @@ import attrs
 
 from he_fsm.check import quiet_runs
 from he_fsm.check.expand import Bounds
-from he_fsm.check.faults import KINDS
 from he_fsm.check.properties import Property
 from he_fsm.check.quiet_runs import Longest
 from he_fsm.check.scale import loops, of_each_host
 from he_fsm.check.search.explored import Explored
 from he_fsm.check.search.paths import Paths, Run
 from he_fsm.policy import Policy
+from he_fsm.states.names import State as Machine
 from he_fsm.states.row import Transition
 from he_fsm.states.table import ROWS
 
 # A start, a boot, a shutdown and a migration take two loops each, and are each seen a loop later.
 _GOING_ON_LOOPS = 12
+# In these states a host has no VM and starts none, or starts it by another edge.
+_WATCHING = (Machine.ENGINE_DOWN, Machine.LOCAL_MAINTENANCE, Machine.SCORE_BLOCKED)
 
 
 @attrs.frozen
@@ -99,7 +101,7 @@ def _edges(explored: Explored) -> Verdict:
         return Verdict(Property.EDGES, True, text)
     bounds = explored.bounds
     # With one host, fewer faults than hosts, or not all kinds, some edges cannot be reached.
-    reaches_all = 1 < bounds.hosts <= bounds.faults and bounds.strike == KINDS
+    reaches_all = 1 < bounds.hosts <= bounds.faults and bounds.strike == bounds.possible
     if explored.is_whole and reaches_all:
         return Verdict(Property.EDGES, False, f"{text}; not used: {', '.join(unused)}")
     return Verdict(Property.EDGES, None, text)
@@ -109,9 +111,16 @@ def possible_rows(bounds: Bounds) -> tuple[Transition, ...]:
     """
     Return the declared edges that can be reached: a policy moves the engine in one of two ways.
 
-    A VM runs on although another host has its lease only if hosts may be suspended.
+    A VM runs on although another host has its lease only if hosts may be suspended. What can't move
+    while it runs never leaves, and never arrives.
     """
     rows = [row for row in ROWS if not _moves_otherwise(row, bounds.policy)]
+    if not bounds.policy.live_migration:
+        moving = Machine.ENGINE_MIGRATING_AWAY
+        rows = [row for row in rows if moving not in (row.source, row.to)]
+        rows = [row for row in rows if row.name != "arrival_lost"]
+        # Where a host watches, a VM that it has not started can only have arrived.
+        rows = [row for row in rows if row.name != "vm_found_here" or row.source not in _WATCHING]
     if "suspend" not in bounds.strike:
         rows = [row for row in rows if row.name != "lease_elsewhere"]
     return tuple(rows)
@@ -122,7 +131,7 @@ def _moves_otherwise(row: Transition, policy: Policy) -> bool:
     if row.name in ("better_host_restart", "maintenance_restart"):
         return not policy.move_by_restart
     migrates = row.name in ("better_host", "maintenance_set") and bool(row.does)
-    return migrates and policy.move_by_restart
+    return migrates and (policy.move_by_restart or not policy.live_migration)
 
 
 def bound_loops(bounds: Bounds) -> int:

@@ -78,7 +78,7 @@ def _print(
     click.echo()
     click.echo(f"{'fault':<20} {'acts after':>10} {'good after':>10} {'downtime':>9}   made of (s)")
     for each in found:
-        good = "-" if each.name == "agent death" else f"{each.good_s:.1f} s"
+        good = "-" if not each.good_s else f"{each.good_s:.1f} s"
         times = f"{each.acts_s:>8.1f} s {good:>10} {each.downtime_s:>7.1f} s"
         click.echo(f"{each.name:<20} {times}   {each.parts}")
     click.echo()

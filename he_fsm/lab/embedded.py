@@ -38,6 +38,7 @@ _LOOK_S: Final = 0.002
 _STOPPED_AFTER: Final = {"pause": True, "resume": False}
 _SIGNALS: Final = {
     "shutdown": signal.SIGTERM,
+    "panic": signal.SIGABRT,
     "hang": signal.SIGUSR1,
     "heal": signal.SIGUSR2,
     "pause": signal.SIGSTOP,

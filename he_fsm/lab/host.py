@@ -173,7 +173,7 @@ class LabHost(ABC):
 
     @abstractmethod
     def order_engine(self, word: str) -> None:
-        """Make the VM here `shutdown`, `hang`, `heal`, `pause` or `resume`."""
+        """Make the VM here `shutdown`, `panic`, `hang`, `heal`, `pause` or `resume`."""
 
     @abstractmethod
     def migrate_engine(self, target: int) -> None:

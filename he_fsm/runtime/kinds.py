@@ -38,6 +38,9 @@ Check = Callable[[Config, Tree], None]
 Needs = Callable[[Config], Sequence[Finding]]
 # Takes the configuration and a host id.
 PeerName = Callable[[Config, int], Optional[str]]
+# Returns the process of what runs here; None: nothing does.
+EnginePid = Callable[[], Optional[int]]
+Health = Callable[[Config, EnginePid], Optional[Monitor]]
 
 
 def no_check(config: Config, tree: Tree) -> None:
@@ -56,6 +59,12 @@ def no_peer_name(config: Config, host_id: int) -> Optional[str]:
     return None
 
 
+def no_health(config: Config, pid: EnginePid) -> Optional[Monitor]:
+    """Have the engine judged by its health page."""
+    del config, pid
+    return None
+
+
 def no_guard(config: Config, access: VmAccess) -> Optional[Guard]:
     """Make none: these leases end their VM by themselves."""
     del config, access
@@ -71,7 +80,8 @@ class HypervisorKind:
     refuses values that do not fit each other (`DocumentError`, at the value); `needs` says what is
     missing on this machine, without touching a VM, within a second. `make` makes the adapter of the
     agent, `access` what all other processes of the host use; both get the whole configuration, and
-    `make` the engine's lease.
+    `make` the engine's lease. `health` makes what judges it where that is not the engine's health
+    page. `can_migrate`: what runs can move to another host while it executes.
     """
 
     section: type[Any]
@@ -80,6 +90,8 @@ class HypervisorKind:
     check: Check = no_check
     needs: Needs = no_needs
     peer_name: PeerName = no_peer_name
+    health: Health = no_health
+    can_migrate: bool = True
 
 
 @attrs.frozen(kw_only=True)

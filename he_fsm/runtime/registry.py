@@ -23,8 +23,10 @@ REHEARSALS: Final = "he_fsm.rehearsals"
 
 _OWN: Final = {
     HYPERVISORS: {
+        "command": "he_fsm.runtime.hypervisors.command.kind:KIND",
         "embedded": "he_fsm.runtime.hypervisors.process.kind:KIND",
         "qemu": "he_fsm.runtime.hypervisors.qemu.kind:KIND",
+        "systemd": "he_fsm.runtime.hypervisors.systemd.kind:KIND",
     },
     LEASES: {
         "embedded": "he_fsm.runtime.leases.files.kind:KIND",

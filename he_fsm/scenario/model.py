@@ -45,6 +45,8 @@ class World:
     pause_keeps_lease: bool = attrs.field(
         default=True, metadata=written_as("pause_keeps_lease", Flag())
     )
+    # A VM moves while it executes; a program can't.
+    live_migration: bool = attrs.field(default=True, metadata=written_as("live_migration", Flag()))
     # For so long the target of a migration waits for a source whose host has lost its power.
     arrival_timeout_s: float = attrs.field(
         default=0.0, metadata=written_as("arrival_timeout", Duration())

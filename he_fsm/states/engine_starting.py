@@ -45,8 +45,9 @@ def start_failed_for_good(view: View) -> bool:
 
 def why_failed(view: View) -> str:
     """Say how the start failed, and which one it was."""
-    detail = view.result(Outcome.START_FAILED) or "the VM died before it was ever good"
-    return f"failed start {view.memory.failed.count + 1}: {detail}"
+    detail = view.result(Outcome.START_FAILED) or view.result(Outcome.GUEST_DIED)
+    what = detail or "the VM died before it was ever good"
+    return f"failed start {view.memory.failed.count + 1}: {what}"
 
 
 def vm_has_gone_again(view: View) -> bool:

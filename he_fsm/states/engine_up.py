@@ -40,7 +40,7 @@ def better_host_holds(view: View) -> bool:
 
 def should_migrate(view: View) -> bool:
     """A better host is there, and the policy moves by live migration."""
-    return not view.policy.move_by_restart and better_host_holds(view)
+    return guards.moves_live(view) and better_host_holds(view)
 
 
 def should_restart_there(view: View) -> bool:
@@ -70,8 +70,8 @@ ROWS = (
         "vm_gone",
         guards.vm_is_gone,
         State.ENGINE_DOWN,
-        "the VM is gone: it died or shut itself down, a bad ending, or was moved; it is started "
-        "again by score",
+        guards.VM_GONE,
+        because=guards.why_gone,
         then=remembering.remember_end,
         notifies=True,
         in_series=True,

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from he_fsm.effects import MigrateVm
 from he_fsm.remembered import VmWatch
-from he_fsm.snapshot import OwnerState, VmState
+from he_fsm.snapshot import Outcome, OwnerState, VmState
 from he_fsm.states.view import View
+
+# What is said of a VM that ended while it ran here.
+VM_GONE: Final = (
+    "the VM is gone: it died or shut itself down, a bad ending, or was moved; it is started "
+    "again by score"
+)
 
 
 def is_superseded(view: View) -> bool:
@@ -81,6 +89,14 @@ def vm_is_here(view: View) -> bool:
 def vm_is_gone(view: View) -> bool:
     """No engine VM is here (one that arrives by migration does not execute yet)."""
     return view.vm is VmState.ABSENT or view.vm is VmState.ARRIVING
+
+
+def why_gone(view: View) -> str:
+    """Say why the VM is gone, as far as that is known."""
+    reported = view.result(Outcome.GUEST_DIED)
+    if reported is not None:
+        return f"{reported}: a bad ending; the VM is started again by score"
+    return VM_GONE
 
 
 def health_is_good(view: View) -> bool:
@@ -160,11 +176,21 @@ def blocked_until(view: View) -> str:
     return f"{failed.count} failed starts or bad endings: score 0 for {left:.0f} s"
 
 
+def moves_live(view: View) -> bool:
+    """The policy moves the engine while it executes."""
+    return view.policy.live_migration and not view.policy.move_by_restart
+
+
+def moves_never(view: View) -> bool:
+    """The engine can't move while it executes, and the policy does not stop it for a move."""
+    return not view.policy.live_migration and not view.policy.move_by_restart
+
+
 def can_evacuate(view: View) -> bool:
     """The engine should leave this host, another can take it, and the policy moves by migration."""
     return (
         view.must_leave
-        and not view.policy.move_by_restart
+        and moves_live(view)
         and view.vm is VmState.UP
         and view.next_target() is not None
         and view.due(view.wait_after_failure())

@@ -18,7 +18,9 @@ from he_fsm.runtime.service.daemon import EXIT_SUPERSEDED
 from he_fsm.scenario.model import World
 
 FOLDER = Path(__file__).parents[2] / "packaging" / "systemd"
-UNITS = ("he-fsm-agent.service", "he-fsm-broker.service")
+SINGLE = ("he-fsm-agent.service", "he-fsm-broker.service")
+TEMPLATES = ("he-fsm-agent@.service", "he-fsm-broker@.service")
+UNITS = (*SINGLE, *TEMPLATES)
 DROP_INS = ("he-fsm-agent.service.d/sanlock-qemu.conf", "he-fsm-broker.service.d/sanlock.conf")
 # systemd's own scale from 0 (locked in) to 10; what it calls OK ends at 5.
 EXPOSURE_MAX = 3.0
@@ -104,10 +106,10 @@ def test_the_vm_survives_its_agent_and_its_folder() -> None:
 
 
 def test_what_a_restart_would_not_change_is_not_restarted() -> None:
-    agent = service("he-fsm-agent.service")["RestartPreventExitStatus"].split()
-    broker = service("he-fsm-broker.service")["RestartPreventExitStatus"].split()
-    assert agent == [str(UNUSABLE), str(EXIT_SUPERSEDED)]
-    assert broker == [str(UNUSABLE)]
+    for names in (SINGLE, TEMPLATES):
+        agent, broker = (service(name)["RestartPreventExitStatus"].split() for name in names)
+        assert agent == [str(UNUSABLE), str(EXIT_SUPERSEDED)]
+        assert broker == [str(UNUSABLE)]
 
 
 @pytest.mark.parametrize(
@@ -121,6 +123,29 @@ def test_a_daemon_that_has_crashed_is_started_again_as_scenarios_have_it(
     assert service(name)["RestartSec"] == f"{restart_s:g}s"
     # However often it has crashed: the simulator knows no start limit.
     assert unit(name)["Unit"]["StartLimitIntervalSec"] == "0"
+
+
+@pytest.mark.parametrize(("single", "template"), list(zip(SINGLE, TEMPLATES)))
+def test_a_template_is_the_unit_with_another_name_for_each_service(
+    single: str, template: str
+) -> None:
+    text = (FOLDER / template).read_text(encoding="utf-8")
+    # A comment stands before the unit, and the description names the service.
+    _, _, text = text.partition("docs/services.md.\n")
+    text = re.sub(r"(?m)^Description=.*$", "", text)
+    for inner, plain in (("/%i.yaml", "/he-fsm.yaml"), ("-%i", ""), ("@%i", "")):
+        text = text.replace(inner, plain)
+    text = re.sub(r"(he-fsm-\w+)@", r"\1", text)
+    wanted = (FOLDER / single).read_text(encoding="utf-8")
+    assert text == re.sub(r"(?m)^Description=.*$", "", wanted)
+
+
+def test_a_template_keeps_the_services_of_a_host_apart() -> None:
+    for name in TEMPLATES:
+        assert service(name)["RuntimeDirectory"] == "he-fsm-%i"
+        assert service(name)["StateDirectory"] == "he-fsm-%i"
+        assert service(name)["ExecStart"].endswith(" --config /etc/he-fsm/%i.yaml")
+    assert unit(TEMPLATES[0])["Unit"]["Wants"] == TEMPLATES[1].replace("@", "@%i")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders away")

@@ -164,6 +164,18 @@ SCENES = {
           # The death of the VM that ran is the first of the three.
           - {total: {failed_starts: 2, starts: 3}}
         """,
+    "guest-panic": """
+        world: {vm_start: 2s, vm_boot: 5s}
+        hosts: 2
+        engine: {running_on: 1}
+        timeline:
+          - {at: 5s, engine: panic}
+        until: 30s
+        expect:
+          - {by: 12s, after: 5s, engine_on: 1, engine: starting}
+          - {by: 25s, after: 6s, engine_on: 1, engine: good}
+          - {total: {starts: 1, failed_starts: 0}}
+        """,
     "slot-damage": """
         hosts: 3
         engine: {running_on: 1}

@@ -36,6 +36,7 @@ FILES = {
         *("gateway-failure", "host-crash", "vm-crash", "three-failed-starts", "local-maintenance"),
         *("global-maintenance", "engine-hung", "agent-killed", "storage-cut"),
     ),
+    "tests/scenarios/decisions.yaml": ("a-guest-that-says-that-it-is-dead",),
     "tests/scenarios/edges.yaml": (
         *("moved-by-restart", "paused-while-it-boots", "watching-host-loses-storage"),
         *("migration-fails", "never-healthy"),

@@ -94,7 +94,7 @@ def test_a_verb_about_a_host_is_read(read: Read, written: str, verb: Verb, value
         ("maintenance: none", Verb.MAINTENANCE, "none"),
         *[
             (f"engine: {word}", Verb.ENGINE, (word, None))
-            for word in ("kill", "shutdown", "hang", "heal", "pause", "resume")
+            for word in ("kill", "panic", "shutdown", "hang", "heal", "pause", "resume")
         ],
         ("engine: migrate 2", Verb.ENGINE, ("migrate", "2")),
     ],

@@ -80,7 +80,7 @@ def _entries(draw: st.DrawFn, hosts: int, *, sleeps: bool) -> dict[str, Any]:
         damage = ["corrupt", "zero", "text maintenanbe=1", "text maintenance=q"]
         return {"at": at, "host": 0, "slot": draw(st.sampled_from(damage))}
     if kind == "engine":
-        words = ["kill", "shutdown", "hang", "heal", "pause", "resume"]
+        words = ["kill", "panic", "shutdown", "hang", "heal", "pause", "resume"]
         words += [f"migrate {host}" for host in range(1, hosts + 1)]
         return {"at": at, "engine": draw(st.sampled_from(words))}
     value = draw(_VERBS[kind])

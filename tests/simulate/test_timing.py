@@ -73,6 +73,7 @@ RESTARTS = {
     "host crash": (EQUAL, "{at: 300s, host: 1, power: off}"),
     "storage cut": (EQUAL, "{at: 300s, host: 1, storage: cut}"),
     "VM crash": (WORSE, "{at: 300s, engine: kill}"),
+    "guest panic": (WORSE, "{at: 300s, engine: panic}"),
     "VM paused": (WORSE, "{at: 300s, engine: pause}"),
     "hung engine": (WORSE, "{at: 300s, engine: hang}"),
     "agent and VM death": (
@@ -103,6 +104,30 @@ def test_a_lost_gateway_moves_the_engine_within_its_worst_case(world: str) -> No
     _confirm([_first(run, to="EngineMigratingAway") for run in runs], worst.acts_s, 2.0)
     _confirm([_first(run, done=True) for run in runs], worst.good_s, 2.0)
     assert {run.totals["downtime"] for run in runs} == {0}
+
+
+PROGRAM = "world: {live_migration: no, vm_start: 1s, vm_boot: 4s, vm_shutdown: 5s}"
+BY_RESTART = "policy: {base: talk, move_by_restart: yes}"
+
+
+@pytest.mark.once
+def test_a_program_moves_by_a_restart_within_its_worst_case() -> None:
+    worst = _worst("gateway lost", f"{BY_RESTART}, {PROGRAM}")
+    assert "move_by_restart" in worst.parts
+    timeline = "{at: 300s, host: 1, set: {gateway: 0}}"
+    runs = _runs(EQUAL, timeline, f"{BY_RESTART}\n    {PROGRAM}")
+    assert {run.totals["migrations"] for run in runs} == {0}
+    _confirm([_first(run, to="EngineStopping") for run in runs], worst.acts_s, 2.0)
+    _confirm([_first(run, vm="good") for run in runs], worst.good_s, 12.0)
+    assert max(float(run.totals["downtime"]) for run in runs) <= worst.downtime_s + 0.05
+
+
+def test_a_program_that_the_policy_does_not_restart_stays() -> None:
+    worst = _worst("gateway lost", PROGRAM)
+    assert (worst.acts_s, worst.good_s, worst.downtime_s) == (0.0, 0.0, 0.0)
+    assert worst.parts.startswith("no move")
+    [run, *_] = _runs(EQUAL, "{at: 300s, host: 1, set: {gateway: 0}}", PROGRAM)
+    assert (run.totals["migrations"], run.totals["shutdowns"]) == (0, 0)
 
 
 @pytest.mark.parametrize("world", [text for _, text in POLICIES.values()], ids=list(POLICIES))

@@ -838,7 +838,7 @@ def test_an_engine_that_boots_moves_and_boots_on() -> None:
 
 
 def test_words_about_an_engine_that_is_not_there_do_nothing() -> None:
-    words = ["kill", "shutdown", "hang", "heal", "pause", "resume", "migrate 2"]
+    words = ["kill", "panic", "shutdown", "hang", "heal", "pause", "resume", "migrate 2"]
     timeline = ", ".join(f"{{at: 60s, engine: {word}}}" for word in words)
     outcome = play(
         timeline,

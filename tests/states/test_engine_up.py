@@ -53,6 +53,35 @@ def test_the_rows_are_tried_in_this_order() -> None:
     ]
 
 
+def test_a_guest_that_reports_its_death_is_a_bad_ending_and_people_hear_why() -> None:
+    dead = WELL.but(vm=VmState.ABSENT, outcomes=(Outcome.GUEST_DIED,)).step()
+    assert dead.edge is not None
+    assert (dead.edge.name, dead.memory.failed.count) == ("vm_gone", 1)
+    assert dead.reason == "told by the test: a bad ending; the VM is started again by score"
+    unsaid = WELL.but(vm=VmState.ABSENT).step()
+    assert (unsaid.edge, unsaid.reason) == (dead.edge, guards.VM_GONE)
+
+
+NO_MIGRATION = attrs.evolve(TALK, live_migration=False)
+DRAINED = WELL.but(local_maintenance=True, draining_since=NOW - 600)
+
+
+@pytest.mark.parametrize("scene", [BETTER, DRAINED, WELL.but(leases=DOOMED)])
+def test_what_can_not_move_while_it_runs_stays_and_the_reason_says_so(scene: Scene) -> None:
+    decision = scene.but(policy=NO_MIGRATION).step()
+    assert deeds_of(decision) == ()
+    assert decision.memory.state is HERE
+    assert decision.reason.endswith("does not move it by a restart (move_by_restart): it stays")
+
+
+@pytest.mark.parametrize("scene", [BETTER, DRAINED, WELL.but(leases=DOOMED)])
+def test_what_can_not_move_while_it_runs_is_stopped_where_the_policy_asks_for_it(
+    scene: Scene,
+) -> None:
+    policy = attrs.evolve(NO_MIGRATION, move_by_restart=True)
+    assert deeds_of(scene.but(policy=policy).step()) == (ShutDownVm(),)
+
+
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [

@@ -44,7 +44,7 @@ _WORDS: dict[str, tuple[Any, ...]] = {
     "clock": ("+1h", "-1h", "rate 1.01", "rate 0.99", "rate 1", "rate 1.0001"),
     "slot": _DAMAGE,
 }
-_ENGINE = ("kill", "shutdown", "hang", "heal", "pause", "resume")
+_ENGINE = ("kill", "panic", "shutdown", "hang", "heal", "pause", "resume")
 # Faults of one kind come together more often than chance would have it.
 _THEMES: dict[str, tuple[str, ...]] = {
     "anything": (*_WORDS, "set", "engine", "engine", "global", "slot 0"),

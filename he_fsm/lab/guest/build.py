@@ -38,11 +38,13 @@ MODULES: Final = (
     *("drivers/virtio/virtio_pci_legacy_dev", "drivers/virtio/virtio_pci_modern_dev"),
     *("drivers/virtio/virtio_pci", "net/core/failover", "drivers/net/net_failover"),
     *("drivers/net/virtio_net", "drivers/block/virtio_blk", "drivers/acpi/button"),
-    "drivers/input/evdev",
+    *("drivers/input/evdev", "drivers/misc/pvpanic/pvpanic"),
+    "drivers/misc/pvpanic/pvpanic-mmio",
 )
 _APPLETS: Final = (
-    *("acpid", "arping", "cat", "cut", "dd", "echo", "head", "httpd", "insmod", "ip", "kill"),
-    *("mount", "mv", "poweroff", "printf", "rm", "sh", "sleep", "sync", "tr", "usleep"),
+    *("acpid", "arping", "cat", "cut", "dd", "devmem", "echo", "grep", "head", "httpd", "insmod"),
+    *("ip", "kill", "mount", "mv", "poweroff", "printf", "rm", "sh", "sleep", "sync", "tr"),
+    "usleep",
 )
 _FOLDERS: Final = (
     *("bin", "dev", "proc", "sys", "run", "modules", "etc", "etc/acpi", "etc/acpi/PWRF", "var"),

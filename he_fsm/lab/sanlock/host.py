@@ -35,7 +35,7 @@ _STOPPED: Final = "T"
 # Share of a (scaled) loop within which storage and sanlock have to answer.
 _DEADLINE_SHARE: Final = 0.8
 _ORDERS: Final = {"shutdown": "system_powerdown", "pause": "stop", "resume": "cont"}
-_GUEST_WORDS: Final = {"hang": "sick", "heal": "well", "crash": "crash"}
+_GUEST_WORDS: Final = {"hang": "sick", "heal": "well", "crash": "crash", "panic": "panic"}
 
 
 # Where migrations are waited for whose packets can be dropped: an address of each host's bridge.

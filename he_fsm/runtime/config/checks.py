@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
+
 from he_fsm.document.nodes import Mapping as Tree
 from he_fsm.document.nodes import lacking, nearest, refusal
 from he_fsm.runtime import registry
@@ -20,10 +22,18 @@ def check(config: Config, tree: Tree) -> None:
     """
     for kind in _kinds(config):
         kind.check(config, tree)
-    if config.engine.health.url is None and config.hypervisor.health_url is None:
+    if config.engine.health.url is None and not config.hypervisor.has_health:
         who = f'the hypervisor "{config.hypervisor.kind}"'
         raise lacking(tree, ("engine", "health"), "url", who)
     _check_times(config, tree)
+
+
+def known_of_kinds(config: Config) -> Config:
+    """Return the configuration with what the kinds in use say of themselves."""
+    kind = registry.load(registry.HYPERVISORS, config.hypervisor.kind)
+    if kind.can_migrate:
+        return config
+    return attrs.evolve(config, policy=attrs.evolve(config.policy, live_migration=False))
 
 
 def _kinds(config: Config) -> Iterator[Any]:

@@ -185,3 +185,8 @@ class HypervisorSection:
     def health_url(self) -> Optional[str]:
         """The address of the engine's health page; None: `engine.health.url` has to say it."""
         return None
+
+    @property
+    def has_health(self) -> bool:
+        """Whether the section says how the engine is judged."""
+        return self.health_url is not None

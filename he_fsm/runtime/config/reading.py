@@ -23,7 +23,7 @@ from he_fsm.document.nodes import (
 )
 from he_fsm.errors import ConfigError
 from he_fsm.runtime import registry
-from he_fsm.runtime.config.checks import check
+from he_fsm.runtime.config.checks import check, known_of_kinds
 from he_fsm.runtime.config.kind_form import KindForm, OpenRecord
 from he_fsm.runtime.config.outside import OvirtConfig
 from he_fsm.runtime.config.ovirt.files import read_ovirt
@@ -73,6 +73,7 @@ def parse_config(text: str, file_name: str, folder: Path) -> Config:
             tree = _merged(own, read_ovirt(files, own), _WHOLE)
         config: Config = _WHOLE.read(tree, folder)
         check(config, tree)
+        config = known_of_kinds(config)
         return attrs.evolve(config, origins=dict(_origins(tree, "")))
 
 

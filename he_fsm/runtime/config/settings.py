@@ -295,7 +295,7 @@ class Config:
     @property
     def health_url(self) -> str:
         """The address of the engine's health page."""
-        # One of the two addresses is there: see `checks`.
+        # One of the two addresses is there, or none is asked for: see `checks`.
         return self.engine.health.url or self.hypervisor.health_url or ""
 
     def to_plain(self) -> dict[str, Any]:

@@ -24,7 +24,11 @@ from he_fsm.runtime.service.lock import locked
 # The file's name, in the host's run folder.
 STATE: Final = "vm.json"
 # A process's entry in /proc: the state's letter, and when it was started.
-_STATE, _STARTED = 0, 19
+_STATE, _PARENT, _STARTED = 0, 1, 19
+# The state of a process that was stopped, as /proc has it.
+STOPPED: Final = "T"
+# They say nothing where they are empty; releases that do not know them can read the others.
+_LATER: Final = {"ending", "inner_pid", "inner_ticks"}
 # It is shorter than that.
 _STAT_BYTES: Final = 4096
 
@@ -49,7 +53,9 @@ class VmRecord:
 
     `started_ticks`: when the process was started, in clock ticks since the machine's boot; with it
     a reused *pid* is told apart. `leaving_*`: the migration under way, or the one that has ended
-    well. `failed_migrations` counts; `failure` says why the last one failed.
+    well. `failed_migrations` counts; `failure` says why the last one failed. `ending`: what the
+    guest reported of its own death, after which the process ends. `inner_*`: the process that does
+    the work where that is another one than *pid*, which looks after it.
     """
 
     pid: int
@@ -62,6 +68,9 @@ class VmRecord:
     leaving_until: Optional[float] = None
     failed_migrations: int = 0
     failure: str = ""
+    ending: str = ""
+    inner_pid: Optional[int] = None
+    inner_ticks: Optional[int] = None
 
     @property
     def is_here(self) -> bool:
@@ -72,6 +81,13 @@ class VmRecord:
     def is_leaving(self) -> bool:
         """Whether a migration away from here is under way."""
         return self.phase is Phase.RUNNING and self.leaving_to is not None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the process that does the work was stopped by a signal."""
+        if self.inner_pid is None or self.inner_ticks is None:
+            return self.process_state == STOPPED
+        return process_state(self.inner_pid, self.inner_ticks) == STOPPED
 
     @property
     def process_state(self) -> Optional[str]:
@@ -101,6 +117,14 @@ def started_ticks(pid: int) -> int:
     if fields is None:
         raise ProcessLookupError(pid)
     return int(fields[_STARTED])
+
+
+def parent_of(pid: int) -> Optional[tuple[int, int]]:
+    """Return a process's parent, and when the process was started; None: it has ended."""
+    fields = _process_fields(pid)
+    if fields is None or fields[_STATE] in "ZX":
+        return None
+    return int(fields[_PARENT]), int(fields[_STARTED])
 
 
 def _process_fields(pid: int) -> Optional[list[str]]:
@@ -163,7 +187,7 @@ class VmFile:
 
     def write(self, record: VmRecord) -> None:
         """Replace the record; for the process that it is about."""
-        replace_json(self.path, attrs.asdict(record, value_serializer=_plain))
+        replace_json(self.path, attrs.asdict(record, filter=_is_said, value_serializer=_plain))
 
     def clear(self, record: VmRecord) -> None:
         """Remove *record* of a process that has ended; another's stays."""
@@ -175,6 +199,11 @@ class VmFile:
     def _lock(self) -> Iterator[None]:
         with locked(self.path.with_suffix(".lock")):
             yield
+
+
+def _is_said(field: attrs.Attribute[Any], value: Any) -> bool:
+    """Leave out what older releases do not know, where it says nothing."""
+    return field.name not in _LATER or bool(value)
 
 
 def _plain(_instance: Any, _field: Any, value: Any) -> Any:

@@ -48,9 +48,8 @@ def make_runner(
         runner.MEM_FREE: FreeMemory(engine_pid),
         runner.MEM_LOAD: MemoryLoad(engine_pid),
         runner.CPU_LOAD: CpuLoad(engine_pid),
-        runner.ENGINE_HEALTH: EngineHealth(
-            config.health_url, health.body, health.timeout_s, verify
-        ),
+        runner.ENGINE_HEALTH: _own_health(config, engine_pid)
+        or EngineHealth(config.health_url, health.body, health.timeout_s, verify),
     }
     if settings.bridge.path is not None:
         monitors[runner.BRIDGE] = _fraction(settings.bridge.path)
@@ -62,6 +61,13 @@ def make_runner(
     if last_read is not None:
         monitors[runner.STORAGE] = StorageAge(last_read)
     return runner.MonitorRunner(monitors, settings.interval_s)
+
+
+def _own_health(config: Config, engine_pid: EnginePid) -> Optional[Monitor]:
+    """Return what judges the engine where its kind brings something of its own."""
+    kind = registry.load(registry.HYPERVISORS, config.hypervisor.kind)
+    monitor: Optional[Monitor] = kind.health(config, engine_pid)
+    return monitor
 
 
 def _network(section: Any) -> Monitor:

@@ -25,11 +25,13 @@ Field by field, what an `Observation` promises:
             can come without a further deed, here or on the source of a migration. UNKNOWN: the
             hypervisor does not answer; the VM is as it was, or not.
 `results`   Each result exactly once, in the first observation that shows its consequence in `vm`:
-            START_FAILED and MIGRATION_DONE with ABSENT, START_REFUSED with ABSENT (or ARRIVING,
-            where a VM is on its way here), MIGRATION_FAILED with whatever the VM is then. A result
-            is lost where the agent ends before it observed. START_REFUSED: no VM was begun, for
+            START_FAILED, GUEST_DIED and MIGRATION_DONE with ABSENT, START_REFUSED with ABSENT (or
+            ARRIVING, where a VM is on its way here), MIGRATION_FAILED with whatever the VM is then.
+            A result is lost where the agent ends before it observed. START_REFUSED: no VM, for
             want of the lease. START_FAILED: the VM's process ended before the VM executed.
             MIGRATION_DONE: the target executes. MIGRATION_FAILED: the VM stays here, or has ended.
+            GUEST_DIED belongs to no deed: the VM has ended because its guest reported that it is
+            dead (a panic, a watchdog that fired); the detail says which.
 `progress`  A fraction in LEAVING where it is known, else None. It may fall.
 `detail`    For people: why the VM is as it is, or why it is not known. Empty: there is no more to
             say. Nothing is decided by it.

@@ -55,9 +55,12 @@ class PolicyChoice:
         Raises:
             PolicyError: its numbers are unsafe together.
         """
-        return attrs.evolve(
+        policy: Policy = attrs.evolve(
             self.base, **self.changes, loop_s=world.loop_s, io_timeout_s=world.io_timeout_s
         )
+        # What can't move in this world is never told to, whatever the policy says.
+        can_move = policy.live_migration and world.live_migration
+        return attrs.evolve(policy, live_migration=can_move)
 
 
 @attrs.frozen

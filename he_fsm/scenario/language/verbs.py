@@ -198,7 +198,7 @@ VERBS: Final[Mapping[Verb, VerbForm]] = {
     Verb.ENGINE: VerbForm(
         Phrase(
             {
-                **dict.fromkeys(("kill", "shutdown", "hang", "heal", "pause", "resume")),
+                **dict.fromkeys(("kill", "panic", "shutdown", "hang", "heal", "pause", "resume")),
                 "migrate": Argument(HostReference()),
             }
         ),

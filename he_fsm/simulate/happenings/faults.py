@@ -195,6 +195,8 @@ def _engine(world: World, value: tuple[str, Any]) -> None:
         return
     if word == "kill":
         hypervisor.end(world, vm, "its process was killed")
+    elif word == "panic":
+        hypervisor.panic(world, vm)
     elif word == "shutdown":
         hypervisor.shut_down(world, vm.host)
     elif word in ("hang", "heal"):

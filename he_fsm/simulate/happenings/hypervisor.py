@@ -137,6 +137,15 @@ def end(world: World, vm: Vm, why: str) -> None:
         world.touch(migration.target)
 
 
+def panic(world: World, vm: Vm) -> None:
+    """End the VM whose guest reports that it is dead; one that does not execute reports nothing."""
+    if not vm.executes:
+        return
+    why = "the guest has panicked"
+    end(world, vm, why)
+    world.tell(vm.host, Result(Outcome.GUEST_DIED, why))
+
+
 def lose_power(world: World, host: SimHost) -> None:
     """End all that is on *host*; no message about it leaves the host."""
     engine = world.engine

@@ -17,7 +17,8 @@ def begin(world: World, host: SimHost, target: Optional[SimHost], *, ours: bool)
     *ours*: an agent has ordered it, and is told how it ends.
     """
     vm = world.engine.on(host)
-    if vm is None or vm.phase != "running" or vm.migration is not None or target is None:
+    can_move = world.times.live_migration and vm is not None and _is_ready(vm)
+    if target is None or vm is None or not can_move:
         if ours:
             world.tell(host, Result(Outcome.MIGRATION_FAILED, "the VM can't be migrated now"))
         return
@@ -32,6 +33,10 @@ def begin(world: World, host: SimHost, target: Optional[SimHost], *, ours: bool)
     world.after(vm, world.times.migration_s, lambda: _switch_over(world, vm, migration))
     world.touch(host)
     world.touch(target)
+
+
+def _is_ready(vm: Vm) -> bool:
+    return vm.phase == "running" and vm.migration is None
 
 
 def _switch_over(world: World, vm: Vm, migration: Migration) -> None:

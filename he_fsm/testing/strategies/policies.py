@@ -72,6 +72,7 @@ def policies(draw: Draw) -> Policy:
         migration_backoff_max_s=backoff_s * 2 ** draw(_count),
         drain_retry_s=min(backoff_s, draw(seconds)),
         move_by_restart=draw(booleans),
+        live_migration=draw(booleans),
         slot_0_writers=draw(st.integers(1, 4)),
         empty_global_is_none=draw(booleans),
         alarm_repeat_s=alarm_s,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 
+import attrs
 import pytest
 
 from he_fsm.check.expand import Bounds
@@ -69,6 +70,21 @@ def test_with_many_hosts_the_usual_kinds_strike() -> None:
     assert Bounds(hosts=2).strike == KINDS
     assert Bounds(hosts=3).strike == USUAL < KINDS
     assert Bounds(hosts=3, kinds=KINDS).strike == KINDS
+
+
+@pytest.mark.parametrize("by_restart", [False, True])
+def test_what_can_not_move_while_it_runs_never_leaves_and_meets_no_fault_of_a_migration(
+    by_restart: bool,
+) -> None:
+    policy = attrs.evolve(TALK, live_migration=False, move_by_restart=by_restart)
+    bounds = Bounds(policy=policy, faults=1)
+    assert KINDS - bounds.strike == {"migration", "stuck", "outside", "arrival"}
+    rows = {(row.source.value, row.name) for row in possible_rows(bounds)}
+    assert not any("EngineMigratingAway" in row for row in rows)
+    found = explored("gateway", "maintenance", "vm", faults=1, policy=policy)
+    assert found.edges <= rows
+    assert (("EngineUp", "better_host_restart") in found.edges) is by_restart
+    assert all(verdict.held is not False for verdict in judged(found).values())
 
 
 def test_a_vm_loses_its_lease_only_where_hosts_are_suspended() -> None:

@@ -31,7 +31,6 @@ import attrs
 from he_fsm.errors import HypervisorError
 from he_fsm.runtime.hypervisors.process.faults import DIE, FAIL, LOST, NEVER, Faults
 from he_fsm.runtime.hypervisors.process.vm.options import HOST, ORDERS, VmOptions
-from he_fsm.runtime.hypervisors.process.watcher import STOPPED, Watcher
 from he_fsm.runtime.hypervisors.vm_file import STATE, Phase, VmFile, VmRecord, started_ticks
 from he_fsm.runtime.hypervisors.vm_process import (
     begin,
@@ -39,6 +38,7 @@ from he_fsm.runtime.hypervisors.vm_process import (
     send_signal,
     why_not_started,
 )
+from he_fsm.runtime.hypervisors.vm_watcher import Watcher
 from he_fsm.runtime.ports import LeaseHolder, Observation, Peer
 from he_fsm.runtime.service.files import write_json
 from he_fsm.snapshot import LocalVm, Outcome, Result, VmState
@@ -243,6 +243,8 @@ class EmbeddedHypervisor:
             self._tell(Outcome.MIGRATION_DONE, f"to host {record.leaving_to}")
         elif record.phase is Phase.STARTING and not (is_same and is_here):
             self._results.append(why_not_started(self._run_dir))
+        elif record.ending and not (is_same and is_here):
+            self._tell(Outcome.GUEST_DIED, record.ending)
 
     def _tell(self, outcome: Outcome, detail: str) -> None:
         self._results.append(Result(outcome, detail))
@@ -331,11 +333,11 @@ def _since(record: VmRecord, state: VmState) -> Optional[float]:
 def _state(record: VmRecord) -> VmState:
     if record.phase is Phase.STARTING:
         # The start of a VM that is stopped does not continue.
-        return VmState.PAUSED if record.process_state == STOPPED else VmState.STARTING
+        return VmState.PAUSED if record.is_stopped else VmState.STARTING
     if record.phase is Phase.ARRIVING:
         return VmState.ARRIVING
     if record.is_leaving:
         return VmState.LEAVING
-    if record.process_state == STOPPED:
+    if record.is_stopped:
         return VmState.PAUSED
     return VmState.STOPPING if record.phase is Phase.STOPPING else VmState.UP

@@ -89,6 +89,8 @@ def command(vm: VmConfig, run_dir: Path, accel: str, *, awaits: bool) -> tuple[s
         parts += _nic(number, nic)
     if vm.console is not None:
         parts += _console(vm.console)
+    # Last of all devices: those before keep their addresses, by which guests name them.
+    parts += _reporters(vm)
     if awaits:
         parts += ["-incoming", "defer"]
     return tuple(parts)
@@ -104,6 +106,8 @@ def fingerprint(vm: VmConfig) -> str:
         "console": None if vm.console is None else vm.console.kind,
         **({} if vm.cdrom is None else {"cdrom": True}),
         **({} if vm.firmware is None else {"firmware": True}),
+        # pvpanic has no state: a VM moves between hosts of which one does not have it.
+        **({} if vm.watchdog is None else {"watchdog": vm.watchdog}),
     }
     return hashlib.sha256(json.dumps(same).encode()).hexdigest()
 
@@ -206,6 +210,20 @@ def _nic(number: int, nic: NicConfig) -> tuple[str, ...]:
 def _forward(forward: str) -> str:
     outside, _, inside = forward.rpartition(":")
     return f"tcp:{outside}-:{inside}"
+
+
+def _reporters(vm: VmConfig) -> tuple[str, ...]:
+    """Return the devices by which a guest reports its own death; QEMU ends with either report."""
+    parts: tuple[str, ...] = ("-action", "panic=shutdown,watchdog=poweroff")
+    if vm.panic:
+        # On the ISA bus: guests of every age know it, and it takes no slot of the PCI bus.
+        parts += ("-device", "pvpanic")
+    if vm.watchdog == "i6300esb":
+        parts += ("-device", "i6300esb,id=watchdog0")
+    elif vm.watchdog == "itco":
+        # Up to machine 7.2 a strap of the chip-set keeps it from doing anything.
+        parts += ("-global", "ICH9-LPC.noreboot=false")
+    return parts
 
 
 def _console(console: ConsoleConfig) -> tuple[str, ...]:

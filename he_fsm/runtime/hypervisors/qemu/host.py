@@ -175,11 +175,13 @@ class QemuHost:
             return
         # The machine follows its QEMU no more; keep the task until the machine has noticed that.
         self._begin(machine.let_go(), is_whole=True)
-        results = []
-        if machine.record.phase is Phase.STARTING:
-            results.append(why_not_started(self._settings.run_dir))
         self._machine = None
-        self._look(*results)
+        if machine.record.phase is Phase.STARTING:
+            self._look(why_not_started(self._settings.run_dir))
+        elif machine.record.ending:
+            self._look(Result(Outcome.GUEST_DIED, machine.record.ending))
+        else:
+            self._look()
 
     def _look(self, *results: Result) -> None:
         """Publish the present state for other threads, with the results that have led to it."""

@@ -34,6 +34,15 @@ _REAP_S: Final = 0.01
 _CANCELLED_S: Final = 0.5
 # After these events QEMU is asked for its state; the names are its own.
 _CHANGES: Final = {"STOP", "RESUME", "SHUTDOWN", "GUEST_PANICKED", "SUSPEND", "WAKEUP", "RESET"}
+# By these the guest reports that it is dead, and QEMU ends; what people are told of it.
+_DEATHS: Final = {
+    "GUEST_PANICKED": "the guest has panicked",
+    "WATCHDOG": "the guest's watchdog has fired",
+}
+# QEMU ends by itself after such a report; it is killed where its storage holds it up (seconds).
+_ENDS_S: Final = 1.0
+# What it has said before its end is read for so long at most (seconds).
+_LAST_WORDS_S: Final = 0.2
 RUNNING: Final = "running"
 # QEMU's words for a migration that is under way, and for one that has come to nothing.
 _MOVES: Final = {"setup", "active", "pre-switchover", "device"}
@@ -72,6 +81,8 @@ class Machine:
         self._stirred = asyncio.Event()
         self._answered = asyncio.Event()
         self._end = asyncio.Event()
+        # Until when the end of the process waits for what its monitor still has to tell.
+        self._heard_until: Optional[float] = None
         self._process = open_process(record)
         if self._process is not None:
             asyncio.get_running_loop().add_reader(self._process, self._on_end)
@@ -180,7 +191,9 @@ class Machine:
             _log.debug("QEMU says %s", name)
             if name == "BLOCK_IO_ERROR":
                 _log.error("an error of the VM's disk: %s", data.get("reason", "unknown"))
-            is_going = name in {"POWERDOWN", "SHUTDOWN"}
+            if name in _DEATHS:
+                self._note_death(_DEATHS[name])
+            is_going = name in {"POWERDOWN", "SHUTDOWN"} and not self.record.ending
             if is_going and self.record.phase is Phase.RUNNING:
                 self.tell(phase=Phase.STOPPING)
             if name == "MIGRATION":
@@ -215,6 +228,12 @@ class Machine:
                 _log.warning("%s", error)
                 self._note(self.runstate, is_answering=False)
 
+    def _note_death(self, why: str) -> None:
+        """Believe a guest that reports its own death: nothing of it is waited for."""
+        _log.error("%s: the VM ends", why)
+        self.tell(ending=why)
+        asyncio.get_running_loop().call_later(_ENDS_S, self.kill)
+
     def _note_migration(self, status: str) -> None:
         """Note what QEMU reports of a migration; QEMU reports nothing that nobody asked for."""
         # An arriving VM is no migration away.
@@ -239,7 +258,7 @@ class Machine:
     def _on_end(self) -> None:
         """Take the process's end, when it can be asked for its status."""
         self._stop_watching()
-        if not has_ended(self.record.pid):
+        if not has_ended(self.record.pid) or self._has_last_words():
             asyncio.get_running_loop().call_later(_REAP_S, self._on_end)
             return
         # A killed QEMU leaves its sockets.
@@ -253,6 +272,13 @@ class Machine:
         self._end.set()
         self._stirred.set()
         self._ended(self)
+
+    def _has_last_words(self) -> bool:
+        """Whether the monitor of the process, which has ended, may still tell why."""
+        now = time.monotonic()
+        if self._heard_until is None:
+            self._heard_until = now + _LAST_WORDS_S
+        return self._monitor is not None and now < self._heard_until
 
     def _stop_watching(self) -> None:
         if self._process is not None:

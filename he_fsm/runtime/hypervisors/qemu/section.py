@@ -7,9 +7,9 @@ from typing import Final, Optional
 
 import attrs
 
-from he_fsm.document.forms import Choice, Integer, ListOf, OrNull, Text
+from he_fsm.document.forms import Choice, Flag, Integer, ListOf, OrNull, Text
 from he_fsm.document.mappings import Record, written_as
-from he_fsm.runtime.config.forms import LineForm, MatchForm, PathForm
+from he_fsm.runtime.config.forms import LineForm, MatchForm, OrNone, PathForm
 from he_fsm.runtime.config.kind_form import HypervisorSection, named
 
 # QEMU's own limits are far above these; beyond them a number is a slip of the pen.
@@ -222,6 +222,24 @@ class VmConfig:
             "cpu",
             OrNull(LineForm("a processor")),
             "QEMU's processor type, one that all hosts have; null: QEMU's default",
+        ),
+    )
+    panic: bool = attrs.field(
+        default=True,
+        metadata=written_as(
+            "panic",
+            Flag(),
+            "whether the VM has the device pvpanic, by which a guest reports that its kernel has "
+            "panicked: the VM then ends at once; no for a machine without an ISA bus",
+        ),
+    )
+    watchdog: Optional[str] = attrs.field(
+        default=None,
+        metadata=written_as(
+            "watchdog",
+            OrNone(Choice.of("i6300esb", "itco")),
+            "a watchdog that the guest may use, and that ends the VM when it fires: i6300esb, a "
+            "device of its own, or itco, that of the machine q35; none: there is none",
         ),
     )
     binary: Optional[Path] = attrs.field(

@@ -41,6 +41,19 @@ def outcomes(hosts: EmbeddedHosts, host_id: int) -> list[Outcome]:
 # Starts that go wrong.
 
 
+def test_a_guest_that_panics_says_so_before_it_ends(hosts: EmbeddedHosts) -> None:
+    hosts.start(1)
+    event = hosts.wake_event(1)
+    hosts.signal(1, signal.SIGABRT)
+    assert event.wait(EVENT_S)
+    hosts.reaches(1, VmState.ABSENT)
+    assert [(each.outcome, each.detail) for each in hosts.told[1]] == [
+        (Outcome.GUEST_DIED, "the guest has panicked")
+    ]
+    assert hosts.words[-1] == "die"
+    hosts.start(1)
+
+
 def test_a_start_that_fails_holds_the_lease_meanwhile(hosts: EmbeddedHosts) -> None:
     hosts.change(1, start_s=1.0)
     hosts.switch(1, starts="fail 1")

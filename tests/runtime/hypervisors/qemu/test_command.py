@@ -75,6 +75,21 @@ def test_a_vm_that_awaits_a_state_executes_nothing() -> None:
     assert "-incoming" not in command(VM, RUN_DIR, TCG, awaits=False)
 
 
+def test_a_guest_can_report_its_death_and_qemu_ends_with_it() -> None:
+    assert words(VM, "-action") == ["panic=shutdown,watchdog=poweroff"]
+    assert words(VM, "-device")[-1] == "pvpanic"
+    assert "pvpanic" not in words(attrs.evolve(VM, panic=False), "-device")
+    watched = attrs.evolve(VM, watchdog="i6300esb")
+    # Behind all others, which keep their places.
+    assert words(watched, "-device")[-2:] == ["pvpanic", "i6300esb,id=watchdog0"]
+    assert words(attrs.evolve(VM, watchdog="itco"), "-global") == ["ICH9-LPC.noreboot=false"]
+
+
+def test_pvpanic_has_no_state_and_a_watchdog_has() -> None:
+    assert fingerprint(attrs.evolve(VM, panic=False)) == fingerprint(VM)
+    assert fingerprint(attrs.evolve(VM, watchdog="i6300esb")) != fingerprint(VM)
+
+
 def test_hosts_may_differ_in_paths_but_not_in_the_vm() -> None:
     elsewhere = attrs.evolve(VM, binary=None, disks=(DiskConfig(path=Path("/mnt/engine.raw")),))
     assert fingerprint(elsewhere) == fingerprint(VM)

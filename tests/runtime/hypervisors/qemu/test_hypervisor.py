@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from he_fsm.lab.guest.build import double_on
+from he_fsm.runtime.hypervisors.qemu import command as command_module
 from he_fsm.runtime.hypervisors.qemu.hypervisor import QemuHypervisor
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmFile
 from he_fsm.snapshot import Outcome, VmState
@@ -19,6 +20,7 @@ from he_fsm.testing.waiting import until
 from tests.runtime.hypervisors.qemu.qemu_hosts import Prepared, QemuHosts, short_folder
 
 pytestmark = pytest.mark.qemu
+PAUSES = ("-action", "panic=pause")
 
 
 class TestQemu(MigrationContract):
@@ -93,6 +95,68 @@ def test_a_guest_that_ignores_the_button_is_stopping_until_it_is_powered_off(
     assert hosts.page() is None
     hosts.hypervisor(1).power_off()
     hosts.reaches(1, VmState.ABSENT)
+
+
+# A guest that says that it is dead.
+
+
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [("panic", "the guest has panicked"), ("watchdog", "the guest's watchdog has fired")],
+)
+def test_a_guest_that_reports_its_death_is_believed_at_once(
+    hosts: QemuHosts, word: str, why: str
+) -> None:
+    hosts.boots(1)
+    hosts.change(1, watchdog="i6300esb")
+    hosts.start(1)
+    assert hosts.say(1, word) == "ok\n"
+    # The guest waits for 0.2 s before it does what it was told.
+    until(lambda: hosts.state(1) is VmState.ABSENT, within_s=2.0)
+    assert [(each.outcome, each.detail) for each in hosts.told[1]] == [(Outcome.GUEST_DIED, why)]
+    hosts.start(1)
+    assert hosts.is_good_on(1)
+
+
+def test_a_guest_that_panics_while_no_agent_looks_frees_its_lease(hosts: QemuHosts) -> None:
+    hosts.start(1)
+    hosts.restart_agent(1)
+    hosts.say(1, "panic")
+    until(lambda: hosts.owner() is None, within_s=2.0)
+    assert hosts.state(1) is VmState.ABSENT
+    hosts.start(2)
+
+
+def test_a_qemu_that_does_not_end_after_the_report_is_killed(
+    hosts: QemuHosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_module, "_reporters", lambda _vm: ("-device", "pvpanic", *PAUSES))
+    hosts.boots(1)
+    hosts.start(1)
+    hosts.say(1, "panic")
+    until(lambda: hosts.state(1) is VmState.ABSENT, within_s=3.0)
+    assert hosts.outcomes(1) == [Outcome.GUEST_DIED]
+
+
+def test_without_the_device_a_panic_is_a_page_that_does_not_answer(hosts: QemuHosts) -> None:
+    hosts.boots(1)
+    hosts.change(1, panic=False)
+    hosts.start(1)
+    hosts.say(1, "panic")
+    until(lambda: hosts.page() is None)
+    assert hosts.state(1) is VmState.UP
+
+
+def test_a_vm_moves_to_a_host_that_adds_pvpanic(hosts: QemuHosts) -> None:
+    """Hosts are upgraded one after the other, while the VM runs."""
+    hosts.boots(1)
+    hosts.change(1, panic=False)
+    hosts.start(1)
+    for source, target in ((1, 2), (2, 1)):
+        hosts.migrates(source, target)
+        until(lambda target=target: hosts.is_good_on(target))  # type: ignore[misc]
+        hosts.reaches(source, VmState.ABSENT)
+    assert hosts.outcomes(1) == hosts.outcomes(2) == [Outcome.MIGRATION_DONE]
 
 
 # Starts that go wrong.

@@ -11,6 +11,7 @@ its own business: a `LeaseKeeper` ends it when its host's renewals stop.
 What it obeys:
 
     SIGTERM            the power button: the guest shuts down; exit status 0
+    SIGABRT            the guest panics, and says so before it ends
     SIGUSR1, SIGUSR2   the health page goes bad, and is good again
     SIGSTOP, SIGCONT   paused, as by an I/O error; runs again
     SIGKILL            powered off
@@ -36,9 +37,9 @@ from typing import Any, Optional
 import attrs
 
 from he_fsm.errors import LockspaceError
+from he_fsm.runtime.hypervisors.event_loop import EventLoop
 from he_fsm.runtime.hypervisors.process.faults import FAIL, HANG, Faults
 from he_fsm.runtime.hypervisors.process.vm.lease import VmLease
-from he_fsm.runtime.hypervisors.process.vm.loop import EventLoop
 from he_fsm.runtime.hypervisors.process.vm.migration import Channel, ChannelClosedError, Departure
 from he_fsm.runtime.hypervisors.process.vm.options import ORDERS, VmOptions, parse_options
 from he_fsm.runtime.hypervisors.process.vm.page import HealthPage
@@ -80,6 +81,7 @@ class Guest:
         self._departure: Optional[Departure] = None
         self._loop = EventLoop()
         self._loop.on_signal(signal.SIGTERM, self._press_power)
+        self._loop.on_signal(signal.SIGABRT, self._panic)
         self._loop.on_signal(signal.SIGUSR1, lambda: self._set_sick(is_sick=True))
         self._loop.on_signal(signal.SIGUSR2, lambda: self._set_sick(is_sick=False))
         # safety: whoever leaves its terminal or its agent must not end a VM.
@@ -156,6 +158,10 @@ class Guest:
     def _die(self) -> None:
         self._witness.rests("die")
         self._loop.end(EXIT_FAILED)
+
+    def _panic(self) -> None:
+        self._tell(ending="the guest has panicked")
+        self._die()
 
     def _press_power(self) -> None:
         if self._record.phase is Phase.STOPPING:

@@ -1,4 +1,4 @@
-"""The loop of an embedded VM's process: times, signals and what can be read, in one thread."""
+"""The loop of a VM's own process: times, signals and what can be read, in one thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The thread that notices what happens to the embedded VM's process."""
+"""The thread that notices what happens to a VM's process by its record."""
 
 from __future__ import annotations
 
@@ -11,18 +11,23 @@ from he_fsm.runtime.hypervisors.vm_file import VmFile, VmRecord
 from he_fsm.runtime.hypervisors.vm_process import open_process
 from he_fsm.runtime.service.supervised import SupervisedThread
 
-# The state of a process that was stopped, as /proc has it.
-STOPPED: Final = "T"
 # How often the folder is looked at; a process that ends is seen at once (seconds).
 _LOOK_S: Final = 0.1
 
 
 class Watcher:
-    """A thread that calls *wake* when the VM's process ends, is paused, or writes its file."""
+    """
+    A thread that calls *wake* when the VM's process ends, is paused, or writes its file.
 
-    def __init__(self, file: VmFile, wake: Callable[[], None]) -> None:
+    *more*: returns something else that is looked at, and that wakes when it changes.
+    """
+
+    def __init__(
+        self, file: VmFile, wake: Callable[[], None], more: Callable[[], object] = bool
+    ) -> None:
         self._file = file
         self._wake = wake
+        self._more = more
         self._signature: Optional[tuple[int, int]] = None
         self._record: Optional[VmRecord] = None
         self._process: Optional[int] = None
@@ -68,10 +73,12 @@ class Watcher:
         except (OSError, ValueError):
             # The agent finds it out when it asks.
             return ()
-        state = None if self._record is None else self._record.process_state
-        if state is None:
+        record = self._record
+        is_gone = record is None or record.process_state is None
+        if is_gone:
             self._let_go()
-        return signature, state is None, state == STOPPED
+        is_stopped = record is not None and not is_gone and record.is_stopped
+        return signature, is_gone, is_stopped, self._more()
 
     def _let_go(self) -> None:
         if self._process is not None:
