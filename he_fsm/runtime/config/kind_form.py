@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final, Optional
 
 import attrs
@@ -184,4 +185,9 @@ class HypervisorSection:
     @property
     def health_url(self) -> Optional[str]:
         """The address of the engine's health page; None: `engine.health.url` has to say it."""
+        return None
+
+    @property
+    def pid_file(self) -> Optional[Path]:
+        """Where another daemon notes the VM's process; None: it is a process of the agent's own."""
         return None
