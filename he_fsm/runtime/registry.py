@@ -24,6 +24,7 @@ REHEARSALS: Final = "he_fsm.rehearsals"
 _OWN: Final = {
     HYPERVISORS: {
         "embedded": "he_fsm.runtime.hypervisors.process.kind:KIND",
+        "libvirt": "he_fsm.runtime.hypervisors.libvirt.kind:KIND",
         "qemu": "he_fsm.runtime.hypervisors.qemu.kind:KIND",
     },
     LEASES: {

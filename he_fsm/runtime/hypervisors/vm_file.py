@@ -49,7 +49,9 @@ class VmRecord:
 
     `started_ticks`: when the process was started, in clock ticks since the machine's boot; with it
     a reused *pid* is told apart. `leaving_*`: the migration under way, or the one that has ended
-    well. `failed_migrations` counts; `failure` says why the last one failed.
+    well. `failed_migrations` counts; `failure` says why the last one failed. `lease_version`: the
+    engine's lease when the VM took it, where another daemon takes it for the VM (`LeaseSeen`);
+    `is_paused`: it has put that lease down, and executes nothing before it has taken it again.
     """
 
     pid: int
@@ -62,6 +64,8 @@ class VmRecord:
     leaving_until: Optional[float] = None
     failed_migrations: int = 0
     failure: str = ""
+    lease_version: Optional[int] = None
+    is_paused: bool = False
 
     @property
     def is_here(self) -> bool:
