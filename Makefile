@@ -26,6 +26,8 @@ ROUNDS ?= 5
 ONLY ?=
 # A kernel for the guest. Where none can be had it says why, tests are skipped, and commands say so.
 FETCH_KERNEL = -@$(BIN)/python -m he_fsm.lab.guest.kernel > /dev/null
+# libvirt's module is built against its headers; without them, tests of libvirt are skipped.
+LIBVIRT = if pkg-config --exists libvirt 2>/dev/null; then $(PIP) install -e '.[libvirt]'; fi
 # Where `make compiled` puts the package that mypyc has compiled, with the tests beside it.
 COMPILED = build/compiled
 # The other Pythons that the tests run on where they are there: the oldest and the newest.
@@ -167,6 +169,7 @@ $(VENV)/.real: pyproject.toml | $(BIN)/python
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(PIP) install -e '.[test,lint,report,pictures,diagram,daemon,qemu,systemd,campaign,parquet,dask]'
+	@$(LIBVIRT)
 	@touch $@ $(VENV)/.demo $(VENV)/.real
 
 clean: ## Remove what these targets made

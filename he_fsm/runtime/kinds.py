@@ -14,6 +14,7 @@ from he_fsm.runtime.ports import (
     Channel,
     Finding,
     Hypervisor,
+    LeaseSight,
     Monitor,
     MovableLease,
     VmAccess,
@@ -118,7 +119,8 @@ class LeaseKind:
     nothing else of the kind. `settings` makes its further settings, as text. `lease` is how VMs
     of this host take the engine's lease. `set_up` makes the leases on the storage, once for all
     hosts, where they are missing. `guard` is made beside the agent. `keeps_host_id`: a daemon keeps
-    the host id when the process that serves the storage is replaced.
+    the host id when the process that serves the storage is replaced. `sight` is how a hypervisor
+    whose daemon takes the lease by itself sees what became of it; None: no such daemon can.
     """
 
     maker: str
@@ -130,6 +132,7 @@ class LeaseKind:
     needs: Needs = no_needs
     keeps_host_id: bool = False
     guard: Callable[[Config, VmAccess], Optional[Guard]] = no_guard
+    sight: Optional[Callable[[Config], LeaseSight]] = None
 
 
 @attrs.frozen(kw_only=True)

@@ -25,6 +25,7 @@ _OWN: Final = {
     HYPERVISORS: {
         "command": "he_fsm.runtime.hypervisors.command.kind:KIND",
         "embedded": "he_fsm.runtime.hypervisors.process.kind:KIND",
+        "libvirt": "he_fsm.runtime.hypervisors.libvirt.kind:KIND",
         "qemu": "he_fsm.runtime.hypervisors.qemu.kind:KIND",
         "systemd": "he_fsm.runtime.hypervisors.systemd.kind:KIND",
     },

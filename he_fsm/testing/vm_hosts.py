@@ -10,7 +10,7 @@ import threading
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Optional
+from typing import Any, Final, Optional
 
 import psutil
 
@@ -44,21 +44,27 @@ class VmHosts(ABC):
         self.folder = folder
         self.ids = (1, 2)
         self.io_timeout_s = io_timeout_s
-        self.leases_folder = folder / "leases"
-        create_lockspace(self.leases_folder)
-        self.leases = {host_id: self._leases(host_id) for host_id in self.ids}
         for host_id in self.ids:
             self.run_dir(host_id).mkdir(parents=True)
-            self.leases[host_id].join()
+        self.leases = self.join_all()
         self._hypervisors: dict[int, Hypervisor] = {}
         # Other tests' processes, whose status they have not asked for.
         self._others = set(psutil.Process().children())
         self.told: dict[int, list[Result]] = {host_id: [] for host_id in self.ids}
 
-    def _leases(self, host_id: int) -> EmbeddedLeases:
-        return EmbeddedLeases(
-            self.leases_folder, host_id, f"host{host_id}", self.io_timeout_s, WATCHDOG_S
-        )
+    def join_all(self) -> dict[int, Any]:
+        """Return what has taken each host's id: `Leases` with a `close`, if they need one."""
+        self.leases_folder = self.folder / "leases"
+        create_lockspace(self.leases_folder)
+        leases = {
+            host_id: EmbeddedLeases(
+                self.leases_folder, host_id, f"host{host_id}", self.io_timeout_s, WATCHDOG_S
+            )
+            for host_id in self.ids
+        }
+        for each in leases.values():
+            each.join()
+        return leases
 
     def run_dir(self, host_id: int) -> Path:
         """Return the run folder of a host."""
@@ -174,11 +180,12 @@ class VmHosts(ABC):
     def owner(self) -> Optional[int]:
         """Return who has the engine's lease; None: nobody, or somebody takes it just now."""
         try:
-            return self.leases[self.ids[0]].status().view.owner
+            owner: Optional[int] = self.leases[self.ids[0]].status().view.owner
         except LockspaceError as error:
             if error.errno != errno.EAGAIN:
                 raise
             return None
+        return owner
 
     def running(self) -> list[int]:
         """Return the hosts on which a VM's process lives."""

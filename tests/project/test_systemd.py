@@ -21,7 +21,13 @@ FOLDER = Path(__file__).parents[2] / "packaging" / "systemd"
 SINGLE = ("he-fsm-agent.service", "he-fsm-broker.service")
 TEMPLATES = ("he-fsm-agent@.service", "he-fsm-broker@.service")
 UNITS = (*SINGLE, *TEMPLATES)
-DROP_INS = ("he-fsm-agent.service.d/sanlock-qemu.conf", "he-fsm-broker.service.d/sanlock.conf")
+DROP_INS = {
+    "qemu": ("he-fsm-agent.service.d/sanlock-qemu.conf", "he-fsm-broker.service.d/sanlock.conf"),
+    "libvirt": (
+        "he-fsm-agent.service.d/sanlock-libvirt.conf",
+        "he-fsm-broker.service.d/sanlock-libvirt.conf",
+    ),
+}
 # systemd's own scale from 0 (locked in) to 10; what it calls OK ends at 5.
 EXPOSURE_MAX = 3.0
 
@@ -55,10 +61,10 @@ def test_the_units_are_verified(installed: Path) -> None:
     assert done.returncode == 0
 
 
-@pytest.fixture
-def with_vms(installed: Path) -> Path:
-    """Return the folder with the units as they are for sanlock and QEMU."""
-    for name in DROP_INS:
+@pytest.fixture(params=DROP_INS)
+def with_vms(installed: Path, request: pytest.FixtureRequest) -> Path:
+    """Return the folder with the units as they are for sanlock, and QEMU or libvirt."""
+    for name in DROP_INS[request.param]:
         (installed / name).parent.mkdir()
         shutil.copy(FOLDER / name, installed / name)
     return installed
@@ -71,7 +77,8 @@ def test_the_drop_ins_are_verified(with_vms: Path) -> None:
 
 
 def test_the_drop_ins_are_read(with_vms: Path) -> None:
-    (with_vms / DROP_INS[0]).write_text("[Service]\nNonsense=1\n", encoding="utf-8")
+    (drop_in,) = (with_vms / "he-fsm-agent.service.d").iterdir()
+    drop_in.write_text("[Service]\nNonsense=1\n", encoding="utf-8")
     done = run(tool("systemd-analyze"), "verify", *(str(with_vms / name) for name in UNITS))
     assert "Nonsense" in done.stderr
 

@@ -75,4 +75,4 @@ def test_the_page_s_commands_work_without_a_network(tmp_path: Path) -> None:
     )
     assert refused.returncode == 2
     assert "he-fsm.yaml:8:9: " in refused.stderr
-    assert "unknown word 'toy'; known: command, embedded, qemu, systemd" in refused.stderr
+    assert "unknown word 'toy'; known: command, embedded, libvirt, qemu, systemd" in refused.stderr

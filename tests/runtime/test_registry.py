@@ -104,11 +104,11 @@ def test_our_own_kinds_are_registered_as_everybodys_are(group: str) -> None:
 def test_an_unknown_kind_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(ConfigError, match=r"unknown kind 'kvm' of he_fsm\.hypervisors") as caught:
         registry.load(registry.HYPERVISORS, "kvm")
-    assert "embedded, qemu" in str(caught.value)
+    assert "embedded, libvirt, qemu" in str(caught.value)
     with pytest.raises(ConfigError) as refused:
         read("hypervisor:\n  kind: kvm\n")
     assert str(refused.value).startswith("f.yaml:6:9: ")
-    assert "embedded, qemu" in str(refused.value)
+    assert "embedded, libvirt, qemu" in str(refused.value)
 
 
 def test_keys_of_another_kind_are_checked_and_have_no_effect() -> None:

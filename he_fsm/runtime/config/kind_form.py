@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final, Optional
 
 import attrs
@@ -190,3 +191,8 @@ class HypervisorSection:
     def has_health(self) -> bool:
         """Whether the section says how the engine is judged."""
         return self.health_url is not None
+
+    @property
+    def pid_file(self) -> Optional[Path]:
+        """Where another daemon notes the VM's process; None: it is a process of the agent's own."""
+        return None

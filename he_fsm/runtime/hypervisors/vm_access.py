@@ -37,7 +37,7 @@ class RecordedVm:
             name=self._name,
             pid=record.pid,
             incarnation=str(record.started_ticks),
-            cgroup=_cgroup_of(record.pid),
+            cgroup=cgroup_of(record.pid),
             lease=self._lease_use(record),
         )
 
@@ -60,7 +60,7 @@ class RecordedVm:
         return LeaseUse.HAS
 
 
-def _cgroup_of(pid: int) -> str:
+def cgroup_of(pid: int) -> str:
     """Return the control group of a process where it is not the group of this process, too."""
     own, its = _group("self"), _group(str(pid))
     return "" if its == own else its

@@ -55,7 +55,9 @@ class VmRecord:
     a reused *pid* is told apart. `leaving_*`: the migration under way, or the one that has ended
     well. `failed_migrations` counts; `failure` says why the last one failed. `ending`: what the
     guest reported of its own death, after which the process ends. `inner_*`: the process that does
-    the work where that is another one than *pid*, which looks after it.
+    the work where that is another one than *pid*, which looks after it. `lease_version`: the
+    engine's lease when the VM took it, where another daemon takes it for the VM (`LeaseSeen`);
+    `is_paused`: it has put that lease down, and executes nothing before it has taken it again.
     """
 
     pid: int
@@ -71,6 +73,8 @@ class VmRecord:
     ending: str = ""
     inner_pid: Optional[int] = None
     inner_ticks: Optional[int] = None
+    lease_version: Optional[int] = None
+    is_paused: bool = False
 
     @property
     def is_here(self) -> bool:

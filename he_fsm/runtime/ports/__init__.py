@@ -7,6 +7,8 @@ from he_fsm.runtime.ports.leases import (
     LeaseHolder,
     LeasePlace,
     Leases,
+    LeaseSeen,
+    LeaseSight,
     LeaseStatus,
     MovableLease,
 )
@@ -25,6 +27,8 @@ __all__ = [
     "JoinedLeases",
     "LeaseHolder",
     "LeasePlace",
+    "LeaseSeen",
+    "LeaseSight",
     "LeaseStatus",
     "LeaseUse",
     "Leases",

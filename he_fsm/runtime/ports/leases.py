@@ -42,6 +42,42 @@ class LeaseStatus:
     runs_out_at: Optional[float] = None
 
 
+@attrs.frozen(kw_only=True)
+class LeaseSeen:
+    """
+    The engine's lease at one moment, for whoever answers for a daemon that takes it for a VM.
+
+    `owner` is the host that has it and may still execute; None: anybody may take it. `free_at`:
+    when a failing owner's lease can be taken (monotonic clock); None: the owner lives, or there is
+    none. `version` grows by one each time that the lease is taken, by anybody. `holders` are this
+    host's processes that have it, and `clients` those that the lease manager knows, by their
+    numbers. `is_joined`: this host has its id, and so can take the lease.
+    """
+
+    owner: Optional[int]
+    version: int
+    free_at: Optional[float] = None
+    holders: frozenset[int] = frozenset()
+    clients: frozenset[int] = frozenset()
+    is_joined: bool = True
+
+
+class LeaseSight(Protocol):
+    """How a process that is no part of the lease manager sees the engine's lease."""
+
+    @property
+    def place(self) -> LeasePlace:
+        """The lease as data, for a daemon that takes the lease by itself when it starts the VM."""
+
+    def seen(self) -> LeaseSeen:
+        """
+        Return who has the lease, as the storage and this host's lease manager say in this call.
+
+        Takes a few seconds at most, also where the lease manager hangs. `LockspaceError`: it can't
+        be found out.
+        """
+
+
 class Leases(Protocol):
     """
     A host's part in the lockspace.

@@ -22,8 +22,9 @@ from he_fsm.runtime.leases.sanlock.section import (
     settings_of,
 )
 from he_fsm.runtime.leases.sanlock.settings import SanlockSettings
+from he_fsm.runtime.leases.sanlock.sight import SanlockSight
 from he_fsm.runtime.leases.sanlock.watching.guard import LeaseGuard
-from he_fsm.runtime.ports import Finding, MovableLease, VmAccess
+from he_fsm.runtime.ports import Finding, LeaseSight, MovableLease, VmAccess
 
 _SOCKET: Final = "sanlock.sock"
 
@@ -38,6 +39,11 @@ def lease(config: Config) -> MovableLease:
     return SanlockHolder(settings=settings_of(config), host_id=config.host.id)
 
 
+def sight(config: Config) -> LeaseSight:
+    """Make what sees the lease that libvirt's plug-in takes for the VM."""
+    return SanlockSight(settings_of(config), config.host.id, _rules(config))
+
+
 def set_up(config: Config) -> Made:
     """Make the areas of the leases; they are for sanlock's own group."""
     found = settings_of(config)
@@ -47,9 +53,12 @@ def set_up(config: Config) -> Made:
 
 def guard(config: Config, access: VmAccess) -> Guard:
     """Make what ends a VM that sanlock no longer looks after."""
+    return LeaseGuard(settings_of(config), config.host.id, access, _rules(config))
+
+
+def _rules(config: Config) -> Rules:
     policy = config.policy
-    rules = Rules(io_timeout_s=policy.io_timeout_s, watchdog_s=policy.watchdog_s)
-    return LeaseGuard(settings_of(config), config.host.id, access, rules)
+    return Rules(io_timeout_s=policy.io_timeout_s, watchdog_s=policy.watchdog_s)
 
 
 def needs(config: Config) -> Sequence[Finding]:
@@ -115,5 +124,6 @@ KIND: Final = LeaseKind(
     check=check,
     needs=needs,
     guard=guard,
+    sight=sight,
     keeps_host_id=True,
 )

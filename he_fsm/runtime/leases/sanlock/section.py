@@ -134,6 +134,7 @@ def settings_of(config: Config) -> SanlockSettings:
         clock_rate=section.clock_rate,
         # Not in `run_dir`, which may be removed when a daemon ends while its VM runs on.
         vm_lock=str(config.state_dir / "engine.lock"),
+        vm_pid_file=str(config.hypervisor.pid_file or ""),
         # In `run_dir`: it is about this boot alone.
         doom_note=str(config.run_dir / DOOM_NOTE),
         # The rest of the storage's deadline is for the storage itself.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.leases.sanlock.lockspace import SanlockLeases
 from he_fsm.runtime.leases.sanlock.settings import SanlockSettings
@@ -16,5 +14,5 @@ def make(settings: StorageSettings) -> JoinedLeases:
     """Make what has the daemon take the host id, in the process that serves the storage."""
     sanlock = SanlockSettings.from_text(settings.lease)
     rules = Rules(io_timeout_s=settings.io_timeout_s, watchdog_s=settings.watchdog_s)
-    vm_lock = VmLock(Path(sanlock.vm_lock))
+    vm_lock = VmLock.named(sanlock.vm_lock, sanlock.vm_pid_file)
     return SanlockLeases(sanlock, settings.host_id, rules, vm_is_gone=vm_lock.is_free)

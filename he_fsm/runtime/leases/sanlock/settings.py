@@ -34,8 +34,10 @@ class SanlockSettings:
     The host ids' leases are `align_bytes` from `offset` of `path` on, the engine's as many from
     `resource_offset` of `resource_path`; both are files or block devices. `run_dir` is the folder
     of the daemon's socket. `vm_lock` is a file of this host's own that the engine VM's process
-    holds locked, see `VmLock`; `doom_note` one in which it is noted, for this boot alone, that the
-    watchdog is about to reset this host (see `DoomWatch`; empty: nowhere). `clock_rate` is how many
+    holds locked, see `VmLock`; `vm_pid_file` one in which another daemon notes that process, for a
+    VM that holds no lock (libvirt's; empty: there is none); `doom_note` one in which it is noted,
+    for this boot alone, that the watchdog is about to reset this host (see `DoomWatch`; empty:
+    nowhere). `clock_rate` is how many
     seconds the daemon's clock counts in one of ours: 1, save in rehearsals. `wait_s`: a call that
     takes longer says that it does, and an answer of the daemon's that does is not waited for.
     """
@@ -51,6 +53,7 @@ class SanlockSettings:
     align_bytes: int = MIB
     run_dir: str = RUN_DIR
     doom_note: str = ""
+    vm_pid_file: str = ""
     clock_rate: float = 1.0
     wait_s: float = 1.0
 

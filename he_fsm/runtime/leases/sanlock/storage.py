@@ -61,7 +61,7 @@ def initialise(settings: SanlockSettings, io_timeout_s: float) -> bool:
 def _check_no_vm(settings: SanlockSettings, what: str) -> None:
     """Raise `OldVmError` if an engine VM runs on this host; of others nothing is known here."""
     # safety: another host could start the VM at once.
-    if not VmLock(Path(settings.vm_lock)).is_free():
+    if not VmLock.named(settings.vm_lock, settings.vm_pid_file).is_free():
         path = settings.path if what == "host ids" else settings.resource_path
         msg = (
             f"the {what} in {path} can't be found, and an engine VM runs here: end it before the"

@@ -31,6 +31,8 @@ SOCKET: Final = "sanlock.sock"
 _FOLDERS: Final = "/usr/sbin:/usr/bin:/sbin"
 # How much of an answer that is not understood is shown (characters).
 _SHOWN: Final = 200
+# A process; the daemon's own threads and whoever asks have the number -1.
+_CLIENT: Final = re.compile(r"p \d+\b")
 _READ_RESULT: Final = re.compile(r"read_leader done (-?\d+)")
 
 # The time of the watchdog, as a constant, before sanlock 3.9 (seconds). Source: its timeouts.h.
@@ -61,13 +63,24 @@ class Space:
 
 
 @attrs.frozen(kw_only=True)
+class Held:
+    """A lease that a process of this host has, by its number; `version` as of when it was taken."""
+
+    lockspace: str
+    resource: str
+    pid: int
+    version: int
+
+
+@attrs.frozen(kw_only=True)
 class DaemonStatus:
     """
     A daemon; `now` is its clock. `name` is what it writes to host ids' leases (its -e).
 
     `incarnation` tells it from one that is started in its place: the number of its helper process.
     `watchdog` and `kill_grace` are in seconds of its clock. Releases before 3.9 show neither: their
-    watchdog's time is a constant, and the grace is not known (None).
+    watchdog's time is a constant, and the grace is not known (None). `clients` are the processes
+    that have registered, by their numbers, and `held` the leases that they have.
     """
 
     name: str
@@ -77,6 +90,8 @@ class DaemonStatus:
     spaces: tuple[Space, ...]
     watchdog: int = WATCHDOG
     kill_grace: Optional[int] = None
+    clients: frozenset[int] = frozenset()
+    held: tuple[Held, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -99,13 +114,15 @@ class Leader:
     """
     A lease as it stands on the storage; `timestamp` 0: nobody's.
 
-    `name` is the owner's daemon's (of a host id), or the resource's.
+    `name` is the owner's daemon's (of a host id), or the resource's. `version` grows by one each
+    time that the lease is taken.
     """
 
     owner: int
     generation: int
     timestamp: int
     name: str
+    version: int = 0
 
 
 class SanlockDaemon:
@@ -125,13 +142,21 @@ class SanlockDaemon:
         words = ("client", "status", "-D")
         text = self._ask(*words)
         with _understood(words, text):
-            head, *spaces = _blocks(text, ("daemon ", "s "))
+            head, *blocks = _blocks(text, ("daemon ", "s ", "p ", "r "))
             return DaemonStatus(
                 name=head[1].get("our_host_name", ""),
                 incarnation=int(head[1].get("helper_pid", "0")),
                 has_watchdog=head[1].get("use_watchdog") == "1",
                 now=int(head[1]["monotime"]),
-                spaces=tuple(_space(title, fields) for title, fields in spaces),
+                spaces=tuple(_space(*each) for each in blocks if each[0].startswith("s ")),
+                clients=frozenset(
+                    int(title.split()[1]) for title, _ in blocks if _CLIENT.match(title)
+                ),
+                held=tuple(
+                    _held(title, fields)
+                    for title, fields in blocks
+                    if title.startswith("r ") and fields["list"] == "held"
+                ),
                 watchdog=int(head[1].get("watchdog_fire_timeout", WATCHDOG)),
                 kill_grace=_number_or_none(head[1].get("kill_grace_seconds")),
             )
@@ -203,6 +228,7 @@ class SanlockDaemon:
                 generation=int(fields["owner_generation"]),
                 timestamp=int(fields["timestamp"]),
                 name=fields["resource_name"],
+                version=int(fields["lver"]),
             )
 
     def _ask(self, *words: str) -> str:
@@ -277,6 +303,13 @@ def _space(title: str, fields: Fields) -> Space:
             fields.get(key, "0") != "0" for key in ("space_dead", "killing_pids", "corrupt_result")
         ),
     )
+
+
+def _held(title: str, fields: Fields) -> Held:
+    # Names have no colon, as a path may; a process's number ends the line.
+    place, _, pid = title[2:].rpartition(" p ")
+    lockspace, resource, _ = place.split(":", 2)
+    return Held(lockspace=lockspace, resource=resource, pid=int(pid), version=int(fields["lver"]))
 
 
 def _blocks(text: str, titles: tuple[str, ...]) -> list[tuple[str, Fields]]:

@@ -1,0 +1,1 @@
+"""Hosts with a libvirt daemon each, whose files are their own; needs root."""

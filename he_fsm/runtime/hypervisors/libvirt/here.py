@@ -1,0 +1,298 @@
+"""
+The domain of this host as the adapter's threads share it.
+
+One thread looks (`host`), each deed that takes long has one (`deeds`), libvirt's events come in
+another one, and the agent's observes and orders. What they share is here, under one lock: nobody
+sees half of a change.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, Optional
+
+import attrs
+
+from he_fsm.errors import HypervisorError
+from he_fsm.runtime.hypervisors.libvirt.access import LibvirtVm
+from he_fsm.runtime.hypervisors.libvirt.connection import Connection
+from he_fsm.runtime.hypervisors.libvirt.section import LibvirtConfig
+from he_fsm.runtime.hypervisors.vm_file import STATE, Phase, VmFile, VmRecord
+from he_fsm.runtime.ports import LeaseSight, Observation, Peer, VmIdentity
+from he_fsm.snapshot import LocalVm, Outcome, Result, VmState
+
+_log = logging.getLogger(__name__)
+
+_STARTS: Final = (Outcome.START_REFUSED, Outcome.START_FAILED)
+# A process that was told to end has ended by then, save where its storage hangs (seconds).
+ENDS_S: Final = 10.0
+_LOOK_S: Final = 0.02
+
+
+@attrs.frozen(kw_only=True)
+class LibvirtSettings:
+    """
+    One host: its id, its run folder, and the domain.
+
+    `lease_wait_s`: for so long a dying owner's lease may have to be waited for, at most (seconds).
+    """
+
+    host_id: int
+    run_dir: Any
+    config: LibvirtConfig
+    lease_wait_s: float
+
+
+@attrs.define(eq=False)
+class Starting:
+    """A start under way; `is_unwanted`: it is to end before the domain executes."""
+
+    is_unwanted: bool = False
+    # libvirt waits for the lease meanwhile, and answers no question about the domain.
+    takes_lease: bool = False
+
+
+@attrs.define(eq=False)
+class Departure:
+    """A migration away from here that this adapter has ordered."""
+
+    peer: Peer
+    is_cancelled: bool = False
+
+
+class Here:
+    """What the threads of one adapter know and order."""
+
+    def __init__(self, settings: LibvirtSettings, sight: LeaseSight) -> None:
+        """Know nothing yet."""
+        self.settings = settings
+        self.sight = sight
+        self.access = LibvirtVm(settings.run_dir, settings.config)
+        self.connection: Optional[Connection] = None
+        self.starting: Optional[Starting] = None
+        # A start was ordered, and libvirt did not say what became of it.
+        self.has_lost_start = False
+        self.departure: Optional[Departure] = None
+        # libvirt has nothing under way with the domain, as of the last look.
+        self.is_without_job = False
+        self.wake: Callable[[], None] = lambda: None
+        self.stirred = threading.Event()
+        # No deed goes on any more; and then nobody looks.
+        self.closing = threading.Event()
+        self.closed = threading.Event()
+        self.guard = threading.RLock()
+        self._file = VmFile(settings.run_dir / STATE)
+        self._record: Optional[VmRecord] = None
+        self._seen = Observation(
+            vm=LocalVm(VmState.UNKNOWN), detail="libvirt has not been asked yet"
+        )
+        self._results: list[Result] = []
+        # Results whose consequence has not been seen yet.
+        self._owed: list[Result] = []
+        self._threads: set[threading.Thread] = set()
+
+    @property
+    def name(self) -> str:
+        """The domain's name."""
+        return self.settings.config.domain
+
+    @property
+    def observed(self) -> Observation:
+        """The VM as it was last published, without results."""
+        return self._seen
+
+    @property
+    def state(self) -> VmState:
+        """The state of the VM as it was last published."""
+        return self._seen.vm.state
+
+    # What others see.
+
+    def observation(self) -> Observation:
+        """Return the VM and each result once."""
+        with self.guard:
+            results, self._results = tuple(self._results), []
+            return attrs.evolve(self._seen, results=results)
+
+    def publish(self, state: VmState, detail: str = "", progress: Optional[float] = None) -> None:
+        """Show another state, with the results that belong to it."""
+        with self.guard:
+            is_other = state is not self._seen.vm.state
+            since = time.monotonic() if is_other else self._seen.since
+            self._seen = Observation(
+                vm=LocalVm(state), detail=detail, progress=progress, since=since
+            )
+            if state is VmState.UP:
+                # Somebody else's start went well: there is nothing left to tell of ours.
+                self._owed = [each for each in self._owed if each.outcome not in _STARTS]
+            due = [each for each in self._owed if _is_due(each, state)]
+            self._results += due
+            self._owed = [each for each in self._owed if each not in due]
+        if is_other or due:
+            self.wake()
+
+    def tell(self, outcome: Outcome, detail: str) -> None:
+        """Add a result that changes nothing about the VM."""
+        with self.guard:
+            self._results.append(Result(outcome, detail))
+        self.wake()
+
+    def owe(self, outcome: Outcome, detail: str) -> None:
+        """Add a result that is told together with its consequence."""
+        with self.guard:
+            self._owed.append(Result(outcome, detail))
+        self.stir()
+
+    def stir(self) -> None:
+        """Have the domain looked at now."""
+        self.stirred.set()
+
+    # libvirt.
+
+    def usable(self) -> Connection:
+        """
+        Return the connection.
+
+        Raises:
+            HypervisorError: there is none now.
+        """
+        connection = self.connection
+        if connection is None or not connection.is_usable:
+            msg = "libvirt does not answer"
+            raise HypervisorError(msg)
+        return connection
+
+    def domain(self, connection: Connection) -> Any:
+        """Return the domain; raises `HypervisorError` where libvirt knows none of its name."""
+        domain = connection.domain(self.name)
+        if domain is None:
+            msg = f"libvirt knows no domain {self.name} on this host: virsh define FILE.xml"
+            raise HypervisorError(msg)
+        return domain
+
+    # The record.
+
+    @property
+    def record(self) -> Optional[VmRecord]:
+        """What is known of the domain's process, and outlives the agent."""
+        return self._record
+
+    def read_record(self) -> Optional[VmRecord]:
+        """Return what the last agent has left, if its process lives."""
+        try:
+            record = self._file.read()
+        except (OSError, ValueError) as error:
+            _log.warning("what the last agent knew of the domain is lost: %s", error)
+            return None
+        self._record = record if record is not None and record.is_here else None
+        return self._record
+
+    def note(self, vm: VmIdentity, **changes: Any) -> VmRecord:
+        """Write what has become known of the process *vm*."""
+        with self.guard:
+            before = self._record
+            ticks = int(vm.incarnation)
+            if before is None or (before.pid, before.started_ticks) != (vm.pid, ticks):
+                before = VmRecord(
+                    pid=vm.pid,
+                    started_ticks=ticks,
+                    phase=Phase.RUNNING,
+                    port=0,
+                    since=time.monotonic(),
+                )
+            if changes.get("phase", before.phase) is not before.phase:
+                changes["since"] = time.monotonic()
+            record = attrs.evolve(before, **changes)
+            if record != self._record:
+                try:
+                    self._file.write(record)
+                except OSError as error:
+                    _log.warning("%s can't be written: %s", self._file.path, error.strerror)
+                self._record = record
+            return record
+
+    def forget(self) -> None:
+        """Remove the record: no process of the domain is here."""
+        with self.guard:
+            record, self._record = self._record, None
+            if record is not None:
+                try:
+                    self._file.clear(record)
+                except (OSError, ValueError) as error:
+                    # It names a process that has ended, and the next one's replaces it.
+                    _log.warning("the record of the domain that has ended stays: %s", error)
+
+    # Ends.
+
+    def end(self, vm: VmIdentity, why: str) -> None:
+        """
+        End the process *vm* at once, and wait until it has ended.
+
+        safety: asks no daemon; it is what keeps a domain from executing without its lease.
+
+        Raises:
+            HypervisorError: it does not end, or this user may not end it.
+        """
+        _log.warning("the domain's process %d is ended: %s", vm.pid, why)
+        try:
+            self.access.kill_now(vm)
+        except HypervisorError as error:
+            _log.error("%s", error)
+            connection = self.usable()
+            connection.destroy(self.domain(connection), ENDS_S)
+        self.await_end(vm)
+
+    def await_absence(self) -> None:
+        """Wait until libvirt has seen the end, too; raises `HypervisorError`."""
+        connection = self.usable()
+        domain = self.domain(connection)
+        ends_at = time.monotonic() + ENDS_S
+        while connection.is_active(domain) and time.monotonic() < ends_at:
+            time.sleep(_LOOK_S)
+
+    def await_end(self, vm: VmIdentity) -> None:
+        """Wait until a process has ended; raises `HypervisorError` where it does not in time."""
+        ends_at = time.monotonic() + ENDS_S
+        while self.access.identity() == vm:
+            if time.monotonic() > ends_at:
+                msg = f"the domain's process {vm.pid} does not end"
+                raise HypervisorError(msg)
+            time.sleep(_LOOK_S)
+
+    # Threads.
+
+    def begin(self, name: str, work: Callable[[], None]) -> None:
+        """Do what takes long in a thread of its own; what it raises is logged, and it ends."""
+
+        def run() -> None:
+            try:
+                work()
+            except Exception:  # noqa: BLE001 - see below
+                # A bug: whoever waits for its result learns from the domain how it went.
+                _log.exception("thread %s failed", name)
+            finally:
+                self._threads.discard(threading.current_thread())
+                self.stir()
+
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        self._threads.add(thread)
+        thread.start()
+
+    def join(self, within_s: float) -> None:
+        """Wait for the deeds under way."""
+        ends_at = time.monotonic() + within_s
+        for thread in tuple(self._threads):
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, ends_at - time.monotonic()))
+
+
+def _is_due(result: Result, state: VmState) -> bool:
+    """Whether a state is the consequence of a result."""
+    if state in (VmState.UNKNOWN, VmState.STARTING, VmState.LEAVING):
+        return False
+    if result.outcome in _STARTS:
+        return state in (VmState.ABSENT, VmState.ARRIVING)
+    return result.outcome is not Outcome.MIGRATION_DONE or state is VmState.ABSENT

@@ -1,0 +1,354 @@
+"""The thread that looks at the domain of this host: connects, follows libvirt's events, judges."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import datetime, timezone
+from typing import Any, Final, Optional
+
+import attrs
+import libvirt
+
+from he_fsm.errors import HypervisorError, LockspaceError
+from he_fsm.runtime.hypervisors.libvirt import domain as domains
+from he_fsm.runtime.hypervisors.libvirt import paused
+from he_fsm.runtime.hypervisors.libvirt.access import set_password
+from he_fsm.runtime.hypervisors.libvirt.connection import ANSWER_S, Connection, Opening
+from he_fsm.runtime.hypervisors.libvirt.deeds.starting import go_on
+from he_fsm.runtime.hypervisors.libvirt.domain import DomainSeen
+from he_fsm.runtime.hypervisors.libvirt.events import ProcessEnd
+from he_fsm.runtime.hypervisors.libvirt.here import Here
+from he_fsm.runtime.hypervisors.vm_file import Phase, VmRecord
+from he_fsm.runtime.ports import VmIdentity
+from he_fsm.runtime.service.log import Repeats
+from he_fsm.snapshot import VmState
+
+_log = logging.getLogger(__name__)
+
+# How often the domain is looked at, though no event has come: by how it was last (seconds).
+_USUAL_S: Final = 2.0
+_PERIODS_S: Final = {
+    VmState.STARTING: 0.25,
+    VmState.LEAVING: 0.25,
+    VmState.ARRIVING: 0.25,
+    # safety: whether another host has taken the lease that a paused domain has put down.
+    VmState.PAUSED: 0.5,
+}
+# How often it is tried to reach a daemon that is not there (seconds).
+_AGAIN_S: Final = 0.5
+_FROZEN: Final = "T"
+_MOVING_TO_ANYWHERE: Final = 0
+
+
+class LibvirtHost:
+    """
+    Looks at the domain, and tells `Here` how it is.
+
+    All methods but `follow` are for the thread in which that runs.
+    """
+
+    def __init__(self, here: Here) -> None:
+        """Take what the threads share."""
+        self._here = here
+        self._opening: Optional[Opening] = None
+        self._asked_at = 0.0
+        self._repeats = Repeats(_log)
+        # How often the domain was resumed, as events have told; and how often it had been when the
+        # record's version of the lease was that of a process.
+        self._resumes = 0
+        self._counted: Optional[tuple[VmIdentity, int]] = None
+        # The same, when it was last seen that it executes by its lease.
+        self._judged: Optional[tuple[int, int]] = None
+        self._is_suspect = False
+        self._left_behind_since: Optional[float] = None
+        # The process whose end is an event.
+        self._process: Optional[tuple[VmIdentity, ProcessEnd]] = None
+
+    def follow(self) -> None:
+        """Look until the adapter is closed."""
+        here = self._here
+        while not here.closed.is_set():
+            connection = self._connected()
+            if connection is None:
+                here.stirred.wait(_AGAIN_S)
+                here.stirred.clear()
+                continue
+            try:
+                self._follow(connection)
+            except HypervisorError as error:
+                self._lose(str(error))
+            finally:
+                here.connection = None
+                self._watch_process(None)
+                # It takes the callbacks with it.
+                connection.close()
+        if self._opening is not None:
+            self._opening.give_up()
+            self._opening = None
+
+    def _connected(self) -> Optional[Connection]:
+        """Return a new connection; None: there is none yet."""
+        if self._opening is None:
+            self._opening, self._asked_at = (
+                Opening(self._here.settings.config.uri),
+                time.monotonic(),
+            )
+        try:
+            connection = self._opening.wait(_AGAIN_S)
+        except HypervisorError as error:
+            self._opening = None
+            self._lose(str(error))
+            return None
+        if connection is None:
+            # Tried once: a second one would hang as well.
+            if time.monotonic() - self._asked_at > ANSWER_S:
+                self._lose(f"libvirt does not answer at {self._here.settings.config.uri}")
+            return None
+        self._opening = None
+        return connection
+
+    def _lose(self, why: str) -> None:
+        self._repeats.complain("libvirt", "%s", why, level=logging.ERROR)
+        self._here.publish(VmState.UNKNOWN, why)
+
+    def _follow(self, connection: Connection) -> None:
+        """Look whenever something happens; raises `HypervisorError` at the connection's end."""
+        here = self._here
+        connection.register(
+            self._on_close,
+            LIFECYCLE=self._on_lifecycle,
+            MIGRATION_ITERATION=self._on_anything,
+            GRAPHICS=self._on_graphics,
+        )
+        here.connection = connection
+        self._judged = self._counted = None
+        while not here.closed.is_set():
+            here.stirred.clear()
+            if not connection.is_usable:
+                msg = "the connection to libvirt is lost"
+                raise HypervisorError(msg)
+            self._look(connection)
+            self._repeats.end("libvirt", "libvirt answers again")
+            here.stirred.wait(
+                _AGAIN_S if self._is_suspect else _PERIODS_S.get(here.state, _USUAL_S)
+            )
+
+    # Events: in libvirt's own thread.
+
+    def _on_close(self, *_: Any) -> None:
+        self._here.stir()
+
+    def _on_anything(self, *_: Any) -> None:
+        self._here.stir()
+
+    def _on_lifecycle(self, _raw: Any, domain: Any, event: int, detail: int, _: Any) -> None:
+        if domain.name() != self._here.name:
+            return
+        _log.debug("libvirt says %d/%d", event, detail)
+        if event == libvirt.VIR_DOMAIN_EVENT_RESUMED:
+            self._resumes += 1
+        self._here.stir()
+
+    def _on_graphics(self, _raw: Any, domain: Any, phase: int, *_: Any) -> None:
+        """Make the screen's password void: somebody has got in with it."""
+        if (
+            domain.name() == self._here.name
+            and phase == libvirt.VIR_DOMAIN_EVENT_GRAPHICS_INITIALIZE
+        ):
+            self._here.begin("libvirt-console", self._void_password)
+
+    def _void_password(self) -> None:
+        try:
+            connection = self._here.usable()
+            domain = self._here.domain(connection)
+            set_password(connection, domain, "", datetime.fromtimestamp(1, timezone.utc))
+        except HypervisorError as error:
+            # The password expires in any case.
+            _log.warning("the screen's password is not used up: %s", error)
+
+    def _watch_process(self, vm: Optional[VmIdentity]) -> None:
+        """Have the end of the process *vm* be an event, and of no other one."""
+        watched = self._process
+        if watched is not None and (vm is None or watched[0].pid != vm.pid):
+            watched[1].close()
+            self._process = None
+        if vm is not None and self._process is None:
+            try:
+                self._process = (vm, ProcessEnd(vm.pid, self._here.stir))
+            except ProcessLookupError:
+                self._here.stir()
+
+    # Look.
+
+    def _look(self, connection: Connection) -> None:
+        here = self._here
+        starting = here.starting
+        if starting is not None and starting.takes_lease:
+            # libvirt answers no question about a domain whose lease it waits for.
+            connection.ping()
+            return
+        if here.record is not None and here.access.identity() is None:
+            # libvirt may take its time to notice, and answers no question meanwhile.
+            self._see_absent()
+        seen = domains.look(connection, here.name)
+        vm = here.access.identity() if seen is not None else None
+        if seen is None or vm is None:
+            self._see_absent()
+            return
+        here.is_without_job = seen.job is None
+        self._watch_process(vm)
+        if here.starting is None and self._ends_or_begins(seen, vm):
+            return
+        record = self._note(seen, vm)
+        if here.starting is None and self._is_ended(connection, seen, vm, record):
+            return
+        self._publish(seen, record)
+
+    def _see_absent(self) -> None:
+        here = self._here
+        self._judged = self._counted = self._left_behind_since = None
+        self._is_suspect = False
+        with here.guard:
+            if here.starting is None and here.departure is None:
+                here.forget()
+                here.publish(VmState.ABSENT)
+
+    def _ends_or_begins(self, seen: DomainSeen, vm: VmIdentity) -> bool:
+        """Deal with a start that lost its agent or its connection; say whether there was one."""
+        here = self._here
+        record = here.record or here.read_record()
+        is_ours = record is not None and record.pid == vm.pid
+        if seen.executes or seen.job is not None:
+            here.has_lost_start = False
+            return False
+        if is_ours and record is not None and record.phase is Phase.STARTING:
+            go_on(here, vm)
+            return True
+        if here.has_lost_start:
+            here.has_lost_start = False
+            here.end(vm, "libvirt has started it after its start was given up")
+            self._see_absent()
+            return True
+        return False
+
+    def _note(self, seen: DomainSeen, vm: VmIdentity) -> VmRecord:
+        """Write down how the domain is, for the next agent and for who asks by `VmAccess`."""
+        here = self._here
+        state = seen.vm_state()
+        with here.guard:
+            changes: dict[str, Any] = {}
+            if here.starting is None:
+                departure = here.departure
+                is_leaving = state is VmState.LEAVING or departure is not None
+                target = _MOVING_TO_ANYWHERE if departure is None else departure.peer.host_id
+                changes["leaving_to"] = target if is_leaving else None
+                changes["is_paused"] = state is VmState.PAUSED
+                if state is VmState.ARRIVING:
+                    changes["phase"] = Phase.ARRIVING
+                elif seen.executes and (here.record or _NOBODY).phase in _BEFORE:
+                    changes["phase"] = Phase.RUNNING
+            return here.note(vm, **changes)
+
+    # Judge.
+
+    def _is_ended(
+        self, connection: Connection, seen: DomainSeen, vm: VmIdentity, record: VmRecord
+    ) -> bool:
+        """End a domain that executes, or could, without being allowed to; say whether it was."""
+        state = seen.vm_state()
+        is_executing = seen.executes and state is not VmState.ARRIVING
+        try:
+            if is_executing:
+                self._left_behind_since = None
+                why = self._why_not(vm, record)
+            elif state is VmState.PAUSED and self._here.departure is None:
+                why = self._why_not_kept(connection, seen, vm, record)
+            else:
+                why = ""
+        except LockspaceError as error:
+            # The guard of the lease ends a domain whose sanlock is not there.
+            self._repeats.complain("sanlock", "the domain's lease is not known: %s", error)
+            return False
+        self._repeats.end("sanlock", "the domain's lease is known again")
+        # It may have been paused, or resumed once more, between two questions, or an event of that
+        # may be on its way: it is asked twice.
+        was_suspect, self._is_suspect = self._is_suspect, bool(why)
+        if not (why and was_suspect):
+            return False
+        _log.critical("the domain is ended: %s", why)
+        self._here.end(vm, why)
+        self._see_absent()
+        return True
+
+    def _known(self, vm: VmIdentity, record: VmRecord) -> paused.Known:
+        """Return what is known of the process; what happened before is known from the record."""
+        if self._counted is None or self._counted[0].pid != vm.pid:
+            self._counted = (vm, self._resumes)
+        return paused.Known(
+            host_id=self._here.settings.host_id,
+            pid=vm.pid,
+            version=record.lease_version,
+            resumes=self._resumes - self._counted[1],
+        )
+
+    def _why_not(self, vm: VmIdentity, record: VmRecord) -> str:
+        """Say why a domain that executes must not; empty: it may. Asked once for each resume."""
+        now = (vm.pid, self._resumes)
+        if self._judged == now:
+            return ""
+        known = self._known(vm, record)
+        seen = self._here.sight.seen()
+        # One resume may have come before its event, or before this agent.
+        why = paused.why_not(seen, attrs.evolve(known, resumes=max(1, known.resumes)))
+        if not why:
+            self._judged, self._counted = now, (vm, now[1])
+            self._here.note(vm, lease_version=seen.version)
+        return why
+
+    def _why_not_kept(
+        self, connection: Connection, seen: DomainSeen, vm: VmIdentity, record: VmRecord
+    ) -> str:
+        """Say why a paused domain must not stay; resume one that a migration has left behind."""
+        here, now = self._here, time.monotonic()
+        if not seen.is_left_behind:
+            self._left_behind_since = None
+        elif self._left_behind_since is None:
+            self._left_behind_since = now
+        since = self._left_behind_since
+        known = self._known(vm, record)
+        lease = here.sight.seen()
+        verdict = paused.of_paused(lease, known, None if since is None else now - since)
+        if verdict is paused.Verdict.RESUME:
+            _log.warning("a migration has left the domain paused: it is resumed")
+            connection.call("resume the domain", here.domain(connection).resume)
+        if verdict is not paused.Verdict.DESTROY:
+            return ""
+        if vm.pid not in lease.clients:
+            return "it is paused, and the sanlock daemon that runs now does not know it"
+        return "it is paused, and another host has had the lease since"
+
+    # Publish.
+
+    def _publish(self, seen: DomainSeen, record: VmRecord) -> None:
+        here = self._here
+        with here.guard:
+            if here.starting is not None:
+                return
+            state, detail = seen.vm_state(), seen.detail
+            departure = here.departure
+            if departure is not None:
+                state, detail = VmState.LEAVING, f"to {departure.peer}"
+            elif state is VmState.UP and record.phase is Phase.STOPPING:
+                state = VmState.STOPPING
+            elif state is VmState.UP and record.process_state == _FROZEN:
+                # A process that was stopped as a whole does not execute; it has its lease still.
+                state, detail = VmState.PAUSED, "its process is stopped"
+            progress = None
+            if state is VmState.LEAVING:
+                progress = 0.0 if seen.progress is None else min(seen.progress, 0.999)
+            here.publish(state, detail, progress)
+
+
+_BEFORE: Final = (Phase.STARTING, Phase.ARRIVING)
+_NOBODY: Final = VmRecord(pid=0, started_ticks=0, phase=Phase.STARTING, port=0, since=0.0)

@@ -1,0 +1,151 @@
+"""The hypervisor `libvirt`, as a configuration names it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from typing import Final, Optional
+from urllib.parse import urlsplit
+
+from he_fsm.document.nodes import Mapping as Tree
+from he_fsm.document.nodes import lacking, nearest, refusal
+from he_fsm.errors import ConfigError, HypervisorError, MissingExtraError
+from he_fsm.runtime import registry
+from he_fsm.runtime.config.settings import Config
+from he_fsm.runtime.hypervisors.libvirt.access import LibvirtVm
+from he_fsm.runtime.hypervisors.libvirt.definition.findings import Circumstances, findings
+from he_fsm.runtime.hypervisors.libvirt.definition.host import driver_findings, locality
+from he_fsm.runtime.hypervisors.libvirt.definition.reading import read
+from he_fsm.runtime.hypervisors.libvirt.section import PLACES, LibvirtConfig
+from he_fsm.runtime.kinds import HypervisorKind, LeaseKind
+from he_fsm.runtime.leases.rules import Rules
+from he_fsm.runtime.ports import Finding, Hypervisor, LeasePlace, LeaseSight, MovableLease, VmAccess
+
+_WHO: Final = 'the hypervisor "libvirt"'
+_MANAGER: Final = "sanlock"
+# A look at a domain takes milliseconds; a daemon that hangs must not hold up the agent's start.
+_LOOK_S: Final = 0.8
+
+
+def make(config: Config, lease: MovableLease) -> Hypervisor:
+    """
+    Make the adapter; libvirt takes the lease by itself.
+
+    Raises:
+        MissingExtraError: libvirt's Python module is not installed.
+        ConfigError: the leases are not sanlock's.
+    """
+    try:
+        from he_fsm.runtime.hypervisors.libvirt.here import LibvirtSettings  # noqa: PLC0415 - optional
+        from he_fsm.runtime.hypervisors.libvirt.hypervisor import LibvirtHypervisor  # noqa: PLC0415 - optional
+    except ModuleNotFoundError as error:
+        raise MissingExtraError.of(error.name, "libvirt", "kind libvirt") from error
+    del lease
+    policy = config.policy
+    rules = Rules(io_timeout_s=policy.io_timeout_s, watchdog_s=policy.watchdog_s)
+    settings = LibvirtSettings(
+        host_id=config.host.id,
+        run_dir=config.run_dir,
+        config=config.hypervisor,
+        lease_wait_s=rules.expiry_s,
+    )
+    return LibvirtHypervisor(settings, _sight(config))
+
+
+def access(config: Config) -> VmAccess:
+    """Make what finds the domain's process by libvirt's pid file."""
+    return LibvirtVm(config.run_dir, config.hypervisor)
+
+
+def check(config: Config, tree: Tree) -> None:
+    """Refuse a domain that can't be judged, or kept apart, or moved."""
+    if config.engine.health.url is None:
+        raise lacking(tree, ("engine", "health"), "url", _WHO)
+    if config.leases != _MANAGER:
+        # safety: libvirt's only lock manager that frees the leases of hosts that died.
+        message = (
+            "kind libvirt has libvirt take the engine's lease by its sanlock plug-in; "
+            "write 'leases: sanlock'"
+        )
+        node = nearest(tree, "leases") if "leases" in tree.pairs else nearest(tree, "hypervisor")
+        raise refusal(node, message)
+    peers = config.hypervisor.migrate.peers
+    if peers is not None and not any(place in peers for place in PLACES):
+        node = nearest(tree, "hypervisor", "migrate", "peers")
+        raise refusal(node, f"expected {' or '.join(PLACES)} in it, or all hosts have one address")
+
+
+def peer_name(config: Config, host_id: int) -> Optional[str]:
+    """Return the name of another host's libvirt daemon; None: only its record tells."""
+    peers = config.hypervisor.migrate.peers
+    if peers is None or any(place in peers for place in PLACES[1:]):
+        return None
+    name: Optional[str] = urlsplit(peers.replace(PLACES[0], str(host_id))).hostname
+    return name
+
+
+def needs(config: Config) -> Sequence[Finding]:
+    """Need libvirt's module and daemon, its lock manager, and a domain that is fit to be kept."""
+    section: LibvirtConfig = config.hypervisor
+    found = list(driver_findings(section.driver_conf))
+    if find_spec("libvirt") is None:
+        return (
+            *found,
+            Finding(what=str(MissingExtraError.of("libvirt", "libvirt", "kind libvirt"))),
+        )
+    try:
+        found += _domain_findings(config, section)
+    except HypervisorError as error:
+        # The daemon may be started later; the agent waits for it.
+        mend = "systemctl start libvirtd, and put this user in the group libvirt"
+        found.append(Finding(what=str(error), mend=mend, is_fatal=False))
+    return found
+
+
+def _domain_findings(config: Config, section: LibvirtConfig) -> Iterator[Finding]:
+    from he_fsm.runtime.hypervisors.libvirt.connection import Connection  # noqa: PLC0415 - optional
+
+    connection = Connection.opened(section.uri, _LOOK_S)
+    try:
+        domain = connection.domain(section.domain)
+        if domain is None:
+            yield Finding(
+                what=f"libvirt knows no domain {section.domain} on this host",
+                mend=f"virsh dumpxml --inactive --security-info {section.domain} on a host that "
+                "has it, and virsh define that file here",
+            )
+            return
+        around = Circumstances(
+            place=_place(config),
+            moves=section.migrate.peers is not None,
+            is_autostarted=bool(connection.call("ask for its autostart", domain.autostart)),
+            has_saved_state=bool(
+                connection.call("ask for a saved state", domain.hasManagedSaveImage)
+            ),
+            local_to=locality(config.storage.path),
+        )
+        yield from findings(read(connection.xml(domain, is_live=False)), around)
+    finally:
+        connection.close()
+
+
+def _sight(config: Config) -> LeaseSight:
+    kind: LeaseKind = registry.load(registry.LEASES, config.leases)
+    if kind.sight is None:
+        msg = f"kind libvirt needs leases that libvirt takes: leases: sanlock, not {config.leases}"
+        raise ConfigError(msg)
+    return kind.sight(config)
+
+
+def _place(config: Config) -> LeasePlace:
+    return _sight(config).place
+
+
+KIND: Final = HypervisorKind(
+    section=LibvirtConfig,
+    make=make,
+    access=access,
+    check=check,
+    needs=needs,
+    peer_name=peer_name,
+)
