@@ -144,6 +144,7 @@ scenarios:
         *(_STORAGE if can_mount() else ()),
         Fault("guest-hang", _tell_guest("hang"), _LASTS_MAX_S),
         Fault("guest-crash", _tell_guest("crash")),
+        Fault("guest-panic", _tell_guest("panic")),
         Fault("gateway-lost", _lose_gateway, _LASTS_MAX_S),
     ),
     units=(
