@@ -48,6 +48,8 @@ class Identity:
     version: int = PARSE_VERSION
     # The fingerprint of its policy (`metadata.policy_print`), for others; empty: it is not told.
     policy_print: str = ""
+    # The version of the VM's definition that it has (`metadata.definition`); 0: no shared one.
+    definition: int = 0
 
 
 class Facts(Value):
@@ -162,6 +164,7 @@ def make_record(  # noqa: PLR0913 - all that a record is made of
         stopped=is_stopped,
         parse_version=identity.version,
         feature_version=identity.version,
+        local_conf_timestamp=identity.definition,
         watchdog_s=time_to_tell(facts.leases, policy),
     )
 

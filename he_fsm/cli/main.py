@@ -33,6 +33,7 @@ _COMMANDS = {
         "Set or show the maintenance flags, each on its own.",
     ),
     "console": ("he_fsm.cli.console", "Give out a password for the engine VM's screen, once."),
+    "vm": ("he_fsm.cli.vm", "Show and change the definition of the VM that all hosts share."),
     "storage": ("he_fsm.cli.storage", "Set up what the hosts share: whiteboard and leases."),
     "whiteboard": ("he_fsm.cli.whiteboard", "Decode a whiteboard, slot by slot."),
     "config": ("he_fsm.cli.config", "Show and check the configuration of the daemons."),

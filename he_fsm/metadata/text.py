@@ -13,6 +13,8 @@ from he_fsm.metadata.record import HostRecord
 # Source: ovirt-hosted-engine-ha 2.5, the states' own lines.
 _OVIRT_KEYS: Final = frozenset(("maintenance", "state", "stopped", "timeout"))
 _DAY_S: Final = 86400
+# The year 2001; a monotonic clock takes 31 years to come there.
+_WALL_CLOCK_MIN: Final = 1_000_000_000
 # The day number of 1970-01-01, as `date` counts days.
 _EPOCH_DAY: Final = dt.date(1970, 1, 1).toordinal()
 # In English whatever the locale, so that every host writes the same words.
@@ -34,6 +36,9 @@ def human_text(record: HostRecord, extra: Mapping[str, str], wall_offset_s: floa
         wall_offset_s: seconds since 1970 (UTC) minus the writer's monotonic clock, for display.
     """
     refreshed = record.local_conf_timestamp
+    # The version of a shared definition is the wall-clock time at which it was written
+    # (`metadata.definition`); oVirt's agents have their own clock there, which is never so high.
+    refreshed_offset_s = 0.0 if refreshed >= _WALL_CLOCK_MIN else wall_offset_s
     keys = sorted(extra, key=lambda key: (key not in _OVIRT_KEYS, key))
     own = "".join([f"{key}={extra[key]}\n" for key in keys])
     return (
@@ -42,7 +47,7 @@ def human_text(record: HostRecord, extra: Mapping[str, str], wall_offset_s: floa
         f"timestamp={record.timestamp} ({utc_text(record.timestamp, wall_offset_s)})\n"
         f"host-id={record.host_id}\n"
         f"score={record.score}\n"
-        f"vm_conf_refresh_time={refreshed} ({utc_text(refreshed, wall_offset_s)})\n"
+        f"vm_conf_refresh_time={refreshed} ({utc_text(refreshed, refreshed_offset_s)})\n"
         f"conf_on_shared_storage={record.conf_on_shared_storage}\n"
         f"{own}"
     )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Optional, Protocol
 
+import attrs
 from transitions import Machine
 
 from he_fsm import tick
@@ -177,10 +178,12 @@ class Loop:
         if facts.leases is None or not facts.leases.joined:
             return None, score.why
         claims = self.memory.claimed_at is not None
-        record = tick.make_record(
-            facts, self.identity, score.total, self.policy, claims_lease=claims
-        )
+        record = tick.make_record(facts, self._who(), score.total, self.policy, claims_lease=claims)
         return (record if self._write(record, facts, score.why) else None), score.why
+
+    def _who(self) -> tick.Identity:
+        """Return who this host is, with the version of the VM's definition that it has now."""
+        return attrs.evolve(self.identity, definition=self._sight.observed.definition)
 
     def _write(self, record: HostRecord, facts: tick.Facts, why: str) -> bool:
         try:
@@ -348,7 +351,7 @@ class Loop:
         """End cleanly: publish the stopped flag, give the host id back where no VM needs it."""
         facts = self._sight.look(self.policy, joins=False)
         if facts.leases is not None and facts.leases.joined:
-            record = tick.make_record(facts, self.identity, 0, self.policy, is_stopped=True)
+            record = tick.make_record(facts, self._who(), 0, self.policy, is_stopped=True)
             is_published = self._write(record, facts, "the agent has stopped")
             # safety: a VM that is here, or arrives, would lose its lease with the host id.
             if is_published and facts.vm.state is VmState.ABSENT:

@@ -36,6 +36,8 @@ Field by field, what an `Observation` promises:
 `detail`    For people: why the VM is as it is, or why it is not known. Empty: there is no more to
             say. Nothing is decided by it.
 `since`     Monotonic clock, seconds: since when `vm` is what it is. None: not known. For people.
+`definition`  The version of the VM's definition that this host has, for its record; 0: there is no
+            shared one.
 
 safety: an adapter starts no VM but with the engine's lease, and resumes none without it. Where a
 daemon takes the lease for the VM (libvirt, vdsm), `LeasePlace` is what it is told.
@@ -81,6 +83,7 @@ class Observation:
     progress: Optional[float] = None
     detail: str = ""
     since: Optional[float] = None
+    definition: int = 0
 
 
 class Hypervisor(Protocol):

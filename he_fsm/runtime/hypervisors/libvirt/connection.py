@@ -123,6 +123,10 @@ class Connection:
         flags = 0 if is_live else libvirt.VIR_DOMAIN_XML_INACTIVE
         return str(self.call("read the domain's XML", lambda: domain.XMLDesc(flags)))
 
+    def define(self, xml: str) -> Any:
+        """Define a domain, or change the definition of the one with this name and UUID."""
+        return self.call("define the domain", lambda: self.raw.defineXML(xml))
+
     def update(self, domain: Any, xml: str) -> None:
         """Change a device of a domain that runs."""
         live = libvirt.VIR_DOMAIN_AFFECT_LIVE

@@ -19,6 +19,7 @@ import attrs
 from he_fsm.errors import HypervisorError
 from he_fsm.runtime.hypervisors.libvirt.access import LibvirtVm
 from he_fsm.runtime.hypervisors.libvirt.connection import Connection
+from he_fsm.runtime.hypervisors.libvirt.definition.shared import SharedDefinition
 from he_fsm.runtime.hypervisors.libvirt.section import LibvirtConfig
 from he_fsm.runtime.hypervisors.vm_file import STATE, Phase, VmFile, VmRecord
 from he_fsm.runtime.ports import LeaseSight, Observation, Peer, VmIdentity
@@ -37,6 +38,7 @@ class LibvirtSettings:
     """
     One host: its id, its run folder, and the domain.
 
+    `state_dir` outlives a restart of the machine: a copy of the shared definition is kept there.
     `lease_wait_s`: for so long a dying owner's lease may have to be waited for, at most (seconds).
     """
 
@@ -44,6 +46,7 @@ class LibvirtSettings:
     run_dir: Any
     config: LibvirtConfig
     lease_wait_s: float
+    state_dir: Any
 
 
 @attrs.define(eq=False)
@@ -84,6 +87,10 @@ class Here:
         self.closing = threading.Event()
         self.closed = threading.Event()
         self.guard = threading.RLock()
+        # None: the hosts share no definition.
+        self.definition: Optional[SharedDefinition] = None
+        if settings.config.definition is not None:
+            self.definition = SharedDefinition(settings.config.definition, settings.state_dir)
         self._file = VmFile(settings.run_dir / STATE)
         self._record: Optional[VmRecord] = None
         self._seen = Observation(
@@ -115,7 +122,8 @@ class Here:
         """Return the VM and each result once."""
         with self.guard:
             results, self._results = tuple(self._results), []
-            return attrs.evolve(self._seen, results=results)
+            version = 0 if self.definition is None else self.definition.version
+            return attrs.evolve(self._seen, results=results, definition=version)
 
     def publish(self, state: VmState, detail: str = "", progress: Optional[float] = None) -> None:
         """Show another state, with the results that belong to it."""

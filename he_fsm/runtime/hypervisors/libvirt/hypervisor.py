@@ -28,6 +28,8 @@ _ADOPTED_S: Final = 2.0
 # How long the end of the agent waits for deeds under way, and then for its own thread (seconds).
 _DEEDS_S: Final = 15.0
 _CLOSED_S: Final = 5.0
+# How often it is looked whether there is a new definition (seconds).
+_RENEW_S: Final = 30.0
 
 
 class LibvirtHypervisor:
@@ -44,8 +46,19 @@ class LibvirtHypervisor:
         self._here.wake = known.set
         self._thread = SupervisedThread("libvirt", LibvirtHost(self._here).follow)
         self._thread.start()
+        self._renewing = SupervisedThread("definition", self._renew_for_ever)
+        if self._here.definition is not None:
+            self._renewing.start()
         known.wait(_ADOPTED_S)
         self._here.wake = _nothing
+
+    def _renew_for_ever(self) -> None:
+        """Keep this host's copy of the shared definition new, for when the storage is away."""
+        here = self._here
+        while here.definition is not None:
+            here.definition.renew()
+            if here.closed.wait(_RENEW_S):
+                return
 
     def observe(self) -> Observation:
         """Return the domain as it was last seen, and how deeds have ended."""
@@ -87,8 +100,9 @@ class LibvirtHypervisor:
         here.join(_DEEDS_S)
         here.closed.set()
         here.stir()
-        self._thread.close()
-        self._thread.join(_CLOSED_S)
+        for thread in (self._thread, self._renewing):
+            thread.close()
+            thread.join(_CLOSED_S)
         here.publish(VmState.UNKNOWN, "nobody looks after the domain here any more")
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
-from typing import Final, Optional
+from typing import Any, Final, Optional
 from urllib.parse import urlsplit
 
 from he_fsm.document.nodes import Mapping as Tree
 from he_fsm.document.nodes import lacking, nearest, refusal
-from he_fsm.errors import ConfigError, HypervisorError, MissingExtraError
+from he_fsm.errors import ConfigError, HeFsmError, HypervisorError, MissingExtraError
 from he_fsm.runtime import registry
 from he_fsm.runtime.config.settings import Config
 from he_fsm.runtime.hypervisors.libvirt.access import LibvirtVm
 from he_fsm.runtime.hypervisors.libvirt.definition.findings import Circumstances, findings
 from he_fsm.runtime.hypervisors.libvirt.definition.host import driver_findings, locality
+from he_fsm.runtime.hypervisors.libvirt.definition.publishing import published
 from he_fsm.runtime.hypervisors.libvirt.definition.reading import read
 from he_fsm.runtime.hypervisors.libvirt.section import PLACES, LibvirtConfig
 from he_fsm.runtime.kinds import HypervisorKind, LeaseKind
@@ -48,6 +49,7 @@ def make(config: Config, lease: MovableLease) -> Hypervisor:
         run_dir=config.run_dir,
         config=config.hypervisor,
         lease_wait_s=rules.expiry_s,
+        state_dir=config.state_dir,
     )
     return LibvirtHypervisor(settings, _sight(config))
 
@@ -108,7 +110,13 @@ def _domain_findings(config: Config, section: LibvirtConfig) -> Iterator[Finding
     connection = Connection.opened(section.uri, _LOOK_S)
     try:
         domain = connection.domain(section.domain)
-        if domain is None:
+        try:
+            xml = None if section.definition is None else published(section).text
+        except HeFsmError as error:
+            # The next start waits for it, and says so.
+            yield Finding(what=str(error), is_fatal=False)
+            return
+        if domain is None and xml is None:
             yield Finding(
                 what=f"libvirt knows no domain {section.domain} on this host",
                 mend=f"virsh dumpxml --inactive --security-info {section.domain} on a host that "
@@ -118,15 +126,26 @@ def _domain_findings(config: Config, section: LibvirtConfig) -> Iterator[Finding
         around = Circumstances(
             place=_place(config),
             moves=section.migrate.peers is not None,
-            is_autostarted=bool(connection.call("ask for its autostart", domain.autostart)),
-            has_saved_state=bool(
-                connection.call("ask for a saved state", domain.hasManagedSaveImage)
-            ),
+            is_autostarted=_is(connection, domain, "autostart"),
+            has_saved_state=_is(connection, domain, "hasManagedSaveImage"),
             local_to=locality(config.storage.path),
         )
-        yield from findings(read(connection.xml(domain, is_live=False)), around)
+        if xml is None:
+            xml = connection.xml(domain, is_live=False)
+        elif domain is not None and domain.UUIDString() != read(xml).uuid:
+            yield Finding(
+                what=f"libvirt knows a domain {section.domain} on this host with another UUID than "
+                f"that of {section.definition}",
+                mend=f"virsh undefine {section.domain} on this host",
+            )
+        yield from findings(read(xml), around)
     finally:
         connection.close()
+
+
+def _is(connection: Any, domain: Any, question: str) -> bool:
+    """Ask libvirt something about a domain; of one that it does not know yet, nothing is so."""
+    return domain is not None and bool(connection.call(question, getattr(domain, question)))
 
 
 def _sight(config: Config) -> LeaseSight:

@@ -117,6 +117,16 @@ class LibvirtConfig(HypervisorSection):
             "the domain's name; it is defined on every host, with the same UUID",
         ),
     )
+    definition: Optional[Path] = attrs.field(
+        default=None,
+        metadata=written_as(
+            "definition",
+            OrNull(PathForm()),
+            "the file, or block device of 2 MiB, on the shared storage that holds the domain's "
+            "definition (`he-fsm vm define`); null: each host starts the domain that its own "
+            "libvirt knows",
+        ),
+    )
     pid_dir: Path = attrs.field(
         default=Path(PID_DIR),
         metadata=written_as(

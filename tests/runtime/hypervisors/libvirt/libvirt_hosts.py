@@ -143,11 +143,14 @@ class LibvirtHosts(VmHosts):
         from he_fsm.runtime.hypervisors.libvirt.here import LibvirtSettings
         from he_fsm.runtime.hypervisors.libvirt.hypervisor import LibvirtHypervisor
 
+        state_dir = self.run_dir(host_id).with_name(f"state-{host_id}")
+        state_dir.mkdir(exist_ok=True)
         settings = LibvirtSettings(
             host_id=host_id,
             run_dir=self.run_dir(host_id),
             config=self.configs[host_id],
             lease_wait_s=10.0,
+            state_dir=state_dir,
         )
         return LibvirtHypervisor(settings, self.sight(host_id))
 

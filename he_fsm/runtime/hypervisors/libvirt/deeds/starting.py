@@ -77,6 +77,8 @@ def go_on(here: Here, vm: VmIdentity) -> None:
 def _carry_out(here: Here, starting: Starting, vm: Optional[VmIdentity]) -> None:
     try:
         connection = here.usable()
+        if vm is None:
+            _define(here, connection)
         domain = here.domain(connection)
         if vm is None:
             vm = _create(here, connection, domain)
@@ -106,6 +108,24 @@ def _give_up(here: Here, vm: Optional[VmIdentity], outcome: Outcome, detail: str
         here.await_absence()
     except HypervisorError as error:
         _log.error("%s", error)
+
+
+def _define(here: Here, connection: Connection) -> None:
+    """Define the domain as all hosts do, by the definition on the storage or its copy here."""
+    if here.definition is None:
+        return
+    document = here.definition.renew()
+    if document is None:
+        msg = (
+            f"{here.settings.config.definition} holds no definition of the domain: "
+            f"he-fsm vm define --from-domain {here.name}"
+        )
+        raise HypervisorError(msg)
+    found = read(document.text)
+    if found.name != here.name:
+        msg = f"the definition on the storage is that of the domain {found.name}, not {here.name}"
+        raise HypervisorError(msg)
+    connection.define(document.text)
 
 
 def _create(here: Here, connection: Connection, domain: Any) -> VmIdentity:
