@@ -14,13 +14,18 @@ from he_fsm.errors import HypervisorError, LockspaceError
 from he_fsm.runtime.hypervisors.libvirt import domain as domains
 from he_fsm.runtime.hypervisors.libvirt import paused
 from he_fsm.runtime.hypervisors.libvirt.access import set_password
-from he_fsm.runtime.hypervisors.libvirt.connection import ANSWER_S, Connection, Opening
+from he_fsm.runtime.hypervisors.libvirt.connection import (
+    ANSWER_S,
+    Connection,
+    LibvirtRefusedError,
+    Opening,
+)
 from he_fsm.runtime.hypervisors.libvirt.deeds.starting import go_on
 from he_fsm.runtime.hypervisors.libvirt.domain import DomainSeen
 from he_fsm.runtime.hypervisors.libvirt.events import ProcessEnd
 from he_fsm.runtime.hypervisors.libvirt.here import Here
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmRecord
-from he_fsm.runtime.ports import VmIdentity
+from he_fsm.runtime.ports import LeaseSeen, VmIdentity
 from he_fsm.runtime.service.log import Repeats
 from he_fsm.snapshot import VmState
 
@@ -261,7 +266,9 @@ class LibvirtHost:
         try:
             if is_executing:
                 self._left_behind_since = None
-                why = self._why_not(vm, record)
+                if self._here.departure is None:
+                    self._here.has_lost_move = False
+                why = self._why_not(connection, vm, record)
             elif state is VmState.PAUSED and self._here.departure is None:
                 why = self._why_not_kept(connection, seen, vm, record)
             else:
@@ -292,19 +299,49 @@ class LibvirtHost:
             resumes=self._resumes - self._counted[1],
         )
 
-    def _why_not(self, vm: VmIdentity, record: VmRecord) -> str:
+    def _why_not(self, connection: Connection, vm: VmIdentity, record: VmRecord) -> str:
         """Say why a domain that executes must not; empty: it may. Asked once for each resume."""
         now = (vm.pid, self._resumes)
         if self._judged == now:
             return ""
         known = self._known(vm, record)
-        seen = self._here.sight.seen()
         # One resume may have come before its event, or before this agent.
-        why = paused.why_not(seen, attrs.evolve(known, resumes=max(1, known.resumes)))
+        known = attrs.evolve(known, resumes=max(1, known.resumes))
+        seen = self._here.sight.seen()
+        why = paused.why_not(seen, known)
+        if why == paused.WITHOUT_LEASE:
+            restored = self._restored(connection, vm)
+            if restored is None:
+                return ""
+            seen, why = restored, paused.why_not(restored, known)
+            # Known for certain: whoever executes without the lease does not go on.
+            self._is_suspect = bool(why)
         if not why:
             self._judged, self._counted = now, (vm, now[1])
             self._here.note(vm, lease_version=seen.version)
         return why
+
+    def _restored(self, connection: Connection, vm: VmIdentity) -> Optional[LeaseSeen]:
+        """
+        Take the lease for a domain that executes without it; return who has it then.
+
+        None: it does not execute any more, so there is nothing wrong.
+
+        libvirt takes it when it resumes a domain. It does not where QEMU goes on by itself: the
+        source of a migration that fails in its last moment, when libvirt has put the lease down.
+        """
+        here = self._here
+        again = domains.look(connection, here.name)
+        if again is None or not again.executes:
+            here.stir()
+            return None
+        try:
+            here.sight.restore(vm.pid)
+        except LockspaceError as error:
+            _log.error("the lease is not to be had for a domain that executes: %s", error)
+        else:
+            _log.error("libvirt let the domain execute without the lease: it was taken again")
+        return here.sight.seen()
 
     def _why_not_kept(
         self, connection: Connection, seen: DomainSeen, vm: VmIdentity, record: VmRecord
@@ -313,6 +350,9 @@ class LibvirtHost:
         here, now = self._here, time.monotonic()
         if not seen.is_left_behind:
             self._left_behind_since = None
+        elif here.has_lost_move:
+            # Nobody ends it any more: there is nothing to wait for.
+            self._left_behind_since = now - paused.LEFT_BEHIND_S
         elif self._left_behind_since is None:
             self._left_behind_since = now
         since = self._left_behind_since
@@ -321,7 +361,11 @@ class LibvirtHost:
         verdict = paused.of_paused(lease, known, None if since is None else now - since)
         if verdict is paused.Verdict.RESUME:
             _log.warning("a migration has left the domain paused: it is resumed")
-            connection.call("resume the domain", here.domain(connection).resume)
+            try:
+                connection.call("resume the domain", here.domain(connection).resume)
+            except LibvirtRefusedError as error:
+                # Another host has the lease by now, or the domain executes: the next look tells.
+                _log.warning("%s", error)
         if verdict is not paused.Verdict.DESTROY:
             return ""
         if vm.pid not in lease.clients:

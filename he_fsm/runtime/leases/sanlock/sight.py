@@ -62,6 +62,10 @@ class SanlockSight:
             is_joined=is_joined,
         )
 
+    def restore(self, pid: int) -> None:
+        """Take the lease for a process that should have it; raises `LockspaceError`."""
+        self._daemon.acquire_for(pid)
+
     def _holders(self, daemon: DaemonStatus) -> frozenset[int]:
         wanted = self._settings.lockspace, self._settings.resource
         return frozenset(
