@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 import yaml
@@ -11,7 +11,7 @@ import yaml
 from he_fsm.errors import ConfigError
 from he_fsm.lab.libvirt.domain import NAME, domain_xml
 from he_fsm.runtime import parts
-from he_fsm.runtime.config import Config, load_config
+from he_fsm.runtime.config import load_config
 from he_fsm.runtime.hypervisors.libvirt.kind import KIND
 from he_fsm.runtime.leases.sanlock.section import settings_of
 from he_fsm.snapshot import VmState
@@ -84,10 +84,35 @@ def test_what_can_not_be_used_is_refused(
         ("qemu+tls://{hostname}/system", None),
     ],
 )
-def test_a_peers_name(tmp_path: Path, peers: str | None, name: str | None) -> None:
+def test_a_peers_name(tmp_path: Path, peers: Optional[str], name: Optional[str]) -> None:
     section = {"kind": "libvirt", "migrate": {"peers": peers}}
     config = load_config(written(tmp_path, hypervisor=section))
     assert KIND.peer_name(config, 2) == name
+
+
+def config_of(
+    hosts: LibvirtHosts, folder: Path, run_dir: Optional[Path] = None, **section: Any
+) -> Path:
+    """Write the configuration of host 1, and return its path."""
+    lab = hosts.lab
+    settings = lab.sanlock.at(1).settings
+    return written(
+        folder,
+        run_dir=str(run_dir or folder),
+        sanlock={
+            "lockspace": settings.lockspace,
+            "resource": settings.resource,
+            "path": settings.path,
+            "run_dir": settings.run_dir,
+        },
+        hypervisor={
+            "kind": "libvirt",
+            "uri": lab.daemons[1].uri,
+            "pid_dir": str(lab.daemons[1].pid_dir),
+            "driver_conf": str(lab.daemons[1].driver_conf),
+            **section,
+        },
+    )
 
 
 class TestOnAHost:
@@ -95,36 +120,14 @@ class TestOnAHost:
 
     pytestmark = NEEDS_LIBVIRT
 
-    def config(self, hosts: LibvirtHosts, folder: Path, **section: Any) -> Config:
-        lab = hosts.lab
-        settings = lab.sanlock.at(1).settings
-        return load_config(
-            written(
-                folder,
-                sanlock={
-                    "lockspace": settings.lockspace,
-                    "resource": settings.resource,
-                    "path": settings.path,
-                    "run_dir": settings.run_dir,
-                },
-                hypervisor={
-                    "kind": "libvirt",
-                    "uri": lab.daemons[1].uri,
-                    "pid_dir": str(lab.daemons[1].pid_dir),
-                    "driver_conf": str(lab.daemons[1].driver_conf),
-                    **section,
-                },
-            )
-        )
-
     def test_a_host_that_is_well_lacks_nothing(self, hosts: LibvirtHosts, tmp_path: Path) -> None:
-        assert list(KIND.needs(self.config(hosts, tmp_path))) == []
+        assert list(KIND.needs(load_config(config_of(hosts, tmp_path)))) == []
 
     def test_what_a_domain_has_wrong_is_found(self, hosts: LibvirtHosts, tmp_path: Path) -> None:
         hosts.lab.define(1, domain_xml(hosts.lab.guest, hosts.lab.disk, None))
         hosts.by_hand(1, "setAutostart", 1)
         try:
-            found = [str(each) for each in KIND.needs(self.config(hosts, tmp_path))]
+            found = [str(each) for each in KIND.needs(load_config(config_of(hosts, tmp_path)))]
         finally:
             hosts.by_hand(1, "setAutostart", 0)
         assert [each.partition(":")[0] for each in found] == [
@@ -133,18 +136,18 @@ class TestOnAHost:
         ]
 
     def test_what_is_not_there_is_found(self, hosts: LibvirtHosts, tmp_path: Path) -> None:
-        (unknown,) = KIND.needs(self.config(hosts, tmp_path, domain="nobody"))
+        (unknown,) = KIND.needs(load_config(config_of(hosts, tmp_path, domain="nobody")))
         assert unknown.is_fatal
         assert unknown.what == "libvirt knows no domain nobody on this host"
         uri = "qemu+unix:///system?socket=/nowhere"
-        (no_daemon,) = KIND.needs(self.config(hosts, tmp_path, uri=uri))
+        (no_daemon,) = KIND.needs(load_config(config_of(hosts, tmp_path, uri=uri)))
         assert not no_daemon.is_fatal
         assert "systemctl start libvirtd" in no_daemon.mend
 
     def test_the_adapter_of_a_configuration_starts_the_domain(
         self, hosts: LibvirtHosts, tmp_path: Path
     ) -> None:
-        config = self.config(hosts, tmp_path)
+        config = load_config(config_of(hosts, tmp_path))
         hypervisor = parts.make_hypervisor(config)
         try:
             hypervisor.start()
