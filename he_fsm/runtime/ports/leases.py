@@ -77,6 +77,14 @@ class LeaseSight(Protocol):
         be found out.
         """
 
+    def restore(self, pid: int) -> None:
+        """
+        Take the lease for a process that its daemon lets execute without it.
+
+        Takes as long as `seen`. `LockspaceError`: the process does not have it, and must not
+        execute.
+        """
+
 
 class Leases(Protocol):
     """

@@ -21,10 +21,12 @@ from he_fsm.runtime.hypervisors.libvirt.events import EVENTS
 T = TypeVar("T")
 
 # An answer takes milliseconds; a daemon that gives none in this time hangs (seconds).
-ANSWER_S: Final = 2.0
+ANSWER_S: Final = 4.0
 # A daemon that gives no sign of life for so many times so many seconds is given up.
-_ALIVE_S: Final = 1
+_ALIVE_S: Final = 2
 _ALIVE_COUNT: Final = 3
+# How long whoever closes a connection waits for a daemon that may hang (seconds).
+_CLOSED_S: Final = 2.0
 _GONE: Final = (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID)
 
 
@@ -145,7 +147,7 @@ class Connection:
         self._is_thrown_away = True
         raw, callbacks = self.raw, tuple(self._callbacks)
         asked = _Asked(lambda: _close(raw, callbacks), "libvirt: close")
-        asked.is_done.wait(ANSWER_S)
+        asked.is_done.wait(_CLOSED_S)
 
 
 class Opening:

@@ -79,6 +79,8 @@ class Here:
         # A start was ordered, and libvirt did not say what became of it.
         self.has_lost_start = False
         self.departure: Optional[Departure] = None
+        # A migration that this adapter ordered has failed, and libvirt does no more about it.
+        self.has_lost_move = False
         # libvirt has nothing under way with the domain, as of the last look.
         self.is_without_job = False
         self.wake: Callable[[], None] = lambda: None

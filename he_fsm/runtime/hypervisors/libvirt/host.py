@@ -7,18 +7,17 @@ import time
 from datetime import datetime, timezone
 from typing import Any, Final, Optional
 
-import attrs
 import libvirt
 
-from he_fsm.errors import HypervisorError, LockspaceError
+from he_fsm.errors import HypervisorError
 from he_fsm.runtime.hypervisors.libvirt import domain as domains
-from he_fsm.runtime.hypervisors.libvirt import paused
 from he_fsm.runtime.hypervisors.libvirt.access import set_password
 from he_fsm.runtime.hypervisors.libvirt.connection import ANSWER_S, Connection, Opening
 from he_fsm.runtime.hypervisors.libvirt.deeds.starting import go_on
 from he_fsm.runtime.hypervisors.libvirt.domain import DomainSeen
 from he_fsm.runtime.hypervisors.libvirt.events import ProcessEnd
-from he_fsm.runtime.hypervisors.libvirt.here import Here
+from he_fsm.runtime.hypervisors.libvirt.here import ENDS_S, Here
+from he_fsm.runtime.hypervisors.libvirt.judge import Judge
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmRecord
 from he_fsm.runtime.ports import VmIdentity
 from he_fsm.runtime.service.log import Repeats
@@ -38,6 +37,11 @@ _PERIODS_S: Final = {
 # How often it is tried to reach a daemon that is not there (seconds).
 _AGAIN_S: Final = 0.5
 _FROZEN: Final = "T"
+# The event by which a migration pauses its source in the last moment.
+_SENT: Final = (
+    libvirt.VIR_DOMAIN_EVENT_SUSPENDED,
+    libvirt.VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED,
+)
 _MOVING_TO_ANYWHERE: Final = 0
 
 
@@ -54,14 +58,9 @@ class LibvirtHost:
         self._opening: Optional[Opening] = None
         self._asked_at = 0.0
         self._repeats = Repeats(_log)
-        # How often the domain was resumed, as events have told; and how often it had been when the
-        # record's version of the lease was that of a process.
-        self._resumes = 0
-        self._counted: Optional[tuple[VmIdentity, int]] = None
-        # The same, when it was last seen that it executes by its lease.
-        self._judged: Optional[tuple[int, int]] = None
-        self._is_suspect = False
-        self._left_behind_since: Optional[float] = None
+        self._judge = Judge(here)
+        # When the last process of the domain was seen to have ended.
+        self._ended_at: Optional[float] = None
         # The process whose end is an event.
         self._process: Optional[tuple[VmIdentity, ProcessEnd]] = None
 
@@ -78,6 +77,7 @@ class LibvirtHost:
                 self._follow(connection)
             except HypervisorError as error:
                 self._lose(str(error))
+                here.stirred.wait(_AGAIN_S)
             finally:
                 here.connection = None
                 self._watch_process(None)
@@ -122,7 +122,7 @@ class LibvirtHost:
             GRAPHICS=self._on_graphics,
         )
         here.connection = connection
-        self._judged = self._counted = None
+        self._judge.begin()
         while not here.closed.is_set():
             here.stirred.clear()
             if not connection.is_usable:
@@ -131,7 +131,7 @@ class LibvirtHost:
             self._look(connection)
             self._repeats.end("libvirt", "libvirt answers again")
             here.stirred.wait(
-                _AGAIN_S if self._is_suspect else _PERIODS_S.get(here.state, _USUAL_S)
+                _AGAIN_S if self._judge.is_suspicious else _PERIODS_S.get(here.state, _USUAL_S)
             )
 
     # Events: in libvirt's own thread.
@@ -147,7 +147,9 @@ class LibvirtHost:
             return
         _log.debug("libvirt says %d/%d", event, detail)
         if event == libvirt.VIR_DOMAIN_EVENT_RESUMED:
-            self._resumes += 1
+            self._judge.resumes += 1
+        elif (event, detail) == _SENT:
+            self._judge.was_sent = True
         self._here.stir()
 
     def _on_graphics(self, _raw: Any, domain: Any, phase: int, *_: Any) -> None:
@@ -190,11 +192,15 @@ class LibvirtHost:
             return
         if here.record is not None and here.access.identity() is None:
             # libvirt may take its time to notice, and answers no question meanwhile.
+            self._ended_at = time.monotonic()
             self._see_absent()
         seen = domains.look(connection, here.name)
         vm = here.access.identity() if seen is not None else None
-        if seen is None or vm is None:
+        if seen is None:
             self._see_absent()
+            return
+        if vm is None:
+            self._see_no_process()
             return
         here.is_without_job = seen.job is None
         self._watch_process(vm)
@@ -205,10 +211,21 @@ class LibvirtHost:
             return
         self._publish(seen, record)
 
+    def _see_no_process(self) -> None:
+        """Deal with a domain that libvirt has, and of which no process is found."""
+        ended_at = self._ended_at
+        if ended_at is None or time.monotonic() - ended_at > ENDS_S:
+            msg = (
+                f"libvirt runs the domain, and its process is not named by "
+                f"{self._here.settings.config.pid_file}: set hypervisor.pid_dir to the daemon's"
+            )
+            raise HypervisorError(msg)
+        # libvirt has not noticed yet that the process has ended.
+        self._see_absent()
+
     def _see_absent(self) -> None:
         here = self._here
-        self._judged = self._counted = self._left_behind_since = None
-        self._is_suspect = False
+        self._judge.begin()
         with here.guard:
             if here.starting is None and here.departure is None:
                 here.forget()
@@ -243,90 +260,24 @@ class LibvirtHost:
                 is_leaving = state is VmState.LEAVING or departure is not None
                 target = _MOVING_TO_ANYWHERE if departure is None else departure.peer.host_id
                 changes["leaving_to"] = target if is_leaving else None
-                changes["is_paused"] = state is VmState.PAUSED
+                changes["is_paused"] = seen.has_put_lease_down
                 if state is VmState.ARRIVING:
                     changes["phase"] = Phase.ARRIVING
                 elif seen.executes and (here.record or _NOBODY).phase in _BEFORE:
                     changes["phase"] = Phase.RUNNING
             return here.note(vm, **changes)
 
-    # Judge.
-
     def _is_ended(
         self, connection: Connection, seen: DomainSeen, vm: VmIdentity, record: VmRecord
     ) -> bool:
         """End a domain that executes, or could, without being allowed to; say whether it was."""
-        state = seen.vm_state()
-        is_executing = seen.executes and state is not VmState.ARRIVING
-        try:
-            if is_executing:
-                self._left_behind_since = None
-                why = self._why_not(vm, record)
-            elif state is VmState.PAUSED and self._here.departure is None:
-                why = self._why_not_kept(connection, seen, vm, record)
-            else:
-                why = ""
-        except LockspaceError as error:
-            # The guard of the lease ends a domain whose sanlock is not there.
-            self._repeats.complain("sanlock", "the domain's lease is not known: %s", error)
-            return False
-        self._repeats.end("sanlock", "the domain's lease is known again")
-        # It may have been paused, or resumed once more, between two questions, or an event of that
-        # may be on its way: it is asked twice.
-        was_suspect, self._is_suspect = self._is_suspect, bool(why)
-        if not (why and was_suspect):
+        why = self._judge.why_ended(connection, seen, vm, record)
+        if not why:
             return False
         _log.critical("the domain is ended: %s", why)
         self._here.end(vm, why)
         self._see_absent()
         return True
-
-    def _known(self, vm: VmIdentity, record: VmRecord) -> paused.Known:
-        """Return what is known of the process; what happened before is known from the record."""
-        if self._counted is None or self._counted[0].pid != vm.pid:
-            self._counted = (vm, self._resumes)
-        return paused.Known(
-            host_id=self._here.settings.host_id,
-            pid=vm.pid,
-            version=record.lease_version,
-            resumes=self._resumes - self._counted[1],
-        )
-
-    def _why_not(self, vm: VmIdentity, record: VmRecord) -> str:
-        """Say why a domain that executes must not; empty: it may. Asked once for each resume."""
-        now = (vm.pid, self._resumes)
-        if self._judged == now:
-            return ""
-        known = self._known(vm, record)
-        seen = self._here.sight.seen()
-        # One resume may have come before its event, or before this agent.
-        why = paused.why_not(seen, attrs.evolve(known, resumes=max(1, known.resumes)))
-        if not why:
-            self._judged, self._counted = now, (vm, now[1])
-            self._here.note(vm, lease_version=seen.version)
-        return why
-
-    def _why_not_kept(
-        self, connection: Connection, seen: DomainSeen, vm: VmIdentity, record: VmRecord
-    ) -> str:
-        """Say why a paused domain must not stay; resume one that a migration has left behind."""
-        here, now = self._here, time.monotonic()
-        if not seen.is_left_behind:
-            self._left_behind_since = None
-        elif self._left_behind_since is None:
-            self._left_behind_since = now
-        since = self._left_behind_since
-        known = self._known(vm, record)
-        lease = here.sight.seen()
-        verdict = paused.of_paused(lease, known, None if since is None else now - since)
-        if verdict is paused.Verdict.RESUME:
-            _log.warning("a migration has left the domain paused: it is resumed")
-            connection.call("resume the domain", here.domain(connection).resume)
-        if verdict is not paused.Verdict.DESTROY:
-            return ""
-        if vm.pid not in lease.clients:
-            return "it is paused, and the sanlock daemon that runs now does not know it"
-        return "it is paused, and another host has had the lease since"
 
     # Publish.
 

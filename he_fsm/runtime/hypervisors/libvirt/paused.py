@@ -16,6 +16,7 @@ import attrs
 
 from he_fsm.runtime.ports import LeaseSeen
 
+WITHOUT_LEASE: Final = "it executes without the lease"
 # A migration ends by itself what it has paused; from then on it is taken to have been left
 # (seconds). Source: tried with libvirt 9.0: 1.6 s at most.
 LEFT_BEHIND_S: Final = 5.0
@@ -74,7 +75,7 @@ def of_paused(seen: LeaseSeen, known: Known, left_behind_s: Optional[float]) -> 
 def why_not(seen: LeaseSeen, known: Known) -> str:
     """Say why a domain that executes must not, by the lease now; empty: it may."""
     if known.pid not in seen.holders:
-        return "it executes without the lease"
+        return WITHOUT_LEASE
     if known.was_elsewhere(seen):
         return "it was resumed after another host had the lease: its memory is older than its disk"
     return ""

@@ -40,7 +40,12 @@ class SanlockSight:
             owner_state=OwnerState.LIVE if lease.timestamp else OwnerState.FREE,
             joined=is_joined,
         )
-        if is_joined and lease.timestamp:
+        is_old = lease.owner == self._host_id and is_joined
+        if is_old and lease.generation < spaces[0].generation:
+            # This host has joined anew since: the lease of the old generation is nobody's. Its
+            # daemon tells so of other hosts, and of this one only after some renewals.
+            view = LeaseView(joined=True)
+        elif is_joined and lease.timestamp:
             view = (
                 JoinedView(
                     hosts=self._daemon.hosts(),
@@ -61,6 +66,10 @@ class SanlockSight:
             clients=daemon.clients,
             is_joined=is_joined,
         )
+
+    def restore(self, pid: int) -> None:
+        """Take the lease for a process that should have it; raises `LockspaceError`."""
+        self._daemon.acquire_for(pid)
 
     def _holders(self, daemon: DaemonStatus) -> frozenset[int]:
         wanted = self._settings.lockspace, self._settings.resource

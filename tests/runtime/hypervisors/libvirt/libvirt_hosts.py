@@ -27,7 +27,7 @@ from he_fsm.runtime.hypervisors.libvirt.section import LibvirtConfig, MigrateCon
 from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.leases.sanlock.hold import SanlockHolder
 from he_fsm.runtime.leases.sanlock.sight import SanlockSight
-from he_fsm.runtime.ports import Hypervisor, LeasePlace
+from he_fsm.runtime.ports import Hypervisor, LeasePlace, Peer
 from he_fsm.testing.leases import joins
 from he_fsm.testing.vm_hosts import VmHosts
 from he_fsm.testing.waiting import until
@@ -106,11 +106,20 @@ class LibvirtLab:
         finally:
             connection.close()
 
+    @staticmethod
+    def peer(host_id: int) -> Peer:
+        return Peer(host_id)
+
     def joins(self, host_id: int) -> bool:
         return joins(self.leases[host_id])
 
     def close(self) -> None:
         for each in self.daemons.values():
+            # A test that failed may have left a domain, which outlives its daemon.
+            access = LibvirtVm(self.folder, LibvirtConfig(pid_dir=each.pid_dir))
+            vm = access.identity()
+            if vm is not None:
+                access.kill_now(vm)
             each.close()
         self.sanlock.close()
         self.network.remove()

@@ -120,6 +120,17 @@ def test_a_host_that_has_not_joined_is_refused(hosts: LibvirtHosts, lab: Libvirt
         until(lambda: lab.joins(1))
 
 
+def test_a_domain_whose_process_is_not_found_is_not_taken_for_absent(
+    hosts: LibvirtHosts, tmp_path: Path
+) -> None:
+    hosts.change(1, pid_dir=tmp_path)
+    hosts.by_hand(1, "create")
+    hosts.reaches(1, VmState.UNKNOWN)
+    assert "set hypervisor.pid_dir" in hosts.hypervisor(1).observe().detail
+    hosts.by_hand(1, "destroy")
+    hosts.reaches(1, VmState.ABSENT)
+
+
 def test_an_id_is_not_taken_anew_while_a_domain_runs(hosts: LibvirtHosts, lab: LibvirtLab) -> None:
     """A new generation of the id would free the lease: libvirt's pid file tells of the domain."""
     from he_fsm.runtime.leases.vm_lock import VmLock

@@ -90,6 +90,7 @@ def _carry_out(here: Here, departure: Departure, uri: str) -> None:
             outcome = _asked(here, departure)
     _log.info("the migration to %s: %s", departure.peer, detail or "done")
     here.owe(outcome, detail)
+    here.has_lost_move = outcome is Outcome.MIGRATION_FAILED
     here.departure = None
     here.stir()
 

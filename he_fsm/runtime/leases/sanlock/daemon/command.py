@@ -14,7 +14,7 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Optional
@@ -23,7 +23,14 @@ import attrs
 
 from he_fsm.errors import LockspaceError, SanlockMissingError
 from he_fsm.runtime.leases.sanlock.daemon import errors as sanlock_errors
-from he_fsm.runtime.leases.sanlock.daemon.errors import CONNECTING, READING, refusal, silence
+from he_fsm.runtime.leases.sanlock.daemon.errors import (
+    CONNECTING,
+    PICKING_UP,
+    READING,
+    Meaning,
+    refusal,
+    silence,
+)
 from he_fsm.runtime.leases.sanlock.settings import RUN_DIR_VARIABLE, SanlockSettings
 
 SOCKET: Final = "sanlock.sock"
@@ -33,6 +40,7 @@ _FOLDERS: Final = "/usr/sbin:/usr/bin:/sbin"
 _SHOWN: Final = 200
 # A process; the daemon's own threads and whoever asks have the number -1.
 _CLIENT: Final = re.compile(r"p \d+\b")
+_ACQUIRE_RESULT: Final = re.compile(r"^acquire done (-?\d+)", re.MULTILINE)
 _READ_RESULT: Final = re.compile(r"read_leader done (-?\d+)")
 
 # The time of the watchdog, as a constant, before sanlock 3.9 (seconds). Source: its timeouts.h.
@@ -184,9 +192,25 @@ class SanlockDaemon:
 
     def engine_lease(self) -> Leader:
         """Read the engine's lease from the storage; needs no daemon."""
+        what = f"read the engine's lease in {self._settings.resource_path}"
+        return self._read_leader("-r", self._engine_lease, what)
+
+    @property
+    def _engine_lease(self) -> str:
         at = self._settings
-        lease = f"{at.lockspace}:{at.resource}:{_escaped(at.resource_path)}:{at.resource_offset}"
-        return self._read_leader("-r", lease, f"read the engine's lease in {at.resource_path}")
+        return f"{at.lockspace}:{at.resource}:{_escaped(at.resource_path)}:{at.resource_offset}"
+
+    def acquire_for(self, pid: int) -> None:
+        """Take the engine's lease for a process that has registered with the daemon."""
+        what = f"take the engine's lease for process {pid}"
+        text = self._run("client", "acquire", "-r", self._engine_lease, "-p", str(pid)).stdout
+        found = _ACQUIRE_RESULT.search(text)
+        if found is None:
+            self.check_running()
+            msg = f"{what}: sanlock refuses"
+            raise LockspaceError(msg)
+        if found[1] != "0":
+            raise self._refusal(what, int(found[1]), PICKING_UP)
 
     def check_running(self) -> None:
         """Raise the error that says why the daemon can't be talked to, if it can't."""
@@ -214,10 +238,7 @@ class SanlockDaemon:
             msg = f"{what}: sanlock can't read it"
             raise LockspaceError(msg)
         if found[1] != "0":
-            # The system's numbers are negative here, and positive in the module.
-            number = int(found[1])
-            number = number if number <= sanlock_errors.FIRST else -number
-            raise refusal(what, number, READING, os.strerror(abs(number)))
+            raise self._refusal(what, int(found[1]), READING)
         with _understood(("direct", "read_leader"), text):
             fields = dict(_pair(line, " ") for line in text.splitlines()[1:])
             # sanlock itself goes by what is on the storage, whatever its options say.
@@ -230,6 +251,12 @@ class SanlockDaemon:
                 name=fields["resource_name"],
                 version=int(fields["lver"]),
             )
+
+    @staticmethod
+    def _refusal(what: str, number: int, meanings: Mapping[int, Meaning]) -> LockspaceError:
+        # The system's numbers are negative here, and positive in the module.
+        number = number if number <= sanlock_errors.FIRST else -number
+        return refusal(what, number, meanings, os.strerror(abs(number)))
 
     def _ask(self, *words: str) -> str:
         done = self._run(*words)
