@@ -88,8 +88,8 @@ def two_hosts_get_one_lease(patch: Patch) -> None:
 def nobody_kills_a_vm_whose_lease_has_run_out(patch: Patch) -> None:
     original = Cluster.__init__
 
-    def begin(self: Cluster, *arguments: Any) -> None:
-        original(self, *arguments)
+    def begin(self: Cluster, *arguments: Any, **more: Any) -> None:
+        original(self, *arguments, **more)
         self.times.kills = [100] * self.hosts
 
     patch.setattr(Cluster, "__init__", begin)

@@ -54,9 +54,9 @@ def test_the_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
         (gzip.compress(b"{"), "no file of he-fsm check"),
         (gzip.compress(b"[]"), "no file of this release's he-fsm check"),
         (gzip.compress(b'{"format": "another"}'), "no file of this release's he-fsm check"),
-        (gzip.compress(b'{"format": "he-fsm check 3"}'), "it is damaged"),
+        (gzip.compress(b'{"format": "he-fsm check 4"}'), "it is damaged"),
         (
-            gzip.compress(json.dumps({"format": "he-fsm check 3", "bounds": 1}).encode()),
+            gzip.compress(json.dumps({"format": "he-fsm check 4", "bounds": 1}).encode()),
             "it is damaged",
         ),
     ],
