@@ -21,6 +21,7 @@ from he_fsm.runtime.config import load_config
 from he_fsm.runtime.config.settings import Config
 from he_fsm.runtime.hypervisors.libvirt.definition import publishing
 from he_fsm.runtime.kinds import LeaseKind
+from he_fsm.runtime.storage.set_up import gid_for_files
 
 
 @click.group(cls=Commands)
@@ -112,7 +113,7 @@ def _published(config: Config, xml: str) -> Document:
     if faults:
         msg = "no host would start the domain by this: " + "; ".join(map(str, faults))
         raise ConfigError(msg)
-    return publishing.publish(section, xml)
+    return publishing.publish(section, xml, gid_for_files(config))
 
 
 def _text_of(file: Optional[Path]) -> str:

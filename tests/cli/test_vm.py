@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,14 @@ def test_what_was_defined_is_shown(host: Host) -> None:
 def test_a_definition_comes_from_standard_input_as_well(host: Host) -> None:
     assert host.run("define", "-", input=host.xml).exit_code == 0
     assert host.xml in host.run("show").stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to a group")
+def test_what_root_defines_is_for_the_daemons(host: Host) -> None:
+    host.path.write_text(f"{host.path.read_text()}group: daemon\n")
+    host.run("define", host.file(host.xml))
+    made = (host.folder / "definition").stat()
+    assert (made.st_gid, made.st_mode & 0o777) == (grp.getgrnam("daemon").gr_gid, 0o660)
 
 
 def test_each_definition_is_a_higher_version(host: Host) -> None:

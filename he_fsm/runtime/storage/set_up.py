@@ -37,16 +37,16 @@ def set_up(config: Config, hosts: Optional[int] = None) -> Iterator[str]:
         StorageError: the whiteboard can't be made, something else is there, or a whiteboard for
             fewer hosts than were asked for.
     """
-    gid = gid_of(config.group) if os.geteuid() == 0 else None
+    gid = gid_for_files(config)
     made: Made = registry.load(registry.LEASES, config.leases).set_up(config)
     if made.is_new:
-        _give(made.for_group, gid)
+        give(made.for_group, gid)
     yield f"{made.what}: {_said(is_made=made.is_new)}"
     path, offset = config.storage.whiteboard, config.storage.offset
     wanted = HOSTS if hosts is None else hosts
     if set_up_whiteboard(path, offset, wanted):
         if path.is_file():
-            _give((path,), gid)
+            give((path,), gid)
         yield f"whiteboard in {path}: made for host ids 1 to {wanted}"
         return
     if hosts is not None:
@@ -126,7 +126,12 @@ def _make_room(path: Path, end: int) -> None:
         raise StorageError(msg)
 
 
-def _give(paths: tuple[Path, ...], gid: Optional[int]) -> None:
+def gid_for_files(config: Config) -> Optional[int]:
+    """Return the group that root's new files on the storage are for; None: this user's own."""
+    return gid_of(config.group) if os.geteuid() == 0 else None
+
+
+def give(paths: tuple[Path, ...], gid: Optional[int]) -> None:
     """Hand what root has made to the daemons' group."""
     if gid is None:
         return

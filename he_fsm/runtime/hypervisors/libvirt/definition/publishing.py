@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Final, Optional
 
 from he_fsm.errors import ConfigError, HypervisorError
 from he_fsm.metadata.definition import Document
@@ -13,6 +13,7 @@ from he_fsm.runtime.hypervisors.libvirt.definition.findings import lease_finding
 from he_fsm.runtime.hypervisors.libvirt.definition.reading import read
 from he_fsm.runtime.hypervisors.libvirt.section import LibvirtConfig
 from he_fsm.runtime.ports import Finding, LeasePlace
+from he_fsm.runtime.storage.set_up import give
 
 # A person waits for a daemon that is busy (seconds).
 _ANSWER_S: Final = 10.0
@@ -91,7 +92,19 @@ def faults_of(section: LibvirtConfig, xml: str, place: LeasePlace) -> tuple[Find
     return tuple(each for each in lease_findings(found, place) if each.is_fatal)
 
 
-def publish(section: LibvirtConfig, xml: str) -> Document:
-    """Write a definition for all hosts, as the next version, and return it."""
-    assert section.definition is not None  # noqa: S101 - `section_of` has seen to that
-    return shared.write(section.definition, xml, time.time())
+def publish(section: LibvirtConfig, xml: str, gid: Optional[int] = None) -> Document:
+    """
+    Write a definition for all hosts, as the next version, and return it.
+
+    *gid*: the group of the daemons, for a file that is made here.
+
+    Raises:
+        StorageError, DefinitionError: it can't be written, or is too long.
+    """
+    path = section.definition
+    assert path is not None  # noqa: S101 - `section_of` has seen to that
+    is_new = not path.exists()
+    document = shared.write(path, xml, time.time())
+    if is_new:
+        give((path,), gid)
+    return document
