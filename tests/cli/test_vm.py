@@ -88,7 +88,11 @@ def test_each_definition_is_a_higher_version(host: Host) -> None:
     ("old", "new", "said"),
     [
         ("<lease>", "<lase>", "can't be read"),
-        ("<lockspace>he-fsm", "<lockspace>other", "lockspace"),
+        (
+            "<lockspace>he-fsm",
+            "<lockspace>other",
+            "lockspace other, not he-fsm: change the definition, and write in <devices>: <lease>",
+        ),
         ("<name>HostedEngine", "<name>Other", "the domain Other, not HostedEngine"),
         ("<uuid>11111111-2222-4333-8444-555555555555</uuid>", "", "has no <uuid>"),
     ],

@@ -13,7 +13,11 @@ from he_fsm.errors import ConfigError, HeFsmError, HypervisorError, MissingExtra
 from he_fsm.runtime import registry
 from he_fsm.runtime.config.settings import Config
 from he_fsm.runtime.hypervisors.libvirt.access import LibvirtVm
-from he_fsm.runtime.hypervisors.libvirt.definition.findings import Circumstances, findings
+from he_fsm.runtime.hypervisors.libvirt.definition.findings import (
+    Circumstances,
+    findings,
+    mended_by,
+)
 from he_fsm.runtime.hypervisors.libvirt.definition.host import driver_findings, locality
 from he_fsm.runtime.hypervisors.libvirt.definition.publishing import published
 from he_fsm.runtime.hypervisors.libvirt.definition.reading import read
@@ -138,7 +142,10 @@ def _domain_findings(config: Config, section: LibvirtConfig) -> Iterator[Finding
                 f"that of {section.definition}",
                 mend=f"virsh undefine {section.domain} on this host",
             )
-        yield from findings(read(xml), around)
+        found = findings(read(xml), around)
+        if section.definition is not None:
+            found = mended_by(found, section.domain, "he-fsm vm edit")
+        yield from found
     finally:
         connection.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Optional
 from xml.sax.saxutils import escape, quoteattr
 
@@ -63,6 +63,13 @@ def lease_findings(definition: Definition, place: LeasePlace) -> tuple[Finding, 
     safety: nothing starts a domain of which this finds anything fatal.
     """
     return tuple(_leases(definition, place))
+
+
+def mended_by(found: Iterable[Finding], name: str, how: str) -> tuple[Finding, ...]:
+    """Return findings about a definition that is changed otherwise than by `virsh edit`."""
+    return tuple(
+        attrs.evolve(each, mend=each.mend.replace(f"virsh edit {name}", how)) for each in found
+    )
 
 
 def _leases(definition: Definition, place: LeasePlace) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from he_fsm.errors import ConfigError, HypervisorError
 from he_fsm.metadata.definition import Document
 from he_fsm.runtime.config.settings import Config
 from he_fsm.runtime.hypervisors.libvirt.definition import shared
-from he_fsm.runtime.hypervisors.libvirt.definition.findings import lease_findings
+from he_fsm.runtime.hypervisors.libvirt.definition.findings import lease_findings, mended_by
 from he_fsm.runtime.hypervisors.libvirt.definition.reading import read
 from he_fsm.runtime.hypervisors.libvirt.section import LibvirtConfig
 from he_fsm.runtime.ports import Finding, LeasePlace
@@ -89,7 +89,8 @@ def faults_of(section: LibvirtConfig, xml: str, place: LeasePlace) -> tuple[Find
     if not found.uuid:
         what = "the definition has no <uuid>: each host would give the domain another one"
         return (Finding(what=what, mend="an element <uuid> with what uuidgen prints"),)
-    return tuple(each for each in lease_findings(found, place) if each.is_fatal)
+    fatal = [each for each in lease_findings(found, place) if each.is_fatal]
+    return mended_by(fatal, found.name, "change the definition")
 
 
 def publish(section: LibvirtConfig, xml: str, gid: Optional[int] = None) -> Document:
