@@ -36,6 +36,7 @@ from tests.runtime.leases.sanlock.sanlock_lab import WHY_NOT as NO_SANLOCK
 from tests.runtime.leases.sanlock.sanlock_lab import SanlockLab
 
 HTTP = 80
+CONSOLE = "guest.console"
 PAGE_S = 1.0
 IDS = (1, 2)
 
@@ -194,6 +195,12 @@ class LibvirtHosts(VmHosts):
 
     def resume(self, host_id: int) -> None:
         self.by_hand(host_id, "resume")
+
+    def start(self, host_id: int) -> None:
+        """Start the VM, and wait until its page is good and its power button is seen to."""
+        super().start(host_id)
+        console = self.lab.daemons[host_id].folder / "log" / CONSOLE
+        until(lambda: b"GUEST-UP" in console.read_bytes())
 
     def starts_slowly(self, host_id: int) -> None:
         """A start takes 0.4 s and more."""
