@@ -25,6 +25,7 @@ NAMES = [
     "status",
     "maintenance",
     "console",
+    "vm",
     "storage",
     "whiteboard",
     "config",
