@@ -31,24 +31,31 @@ class Renewals:
         self._host_id = host_id
         # A thread that only looks never waits for storage that hangs.
         self._asking = Asking(settings.run_dir, settings.wait_s)
-        self._fresh_s = rules.renewal_s + _LATE / settings.clock_rate + period_s
+        self._period_s = period_s
+        self._fresh_s = rules.renewal_s + _LATE / settings.clock_rate + 2 * period_s
         place = (host_id - 1) * settings.sector_bytes
         self._file = DirectFile(settings.path, settings.offset + place // BLOCK_BYTES * BLOCK_BYTES)
         self._from = place % BLOCK_BYTES
         self._sector: Optional[bytes] = None
-        self._changed_at = -math.inf
+        self._looked_at = self._changed_at = -math.inf
 
     def last(self, now: float) -> Optional[float]:
-        """Return when the id was last seen to be renewed; None: not as lately as it has to be."""
+        """
+        Return when the id was last renewed, at the earliest; None: not as lately as it has to be.
+
+        That is the last look that did not show the renewal yet, or, if nobody looked for long, two
+        periods ago.
+        """
         try:
             is_held, sector = self._asking.ask(self._look)
         except (LockspaceError, StorageError):
             return None
         before, self._sector = self._sector, sector
+        looked_at, self._looked_at = self._looked_at, now
         if not is_held:
             return None
         if before is not None and sector != before:
-            self._changed_at = now
+            self._changed_at = max(looked_at, now - 2 * self._period_s)
         return self._changed_at if now - self._changed_at <= self._fresh_s else None
 
     def _look(self) -> tuple[bool, bytes]:

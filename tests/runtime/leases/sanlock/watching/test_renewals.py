@@ -12,17 +12,23 @@ from tests.runtime.leases.sanlock.sanlock_lab import NEEDS_SANLOCK, SanlockLab, 
 
 pytestmark = NEEDS_SANLOCK
 
-# Looks until two renewals of the id have been seen; prints whether one of them was believed.
+# Looks until two renewals of the id have been seen; prints whether one of them was believed. None
+# is believed to be later than the look before, which did not show it.
 SCRIPT = """
 import time
 from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.leases.sanlock.watching.renewals import Renewals
 
 renewals = Renewals(settings, {host_id}, Rules(io_timeout_s=0.2, watchdog_s=6.0), 0.05)
-sectors, believed = set(), False
+sectors, believed, before = set(), False, time.monotonic()
 until = time.monotonic() + 15.0
 while len(sectors) < 3 and time.monotonic() < until:
-    believed = renewals.last(time.monotonic()) is not None or believed
+    now = time.monotonic()
+    renewed_at = renewals.last(now)
+    if renewed_at is not None:
+        believed = True
+        assert renewed_at <= before, (renewed_at, before)
+    before = now
     sectors.add(renewals._sector)
     time.sleep(0.05)
 assert len(sectors) == 3, "the id is not renewed"
