@@ -22,7 +22,7 @@ from tests.runtime.hypervisors.libvirt.libvirt_hosts import (
     LibvirtLab,
 )
 
-pytestmark = NEEDS_LIBVIRT
+pytestmark = [*NEEDS_LIBVIRT, pytest.mark.long]
 
 # A loop of the agent's, within which a daemon that hangs has to be noticed.
 LOOP_S = 10.0

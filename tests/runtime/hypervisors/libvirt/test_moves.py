@@ -21,7 +21,7 @@ from tests.runtime.hypervisors.libvirt.libvirt_hosts import (
     LibvirtLab,
 )
 
-pytestmark = NEEDS_LIBVIRT
+pytestmark = [*NEEDS_LIBVIRT, pytest.mark.long]
 
 # Asks for the lease without a pause, and keeps it until its standard input ends.
 TAKER = """
