@@ -47,10 +47,10 @@ def test_what_grows_is_told_apart(last: Size, is_small: bool):
     assert Growth("agent", Size(40.0, 12, 5), last).is_small is is_small
 
 
-@pytest.mark.parametrize("for_a_moment", [9, 14])
-def test_what_is_open_or_closed_for_a_moment_is_no_growth(for_a_moment: int):
-    sizes = [Size(40.0, 12, 5), Size(41.0, for_a_moment, for_a_moment), Size(39.0, 12, 5)]
-    assert summed_up(sizes) == Size(41.0, 12, 5)
+@pytest.mark.parametrize(("number", "moments"), [(9, 1), (14, 5)])
+def test_what_is_open_for_a_while_or_closed_for_a_moment_is_no_growth(number: int, moments: int):
+    usual = [Size(40.0, 12, 12)] * (8 - moments)
+    assert summed_up([Size(41.0, number, number)] * moments + usual) == Size(41.0, 12, 12)
 
 
 @pytest.mark.parametrize(
