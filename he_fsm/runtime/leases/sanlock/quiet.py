@@ -16,8 +16,8 @@ from typing import Any, Final, NamedTuple, Optional
 import attrs
 
 from he_fsm.runtime.leases.rules import Rules
-from he_fsm.runtime.leases.sanlock.daemon.asking import Asking
 from he_fsm.runtime.leases.sanlock.daemon.command import DaemonStatus, Leader, SeenHost
+from he_fsm.runtime.leases.sanlock.daemon.errors import question_to
 from he_fsm.runtime.leases.sanlock.daemon.module import call
 from he_fsm.runtime.leases.sanlock.settings import SanlockSettings
 from he_fsm.runtime.leases.sanlock.view import OVERDUE, JoinedView
@@ -77,7 +77,7 @@ class QuietTime:
         self._settings = settings
         self._host_id = host_id
         # A daemon that is slow is asked by the command as well, and both have to end in time.
-        self._asking = Asking(settings.run_dir, settings.wait_s / 4)
+        self._asking = question_to(settings.run_dir, settings.wait_s / 4)
         self._leader = DirectFile(settings.resource_path, settings.resource_offset)
         self._again_s = _AGAIN * rules.io_timeout_s
         self._known: Optional[Known] = None

@@ -5,11 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as LateError
 from pathlib import Path
-from typing import Final, Optional, TypeVar
+from typing import Final, Optional
 
 from he_fsm.errors import HeFsmError, StorageError
 from he_fsm.files.whole import write_whole
@@ -22,11 +19,11 @@ from he_fsm.metadata.definition import (
     newest,
     place_of_next,
 )
+from he_fsm.runtime.service.asking import Asking
 from he_fsm.runtime.service.log import Repeats
 from he_fsm.runtime.storage.direct_file import DirectFile
 
 _log = logging.getLogger(__name__)
-_Answer = TypeVar("_Answer")
 # A start does not wait longer for the storage: the copy here is as good (seconds).
 READ_S: Final = 5.0
 _KEPT: Final = "definition"
@@ -94,8 +91,8 @@ class SharedDefinition:
         """Read the copy; nothing is asked of the storage yet."""
         self._path = path
         self._copy = folder / _KEPT
-        self._read_s = read_s
-        self._asked: Optional[threading.Thread] = None
+        late = f"{path} does not answer"
+        self._asking = Asking("definition", read_s, lambda: StorageError(late))
         self._guard = threading.Lock()
         self._repeats = Repeats(_log)
         self.document: Optional[Document] = None
@@ -117,7 +114,7 @@ class SharedDefinition:
         """
         with self._guard:
             try:
-                found = self._within(lambda: read(self._path))
+                found = self._asking.ask(lambda: read(self._path))
             except HeFsmError as error:
                 self._repeats.complain("definition", "%s; the copy here is used", error)
                 return self.document
@@ -126,25 +123,6 @@ class SharedDefinition:
                 self._keep(found)
                 self.document = found
             return self.document
-
-    def _within(self, question: Callable[[], _Answer]) -> _Answer:
-        answer: Future[_Answer] = Future()
-
-        def answered() -> None:
-            try:
-                answer.set_result(question())
-            except BaseException as error:  # noqa: BLE001 - whoever asked gets it
-                answer.set_exception(error)
-
-        late = StorageError(f"{self._path} does not answer")
-        if self._asked is not None and self._asked.is_alive():
-            raise late
-        self._asked = threading.Thread(target=answered, name="definition", daemon=True)
-        self._asked.start()
-        try:
-            return answer.result(self._read_s)
-        except LateError as error:
-            raise late from error
 
     def _kept(self) -> Optional[Document]:
         if not self._copy.exists():

@@ -30,6 +30,7 @@ from he_fsm.errors import (
     SanlockSilentError,
     WatchdogMissingError,
 )
+from he_fsm.runtime.service.asking import Asking
 
 Meaning = tuple[type[LockspaceError], str]
 
@@ -140,6 +141,11 @@ def silence(run_dir: str) -> SanlockSilentError:
     """Return the error to raise for a daemon that does not answer in time."""
     msg = f"the sanlock daemon of {run_dir} does not answer: it is stopped, or its storage hangs"
     return SanlockSilentError(msg)
+
+
+def question_to(run_dir: str, wait_s: float) -> Asking:
+    """Return what asks the daemon of *run_dir* by sanlock's module, and waits so many seconds."""
+    return Asking("sanlock-question", wait_s, lambda: silence(run_dir))
 
 
 def refusal(

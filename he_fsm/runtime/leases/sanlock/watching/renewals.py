@@ -7,7 +7,7 @@ from typing import Final, Optional
 
 from he_fsm.errors import LockspaceError, StorageError
 from he_fsm.runtime.leases.rules import Rules
-from he_fsm.runtime.leases.sanlock.daemon.asking import Asking
+from he_fsm.runtime.leases.sanlock.daemon.errors import question_to
 from he_fsm.runtime.leases.sanlock.daemon.module import call
 from he_fsm.runtime.leases.sanlock.settings import SanlockSettings
 from he_fsm.runtime.storage.direct_file import BLOCK_BYTES, DirectFile
@@ -30,7 +30,7 @@ class Renewals:
         self._settings = settings
         self._host_id = host_id
         # A thread that only looks never waits for storage that hangs.
-        self._asking = Asking(settings.run_dir, settings.wait_s)
+        self._asking = question_to(settings.run_dir, settings.wait_s)
         self._period_s = period_s
         self._fresh_s = rules.renewal_s + _LATE / settings.clock_rate + 2 * period_s
         place = (host_id - 1) * settings.sector_bytes

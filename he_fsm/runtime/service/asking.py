@@ -1,4 +1,4 @@
-"""Questions to the daemon by sanlock's module, each with a limit."""
+"""Questions that can't be given up, each with a limit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as LateError
 from typing import Optional, TypeVar
 
-from he_fsm.runtime.leases.sanlock.daemon.errors import silence
+from he_fsm.errors import HeFsmError
 
 _Answer = TypeVar("_Answer")
 
@@ -17,14 +17,15 @@ class Asking:
     """
     Asks one question at a time, in a thread of its own.
 
-    A call of the module can't be given up: a daemon that is stopped never answers it. Such a call
-    stays behind, and until it ends nothing else is asked.
+    Some calls can't be given up: a daemon that is stopped never answers, storage that hangs never
+    returns. Such a call stays behind, and until it ends nothing else is asked.
     """
 
-    def __init__(self, run_dir: str, wait_s: float) -> None:
-        """Ask the daemon of *run_dir*, and wait so many seconds for an answer."""
-        self._run_dir = run_dir
+    def __init__(self, name: str, wait_s: float, late: Callable[[], HeFsmError]) -> None:
+        """Wait so many seconds for an answer; *late* makes the error if it is not there by then."""
+        self._name = name
         self._wait_s = wait_s
+        self._late = late
         self._asked: Optional[threading.Thread] = None
 
     @property
@@ -37,10 +38,10 @@ class Asking:
         Return the answer to a question, or raise what it raises.
 
         Raises:
-            SanlockSilentError: it is not there in time, or an earlier one is not there yet.
+            HeFsmError: it is not there in time, or an earlier one is not there yet.
         """
         if self.is_waiting:
-            raise silence(self._run_dir)
+            raise self._late()
         answer: Future[_Answer] = Future()
 
         def answered() -> None:
@@ -49,9 +50,9 @@ class Asking:
             except BaseException as error:  # noqa: BLE001 - whoever asked gets it
                 answer.set_exception(error)
 
-        self._asked = threading.Thread(target=answered, name="sanlock-question", daemon=True)
+        self._asked = threading.Thread(target=answered, name=self._name, daemon=True)
         self._asked.start()
         try:
             return answer.result(self._wait_s)
         except LateError as error:
-            raise silence(self._run_dir) from error
+            raise self._late() from error
