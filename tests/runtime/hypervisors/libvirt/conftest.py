@@ -10,22 +10,25 @@ import pytest
 from tests.runtime.hypervisors.libvirt.libvirt_hosts import LibvirtHosts, LibvirtLab
 from tests.runtime.hypervisors.qemu.qemu_hosts import short_folder
 
-CONTRACT = Path(__file__).with_name("test_contract.py")
-# What `make test` has the time for of the contract, with real guests; `make rehearsals` has all.
+# What `make test` has the time for in these files, with real guests; `make rehearsals` has all.
+IN_PART = ("test_contract.py", "test_pauses.py", "test_shared_definition.py")
 SHORT = {
-    *("test_a_start_without_the_lease_is_refused_and_has_not_failed", "test_no_method_waits"),
-    *("test_a_shut_down_vm_goes_and_its_lease_is_free", "test_a_powered_off_vm_is_gone"),
-    *("test_a_paused_vm_is_seen_and_goes_on", "test_the_death_of_the_vm_is_an_event"),
-    *("test_a_new_agent_finds_the_vm_of_the_last_one", "test_closing_leaves_the_vm_running"),
-    *("test_a_migrated_vm_runs_on_the_other_host", "test_a_cancelled_migration_leaves_the_vm_here"),
-    *("test_while_a_vm_arrives_no_other_starts", "test_an_arrival_can_be_given_up"),
+    "test_a_start_without_the_lease_is_refused_and_has_not_failed",
+    *("test_a_shut_down_vm_goes_and_its_lease_is_free", "test_the_death_of_the_vm_is_an_event"),
+    *("test_a_new_agent_finds_the_vm_of_the_last_one", "test_a_powered_off_vm_is_gone"),
+    *("test_a_migrated_vm_runs_on_the_other_host", "test_while_a_vm_arrives_no_other_starts"),
+    "test_a_pause_gives_the_lease_away",
+    "test_the_paused_copy_ends_when_another_host_has_the_lease",
+    "test_a_host_that_knows_no_domain_starts_it_by_the_shared_definition",
+    "test_nothing_starts_by_a_definition_that_differs_from_its_checksum",
 }
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what of the contract is left to the longer run."""
+    """Mark what is left to the longer run."""
+    here = Path(__file__).parent
     for item in items:
-        if item.path == CONTRACT and item.name not in SHORT:
+        if item.path.parent == here and item.path.name in IN_PART and item.name not in SHORT:
             item.add_marker(pytest.mark.long)
 
 
