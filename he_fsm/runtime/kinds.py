@@ -120,7 +120,9 @@ class LeaseKind:
     of this host take the engine's lease. `set_up` makes the leases on the storage, once for all
     hosts, where they are missing. `guard` is made beside the agent. `keeps_host_id`: a daemon keeps
     the host id when the process that serves the storage is replaced. `sight` is how a hypervisor
-    whose daemon takes the lease by itself sees what became of it; None: no such daemon can.
+    whose daemon takes the lease by itself sees what became of it; None: no such daemon can. `own`
+    names a function (`module:function`) that takes what `settings` returned, and returns the
+    `OwnLease` of the process that calls it; empty: no process can keep the lease for another one.
     """
 
     maker: str
@@ -133,6 +135,7 @@ class LeaseKind:
     keeps_host_id: bool = False
     guard: Callable[[Config, VmAccess], Optional[Guard]] = no_guard
     sight: Optional[Callable[[Config], LeaseSight]] = None
+    own: str = ""
 
 
 @attrs.frozen(kw_only=True)

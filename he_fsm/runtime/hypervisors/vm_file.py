@@ -28,7 +28,7 @@ _STATE, _PARENT, _STARTED = 0, 1, 19
 # The state of a process that was stopped, as /proc has it.
 STOPPED: Final = "T"
 # They say nothing where they are empty; releases that do not know them can read the others.
-_LATER: Final = {"ending", "inner_pid", "inner_ticks"}
+_LATER: Final = {"ending", "inner_pid", "inner_ticks", "holder_pid", "holder_ticks"}
 # It is shorter than that.
 _STAT_BYTES: Final = 4096
 
@@ -58,6 +58,7 @@ class VmRecord:
     the work where that is another one than *pid*, which looks after it. `lease_version`: the
     engine's lease when the VM took it, where another daemon takes it for the VM (`LeaseSeen`);
     `is_paused`: it has put that lease down, and executes nothing before it has taken it again.
+    `holder_*`: the process that has the lease for it, where that is not the VM's own.
     """
 
     pid: int
@@ -75,6 +76,25 @@ class VmRecord:
     inner_ticks: Optional[int] = None
     lease_version: Optional[int] = None
     is_paused: bool = False
+    holder_pid: Optional[int] = None
+    holder_ticks: Optional[int] = None
+
+    @property
+    def has_holder(self) -> bool:
+        """Whether another process has the lease for it, or had it."""
+        return self.holder_pid is not None
+
+    @property
+    def lease_pid(self) -> int:
+        """The process that has the lease, or should have it."""
+        return self.pid if self.holder_pid is None else self.holder_pid
+
+    @property
+    def holder_lives(self) -> bool:
+        """Whether the process that has the lease for it lives."""
+        if self.holder_pid is None or self.holder_ticks is None:
+            return False
+        return process_state(self.holder_pid, self.holder_ticks) is not None
 
     @property
     def is_here(self) -> bool:

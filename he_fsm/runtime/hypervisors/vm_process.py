@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
@@ -100,6 +101,45 @@ def read_report(run_dir: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return report
+
+
+class OtherProcess:
+    """
+    A process that another one has begun, known by a descriptor: no other one of its number.
+
+    Raises `ProcessLookupError` where it has ended before.
+    """
+
+    def __init__(self, pid: int, started_at_ticks: int) -> None:
+        descriptor = _opened(pid, started_at_ticks)
+        if descriptor is None:
+            raise ProcessLookupError(pid)
+        self.pid = pid
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        """Return the descriptor, which can be read when the process has ended."""
+        return self._descriptor
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing of it executes any more."""
+        return self.ends_within(0.0)
+
+    def ends_within(self, limit_s: float) -> bool:
+        """Wait for its end, so many seconds at most; return whether it has ended."""
+        waiting = select.poll()
+        waiting.register(self._descriptor, select.POLLIN)
+        return bool(waiting.poll(limit_s * 1000))
+
+    def send(self, number: int) -> None:
+        """Send a signal (0: only see whether that is allowed); raises `PermissionError`."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._descriptor, number)
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self._descriptor)
 
 
 def open_process(record: Optional[VmRecord]) -> Optional[int]:

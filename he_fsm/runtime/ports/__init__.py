@@ -11,6 +11,7 @@ from he_fsm.runtime.ports.leases import (
     LeaseSight,
     LeaseStatus,
     MovableLease,
+    OwnLease,
 )
 from he_fsm.runtime.ports.monitors import HealthReport, Monitor, Monitors
 from he_fsm.runtime.ports.notify import Channel, Event, Message, Notifier
@@ -38,6 +39,7 @@ __all__ = [
     "MovableLease",
     "Notifier",
     "Observation",
+    "OwnLease",
     "Peer",
     "Storage",
     "VmAccess",

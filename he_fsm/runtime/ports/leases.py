@@ -141,6 +141,32 @@ class LeaseHolder(Protocol):
         """
 
 
+class OwnLease(Protocol):
+    """
+    The engine's lease in the process that has it, and keeps it for a VM that is another process.
+
+    The lease lives as long as the last copy of the descriptor `fileno`, in whatever process, and
+    this process's number is the owner's as the lease manager knows it.
+    """
+
+    def fileno(self) -> int:
+        """Return the descriptor; it can be read when the lease manager has ended."""
+
+    def take(self) -> int:
+        """
+        Take the lease; return its version, see `LeaseSeen`.
+
+        Waits where the owner has failed and is not dead yet. `LeaseHeldError`: another has it.
+        `LockspaceError`: it can't be had.
+        """
+
+    def note(self) -> bytes:
+        """Return what the last owner has left beside the lease, once it has been taken."""
+
+    def leave(self, note: bytes) -> None:
+        """Leave a note of 256 bytes at most for the next owner; it can be read with the lease."""
+
+
 class MovableLease(LeaseHolder, Protocol):
     """
     The engine's lease of VMs that move between hosts while they run.

@@ -27,6 +27,7 @@ class VmIdentity:
     `name` is what the hypervisor calls it. `pid` is the process in which the guest executes, and
     `incarnation` tells that process from another one of the same number. `cgroup` is the control
     group of all its processes, as a path below /sys/fs/cgroup (empty: it has none of its own).
+    `lease_pid` is the process that has the lease for it; None: its own process has it.
     """
 
     name: str
@@ -34,6 +35,11 @@ class VmIdentity:
     incarnation: str
     cgroup: str = ""
     lease: LeaseUse = LeaseUse.HAS
+    lease_pid: Optional[int] = None
+
+    def is_process_of(self, other: Optional[VmIdentity]) -> bool:
+        """Whether it is the same process, whatever has become of its lease."""
+        return other is not None and (self.pid, self.incarnation) == (other.pid, other.incarnation)
 
 
 @attrs.frozen(kw_only=True)

@@ -53,12 +53,14 @@ class LibvirtVm:
             ticks = started_ticks(pid)
         except ProcessLookupError:
             return None
+        record = self._record(pid, ticks)
         return VmIdentity(
             name=self._config.domain,
             pid=pid,
             incarnation=str(ticks),
             cgroup=cgroup_of(pid).partition(_INNER_GROUPS)[0],
-            lease=self._lease_use(pid, ticks),
+            lease=_lease_use(record),
+            lease_pid=None if record is None else record.holder_pid,
         )
 
     def kill_now(self, vm: VmIdentity) -> None:
@@ -122,22 +124,26 @@ class LibvirtVm:
             raise HypervisorError(msg)
         return None
 
-    def _lease_use(self, pid: int, ticks: int) -> LeaseUse:
-        record = self._record()
-        if record is None or (record.pid, record.started_ticks) != (pid, ticks):
-            # safety: in doubt it executes by the lease, and has to end without it.
-            return LeaseUse.HAS
-        if record.is_leaving or record.phase is Phase.ARRIVING:
-            return LeaseUse.MOVES
-        # A paused domain has put its lease down; libvirt takes it again before it executes.
-        is_waiting = record.phase is Phase.STARTING or record.is_paused
-        return LeaseUse.WAITS if is_waiting else LeaseUse.HAS
-
-    def _record(self) -> Optional[VmRecord]:
+    def _record(self, pid: int, ticks: int) -> Optional[VmRecord]:
+        """Return what the agent has written of this process; None: nothing."""
         try:
-            return self._file.read()
+            record = self._file.read()
         except (OSError, ValueError):
             return None
+        if record is None or (record.pid, record.started_ticks) != (pid, ticks):
+            return None
+        return record
+
+
+def _lease_use(record: Optional[VmRecord]) -> LeaseUse:
+    if record is None:
+        # safety: in doubt it executes by the lease, and has to end without it.
+        return LeaseUse.HAS
+    if record.is_leaving or record.phase is Phase.ARRIVING:
+        return LeaseUse.MOVES
+    # A paused domain has put its lease down; libvirt takes it again before it executes.
+    is_waiting = record.phase is Phase.STARTING or record.is_paused
+    return LeaseUse.WAITS if is_waiting else LeaseUse.HAS
 
 
 def _is_domain(pid: int, name: str) -> bool:

@@ -91,7 +91,11 @@ class Connection:
 
     def ping(self) -> None:
         """See whether the daemon answers, without a question about any domain."""
-        self.call("ask for its version", self.raw.getLibVersion)
+        self.version()
+
+    def version(self) -> int:
+        """Return the daemon's version, as libvirt counts them: 9000000 is 9.0.0."""
+        return int(self.call("ask for its version", self.raw.getLibVersion))
 
     def register(self, on_close: Callable[..., None], **events: Callable[..., None]) -> None:
         """Have events of all domains reported, by libvirt's names, and the connection's end."""

@@ -55,21 +55,20 @@ class DomainSeen:
         return self.state in _EXECUTES
 
     @property
-    def has_put_lease_down(self) -> bool:
-        """Whether libvirt has released the lease, or has not taken it yet."""
+    def is_paused(self) -> bool:
+        """Whether it is paused; libvirt's plug-in has released its lease then, or never had it."""
         return bool(self.state == libvirt.VIR_DOMAIN_PAUSED)
 
     @property
     def is_left_behind(self) -> bool:
         """Whether a migration has left it paused, and nothing is under way that would end that."""
-        is_paused = self.has_put_lease_down and self.job is None
-        return is_paused and self.reason in LEFT_BEHIND
+        return self.is_paused and self.job is None and self.reason in LEFT_BEHIND
 
-    @property
-    def detail(self) -> str:
-        """Why it does not execute, for people; empty: it does."""
-        if self.has_put_lease_down:
-            return f"{_REASONS.get(self.reason, 'paused')}; it has no lease"
+    def detail(self, *, keeps_lease: bool) -> str:
+        """Say why it does not execute, for people; empty: it does."""
+        if self.is_paused:
+            lease = "it keeps its lease" if keeps_lease else "it has no lease"
+            return f"{_REASONS.get(self.reason, 'paused')}; {lease}"
         if self.state == libvirt.VIR_DOMAIN_PMSUSPENDED:
             return "its guest sleeps"
         return "its guest has crashed" if self.state == libvirt.VIR_DOMAIN_CRASHED else ""
@@ -84,7 +83,7 @@ class DomainSeen:
             return VmState.UP
         if self.state == libvirt.VIR_DOMAIN_SHUTDOWN:
             return VmState.STOPPING
-        if self.has_put_lease_down and self.reason == _STARTING_UP:
+        if self.is_paused and self.reason == _STARTING_UP:
             # Somebody starts it by hand.
             return VmState.STARTING
         return VmState.PAUSED

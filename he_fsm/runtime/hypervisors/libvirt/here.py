@@ -20,6 +20,8 @@ from he_fsm.errors import HypervisorError
 from he_fsm.runtime.hypervisors.libvirt.access import LibvirtVm
 from he_fsm.runtime.hypervisors.libvirt.connection import Connection
 from he_fsm.runtime.hypervisors.libvirt.definition.shared import SharedDefinition
+from he_fsm.runtime.hypervisors.libvirt.holder.settings import HolderSettings
+from he_fsm.runtime.hypervisors.libvirt.holder.watch import HolderWatch
 from he_fsm.runtime.hypervisors.libvirt.section import LibvirtConfig
 from he_fsm.runtime.hypervisors.vm_file import STATE, Phase, VmFile, VmRecord
 from he_fsm.runtime.ports import LeaseSight, Observation, Peer, VmIdentity
@@ -40,6 +42,7 @@ class LibvirtSettings:
 
     `state_dir` outlives a restart of the machine: a copy of the shared definition is kept there.
     `lease_wait_s`: for so long a dying owner's lease may have to be waited for, at most (seconds).
+    `holder`: what has the lease for the domain, but for its process; None: libvirt's plug-in does.
     """
 
     host_id: int
@@ -47,15 +50,36 @@ class LibvirtSettings:
     config: LibvirtConfig
     lease_wait_s: float
     state_dir: Any
+    holder: Optional[HolderSettings] = None
 
 
 @attrs.define(eq=False)
-class Starting:
-    """A start under way; `is_unwanted`: it is to end before the domain executes."""
+class Underway:
+    """
+    A domain that is to execute here.
+
+    `is_unwanted`: it is to end before it does. `may_execute`: its holder has the lease; whoever
+    lets it execute before that has no right to.
+    """
 
     is_unwanted: bool = False
-    # libvirt waits for the lease meanwhile, and answers no question about the domain.
+    may_execute: bool = False
+
+
+@attrs.define(eq=False)
+class Starting(Underway):
+    """A start under way."""
+
+    # The plug-in waits for the lease meanwhile, and libvirt answers no question about the domain.
     takes_lease: bool = False
+
+
+@attrs.define(eq=False)
+class Arrival(Underway):
+    """A migration that arrives, where a holder takes the lease at its end."""
+
+    # All memory is here, and the source has ended or will.
+    is_complete: threading.Event = attrs.field(factory=threading.Event)
 
 
 @attrs.define(eq=False)
@@ -79,6 +103,7 @@ class Here:
         # A start was ordered, and libvirt did not say what became of it.
         self.has_lost_start = False
         self.departure: Optional[Departure] = None
+        self.arrival: Optional[Arrival] = None
         # A migration that this adapter ordered has failed, and libvirt does no more about it.
         self.has_lost_move = False
         # libvirt has nothing under way with the domain, as of the last look.
@@ -95,6 +120,9 @@ class Here:
             self.definition = SharedDefinition(settings.config.definition, settings.state_dir)
         self._file = VmFile(settings.run_dir / STATE)
         self._record: Optional[VmRecord] = None
+        # Why the record could not be written last; empty: it is as it should be.
+        self.unwritten = ""
+        self._holder_watch: Optional[HolderWatch] = None
         self._seen = Observation(
             vm=LocalVm(VmState.UNKNOWN), detail="libvirt has not been asked yet"
         )
@@ -197,8 +225,10 @@ class Here:
         except (OSError, ValueError) as error:
             _log.warning("what the last agent knew of the domain is lost: %s", error)
             return None
-        self._record = record if record is not None and record.is_here else None
-        return self._record
+        with self.guard:
+            self._record = record if record is not None and record.is_here else None
+            self._watch_holder()
+            return self._record
 
     def note(self, vm: VmIdentity, **changes: Any) -> VmRecord:
         """Write what has become known of the process *vm*."""
@@ -216,13 +246,36 @@ class Here:
             if changes.get("phase", before.phase) is not before.phase:
                 changes["since"] = time.monotonic()
             record = attrs.evolve(before, **changes)
-            if record != self._record:
-                try:
-                    self._file.write(record)
-                except OSError as error:
-                    _log.warning("%s can't be written: %s", self._file.path, error.strerror)
-                self._record = record
+            self._keep(record)
             return record
+
+    def settle_move(self, *, has_moved: bool) -> None:
+        """
+        Write how the move has ended of a domain whose process is gone, for its holder to know.
+
+        safety: without a word the holder takes it for one that has not moved.
+        """
+        with self.guard:
+            record = self._record
+            is_over = record is not None and record.is_leaving and record.process_state is None
+            if record is None or not is_over:
+                return
+            changes: dict[str, Any] = {"leaving_to": None}
+            self._keep(
+                attrs.evolve(record, **({"phase": Phase.MIGRATED} if has_moved else changes))
+            )
+
+    def _keep(self, record: VmRecord) -> None:
+        if record == self._record:
+            return
+        try:
+            self._file.write(record)
+            self.unwritten = ""
+        except OSError as error:
+            self.unwritten = f"{self._file.path} can't be written: {error.strerror}"
+            _log.warning("%s", self.unwritten)
+        self._record = record
+        self._watch_holder()
 
     def forget(self) -> None:
         """Remove the record: no process of the domain is here."""
@@ -234,6 +287,40 @@ class Here:
                 except (OSError, ValueError) as error:
                     # It names a process that has ended, and the next one's replaces it.
                     _log.warning("the record of the domain that has ended stays: %s", error)
+            self._watch_holder()
+
+    # The holder.
+
+    @property
+    def has_holder(self) -> bool:
+        """Whether a holder has the lease for the domain here, or had it."""
+        record = self._record
+        return record is not None and record.has_holder
+
+    def has_let_lease_go(self, within_s: float) -> bool:
+        """Whether nobody here has the lease of the domain that has ended; waits for a moment."""
+        ends_at = time.monotonic() + within_s
+        record = self._record
+        while record is not None and record.holder_lives:
+            if time.monotonic() > ends_at:
+                return False
+            time.sleep(_LOOK_S / 4)
+        return True
+
+    def watch_no_holder(self) -> None:
+        """Watch the holder no more; it goes on."""
+        with self.guard:
+            watch, self._holder_watch = self._holder_watch, None
+        if watch is not None:
+            watch.close()
+
+    def _watch_holder(self) -> None:
+        """Watch the holder that the record names, and no other one."""
+        record, watch = self._record, self._holder_watch
+        if watch is not None and (record is None or record.holder_pid != watch.pid):
+            self.watch_no_holder()
+        if record is not None and record.has_holder and self._holder_watch is None:
+            self._holder_watch = HolderWatch(record, self.stir)
 
     # Ends.
 
@@ -266,7 +353,7 @@ class Here:
     def await_end(self, vm: VmIdentity) -> None:
         """Wait until a process has ended; raises `HypervisorError` where it does not in time."""
         ends_at = time.monotonic() + ENDS_S
-        while self.access.identity() == vm:
+        while vm.is_process_of(self.access.identity()):
             if time.monotonic() > ends_at:
                 msg = f"the domain's process {vm.pid} does not end"
                 raise HypervisorError(msg)

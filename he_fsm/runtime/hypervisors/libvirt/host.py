@@ -13,15 +13,17 @@ from he_fsm.errors import HypervisorError
 from he_fsm.runtime.hypervisors.libvirt import domain as domains
 from he_fsm.runtime.hypervisors.libvirt.access import set_password
 from he_fsm.runtime.hypervisors.libvirt.connection import ANSWER_S, Connection, Opening
+from he_fsm.runtime.hypervisors.libvirt.deeds.arriving import receive
 from he_fsm.runtime.hypervisors.libvirt.deeds.starting import go_on
 from he_fsm.runtime.hypervisors.libvirt.domain import DomainSeen
 from he_fsm.runtime.hypervisors.libvirt.events import ProcessEnd
 from he_fsm.runtime.hypervisors.libvirt.here import ENDS_S, Here
+from he_fsm.runtime.hypervisors.libvirt.holder.settings import ANYWHERE
 from he_fsm.runtime.hypervisors.libvirt.judge import Judge
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmRecord
 from he_fsm.runtime.ports import VmIdentity
 from he_fsm.runtime.service.log import Repeats
-from he_fsm.snapshot import VmState
+from he_fsm.snapshot import Outcome, VmState
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +44,10 @@ _SENT: Final = (
     libvirt.VIR_DOMAIN_EVENT_SUSPENDED,
     libvirt.VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED,
 )
-_MOVING_TO_ANYWHERE: Final = 0
+# The event by which a source says that its domain executes on another host.
+_MOVED: Final = (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED)
+# A holder lets the lease go within milliseconds when its domain has ended (seconds).
+_LET_GO_S: Final = 0.15
 
 
 class LibvirtHost:
@@ -59,6 +64,7 @@ class LibvirtHost:
         self._asked_at = 0.0
         self._repeats = Repeats(_log)
         self._judge = Judge(here)
+        self._has_holders = here.settings.holder is not None
         # When the last process of the domain was seen to have ended.
         self._ended_at: Optional[float] = None
         # The process whose end is an event.
@@ -150,6 +156,8 @@ class LibvirtHost:
             self._judge.resumes += 1
         elif (event, detail) == _SENT:
             self._judge.was_sent = True
+        elif (event, detail) == _MOVED:
+            self._here.settle_move(has_moved=True)
         self._here.stir()
 
     def _on_graphics(self, _raw: Any, domain: Any, phase: int, *_: Any) -> None:
@@ -186,7 +194,7 @@ class LibvirtHost:
     def _look(self, connection: Connection) -> None:
         here = self._here
         starting = here.starting
-        if starting is not None and starting.takes_lease:
+        if starting is not None and starting.takes_lease and not self._has_holders:
             # libvirt answers no question about a domain whose lease it waits for.
             connection.ping()
             return
@@ -207,9 +215,20 @@ class LibvirtHost:
         if here.starting is None and self._ends_or_begins(seen, vm):
             return
         record = self._note(seen, vm)
-        if here.starting is None and self._is_ended(connection, seen, vm, record):
+        self._receive(seen, vm, record)
+        if self._is_ended(connection, seen, vm, record):
             return
         self._publish(seen, record)
+
+    def _receive(self, seen: DomainSeen, vm: VmIdentity, record: VmRecord) -> None:
+        """See to a domain that arrives, where a holder takes the lease for it."""
+        here = self._here
+        arrives = record.phase is Phase.ARRIVING and not record.has_holder and not seen.executes
+        if self._has_holders and arrives and here.starting is None:
+            receive(here, vm)
+        arrival = here.arrival
+        if arrival is not None and seen.job is None and seen.is_paused:
+            arrival.is_complete.set()
 
     def _see_no_process(self) -> None:
         """Deal with a domain that libvirt has, and of which no process is found."""
@@ -226,10 +245,15 @@ class LibvirtHost:
     def _see_absent(self) -> None:
         here = self._here
         self._judge.begin()
+        has_let_go = here.has_let_lease_go(_LET_GO_S)
         with here.guard:
-            if here.starting is None and here.departure is None:
+            if here.starting is not None or here.departure is not None:
+                return
+            if has_let_go:
                 here.forget()
                 here.publish(VmState.ABSENT)
+            else:
+                here.publish(VmState.STOPPING, "it has ended, and its lease is being let go")
 
     def _ends_or_begins(self, seen: DomainSeen, vm: VmIdentity) -> bool:
         """Deal with a start that lost its agent or its connection; say whether there was one."""
@@ -240,7 +264,13 @@ class LibvirtHost:
             here.has_lost_start = False
             return False
         if is_ours and record is not None and record.phase is Phase.STARTING:
-            go_on(here, vm)
+            if record.has_holder:
+                # Whether QEMU has the lease's descriptor is not known any more.
+                here.owe(Outcome.START_FAILED, "its agent has ended while the lease was taken")
+                here.end(vm, "its start is not known to have gone well")
+                self._see_absent()
+            else:
+                go_on(here, vm)
             return True
         if here.has_lost_start:
             here.has_lost_start = False
@@ -258,9 +288,10 @@ class LibvirtHost:
             if here.starting is None:
                 departure = here.departure
                 is_leaving = state is VmState.LEAVING or departure is not None
-                target = _MOVING_TO_ANYWHERE if departure is None else departure.peer.host_id
+                target = ANYWHERE if departure is None else departure.peer.host_id
                 changes["leaving_to"] = target if is_leaving else None
-                changes["is_paused"] = seen.has_put_lease_down
+                # A holder keeps the lease of a domain that is paused.
+                changes["is_paused"] = seen.is_paused and not here.has_holder
                 if state is VmState.ARRIVING:
                     changes["phase"] = Phase.ARRIVING
                 elif seen.executes and (here.record or _NOBODY).phase in _BEFORE:
@@ -271,7 +302,13 @@ class LibvirtHost:
         self, connection: Connection, seen: DomainSeen, vm: VmIdentity, record: VmRecord
     ) -> bool:
         """End a domain that executes, or could, without being allowed to; say whether it was."""
-        why = self._judge.why_ended(connection, seen, vm, record)
+        underway = self._here.starting or self._here.arrival
+        if underway is None:
+            why = self._judge.why_ended(connection, seen, vm, record)
+        elif self._has_holders and seen.executes and not underway.may_execute:
+            why = "somebody has resumed it before it had the lease"
+        else:
+            why = ""
         if not why:
             return False
         _log.critical("the domain is ended: %s", why)
@@ -286,10 +323,12 @@ class LibvirtHost:
         with here.guard:
             if here.starting is not None:
                 return
-            state, detail = seen.vm_state(), seen.detail
+            state, detail = seen.vm_state(), seen.detail(keeps_lease=record.has_holder)
             departure = here.departure
             if departure is not None:
                 state, detail = VmState.LEAVING, f"to {departure.peer}"
+            elif here.arrival is not None and not seen.executes:
+                state, detail = VmState.ARRIVING, ""
             elif state is VmState.UP and record.phase is Phase.STOPPING:
                 state = VmState.STOPPING
             elif state is VmState.UP and record.process_state == _FROZEN:

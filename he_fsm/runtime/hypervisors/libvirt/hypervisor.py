@@ -1,11 +1,12 @@
 """
 A hypervisor whose VM is a domain of libvirt; implements `ports.Hypervisor`.
 
-libvirt starts, moves and ends the domain, and takes the engine's lease for it by its sanlock
-plug-in. Whether it really does is verified before the domain executes, and again whenever it begins
-to: by sanlock, not by libvirt. In the run folder of its host the adapter keeps
+libvirt starts, moves and ends the domain. Its sanlock plug-in takes the engine's lease for it, or a
+holder of he_fsm's does. Whether that is so is verified before the domain executes, and again
+whenever it begins to: by sanlock, not by libvirt. In the run folder of its host the adapter keeps
 
-    vm.json       what is known of the domain's process, for the next agent
+    vm.json       what is known of the domain's process and its holder, for the next agent
+    vm.log        what the holder says
 
 A daemon that hangs makes the VM's state UNKNOWN, and nothing here waits for it.
 """
@@ -42,6 +43,8 @@ class LibvirtHypervisor:
     def __init__(self, settings: LibvirtSettings, sight: LeaseSight) -> None:
         """Look after the domain; one that runs is adopted."""
         self._here = Here(settings, sight)
+        # Whatever libvirt says or does not say: a domain whose holder has ended is ended.
+        self._here.read_record()
         known = threading.Event()
         self._here.wake = known.set
         self._thread = SupervisedThread("libvirt", LibvirtHost(self._here).follow)
@@ -103,6 +106,7 @@ class LibvirtHypervisor:
         for thread in (self._thread, self._renewing):
             thread.close()
             thread.join(_CLOSED_S)
+        here.watch_no_holder()
         here.publish(VmState.UNKNOWN, "nobody looks after the domain here any more")
 
 

@@ -92,7 +92,7 @@ class Judge:
             self._counted = (vm, self.resumes)
         return paused.Known(
             host_id=self._here.settings.host_id,
-            pid=vm.pid,
+            pid=record.lease_pid,
             version=record.lease_version,
             resumes=self.resumes - self._counted[1],
         )
@@ -103,8 +103,8 @@ class Judge:
         if self._judged == now:
             return ""
         seen: Optional[LeaseSeen] = self._here.sight.seen()
-        if seen is not None and vm.pid not in seen.holders:
-            seen = self._really_seen(connection, vm)
+        if seen is not None and record.lease_pid not in seen.holders:
+            seen = self._really_seen(connection, record)
         if seen is None:
             self._here.stir()
             return ""
@@ -119,28 +119,29 @@ class Judge:
             self._here.note(vm, lease_version=seen.version)
         return why
 
-    def _really_seen(self, connection: Connection, vm: VmIdentity) -> Optional[LeaseSeen]:
+    def _really_seen(self, connection: Connection, record: VmRecord) -> Optional[LeaseSeen]:
         """
         Return the lease of a domain that seems to execute without it; None: it does not execute.
 
-        libvirt takes the lease when it resumes a domain. It does not where QEMU goes on by itself:
-        the source of a migration that fails in its last moment, when libvirt has put the lease
-        down. Then it is taken for the domain. Else somebody may be pausing and resuming it.
+        libvirt's plug-in takes the lease when libvirt resumes a domain. It does not where QEMU goes
+        on by itself: the source of a migration that fails in its last moment, when libvirt has put
+        the lease down. Then it is taken for the domain. Else somebody may be pausing and resuming
+        it.
         """
         here, seen = self._here, None
         for _ in range(_ASKED):
             again = domains.look(connection, here.name)
             if again is None or not again.executes:
                 return None
-            if self.was_sent:
+            if self.was_sent and here.settings.holder is None and not record.has_holder:
                 try:
-                    here.sight.restore(vm.pid)
+                    here.sight.restore(record.pid)
                 except LockspaceError as error:
                     _log.error("a domain executes, and the lease is not to be had: %s", error)
                 else:
                     _log.error("the domain executed without the lease: it has been taken again")
             seen = here.sight.seen()
-            if vm.pid in seen.holders:
+            if record.lease_pid in seen.holders:
                 break
         return seen
 
@@ -169,6 +170,6 @@ class Judge:
                 _log.warning("%s", error)
         if verdict is not paused.Verdict.DESTROY:
             return ""
-        if vm.pid not in lease.clients:
+        if record.lease_pid not in lease.clients:
             return "it is paused, and the sanlock daemon that runs now does not know it"
         return "it is paused, and another host has had the lease since"

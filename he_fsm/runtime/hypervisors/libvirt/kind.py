@@ -21,7 +21,9 @@ from he_fsm.runtime.hypervisors.libvirt.definition.findings import (
 from he_fsm.runtime.hypervisors.libvirt.definition.host import driver_findings, locality
 from he_fsm.runtime.hypervisors.libvirt.definition.publishing import published
 from he_fsm.runtime.hypervisors.libvirt.definition.reading import read
+from he_fsm.runtime.hypervisors.libvirt.holder.settings import HolderSettings
 from he_fsm.runtime.hypervisors.libvirt.section import PLACES, LibvirtConfig
+from he_fsm.runtime.hypervisors.vm_file import STATE
 from he_fsm.runtime.kinds import HypervisorKind, LeaseKind
 from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.ports import Finding, Hypervisor, LeasePlace, LeaseSight, MovableLease, VmAccess
@@ -30,11 +32,15 @@ _WHO: Final = 'the hypervisor "libvirt"'
 _MANAGER: Final = "sanlock"
 # A look at a domain takes milliseconds; a daemon that hangs must not hold up the agent's start.
 _LOOK_S: Final = 0.8
+# Addresses of a daemon of this host, where descriptors can be given to.
+_LOCAL: Final = ("qemu", "qemu+unix")
+# The version by which libvirt gives QEMU descriptors, as libvirt counts them (8.2.0).
+_GIVES_DESCRIPTORS: Final = 8002000
 
 
 def make(config: Config, lease: MovableLease) -> Hypervisor:
     """
-    Make the adapter; libvirt takes the lease by itself.
+    Make the adapter; libvirt takes the lease by itself, or a holder does.
 
     Raises:
         MissingExtraError: libvirt's Python module is not installed.
@@ -54,6 +60,7 @@ def make(config: Config, lease: MovableLease) -> Hypervisor:
         config=config.hypervisor,
         lease_wait_s=rules.expiry_s,
         state_dir=config.state_dir,
+        holder=None if config.hypervisor.is_plugin else _holder(config),
     )
     return LibvirtHypervisor(settings, _sight(config))
 
@@ -70,11 +77,18 @@ def check(config: Config, tree: Tree) -> None:
     if config.leases != _MANAGER:
         # safety: libvirt's only lock manager that frees the leases of hosts that died.
         message = (
-            "kind libvirt has libvirt take the engine's lease by its sanlock plug-in; "
-            "write 'leases: sanlock'"
+            "kind libvirt has libvirt take the engine's lease by its sanlock plug-in, or a holder "
+            "take it from sanlock; write 'leases: sanlock'"
         )
         node = nearest(tree, "leases") if "leases" in tree.pairs else nearest(tree, "hypervisor")
         raise refusal(node, message)
+    scheme = urlsplit(config.hypervisor.uri)
+    if not config.hypervisor.is_plugin and (scheme.scheme not in _LOCAL or scheme.netloc):
+        message = (
+            f"with lease: holder, QEMU gets the lease's descriptor by a daemon of this host: write "
+            f"an address like {' or '.join(f'{each}:///system' for each in _LOCAL)}"
+        )
+        raise refusal(nearest(tree, "hypervisor", "uri"), message)
     peers = config.hypervisor.migrate.peers
     if peers is not None and not any(place in peers for place in PLACES):
         node = nearest(tree, "hypervisor", "migrate", "peers")
@@ -93,7 +107,7 @@ def peer_name(config: Config, host_id: int) -> Optional[str]:
 def needs(config: Config) -> Sequence[Finding]:
     """Need libvirt's module and daemon, its lock manager, and a domain that is fit to be kept."""
     section: LibvirtConfig = config.hypervisor
-    found = list(driver_findings(section.driver_conf))
+    found = list(driver_findings(section.driver_conf, is_plugin=section.is_plugin))
     if find_spec("libvirt") is None:
         return (
             *found,
@@ -113,6 +127,8 @@ def _domain_findings(config: Config, section: LibvirtConfig) -> Iterator[Finding
 
     connection = Connection.opened(section.uri, _LOOK_S)
     try:
+        if not section.is_plugin:
+            yield from _descriptor_findings(connection.version())
         domain = connection.domain(section.domain)
         try:
             xml = None if section.definition is None else published(section).text
@@ -133,6 +149,7 @@ def _domain_findings(config: Config, section: LibvirtConfig) -> Iterator[Finding
             is_autostarted=_is(connection, domain, "autostart"),
             has_saved_state=_is(connection, domain, "hasManagedSaveImage"),
             local_to=locality(config.storage.path),
+            is_plugin=section.is_plugin,
         )
         if xml is None:
             xml = connection.xml(domain, is_live=False)
@@ -150,9 +167,36 @@ def _domain_findings(config: Config, section: LibvirtConfig) -> Iterator[Finding
         connection.close()
 
 
+def _descriptor_findings(daemon: int) -> Iterator[Finding]:
+    """Need what gives QEMU the lease's descriptor, in the module and in the daemon."""
+    import libvirt  # noqa: PLC0415 - optional
+
+    for what, version in (("libvirt's Python module", libvirt.getVersion()), ("libvirt", daemon)):
+        if version < _GIVES_DESCRIPTORS:
+            yield Finding(
+                what=f"{what} is older than 8.2, and gives QEMU no descriptor of the lease, as "
+                "lease: holder needs it",
+                mend="use libvirt 8.2 or later, or lease: plugin",
+            )
+
+
 def _is(connection: Any, domain: Any, question: str) -> bool:
     """Ask libvirt something about a domain; of one that it does not know yet, nothing is so."""
     return domain is not None and bool(connection.call(question, getattr(domain, question)))
+
+
+def _holder(config: Config) -> HolderSettings:
+    """Return what a holder of this host is begun with, but for the domain's process."""
+    kind: LeaseKind = registry.load(registry.LEASES, config.leases)
+    if not kind.own:
+        msg = f"lease: holder needs leases that a process can keep: sanlock, not {config.leases}"
+        raise ConfigError(msg)
+    return HolderSettings(
+        own=kind.own,
+        lease=kind.settings(config),
+        host_id=config.host.id,
+        state=config.run_dir / STATE,
+    )
 
 
 def _sight(config: Config) -> LeaseSight:

@@ -7,12 +7,15 @@ from typing import Final, Optional
 
 import attrs
 
-from he_fsm.document.forms import Flag, Integer, OrNull
+from he_fsm.document.forms import Choice, Flag, Integer, OrNull
 from he_fsm.document.mappings import Record, written_as
 from he_fsm.runtime.config.forms import LineForm, MatchForm, PathForm
 from he_fsm.runtime.config.kind_form import HypervisorSection, named
 from he_fsm.runtime.ports import Peer
 
+# Who takes the engine's lease for the domain.
+PLUGIN: Final = "plugin"
+HOLDER: Final = "holder"
 # Where libvirt's system daemon keeps the pid files of its VMs.
 PID_DIR: Final = "/run/libvirt/qemu"
 # The configuration of its QEMU driver.
@@ -102,7 +105,7 @@ def filled(address: str, peer: Peer) -> str:
 
 @attrs.frozen(kw_only=True)
 class LibvirtConfig(HypervisorSection):
-    """A domain of libvirt, which takes the engine's lease by its own sanlock plug-in."""
+    """A domain of libvirt, for which its own sanlock plug-in or a holder takes the lease."""
 
     kind: str = named("libvirt", "libvirt: the domain `domain` of the daemon at `uri`")
     uri: str = attrs.field(
@@ -115,6 +118,15 @@ class LibvirtConfig(HypervisorSection):
             "domain",
             LineForm("a domain's name", "/"),
             "the domain's name; it is defined on every host, with the same UUID",
+        ),
+    )
+    lease: str = attrs.field(
+        default=PLUGIN,
+        metadata=written_as(
+            "lease",
+            Choice.of(PLUGIN, HOLDER),
+            "who takes the engine's lease for the domain: `plugin`, libvirt's own sanlock plug-in, "
+            "or `holder`, a process of he_fsm's, where the plug-in can't be had",
         ),
     )
     definition: Optional[Path] = attrs.field(
@@ -152,6 +164,11 @@ class LibvirtConfig(HypervisorSection):
             "how the domain moves to another host while it runs",
         ),
     )
+
+    @property
+    def is_plugin(self) -> bool:
+        """Whether libvirt's plug-in takes the lease."""
+        return self.lease == PLUGIN
 
     @property
     def pid_file(self) -> Optional[Path]:

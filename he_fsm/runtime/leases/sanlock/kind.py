@@ -40,7 +40,7 @@ def lease(config: Config) -> MovableLease:
 
 
 def sight(config: Config) -> LeaseSight:
-    """Make what sees the lease that libvirt's plug-in takes for the VM."""
+    """Make what sees the lease that another process has for the VM."""
     return SanlockSight(settings_of(config), config.host.id, _rules(config))
 
 
@@ -127,5 +127,6 @@ KIND: Final = LeaseKind(
     needs=needs,
     guard=guard,
     sight=sight,
+    own="he_fsm.runtime.leases.sanlock.own:make",
     keeps_host_id=True,
 )

@@ -23,9 +23,12 @@ from he_fsm.lab.libvirt.daemon import LibvirtProcess
 from he_fsm.lab.libvirt.domain import NAME, domain_xml
 from he_fsm.lab.network import ENGINE, LabNetwork
 from he_fsm.runtime.hypervisors.libvirt.access import LibvirtVm
-from he_fsm.runtime.hypervisors.libvirt.section import LibvirtConfig, MigrateConfig
+from he_fsm.runtime.hypervisors.libvirt.holder.settings import HolderSettings
+from he_fsm.runtime.hypervisors.libvirt.section import HOLDER, PLUGIN, LibvirtConfig, MigrateConfig
+from he_fsm.runtime.hypervisors.vm_file import STATE
 from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.leases.sanlock.hold import SanlockHolder
+from he_fsm.runtime.leases.sanlock.kind import KIND as SANLOCK
 from he_fsm.runtime.leases.sanlock.sight import SanlockSight
 from he_fsm.runtime.ports import Hypervisor, LeasePlace, Peer
 from he_fsm.testing.leases import joins
@@ -58,6 +61,9 @@ NEEDS_LIBVIRT = [
 class LibvirtLab:
     """The daemons and the network; tests begin with no VM, and leave none."""
 
+    # Whether libvirt's plug-in takes the lease, or a holder does.
+    is_plugin = True
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         with skipped_without_packages():
@@ -80,6 +86,7 @@ class LibvirtLab:
                 Path(host.settings.run_dir),
                 f"10.99.1.{host_id}",
                 within=functools.partial(self.network.within, str(host_id)),
+                has_lock_manager=self.is_plugin,
             )
             self.daemons[host_id].start()
         for host_id in IDS:
@@ -90,7 +97,8 @@ class LibvirtLab:
         return SanlockHolder(settings=self.sanlock.at(1).settings, host_id=1).place
 
     def xml(self, place: Optional[LeasePlace] = None) -> str:
-        return domain_xml(self.guest, self.disk, place or self.place())
+        usual = self.place() if self.is_plugin else None
+        return domain_xml(self.guest, self.disk, place or usual)
 
     def define(self, host_id: int, xml: str) -> None:
         with self.domain(host_id) as connection:
@@ -129,6 +137,9 @@ class LibvirtLab:
 class LibvirtHosts(VmHosts):
     """Two agents' adapters on a lab."""
 
+    # Files in a run folder that outlive a domain, besides its record.
+    may_leave: tuple[str, ...] = ()
+
     def __init__(self, folder: Path, lab: LibvirtLab) -> None:
         self.lab = lab
         self.configs = {
@@ -136,6 +147,7 @@ class LibvirtHosts(VmHosts):
                 uri=lab.daemons[host_id].uri,
                 pid_dir=lab.daemons[host_id].pid_dir,
                 driver_conf=lab.daemons[host_id].driver_conf,
+                lease=PLUGIN if lab.is_plugin else HOLDER,
                 migrate=MigrateConfig(peers="qemu+tcp://10.99.1.{id}/system", unsafe=True),
             )
             for host_id in IDS
@@ -161,8 +173,20 @@ class LibvirtHosts(VmHosts):
             config=self.configs[host_id],
             lease_wait_s=10.0,
             state_dir=state_dir,
+            holder=self.holder(host_id),
         )
         return LibvirtHypervisor(settings, self.sight(host_id))
+
+    def holder(self, host_id: int) -> Optional[HolderSettings]:
+        """Return what keeps the lease of a host's domain; None: libvirt's plug-in does."""
+        if self.configs[host_id].is_plugin:
+            return None
+        return HolderSettings(
+            own=SANLOCK.own,
+            lease=self.lab.sanlock.at(host_id).settings.to_text(),
+            host_id=host_id,
+            state=self.run_dir(host_id) / STATE,
+        )
 
     def change(self, host_id: int, **settings: Any) -> None:
         """Set another configuration for the next agent of a host."""
@@ -229,7 +253,7 @@ class LibvirtHosts(VmHosts):
         assert double_on(self.lab.disk) is None
         for host_id in self.ids:
             left = {path.name for path in self.run_dir(host_id).iterdir()}
-            assert left <= {"vm.lock", "vm.json"}
+            assert left <= {"vm.lock", "vm.json", *self.may_leave}
 
     def freeze(self, host_id: int) -> None:
         """Stop the domain's process as a whole."""

@@ -1,10 +1,14 @@
 """
 Move the domain to another host while it executes: libvirt does it from daemon to daemon.
 
-The source's libvirt holds the lease while it sends the memory, puts it down when the domain is
-paused at the end, and the target's takes it. For a moment nobody has it. Where that fails, libvirt
-may leave the source paused without a job and without an event; whoever looks at paused domains
-resumes or ends it (`paused`).
+With libvirt's plug-in, the source's libvirt holds the lease while it sends the memory, puts it down
+when the domain is paused at the end, and the target's takes it. For a moment nobody has it. Where
+that fails, libvirt may leave the source paused without a job and without an event; whoever looks at
+paused domains resumes or ends it (`paused`).
+
+With a holder, libvirt is told to leave the domain paused on the target. The source's holder lets
+the lease go when its process has ended, with the note that it has moved; the target's takes it, and
+then the domain is resumed there (`arriving`).
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ import libvirt
 from he_fsm.errors import HypervisorError, LockspaceError
 from he_fsm.runtime.hypervisors.libvirt.connection import Connection, LibvirtRefusedError
 from he_fsm.runtime.hypervisors.libvirt.here import Departure, Here
-from he_fsm.runtime.hypervisors.libvirt.section import MigrateConfig
+from he_fsm.runtime.hypervisors.vm_file import Phase
 from he_fsm.runtime.ports import Peer
 from he_fsm.snapshot import Outcome, VmState
 
@@ -29,6 +33,10 @@ _LONGEST_S: Final = 24 * 3600.0
 # A migration whose connection was lost goes on without it: so it is asked how it went (seconds).
 _ASK_S: Final = 0.5
 _CANCEL_AGAIN_S: Final = 0.5
+# The target's holder takes the lease within milliseconds of its release, or gives up by then; and
+# how often it is looked whether it has (seconds).
+_TAKEN_S: Final = 20.0
+_TAKEN_AGAIN_S: Final = 0.1
 
 
 def migrate(here: Here, peer: Peer) -> None:
@@ -40,6 +48,13 @@ def migrate(here: Here, peer: Peer) -> None:
             return
         if uri is None:
             detail = "hypervisor.migrate.peers is not set: the domain does not move"
+            here.tell(Outcome.MIGRATION_FAILED, detail)
+            return
+        if here.has_holder == here.settings.config.is_plugin:
+            detail = (
+                "the VM got its lease in the other way than hypervisor.lease says now: it moves "
+                "when it has been started anew"
+            )
             here.tell(Outcome.MIGRATION_FAILED, detail)
             return
         vm = here.access.identity()
@@ -82,17 +97,37 @@ def _cancel(here: Here, departure: Any) -> None:
 def _carry_out(here: Here, departure: Departure, uri: str) -> None:
     outcome, detail = Outcome.MIGRATION_DONE, ""
     try:
-        connection = here.usable()
-        _move(here.settings.config.migrate, connection, here.domain(connection), departure, uri)
+        _move(here, here.usable(), departure, uri)
     except HypervisorError as error:
         outcome, detail = Outcome.MIGRATION_FAILED, str(error)
         if not connection_is_well(here):
             outcome = _asked(here, departure)
+    if here.has_holder:
+        here.settle_move(has_moved=outcome is Outcome.MIGRATION_DONE)
+        if outcome is Outcome.MIGRATION_DONE and not _has_taken(here, departure):
+            outcome, detail = Outcome.MIGRATION_FAILED, f"{departure.peer} has not taken the lease"
     _log.info("the migration to %s: %s", departure.peer, detail or "done")
     here.owe(outcome, detail)
     here.has_lost_move = outcome is Outcome.MIGRATION_FAILED
     here.departure = None
     here.stir()
+
+
+def _has_taken(here: Here, departure: Departure) -> bool:
+    """Wait until the target's holder has the lease, or another host has; say whether it has."""
+    ends_at = time.monotonic() + _TAKEN_S
+    while time.monotonic() < ends_at:
+        try:
+            owner = here.sight.seen().owner
+        except LockspaceError as error:
+            _log.warning("whether %s executes the VM is not known yet: %s", departure.peer, error)
+            owner = None
+        if owner not in (None, here.settings.host_id):
+            return owner == departure.peer.host_id
+        if here.closing.wait(_TAKEN_AGAIN_S):
+            # The target is on its own: it has the memory, and the note beside the lease.
+            return True
+    return False
 
 
 def connection_is_well(here: Here) -> bool:
@@ -108,6 +143,11 @@ def _asked(here: Here, departure: Departure) -> Outcome:
             if connection_is_well(here) and here.is_without_job:
                 return Outcome.MIGRATION_FAILED
             continue
+        record = here.record
+        if record is not None and record.has_holder:
+            # Nobody has said that it has moved, and so the holder leaves no note.
+            is_there = record.phase is Phase.MIGRATED
+            return Outcome.MIGRATION_DONE if is_there else Outcome.MIGRATION_FAILED
         try:
             owner = here.sight.seen().owner
         except LockspaceError as error:
@@ -118,10 +158,9 @@ def _asked(here: Here, departure: Departure) -> Outcome:
     return Outcome.MIGRATION_FAILED
 
 
-def _move(
-    config: MigrateConfig, connection: Connection, domain: Any, departure: Departure, uri: str
-) -> None:
+def _move(here: Here, connection: Connection, departure: Departure, uri: str) -> None:
     """Have libvirt move the domain; raises `HypervisorError`."""
+    config, domain = here.settings.config.migrate, here.domain(connection)
     flags = libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER
     flags |= libvirt.VIR_MIGRATE_ABORT_ON_ERROR
     if config.tunnelled:
@@ -130,6 +169,9 @@ def _move(
         flags |= libvirt.VIR_MIGRATE_TLS
     if config.unsafe:
         flags |= libvirt.VIR_MIGRATE_UNSAFE
+    if here.has_holder:
+        # safety: there, nobody has the lease before this host's holder has let it go.
+        flags |= libvirt.VIR_MIGRATE_PAUSED
     parameters: dict[str, Any] = {}
     data = config.data_address_of(departure.peer)
     if data is not None:

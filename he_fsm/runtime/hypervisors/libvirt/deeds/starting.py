@@ -3,8 +3,9 @@ Start the domain, so that it never executes without the engine's lease.
 
 libvirt starts a domain without a lease where its definition has none, or where its lock manager is
 off, and its interface does not tell the latter. So the domain is started *paused*: its process is
-there and executes nothing. Only when sanlock knows the process, and the definition by which it runs
-has the engine's lease, is it resumed; by that libvirt takes the lease, or refuses.
+there and executes nothing. Where the plug-in takes the lease, the domain is resumed only when
+sanlock knows the process, and the definition by which it runs has the engine's lease; by that
+libvirt takes the lease, or refuses. Where a holder takes it, see `holding`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,17 @@ from typing import Any, Final, Optional
 
 import libvirt
 
-from he_fsm.errors import HypervisorError, LockspaceError
+from he_fsm.errors import HeFsmError, HypervisorError, LockspaceError
 from he_fsm.runtime.hypervisors.libvirt.connection import Connection, LibvirtSilentError
-from he_fsm.runtime.hypervisors.libvirt.definition.findings import lease_findings
+from he_fsm.runtime.hypervisors.libvirt.deeds.holding import begun, let_execute
+from he_fsm.runtime.hypervisors.libvirt.definition.findings import (
+    autostart_finding,
+    lease_findings,
+)
 from he_fsm.runtime.hypervisors.libvirt.definition.host import driver_findings
 from he_fsm.runtime.hypervisors.libvirt.definition.reading import read
 from he_fsm.runtime.hypervisors.libvirt.here import Here, Starting
+from he_fsm.runtime.hypervisors.libvirt.holder.begun import UnwantedError, Wanted
 from he_fsm.runtime.hypervisors.vm_file import Phase
 from he_fsm.runtime.ports import LeaseSeen, VmIdentity
 from he_fsm.snapshot import Outcome, VmState
@@ -31,6 +37,7 @@ _log = logging.getLogger(__name__)
 _CREATED_S: Final = 60.0
 # Beyond what a dying owner's lease takes (seconds).
 _SLACK_S: Final = 30.0
+_POWERED_OFF: Final = "powered off before it executed"
 # FORCE_BOOT: a saved state is older than the disk as soon as another host has run the VM.
 _PAUSED: Final = libvirt.VIR_DOMAIN_START_PAUSED | libvirt.VIR_DOMAIN_START_FORCE_BOOT
 
@@ -84,7 +91,13 @@ def _carry_out(here: Here, starting: Starting, vm: Optional[VmIdentity]) -> None
             vm = _create(here, connection, domain)
         # Where the agent ends meanwhile, the next one finds the domain paused, and goes on.
         if not here.closing.is_set():
-            _let_execute(here, starting, connection, domain, vm)
+            # safety: the process executes nothing, and nothing before it is known who takes the
+            # engine's lease for it, by the definition it runs by.
+            _check_definition(here, connection.xml(domain, is_live=True))
+            if here.settings.holder is None:
+                _let_execute(here, starting, connection, domain, vm)
+            else:
+                _have_held(here, starting, vm)
     except _NoStartError as error:
         _give_up(here, vm, error.outcome, str(error))
     except LockspaceError as error:
@@ -136,9 +149,12 @@ def _create(here: Here, connection: Connection, domain: Any) -> VmIdentity:
     if connection.is_active(domain):
         raise _NoStartError(Outcome.START_REFUSED, "the domain is here already")
     _check_definition(here, connection.xml(domain, is_live=False))
-    for finding in driver_findings(here.settings.config.driver_conf):
+    config = here.settings.config
+    for finding in driver_findings(config.driver_conf, is_plugin=config.is_plugin):
         if finding.is_fatal:
             raise HypervisorError(str(finding))
+    if not config.is_plugin and connection.call("ask for autostart", domain.autostart):
+        raise HypervisorError(str(autostart_finding(here.name, is_plugin=False)))
     _check_lease(here, here.sight.seen())
     try:
         connection.call("start the domain", lambda: domain.createWithFlags(_PAUSED), _CREATED_S)
@@ -159,7 +175,8 @@ def _create(here: Here, connection: Connection, domain: Any) -> VmIdentity:
 
 
 def _check_definition(here: Here, xml: str) -> None:
-    for finding in lease_findings(read(xml), here.sight.place):
+    is_plugin = here.settings.config.is_plugin
+    for finding in lease_findings(read(xml), here.sight.place, is_plugin=is_plugin):
         if finding.is_fatal:
             raise HypervisorError(str(finding))
 
@@ -184,9 +201,7 @@ def _let_execute(
     here: Here, starting: Starting, connection: Connection, domain: Any, vm: VmIdentity
 ) -> None:
     """Have libvirt take the lease and let the domain execute."""
-    # safety: the process executes nothing, and nothing before it is known that libvirt takes the
-    # engine's lease for it: by the definition it runs by, and because sanlock knows the process.
-    _check_definition(here, connection.xml(domain, is_live=True))
+    # safety: that libvirt takes it is known because sanlock knows the process.
     if vm.pid not in here.sight.seen().clients:
         msg = (
             "libvirt has not registered the domain with sanlock: its lock manager is off, or "
@@ -196,17 +211,31 @@ def _let_execute(
     # From here on a power-off ends the process itself: libvirt may wait for the lease.
     starting.takes_lease = True
     if starting.is_unwanted:
-        raise _NoStartError(Outcome.START_FAILED, "powered off before it executed")
+        raise _NoStartError(Outcome.START_FAILED, _POWERED_OFF)
     wait_s = here.settings.lease_wait_s + _SLACK_S
     try:
         connection.call("take the lease and resume the domain", domain.resume, wait_s)
     except HypervisorError as error:
         raise _why_not_resumed(here, vm, error, is_unwanted=starting.is_unwanted) from error
     seen = here.sight.seen()
-    if vm.pid not in seen.holders and here.access.identity() == vm:
+    if vm.pid not in seen.holders and vm.is_process_of(here.access.identity()):
         msg = "the domain executes, and sanlock says that it has no lease"
         raise HypervisorError(msg)
     here.note(vm, phase=Phase.RUNNING, is_paused=False, lease_version=seen.version)
+
+
+def _have_held(here: Here, starting: Starting, vm: VmIdentity) -> None:
+    """Have a holder take the lease, and let the domain execute."""
+    # From here on a power-off ends the process itself: the lease may have to be waited for.
+    starting.takes_lease = True
+    wanted = Wanted(is_moved=False, within_s=here.settings.lease_wait_s + _SLACK_S)
+    try:
+        with begun(here, starting, vm) as holder:
+            let_execute(here, starting, holder, vm, wanted)
+    except UnwantedError as error:
+        raise _NoStartError(Outcome.START_FAILED, _POWERED_OFF) from error
+    except LockspaceError as error:
+        raise _why_no_lease(here, error) from error
 
 
 def _why_not_resumed(
@@ -214,9 +243,14 @@ def _why_not_resumed(
 ) -> _NoStartError:
     """Say whether the lease was in the way. libvirt's own numbers do not tell: sanlock does."""
     if is_unwanted:
-        return _NoStartError(Outcome.START_FAILED, "powered off before it executed")
-    if here.access.identity() != vm:
+        return _NoStartError(Outcome.START_FAILED, _POWERED_OFF)
+    if not vm.is_process_of(here.access.identity()):
         return _NoStartError(Outcome.START_FAILED, "the domain's process ended before it executed")
+    return _why_no_lease(here, error)
+
+
+def _why_no_lease(here: Here, error: HeFsmError) -> _NoStartError:
+    """Say who has the lease, where it was in the way."""
     try:
         seen = here.sight.seen()
     except LockspaceError as unknown:

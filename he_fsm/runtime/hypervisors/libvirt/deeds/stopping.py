@@ -79,7 +79,7 @@ def _end(here: Here) -> None:
                 connection.destroy(here.domain(connection), _GENTLE_S)
             except HypervisorError as error:
                 _log.warning("libvirt does not end the domain, its process is killed: %s", error)
-        if here.access.identity() == vm:
+        if vm.is_process_of(here.access.identity()):
             here.end(vm, "it is powered off")
     except HypervisorError as error:
         _log.error("the domain is not powered off: %s", error)

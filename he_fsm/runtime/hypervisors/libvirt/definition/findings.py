@@ -35,7 +35,7 @@ class Circumstances:
     `place` is the engine's lease in the configuration. `moves`: the domain moves to other hosts
     while it runs. `is_autostarted` and `has_saved_state` are libvirt's to know. `local_to` says of
     a path what makes it this host's alone, as in "a file system of this host alone, ext4"; None:
-    nothing is known to.
+    nothing is known to. `is_plugin`: libvirt's plug-in takes the lease; else a holder of he_fsm's.
     """
 
     place: LeasePlace
@@ -43,12 +43,13 @@ class Circumstances:
     is_autostarted: bool = False
     has_saved_state: bool = False
     local_to: Callable[[str], Optional[str]] = lambda _: None
+    is_plugin: bool = True
 
 
 def findings(definition: Definition, around: Circumstances) -> tuple[Finding, ...]:
     """Return what is wrong with a domain, each as one sentence with what mends it."""
     return (
-        *lease_findings(definition, around.place),
+        *lease_findings(definition, around.place, is_plugin=around.is_plugin),
         *_by_itself(definition, around),
         *_reactions(definition),
         *_disks(definition, around),
@@ -56,13 +57,17 @@ def findings(definition: Definition, around: Circumstances) -> tuple[Finding, ..
     )
 
 
-def lease_findings(definition: Definition, place: LeasePlace) -> tuple[Finding, ...]:
+def lease_findings(
+    definition: Definition, place: LeasePlace, *, is_plugin: bool = True
+) -> tuple[Finding, ...]:
     """
-    Return what is wrong with the domain's lease; empty: libvirt takes the engine's lease for it.
+    Return what is wrong with the domain's lease.
+
+    Empty: libvirt takes the engine's lease for it, or it leaves the lease to the holder.
 
     safety: nothing starts a domain of which this finds anything fatal.
     """
-    return tuple(_leases(definition, place))
+    return tuple(_leases(definition, place) if is_plugin else _second_way(definition, place))
 
 
 def mended_by(found: Iterable[Finding], name: str, how: str) -> tuple[Finding, ...]:
@@ -109,6 +114,23 @@ def _leases(definition: Definition, place: LeasePlace) -> Iterator[Finding]:
         )
 
 
+def _second_way(definition: Definition, place: LeasePlace) -> Iterator[Finding]:
+    """Find a lease that libvirt would take beside the holder: each would refuse the other's."""
+    name = definition.name
+    if _wanted(place) in definition.leases:
+        yield Finding(
+            what=f"the domain {name} has the engine's <lease>, and lease: holder has a holder take "
+            "it: each of the two would refuse the other",
+            mend=f"virsh edit {name}, and remove {lease_xml(place)}; or write lease: plugin",
+        )
+    yield Finding(
+        what=f"with lease: holder, libvirt refuses nobody who starts, resumes or restores the "
+        f"domain {name} by hand: the agent ends it when it sees that",
+        mend="use lease: plugin where libvirt's sanlock plug-in can be had",
+        is_fatal=False,
+    )
+
+
 def lease_xml(place: LeasePlace) -> str:
     """Return the element by which libvirt takes the engine's lease."""
     return (
@@ -139,11 +161,7 @@ def _by_itself(definition: Definition, around: Circumstances) -> Iterator[Findin
     """Find what makes libvirt start the domain without being asked, or with an old memory."""
     name = definition.name
     if around.is_autostarted:
-        yield Finding(
-            what=f"libvirt starts the domain {name} by itself (autostart), beside the agent",
-            mend=f"virsh autostart --disable {name}",
-            is_fatal=False,
-        )
+        yield autostart_finding(name, is_plugin=around.is_plugin)
     if around.has_saved_state:
         yield Finding(
             what=f"the domain {name} has a saved state: its memory may be older than its disk; "
@@ -151,6 +169,16 @@ def _by_itself(definition: Definition, around: Circumstances) -> Iterator[Findin
             mend=f"virsh managedsave-remove {name}; for libvirt-guests, set ON_SHUTDOWN=shutdown",
             is_fatal=False,
         )
+
+
+def autostart_finding(name: str, *, is_plugin: bool) -> Finding:
+    """Say what a domain means that libvirt starts when the host boots."""
+    beside = "beside the agent" if is_plugin else "without the engine's lease"
+    return Finding(
+        what=f"libvirt starts the domain {name} by itself (autostart), {beside}",
+        mend=f"virsh autostart --disable {name}",
+        is_fatal=not is_plugin,
+    )
 
 
 def _reactions(definition: Definition) -> Iterator[Finding]:

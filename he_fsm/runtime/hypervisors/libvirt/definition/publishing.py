@@ -89,7 +89,9 @@ def faults_of(section: LibvirtConfig, xml: str, place: LeasePlace) -> tuple[Find
     if not found.uuid:
         what = "the definition has no <uuid>: each host would give the domain another one"
         return (Finding(what=what, mend="an element <uuid> with what uuidgen prints"),)
-    fatal = [each for each in lease_findings(found, place) if each.is_fatal]
+    fatal = [
+        each for each in lease_findings(found, place, is_plugin=section.is_plugin) if each.is_fatal
+    ]
     return mended_by(fatal, found.name, "change the definition")
 
 

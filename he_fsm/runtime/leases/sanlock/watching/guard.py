@@ -230,7 +230,7 @@ class LeaseGuard:
             self._is_checked = True
             return
         try:
-            is_held = holds_lease(self._settings, vm.pid)
+            is_held = holds_lease(self._settings, vm.lease_pid or vm.pid)
         except LockspaceError as error:
             # The next look asks again.
             self._repeats.complain("check", "%s", error)
