@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from he_fsm.lab.sanlock.release import program
-from he_fsm.runtime.leases.sanlock.settings import RUN_DIR_VARIABLE
 from he_fsm.runtime.ports import MovableLease
 from he_fsm.snapshot import Outcome, VmState
 from he_fsm.testing.leases import joins
@@ -36,18 +33,6 @@ class SanlockHosts(CommandHosts):
     def lease(self, host_id: int) -> MovableLease:
         return self.lab.holder(host_id)
 
-    def leave_by_force(self, host_id: int) -> None:
-        """Have sanlock kill whoever holds a lease of the host, and give the host's id back."""
-        settings = self.lab.at(host_id).settings
-        lockspace = f"{settings.lockspace}:{host_id}:{settings.path}:{settings.offset}"
-        subprocess.run(
-            [str(program()), "client", "rem_lockspace", "-s", lockspace],
-            env={**os.environ, RUN_DIR_VARIABLE: settings.run_dir},
-            check=True,
-            capture_output=True,
-            timeout=30,
-        )
-
     def tear_down(self) -> None:
         for host_id in self.ids:
             self.hypervisor(host_id).power_off()
@@ -67,7 +52,7 @@ def test_when_sanlock_kills_the_holder_nothing_of_the_program_is_left(hosts: San
     hosts.says(1, "children", "deaf")
     hosts.start(1)
     until(lambda: len(hosts.programs()) == 4)
-    hosts.leave_by_force(1)
+    hosts.lab.leave_by_force(1)
     # sanlock waits for the holder's connection, which the warden has as well.
     assert hosts.programs() == []
     hosts.reaches(1, VmState.ABSENT)

@@ -7,6 +7,7 @@ waits are not, so the I/O timeout must not be below 2 s of the daemon's.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from he_fsm.lab.sanlock_process import SanlockProcess, faketime
 from he_fsm.runtime.leases.sanlock.daemon import module as sanlock_module
 from he_fsm.runtime.leases.sanlock.daemon.command import SanlockDaemon
 from he_fsm.runtime.leases.sanlock.hold import SanlockHolder
-from he_fsm.runtime.leases.sanlock.settings import SanlockSettings
+from he_fsm.runtime.leases.sanlock.settings import RUN_DIR_VARIABLE, SanlockSettings
 from he_fsm.runtime.ports import Leases
 from he_fsm.runtime.storage.client import StorageClient
 from he_fsm.runtime.storage.protocol import StorageSettings
@@ -160,6 +161,18 @@ class SanlockLab:
             settings,
         )
         assert done.returncode == 0, done.stderr
+
+    def leave_by_force(self, host_id: int) -> None:
+        """Have sanlock kill whoever holds a lease of the host, and give the host's id back."""
+        settings = self.at(host_id).settings
+        lockspace = f"{settings.lockspace}:{host_id}:{settings.path}:{settings.offset}"
+        subprocess.run(
+            [str(program()), "client", "rem_lockspace", "-s", lockspace],
+            env={**os.environ, RUN_DIR_VARIABLE: settings.run_dir},
+            check=True,
+            capture_output=True,
+            timeout=30,
+        )
 
     def daemon_of(self, host_id: int) -> SanlockDaemon:
         return SanlockDaemon(self.at(host_id).settings)

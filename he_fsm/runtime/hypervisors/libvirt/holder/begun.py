@@ -136,6 +136,8 @@ class Holder:
                 os.close(descriptor)
             if "refused" in message:
                 raise LockspaceError(message["refused"])
+            if "failed" in message:
+                raise HypervisorError(message["failed"])
             raise _ended()
 
 

@@ -18,8 +18,9 @@ What is said, as JSON objects. The agent to the holder:
     {"take": {"is_moved": bool, "within_s": seconds}}   take the lease
     {"keep": true}                                      go on without the agent
 
-The holder to the agent: {"ready": true}; {"taken": version} with the lease's descriptor; and at any
-time {"refused": text}, after which it ends, and the domain with it.
+The holder to the agent: {"ready": true}; {"taken": version} with the lease's descriptor; or
+{"refused": text} (there is no lease) or {"failed": text}, after which it ends. Once the lease was
+asked for, the domain ends with it.
 
 An agent that ends before the lease is asked for leaves the domain as it is. One that ends between
 the two orders has not let the domain execute, and the domain is ended.
@@ -184,7 +185,7 @@ class Holder(_Half):
             # safety: the warden knows of the lease before there is one.
             self._channel.send(b"guard")
         except OSError as error:
-            self._tell(refused=f"the warden has ended: {error.strerror}")
+            self._tell(failed=f"the warden has ended: {error.strerror}")
             self._loop.end(EXIT_FAILED)
             return
         self._is_taking = True
@@ -313,11 +314,14 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         # safety: whoever can't end it must not keep the lease for it.
         vm.send(0)
         lease: OwnLease = pkgutil.resolve_name(settings.own)(settings.lease)
-    except (LockspaceError, OSError) as error:
-        _log.error("no lease is kept for process %d: %s", settings.pid, error)
-        with suppress(OSError):
-            control.send(json.dumps({"refused": str(error)}).encode())
-        return EXIT_FAILED
+    except LockspaceError as error:
+        return _refuse(control, "refused", str(error))
+    except ProcessLookupError:
+        return _refuse(control, "failed", f"the domain's process {settings.pid} has ended")
+    except PermissionError:
+        what = f"this user may not end the domain's process {settings.pid}"
+        mend = "give the service AmbientCapabilities=CAP_KILL"
+        return _refuse(control, "failed", f"{what}; {mend}")
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if not os.fork():
         ours.close()
@@ -325,6 +329,13 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         return _be_warden(vm, theirs)
     theirs.close()
     return Holder(settings, vm, lease, control, ours).run()
+
+
+def _refuse(control: socket.socket, word: str, why: str) -> int:
+    _log.error("no lease is kept: %s", why)
+    with suppress(OSError):
+        control.send(json.dumps({word: why}).encode())
+    return EXIT_FAILED
 
 
 def _control() -> socket.socket:
