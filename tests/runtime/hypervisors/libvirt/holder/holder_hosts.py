@@ -39,6 +39,16 @@ class HolderHosts(LibvirtHosts):
         for each in which:
             os.kill(pids[each], signal.SIGKILL)
 
+    @staticmethod
+    def stop(pid: int) -> None:
+        """Stop a process, until `go_on`."""
+        os.kill(pid, signal.SIGSTOP)
+
+    @staticmethod
+    def go_on(pid: int) -> None:
+        """Have a process go on."""
+        os.kill(pid, signal.SIGCONT)
+
     def has_ended(self, host_id: int) -> bool:
         """Whether no process of the domain is left on a host."""
         return self.access(host_id).identity() is None
@@ -52,15 +62,16 @@ class HolderHosts(LibvirtHosts):
         pids = [self.left_holder(host_id) for host_id in self.ids]
         super().tear_down()
         for pid in pids:
-            until(lambda pid=pid: pid is None or not _lives(pid))
+            until(lambda pid=pid: pid is None or not self.lives(pid))
 
     def left_holder(self, host_id: int) -> Optional[int]:
         record = VmFile(self.run_dir(host_id) / STATE).read()
         return None if record is None else record.holder_pid
 
-
-def _lives(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+    @staticmethod
+    def lives(pid: int) -> bool:
+        """Whether a process lives."""
+        try:
+            return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return False
