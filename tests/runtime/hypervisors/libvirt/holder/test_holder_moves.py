@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import select
+import signal
 import threading
 from typing import Any
 
 import pytest
 
 from he_fsm.snapshot import Outcome, VmState
+from he_fsm.testing.leases import joins
 from he_fsm.testing.waiting import until
 from tests.runtime.hypervisors.libvirt.holder.holder_hosts import HolderHosts, HolderLab
 from tests.runtime.hypervisors.libvirt.libvirt_hosts import NEEDS_LIBVIRT
@@ -58,26 +61,10 @@ def test_the_targets_agent_restarts_while_the_memory_is_sent(hosts: HolderHosts)
     assert hosts.outcomes(1) == [Outcome.MIGRATION_DONE]
 
 
-def test_a_third_takes_the_lease_while_nobody_has_it(hosts: HolderHosts, lab: HolderLab) -> None:
-    """The domain that has arrived never executes, nor does the source again."""
-    hosts.start(1)
-    hosts.hypervisor(2)
-    with taker(lab.sanlock.at(1).settings) as third:
-        assert third.stdout is not None
-        hosts.migrates(1, 2)
-        assert third.stdout.readline() == "taken\n"
-        until(lambda: hosts.has_ended(2))
-        until(lambda: hosts.state(1) is VmState.ABSENT, 40.0)
-        hosts.reaches(2, VmState.ABSENT)
-        assert hosts.outcomes(1) == [Outcome.MIGRATION_FAILED]
-        assert hosts.running() == []
-
-
 def at_the_switch_over(hosts: HolderHosts, act: Any) -> None:
     """Move the VM from host 1 to host 2, and do something when the source has been paused."""
     import libvirt
 
-    hosts.start(1)
     hosts.hypervisor(2)
     is_done = threading.Event()
 
@@ -96,8 +83,33 @@ def at_the_switch_over(hosts: HolderHosts, act: Any) -> None:
         assert is_done.wait(20.0)
 
 
+def test_a_third_takes_the_lease_while_nobody_has_it(hosts: HolderHosts, lab: HolderLab) -> None:
+    """The domain that has arrived never executes, nor does the source again."""
+    there = lab.sanlock.at(2).daemon.process
+    third_host = lab.sanlock.at(3)
+    until(lambda: joins(third_host.client))
+    hosts.start(1)
+    try:
+        with taker(third_host.settings) as third:
+            # The target's holder asks for the lease, and gets no answer before the third has it.
+            at_the_switch_over(hosts, lambda: there.send_signal(signal.SIGSTOP))
+            assert third.stdout is not None
+            assert select.select([third.stdout], [], [], 20.0)[0]
+            assert third.stdout.readline() == "taken\n"
+            there.send_signal(signal.SIGCONT)
+            until(lambda: hosts.has_ended(2))
+            hosts.reaches(1, VmState.ABSENT)
+            hosts.reaches(2, VmState.ABSENT)
+            assert hosts.outcomes(1) == [Outcome.MIGRATION_FAILED]
+            assert hosts.running() == []
+    finally:
+        there.send_signal(signal.SIGCONT)
+        third_host.client.leave()
+
+
 def test_the_sources_holder_is_killed_at_the_switch_over(hosts: HolderHosts) -> None:
     """The source ends, and whether its domain has moved nobody can say any more."""
+    hosts.start(1)
     at_the_switch_over(hosts, lambda: hosts.kill_half(1, "holder"))
     until(lambda: hosts.has_ended(1) and hosts.has_ended(2))
     until(lambda: hosts.owner() is None)
@@ -110,6 +122,7 @@ def test_the_sources_holder_is_killed_at_the_switch_over(hosts: HolderHosts) -> 
 def test_the_sources_daemon_is_killed_at_the_switch_over(
     hosts: HolderHosts, lab: HolderLab
 ) -> None:
+    hosts.start(1)
     at_the_switch_over(hosts, lab.daemons[1].kill)
     # The copy that has arrived is not let execute while the source may go on.
     until(lambda: hosts.has_ended(2), 40.0)
