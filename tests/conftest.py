@@ -53,6 +53,7 @@ WITHOUT = (
     *("runtime/agent/test_memory_file.py", "runtime/test_registry.py"),
     "runtime/leases/sanlock/test_sight.py",
     *(f"runtime/hypervisors/libvirt/test_{name}.py" for name in ("definition", "paused")),
+    "runtime/hypervisors/libvirt/holder/test_holder_findings.py",
     *(f"runtime/leases/sanlock/daemon/test_{name}.py" for name in ("clock", "errors")),
     *("runtime/service/test_log.py", "rehearse/test_compare.py", "rehearse/test_cannot.py"),
     "rehearse/test_observe_vms.py",

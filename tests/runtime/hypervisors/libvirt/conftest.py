@@ -24,11 +24,33 @@ SHORT = {
 }
 
 
+# The same where a holder keeps the lease: `holder/`, with what it ends on sanlock alone.
+HOLDERS_IN_PART = {
+    "test_holder_contract.py": {
+        "test_a_start_without_the_lease_is_refused_and_has_not_failed",
+        "test_a_migrated_vm_runs_on_the_other_host",
+    },
+    "test_holder_ends.py": {
+        "test_the_domain_ends_though_libvirt_is_down[holder+warden]",
+        "test_with_nobody_left_the_lease_stays_with_the_domain",
+    },
+    "test_by_hand.py": {
+        "test_a_domain_started_by_hand_is_ended[executing]",
+        "test_a_pause_keeps_the_lease",
+        "test_a_move_that_nobody_vouches_for_is_ended",
+    },
+}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is left to the longer run."""
     here = Path(__file__).parent
     for item in items:
-        if item.path.parent == here and item.path.name in IN_PART and item.name not in SHORT:
+        folder, name = item.path.parent, item.path.name
+        is_left = folder == here and name in IN_PART and item.name not in SHORT
+        if folder == here / "holder" and name in HOLDERS_IN_PART:
+            is_left = item.name not in HOLDERS_IN_PART[name]
+        if is_left:
             item.add_marker(pytest.mark.long)
 
 

@@ -1,5 +1,5 @@
 """
-Let a domain execute for which a holder of he_fsm keeps the lease, and nobody else does.
+Start the execution of a domain for which a holder of he_fsm keeps the lease, and nobody else does.
 
 The domain is paused: its process is there and executes nothing. A holder takes the lease, and QEMU
 gets a copy of the descriptor by which that lives, so that nobody else can have the lease while QEMU
@@ -92,7 +92,7 @@ def let_execute(
 
 def _give(connection: Connection, domain: Any, descriptor: int) -> None:
     """
-    Give QEMU a copy of the lease's descriptor.
+    Hand QEMU a copy of the lease's descriptor.
 
     safety: holder and warden may be killed at one time. The lease is QEMU's then, until whoever
     sees that has ended QEMU.

@@ -117,7 +117,12 @@ def _leases(definition: Definition, place: LeasePlace) -> Iterator[Finding]:
 def _second_way(definition: Definition, place: LeasePlace) -> Iterator[Finding]:
     """Find a lease that libvirt would take beside the holder: each would refuse the other's."""
     name = definition.name
-    if _wanted(place) in definition.leases:
+    # sanlock knows a lease by its names, whatever path leads to it, and by its place.
+    named, placed = (place.lockspace, place.resource), (place.path, place.offset)
+    if any(
+        (lease.lockspace, lease.key) == named or (lease.path, lease.offset) == placed
+        for lease in definition.leases
+    ):
         yield Finding(
             what=f"the domain {name} has the engine's <lease>, and lease: holder has a holder take "
             "it: each of the two would refuse the other",

@@ -258,7 +258,7 @@ class Holder(_Half):
             self._put_down(self._version, time.monotonic() + _MOVED_S)
 
     def _put_down(self, version: int, until: float) -> None:
-        """Let the lease go; a domain that was moving leaves a note when it has moved."""
+        """Release the lease; a domain that was moving leaves a note when it has moved."""
         record = self._record()
         if record is not None and record.is_leaving and time.monotonic() < until:
             again_at = time.monotonic() + _READ_S

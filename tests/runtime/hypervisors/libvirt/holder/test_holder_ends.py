@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,22 +15,15 @@ from he_fsm.snapshot import Outcome, VmState
 from he_fsm.testing.waiting import until
 from tests.runtime.hypervisors.libvirt.holder.holder_hosts import HolderHosts, HolderLab
 from tests.runtime.hypervisors.libvirt.libvirt_hosts import NEEDS_LIBVIRT
+from tests.runtime.hypervisors.libvirt.test_daemons import daemon
 from tests.runtime.hypervisors.libvirt.test_guard import GUARD_S, guarded
+
+__all__ = ("daemon",)
 
 pytestmark = NEEDS_LIBVIRT
 
 HALVES = [("holder",), ("warden",), ("holder", "warden")]
 both = pytest.mark.parametrize("which", HALVES, ids="+".join)
-
-
-@pytest.fixture
-def daemon(lab: HolderLab) -> Iterator[LibvirtProcess]:
-    """Return the daemon of host 1, and see that it runs after the test."""
-    process = lab.daemons[1]
-    yield process
-    process.go_on()
-    if process.pid is None:
-        process.start()
 
 
 @both

@@ -236,6 +236,7 @@ def test_what_is_held_elsewhere_is_refused_and_the_process_ended(bodies: Bodies)
     assert bodies.owner() == 1
 
 
+@pytest.mark.long
 def test_a_second_one_on_the_same_host_is_refused(bodies: Bodies) -> None:
     bodies.kept(bodies.body())
     with pytest.raises(LockspaceError, match="already"):
@@ -330,7 +331,11 @@ def test_a_source_that_goes_on_keeps_its_lease(bodies: Bodies) -> None:
 
 
 @pytest.mark.skipif(not can_mount(), reason="only root can make a storage that hangs")
-@pytest.mark.parametrize("hangs", [False, True], ids=["holder-well", "holder-stopped"])
+@pytest.mark.parametrize(
+    "hangs",
+    [False, pytest.param(True, marks=pytest.mark.long)],
+    ids=["holder-well", "holder-stopped"],
+)
 def test_when_the_storage_hangs_the_process_ends_in_time(tmp_path: Path, hangs: bool) -> None:
     """By SIGTERM to the holder; where that is stopped, by SIGKILL, which the warden sees."""
     (tmp_path / "shared").mkdir()
