@@ -60,7 +60,9 @@ class LibvirtVm:
             incarnation=str(ticks),
             cgroup=cgroup_of(pid).partition(_INNER_GROUPS)[0],
             lease=_lease_use(record),
-            lease_pid=None if record is None else record.holder_pid,
+            # safety: QEMU has a copy of the lease, and sanlock names a holder that has ended. Then
+            # the VM has to have the lease by itself, or to end.
+            lease_pid=record.holder_pid if record is not None and record.holder_lives else None,
         )
 
     def kill_now(self, vm: VmIdentity) -> None:

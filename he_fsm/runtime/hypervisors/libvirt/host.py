@@ -267,15 +267,13 @@ class LibvirtHost:
             if record.has_holder:
                 # Whether QEMU has the lease's descriptor is not known any more.
                 here.owe(Outcome.START_FAILED, "its agent has ended while the lease was taken")
-                here.end(vm, "its start is not known to have gone well")
-                self._see_absent()
+                self._end(vm, "its start is not known to have gone well")
             else:
                 go_on(here, vm)
             return True
         if here.has_lost_start:
             here.has_lost_start = False
-            here.end(vm, "libvirt has started it after its start was given up")
-            self._see_absent()
+            self._end(vm, "libvirt has started it after its start was given up")
             return True
         return False
 
@@ -312,9 +310,14 @@ class LibvirtHost:
         if not why:
             return False
         _log.critical("the domain is ended: %s", why)
-        self._here.end(vm, why)
-        self._see_absent()
+        self._end(vm, why)
         return True
+
+    def _end(self, vm: VmIdentity, why: str) -> None:
+        self._here.end(vm, why)
+        # libvirt may take its time to notice.
+        self._ended_at = time.monotonic()
+        self._see_absent()
 
     # Publish.
 

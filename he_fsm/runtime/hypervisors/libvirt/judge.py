@@ -66,6 +66,9 @@ class Judge:
     ) -> str:
         """Say why the domain has to end now; empty: it may go on."""
         state = seen.vm_state()
+        if record.has_holder and not record.holder_lives:
+            # sanlock still names it, because QEMU has a copy of the lease.
+            return "the holder of its lease has ended"
         try:
             if seen.executes and state is not VmState.ARRIVING:
                 self._left_behind_since = None
@@ -129,11 +132,13 @@ class Judge:
         it.
         """
         here, seen = self._here, None
-        for _ in range(_ASKED):
+        # Where a holder has the lease, libvirt neither takes it nor puts it down.
+        is_plugin = here.settings.holder is None and not record.has_holder
+        for _ in range(_ASKED if is_plugin else 1):
             again = domains.look(connection, here.name)
             if again is None or not again.executes:
                 return None
-            if self.was_sent and here.settings.holder is None and not record.has_holder:
+            if self.was_sent and is_plugin:
                 try:
                     here.sight.restore(record.pid)
                 except LockspaceError as error:
