@@ -20,10 +20,10 @@ from he_fsm.errors import HypervisorError
 from he_fsm.runtime.hypervisors.libvirt.access import LibvirtVm
 from he_fsm.runtime.hypervisors.libvirt.connection import Connection
 from he_fsm.runtime.hypervisors.libvirt.definition.shared import SharedDefinition
+from he_fsm.runtime.hypervisors.libvirt.holder.known import KnownDomain
 from he_fsm.runtime.hypervisors.libvirt.holder.settings import HolderSettings
-from he_fsm.runtime.hypervisors.libvirt.holder.watch import HolderWatch
 from he_fsm.runtime.hypervisors.libvirt.section import LibvirtConfig
-from he_fsm.runtime.hypervisors.vm_file import STATE, Phase, VmFile, VmRecord
+from he_fsm.runtime.hypervisors.vm_file import STATE
 from he_fsm.runtime.ports import LeaseSight, Observation, Peer, VmIdentity
 from he_fsm.snapshot import LocalVm, Outcome, Result, VmState
 
@@ -118,11 +118,8 @@ class Here:
         self.definition: Optional[SharedDefinition] = None
         if settings.config.definition is not None:
             self.definition = SharedDefinition(settings.config.definition, settings.state_dir)
-        self._file = VmFile(settings.run_dir / STATE)
-        self._record: Optional[VmRecord] = None
-        # Why the record could not be written last; empty: it is as it should be.
-        self.unwritten = ""
-        self._holder_watch: Optional[HolderWatch] = None
+        # What is known of the domain's process, and outlives the agent.
+        self.known = KnownDomain(settings.run_dir / STATE, self.guard, self.stir)
         self._seen = Observation(
             vm=LocalVm(VmState.UNKNOWN), detail="libvirt has not been asked yet"
         )
@@ -210,117 +207,6 @@ class Here:
             msg = f"libvirt knows no domain {self.name} on this host: virsh define FILE.xml"
             raise HypervisorError(msg)
         return domain
-
-    # The record.
-
-    @property
-    def record(self) -> Optional[VmRecord]:
-        """What is known of the domain's process, and outlives the agent."""
-        return self._record
-
-    def read_record(self) -> Optional[VmRecord]:
-        """Return what the last agent has left, if its process lives."""
-        try:
-            record = self._file.read()
-        except (OSError, ValueError) as error:
-            _log.warning("what the last agent knew of the domain is lost: %s", error)
-            return None
-        with self.guard:
-            self._record = record if record is not None and record.is_here else None
-            self._watch_holder()
-            return self._record
-
-    def note(self, vm: VmIdentity, **changes: Any) -> VmRecord:
-        """Write what has become known of the process *vm*."""
-        with self.guard:
-            before = self._record
-            ticks = int(vm.incarnation)
-            if before is None or (before.pid, before.started_ticks) != (vm.pid, ticks):
-                before = VmRecord(
-                    pid=vm.pid,
-                    started_ticks=ticks,
-                    phase=Phase.RUNNING,
-                    port=0,
-                    since=time.monotonic(),
-                )
-            if changes.get("phase", before.phase) is not before.phase:
-                changes["since"] = time.monotonic()
-            record = attrs.evolve(before, **changes)
-            self._keep(record)
-            return record
-
-    def settle_move(self, *, has_moved: bool) -> None:
-        """
-        Write how the move has ended of a domain whose process is gone, for its holder to know.
-
-        safety: without a word the holder takes it for one that has not moved.
-        """
-        with self.guard:
-            record = self._record
-            is_over = record is not None and record.is_leaving and record.process_state is None
-            if record is None or not is_over:
-                return
-            changes: dict[str, Any] = {"leaving_to": None}
-            self._keep(
-                attrs.evolve(record, **({"phase": Phase.MIGRATED} if has_moved else changes))
-            )
-
-    def _keep(self, record: VmRecord) -> None:
-        if record == self._record:
-            return
-        try:
-            self._file.write(record)
-            self.unwritten = ""
-        except OSError as error:
-            self.unwritten = f"{self._file.path} can't be written: {error.strerror}"
-            _log.warning("%s", self.unwritten)
-        self._record = record
-        self._watch_holder()
-
-    def forget(self) -> None:
-        """Remove the record: no process of the domain is here."""
-        with self.guard:
-            record, self._record = self._record, None
-            if record is not None:
-                try:
-                    self._file.clear(record)
-                except (OSError, ValueError) as error:
-                    # It names a process that has ended, and the next one's replaces it.
-                    _log.warning("the record of the domain that has ended stays: %s", error)
-            self._watch_holder()
-
-    # The holder.
-
-    @property
-    def has_holder(self) -> bool:
-        """Whether a holder has the lease for the domain here, or had it."""
-        record = self._record
-        return record is not None and record.has_holder
-
-    def has_let_lease_go(self, within_s: float) -> bool:
-        """Whether nobody here has the lease of the domain that has ended; waits for a moment."""
-        ends_at = time.monotonic() + within_s
-        record = self._record
-        while record is not None and record.holder_lives:
-            if time.monotonic() > ends_at:
-                return False
-            time.sleep(_LOOK_S / 4)
-        return True
-
-    def watch_no_holder(self) -> None:
-        """Watch the holder no more; it goes on."""
-        with self.guard:
-            watch, self._holder_watch = self._holder_watch, None
-        if watch is not None:
-            watch.close()
-
-    def _watch_holder(self) -> None:
-        """Watch the holder that the record names, and no other one."""
-        record, watch = self._record, self._holder_watch
-        if watch is not None and (record is None or record.holder_pid != watch.pid):
-            self.watch_no_holder()
-        if record is not None and record.has_holder and self._holder_watch is None:
-            self._holder_watch = HolderWatch(record, self.stir)
 
     # Ends.
 

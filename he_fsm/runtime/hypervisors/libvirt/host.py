@@ -157,7 +157,7 @@ class LibvirtHost:
         elif (event, detail) == _SENT:
             self._judge.was_sent = True
         elif (event, detail) == _MOVED:
-            self._here.settle_move(has_moved=True)
+            self._here.known.settle_move(has_moved=True)
         self._here.stir()
 
     def _on_graphics(self, _raw: Any, domain: Any, phase: int, *_: Any) -> None:
@@ -198,7 +198,7 @@ class LibvirtHost:
             # libvirt answers no question about a domain whose lease it waits for.
             connection.ping()
             return
-        if here.record is not None and here.access.identity() is None:
+        if here.known.record is not None and here.access.identity() is None:
             # libvirt may take its time to notice, and answers no question meanwhile.
             self._ended_at = time.monotonic()
             self._see_absent()
@@ -245,12 +245,12 @@ class LibvirtHost:
     def _see_absent(self) -> None:
         here = self._here
         self._judge.begin()
-        has_let_go = here.has_let_lease_go(_LET_GO_S)
+        has_let_go = here.known.has_let_lease_go(_LET_GO_S)
         with here.guard:
             if here.starting is not None or here.departure is not None:
                 return
             if has_let_go:
-                here.forget()
+                here.known.forget()
                 here.publish(VmState.ABSENT)
             else:
                 here.publish(VmState.STOPPING, "it has ended, and its lease is being let go")
@@ -258,7 +258,7 @@ class LibvirtHost:
     def _ends_or_begins(self, seen: DomainSeen, vm: VmIdentity) -> bool:
         """Deal with a start that lost its agent or its connection; say whether there was one."""
         here = self._here
-        record = here.record or here.read_record()
+        record = here.known.record or here.known.read()
         is_ours = record is not None and record.pid == vm.pid
         if seen.executes or seen.job is not None:
             here.has_lost_start = False
@@ -289,12 +289,12 @@ class LibvirtHost:
                 target = ANYWHERE if departure is None else departure.peer.host_id
                 changes["leaving_to"] = target if is_leaving else None
                 # A holder keeps the lease of a domain that is paused.
-                changes["is_paused"] = seen.is_paused and not here.has_holder
+                changes["is_paused"] = seen.is_paused and not here.known.has_holder
                 if state is VmState.ARRIVING:
                     changes["phase"] = Phase.ARRIVING
-                elif seen.executes and (here.record or _NOBODY).phase in _BEFORE:
+                elif seen.executes and (here.known.record or _NOBODY).phase in _BEFORE:
                     changes["phase"] = Phase.RUNNING
-            return here.note(vm, **changes)
+            return here.known.note(vm, **changes)
 
     def _is_ended(
         self, connection: Connection, seen: DomainSeen, vm: VmIdentity, record: VmRecord

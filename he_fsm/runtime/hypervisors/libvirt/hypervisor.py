@@ -44,7 +44,7 @@ class LibvirtHypervisor:
         """Look after the domain; one that runs is adopted."""
         self._here = Here(settings, sight)
         # Whatever libvirt says or does not say: a domain whose holder has ended is ended.
-        self._here.read_record()
+        self._here.known.read()
         known = threading.Event()
         self._here.wake = known.set
         self._thread = SupervisedThread("libvirt", LibvirtHost(self._here).follow)
@@ -106,7 +106,7 @@ class LibvirtHypervisor:
         for thread in (self._thread, self._renewing):
             thread.close()
             thread.join(_CLOSED_S)
-        here.watch_no_holder()
+        here.known.watch_no_holder()
         here.publish(VmState.UNKNOWN, "nobody looks after the domain here any more")
 
 

@@ -119,7 +119,7 @@ class Judge:
         if not why:
             self._judged, self._counted = now, (vm, now[1])
             self.was_sent = False
-            self._here.note(vm, lease_version=seen.version)
+            self._here.known.note(vm, lease_version=seen.version)
         return why
 
     def _really_seen(self, connection: Connection, record: VmRecord) -> Optional[LeaseSeen]:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.hypervisors.libvirt.libvirt_hosts import LibvirtHosts, LibvirtLab
-from tests.runtime.hypervisors.qemu.qemu_hosts import short_folder
+from tests.runtime.hypervisors.libvirt.libvirt_hosts import LibvirtHosts, LibvirtLab, set_up
 
 # What `make test` has the time for in these files, with real guests; `make rehearsals` has all.
 IN_PART = ("test_contract.py", "test_pauses.py", "test_shared_definition.py")
@@ -56,13 +55,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[LibvirtLab]:
-    with short_folder() as folder:
-        lab = LibvirtLab(folder)
-        try:
-            lab.set_up()
-            yield lab
-        finally:
-            lab.close()
+    with set_up(LibvirtLab) as lab:
+        yield lab
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, TypeVar
 
 import attrs
 import pytest
@@ -31,10 +31,13 @@ from he_fsm.runtime.leases.sanlock.hold import SanlockHolder
 from he_fsm.runtime.leases.sanlock.kind import KIND as SANLOCK
 from he_fsm.runtime.leases.sanlock.sight import SanlockSight
 from he_fsm.runtime.ports import Hypervisor, LeasePlace, Peer
+from he_fsm.snapshot import VmState
+from he_fsm.testing.hypervisors import MigrationContract
 from he_fsm.testing.leases import joins
 from he_fsm.testing.vm_hosts import VmHosts
 from he_fsm.testing.waiting import until
 from tests.lab.guest import skipped_without_packages
+from tests.runtime.hypervisors.qemu.qemu_hosts import short_folder
 from tests.runtime.leases.sanlock.sanlock_lab import WHY_NOT as NO_SANLOCK
 from tests.runtime.leases.sanlock.sanlock_lab import SanlockLab
 
@@ -56,6 +59,9 @@ NEEDS_LIBVIRT = [
     pytest.mark.qemu,
     pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "libvirt is here"),
 ]
+
+
+LabKind = TypeVar("LabKind", bound="LibvirtLab")
 
 
 class LibvirtLab:
@@ -132,6 +138,18 @@ class LibvirtLab:
             each.close()
         self.sanlock.close()
         self.network.remove()
+
+
+@contextmanager
+def set_up(kind: type[LabKind]) -> Iterator[LabKind]:
+    """Yield a lab that is set up."""
+    with short_folder() as folder:
+        lab = kind(folder)
+        try:
+            lab.set_up()
+            yield lab
+        finally:
+            lab.close()
 
 
 class LibvirtHosts(VmHosts):
@@ -258,3 +276,16 @@ class LibvirtHosts(VmHosts):
     def freeze(self, host_id: int) -> None:
         """Stop the domain's process as a whole."""
         self.signal(host_id, signal.SIGSTOP)
+
+
+class LibvirtContract(MigrationContract):
+    """What the back end keeps, whoever takes the lease."""
+
+    def test_from_the_order_on_a_vm_is_leaving(self, hosts: VmHosts) -> None:
+        """libvirt forgets the domain a moment after it executes on the other host."""
+        hosts.start(1)
+        hosts.hypervisor(2)
+        hosts.hypervisor(1).migrate(Peer(2))
+        assert hosts.state(1) is VmState.LEAVING
+        until(lambda: hosts.is_good_on(2))
+        hosts.reaches(1, VmState.ABSENT)

@@ -69,9 +69,9 @@ def let_execute(
         HypervisorError: libvirt, QEMU or the holder refuse, or it is not wanted any more.
     """
     # From here on the domain ends with its holder, and the next agent has to know that.
-    here.note(vm, holder_pid=holder.pid, holder_ticks=holder.ticks)
-    if here.unwritten:
-        raise HypervisorError(here.unwritten)
+    here.known.note(vm, holder_pid=holder.pid, holder_ticks=holder.ticks)
+    if here.known.unwritten:
+        raise HypervisorError(here.known.unwritten)
     taken = holder.take(wanted, _unwanted(here, underway))
     try:
         connection = here.usable()
@@ -83,11 +83,11 @@ def let_execute(
     if holder.pid not in here.sight.seen().holders:
         msg = f"sanlock says that the holder, process {holder.pid}, does not have the lease"
         raise HypervisorError(msg)
-    here.note(vm, lease_version=taken.version)
+    here.known.note(vm, lease_version=taken.version)
     holder.keep()
     underway.may_execute = True
     connection.call("resume the domain", domain.resume, _RESUMED_S)
-    here.note(vm, phase=Phase.RUNNING, is_paused=False)
+    here.known.note(vm, phase=Phase.RUNNING, is_paused=False)
 
 
 def _give(connection: Connection, domain: Any, descriptor: int) -> None:

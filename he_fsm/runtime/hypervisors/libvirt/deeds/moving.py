@@ -50,7 +50,7 @@ def migrate(here: Here, peer: Peer) -> None:
             detail = "hypervisor.migrate.peers is not set: the domain does not move"
             here.tell(Outcome.MIGRATION_FAILED, detail)
             return
-        if here.has_holder == here.settings.config.is_plugin:
+        if here.known.has_holder == here.settings.config.is_plugin:
             detail = (
                 "the VM got its lease in the other way than hypervisor.lease says now: it moves "
                 "when it has been started anew"
@@ -60,7 +60,7 @@ def migrate(here: Here, peer: Peer) -> None:
         vm = here.access.identity()
         if vm is not None:
             # From now on the guard of the lease leaves the lease to the migration.
-            here.note(vm, leaving_to=peer.host_id)
+            here.known.note(vm, leaving_to=peer.host_id)
         departure = here.departure = Departure(peer)
         here.publish(VmState.LEAVING, f"to {peer}", 0.0)
     here.begin("libvirt-migrate", lambda: _carry_out(here, departure, uri))
@@ -102,8 +102,8 @@ def _carry_out(here: Here, departure: Departure, uri: str) -> None:
         outcome, detail = Outcome.MIGRATION_FAILED, str(error)
         if not connection_is_well(here):
             outcome = _asked(here, departure)
-    if here.has_holder:
-        here.settle_move(has_moved=outcome is Outcome.MIGRATION_DONE)
+    if here.known.has_holder:
+        here.known.settle_move(has_moved=outcome is Outcome.MIGRATION_DONE)
         if outcome is Outcome.MIGRATION_DONE and not _has_taken(here, departure):
             outcome, detail = Outcome.MIGRATION_FAILED, f"{departure.peer} has not taken the lease"
     _log.info("the migration to %s: %s", departure.peer, detail or "done")
@@ -143,7 +143,7 @@ def _asked(here: Here, departure: Departure) -> Outcome:
             if connection_is_well(here) and here.is_without_job:
                 return Outcome.MIGRATION_FAILED
             continue
-        record = here.record
+        record = here.known.record
         if record is not None and record.has_holder:
             # Nobody has said that it has moved, and so the holder leaves no note.
             is_there = record.phase is Phase.MIGRATED
@@ -169,7 +169,7 @@ def _move(here: Here, connection: Connection, departure: Departure, uri: str) ->
         flags |= libvirt.VIR_MIGRATE_TLS
     if config.unsafe:
         flags |= libvirt.VIR_MIGRATE_UNSAFE
-    if here.has_holder:
+    if here.known.has_holder:
         # safety: there, nobody has the lease before this host's holder has let it go.
         flags |= libvirt.VIR_MIGRATE_PAUSED
     parameters: dict[str, Any] = {}

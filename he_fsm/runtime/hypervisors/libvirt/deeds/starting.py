@@ -170,7 +170,7 @@ def _create(here: Here, connection: Connection, domain: Any) -> VmIdentity:
         )
         connection.destroy(domain, _CREATED_S)
         raise HypervisorError(msg)
-    here.note(vm, phase=Phase.STARTING, is_paused=True)
+    here.known.note(vm, phase=Phase.STARTING, is_paused=True)
     return vm
 
 
@@ -221,7 +221,7 @@ def _let_execute(
     if vm.pid not in seen.holders and vm.is_process_of(here.access.identity()):
         msg = "the domain executes, and sanlock says that it has no lease"
         raise HypervisorError(msg)
-    here.note(vm, phase=Phase.RUNNING, is_paused=False, lease_version=seen.version)
+    here.known.note(vm, phase=Phase.RUNNING, is_paused=False, lease_version=seen.version)
 
 
 def _have_held(here: Here, starting: Starting, vm: VmIdentity) -> None:

@@ -48,7 +48,7 @@ def _press(here: Here) -> None:
         _log.warning("the power button can't be pressed: %s", error)
         return
     # libvirt itself notices nothing before the guest has ended.
-    here.note(vm, phase=Phase.STOPPING)
+    here.known.note(vm, phase=Phase.STOPPING)
 
 
 def power_off(here: Here) -> None:

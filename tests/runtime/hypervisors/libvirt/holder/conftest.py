@@ -8,18 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.runtime.hypervisors.libvirt.holder.holder_hosts import HolderHosts, HolderLab
-from tests.runtime.hypervisors.qemu.qemu_hosts import short_folder
+from tests.runtime.hypervisors.libvirt.libvirt_hosts import set_up
 
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[HolderLab]:
-    with short_folder() as folder:
-        lab = HolderLab(folder)
-        try:
-            lab.set_up()
-            yield lab
-        finally:
-            lab.close()
+    with set_up(HolderLab) as lab:
+        yield lab
 
 
 @pytest.fixture

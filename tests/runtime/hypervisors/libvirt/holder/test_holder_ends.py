@@ -106,6 +106,23 @@ def test_the_domain_ends_with_its_sanlock_daemon(hosts: HolderHosts, lab: Holder
     hosts.start(1)
 
 
+def test_the_domain_ends_in_time_where_sanlock_hangs(
+    hosts: HolderHosts, lab: HolderLab, tmp_path: Path
+) -> None:
+    """Nobody renews, and nobody tells the holder: the agent's guard sees it on the storage."""
+    hosts.start(1)
+    daemon = [each for each in lab.sanlock.daemons if each.name == "host1"][-1].process
+    with guarded(hosts, tmp_path):
+        daemon.send_signal(signal.SIGSTOP)
+        try:
+            # Before another host may take the lease.
+            in_time_s = lab.sanlock.io_timeout_s * 8 + lab.sanlock.watchdog_s
+            until(lambda: hosts.has_ended(1), in_time_s)
+        finally:
+            daemon.send_signal(signal.SIGCONT)
+    until(lambda: lab.joins(1))
+
+
 def test_the_guard_lets_a_domain_with_its_holder_be(hosts: HolderHosts, tmp_path: Path) -> None:
     hosts.start(1)
     vm = hosts.access(1).identity()
