@@ -37,9 +37,15 @@ GUARD_S = 3.0
 @contextmanager
 def guarded(hosts: LibvirtHosts, folder: Path) -> Iterator[None]:
     """Guard the lease of host 1, with the record that its adapter keeps."""
-    path = config_of(hosts, folder, hosts.run_dir(1))
+    with running(GUARD, str(config_of(hosts, folder, hosts.run_dir(1)))):
+        yield
+
+
+@contextmanager
+def running(script: str, *words: str) -> Iterator[None]:
+    """Run a guard, which says when it is ready."""
     guard = subprocess.Popen(
-        [sys.executable, "-c", GUARD, str(path)],
+        [sys.executable, "-c", script, *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -16,7 +16,7 @@ from he_fsm.testing.waiting import until
 from tests.runtime.hypervisors.libvirt.holder.holder_hosts import HolderHosts, HolderLab
 from tests.runtime.hypervisors.libvirt.libvirt_hosts import NEEDS_LIBVIRT
 from tests.runtime.hypervisors.libvirt.test_daemons import daemon
-from tests.runtime.hypervisors.libvirt.test_guard import GUARD_S, guarded
+from tests.runtime.hypervisors.libvirt.test_guard import GUARD_S, guarded, running
 
 __all__ = ("daemon",)
 
@@ -106,21 +106,46 @@ def test_the_domain_ends_with_its_sanlock_daemon(hosts: HolderHosts, lab: Holder
     hosts.start(1)
 
 
-def test_the_domain_ends_in_time_where_sanlock_hangs(
-    hosts: HolderHosts, lab: HolderLab, tmp_path: Path
-) -> None:
-    """Nobody renews, and nobody tells the holder: the agent's guard sees it on the storage."""
+# By the lab's times, which are sped up; it is ready when it has looked at the daemon.
+QUICK_GUARD = """
+import logging
+import sys
+from pathlib import Path
+from he_fsm.runtime.hypervisors.libvirt.access import LibvirtVm
+from he_fsm.runtime.hypervisors.libvirt.section import LibvirtConfig
+from he_fsm.runtime.leases.rules import Rules
+from he_fsm.runtime.leases.sanlock.settings import SanlockSettings
+from he_fsm.runtime.leases.sanlock.watching.daemon_watch import NO_WATCHDOG
+from he_fsm.runtime.leases.sanlock.watching.guard import LeaseGuard
+class Ready(logging.Handler):
+    def emit(self, record):
+        if NO_WATCHDOG in record.getMessage():
+            print("ready", flush=True)
+logging.getLogger().addHandler(Ready())
+run_dir, pid_dir, settings, io_timeout_s, watchdog_s = sys.argv[1:]
+access = LibvirtVm(Path(run_dir), LibvirtConfig(pid_dir=Path(pid_dir)))
+rules = Rules(io_timeout_s=float(io_timeout_s), watchdog_s=float(watchdog_s))
+guard = LeaseGuard(SanlockSettings.from_text(settings), 1, access, rules)
+sys.stdin.read()
+guard.close()
+"""
+
+
+def test_the_domain_ends_in_time_where_sanlock_hangs(hosts: HolderHosts, lab: HolderLab) -> None:
+    """Nobody renews, and nobody tells the holder: the agent's guard sees it."""
     hosts.start(1)
-    daemon = [each for each in lab.sanlock.daemons if each.name == "host1"][-1].process
-    with guarded(hosts, tmp_path):
+    sanlock = lab.sanlock
+    daemon = [each for each in sanlock.daemons if each.name == "host1"][-1].process
+    words = str(hosts.run_dir(1)), str(lab.daemons[1].pid_dir), sanlock.at(1).settings.to_text()
+    times = str(sanlock.io_timeout_s), str(sanlock.watchdog_s)
+    with running(QUICK_GUARD, *words, *times):
         daemon.send_signal(signal.SIGSTOP)
         try:
             # Before another host may take the lease.
-            in_time_s = lab.sanlock.io_timeout_s * 8 + lab.sanlock.watchdog_s
-            until(lambda: hosts.has_ended(1), in_time_s)
+            until(lambda: hosts.has_ended(1), sanlock.io_timeout_s * 8 + sanlock.watchdog_s)
         finally:
             daemon.send_signal(signal.SIGCONT)
-    until(lambda: lab.joins(1))
+            until(lambda: lab.joins(1))
 
 
 def test_the_guard_lets_a_domain_with_its_holder_be(hosts: HolderHosts, tmp_path: Path) -> None:
