@@ -15,11 +15,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Optional
 
-from he_fsm.cli.broker import DEFAULT_SOCKET, TIMEOUT_S
 from he_fsm.errors import HeFsmError
 from he_fsm.metadata.codec import decode_global
 from he_fsm.metadata.layout import SLOT_BYTES
-from he_fsm.report.ovirt_status import hosts_of, status_json, status_text
+from he_fsm.metadata.ovirt_status import hosts_of, status_json, status_text
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.config import DEFAULT_PATH, Config, load_config
 from he_fsm.runtime.config.ovirt.files import deployment_of
@@ -32,11 +31,17 @@ _FAILED: Final = 1
 _UNKNOWN: Final = 2
 # An older report of the agent says nothing of who is alive (seconds). Source: oVirt's broker.
 _REPORT_MAX_S: Final = 60.0
+# Of each call of the broker (seconds).
+_ANSWERS_WITHIN_S: Final = 10.0
 _MODES: Final = ("global", "local", "none")
 
 
 class _WrongUseError(Exception):
     """The command can't be called like this; the message says why."""
+
+
+class _NotDeployedError(Exception):
+    """The command needs a host on which the engine has been deployed."""
 
 
 class _Verb(NamedTuple):
@@ -45,7 +50,6 @@ class _Verb(NamedTuple):
     run: Callable[[Sequence[str]], int]
     words: str
     about: str
-    needs_deployment: bool = True
 
 
 def main() -> None:
@@ -77,10 +81,10 @@ def run(words: Sequence[str]) -> int:
     if "--help" in rest:
         return _help((first.lstrip("-"),))
     try:
-        if verb.needs_deployment and not _is_deployed():
-            sys.stdout.write("You must run deploy first\n")
-            return _FAILED
         return verb.run(rest)
+    except _NotDeployedError:
+        sys.stdout.write("You must run deploy first\n")
+        return _FAILED
     except (_WrongUseError, HeFsmError) as error:
         if "--json" in rest:
             sys.stdout.write(json.dumps({"error": str(error)}) + "\n")
@@ -115,9 +119,8 @@ def _config() -> Optional[Config]:
     return load_config(path) if path.exists() else None
 
 
-def _is_deployed() -> bool:
-    """Whether the engine has been deployed here: oVirt's files name its VM, or ours are there."""
-    config = _config()
+def _is_deployed(config: Optional[Config]) -> bool:
+    """Whether the engine has been deployed here: this host is configured, and has a VM."""
     if config is None:
         return False
     return config.ovirt is None or "vmid" in deployment_of(config.ovirt)
@@ -125,8 +128,9 @@ def _is_deployed() -> bool:
 
 def _broker() -> BrokerClient:
     config = _config()
-    socket = DEFAULT_SOCKET if config is None else config.broker_socket
-    return BrokerClient(str(socket), TIMEOUT_S)
+    if not _is_deployed(config) or config is None:
+        raise _NotDeployedError
+    return BrokerClient(str(config.broker_socket), _ANSWERS_WITHIN_S)
 
 
 # The commands.
@@ -151,7 +155,7 @@ def _vm_status(words: Sequence[str]) -> int:
 
 def _check_deployed(words: Sequence[str]) -> int:
     _only(words)
-    is_deployed = _is_deployed()
+    is_deployed = _is_deployed(_config())
     word = "has been" if is_deployed else "has not been"
     sys.stdout.write(f"The hosted engine {word} deployed\n")
     return _OK if is_deployed else _FAILED
@@ -205,15 +209,9 @@ _VERBS: Final = {
         "Set the maintenance flags: local and global leave each other alone, none ends both",
     ),
     "--check-liveliness": _Verb(
-        _check_liveliness,
-        "",
-        "Ask the engine's health page whether the engine is up",
-        needs_deployment=False,
+        _check_liveliness, "", "Ask the engine's health page whether the engine is up"
     ),
     "--check-deployed": _Verb(
-        _check_deployed,
-        "",
-        "Say whether the hosted engine has been deployed on this host",
-        needs_deployment=False,
+        _check_deployed, "", "Say whether the hosted engine has been deployed on this host"
     ),
 }

@@ -1,7 +1,7 @@
 """
 The cluster as `hosted-engine --vm-status` prints it, for scripts that read that: pure functions.
 
-Source: ovirt-hosted-engine-setup 2.7; `tests/report/test_ovirt_status.py` holds the texts against
+Source: ovirt-hosted-engine-setup 2.7; `tests/metadata/test_ovirt_status.py` holds the texts against
 golden ones of its own code.
 """
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from he_fsm.metadata import Whiteboard
-from he_fsm.report.ovirt_status import hosts_of, status_json, status_text
+from he_fsm.metadata.ovirt_status import hosts_of, status_json, status_text
 
-GOLDEN = Path(__file__).parents[1] / "metadata" / "golden"
+GOLDEN = Path(__file__).parent / "golden"
 CASES: list[dict[str, Any]] = json.loads((GOLDEN / "vm-status.json").read_text())["cases"]
 # oVirt's command ends with a traceback there.
 FAILS = {"too-new", "format-2013"}
