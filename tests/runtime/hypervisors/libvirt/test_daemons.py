@@ -26,7 +26,6 @@ pytestmark = [*NEEDS_LIBVIRT, pytest.mark.long]
 
 # A loop of the agent's, within which a daemon that hangs has to be noticed.
 LOOP_S = 10.0
-# A guest's own word counts within that; most of it is the guest's.
 
 
 @pytest.fixture
