@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple, Optional
+from typing import TYPE_CHECKING, Final, NamedTuple, Optional
 
 from he_fsm.errors import HeFsmError
 from he_fsm.metadata.codec import decode_global
@@ -23,6 +23,9 @@ from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.config import DEFAULT_PATH, Config, load_config
 from he_fsm.runtime.config.ovirt.files import deployment_of
 from he_fsm.snapshot import Health
+
+if TYPE_CHECKING:
+    from he_fsm.runtime.config.ovirt.shared import SharedConfig
 
 # Names another configuration than the usual one.
 CONFIG_VARIABLE: Final = "HE_FSM_CONFIG"
@@ -193,6 +196,46 @@ def _set_maintenance(words: Sequence[str]) -> int:
     return _OK
 
 
+def _get_shared_config(words: Sequence[str]) -> int:
+    (key,), wanted = _typed(words, "KEY")
+    found = _shared().get(key, wanted)
+    sys.stdout.write(f"\n{key} : {found.value}, type : {found.type}\n\n")
+    return _OK
+
+
+def _set_shared_config(words: Sequence[str]) -> int:
+    (key, value), wanted = _typed(words, "KEY", "VALUE")
+    _shared().set(key, value, wanted)
+    return _OK
+
+
+def _shared() -> SharedConfig:
+    from he_fsm.runtime.config.ovirt.shared import SharedConfig  # noqa: PLC0415 - see above
+
+    config = _config()
+    if not _is_deployed(config) or config is None:
+        raise _NotDeployedError
+    if config.ovirt is None:
+        msg = "this host has no files of oVirt's: its configuration says 'ovirt: none'"
+        raise _WrongUseError(msg)
+    return SharedConfig(config.ovirt)
+
+
+def _typed(words: Sequence[str], *names: str) -> tuple[Sequence[str], Optional[str]]:
+    """Return the words before `--type=TYPE`, and the type; raises where others are there."""
+    from he_fsm.runtime.config.ovirt.shared import TYPES  # noqa: PLC0415 - see above
+
+    plain = [word for word in words if not word.startswith("--type")]
+    types = [word.partition("=")[2] for word in words if word.startswith("--type")]
+    if len(plain) != len(names) or len(types) > 1:
+        msg = f"expected {' '.join(names)} [--type=TYPE]"
+        raise _WrongUseError(msg)
+    if types and types[0] not in TYPES:
+        msg = f"expected --type=TYPE, where TYPE is one of {', '.join(TYPES)}"
+        raise _WrongUseError(msg)
+    return plain, types[0] if types else None
+
+
 def _only(words: Sequence[str], *known: str) -> None:
     """Refuse words that the command does not know."""
     for word in words:
@@ -207,6 +250,12 @@ _VERBS: Final = {
         _set_maintenance,
         "--mode=<global|local|none>",
         "Set the maintenance flags: local and global leave each other alone, none ends both",
+    ),
+    "--get-shared-config": _Verb(
+        _get_shared_config, "KEY [--type=TYPE]", "Print a value of the configuration, and its type"
+    ),
+    "--set-shared-config": _Verb(
+        _set_shared_config, "KEY VALUE [--type=TYPE]", "Change a value of the configuration"
     ),
     "--check-liveliness": _Verb(
         _check_liveliness, "", "Ask the engine's health page whether the engine is up"

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from he_fsm.errors import ConfigError
 from he_fsm.runtime.config.ovirt.archive import ARCHIVE_BYTES, MEMBERS, read_archive, with_member
 
-
 TAR = shutil.which("tar") or "tar"
 
 
