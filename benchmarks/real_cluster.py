@@ -18,6 +18,7 @@ from he_fsm.chaos.living import Living
 from he_fsm.chaos.strike_sanlock import SANLOCK_KIT
 from he_fsm.chaos.summary import bound
 from he_fsm.errors import HeFsmError
+from he_fsm.lab.qemu.lab import QemuLab
 from he_fsm.lab.sanlock.host import SanlockHost
 from he_fsm.lab.sanlock.lab import SanlockLab
 from he_fsm.rehearse.lab_spec import spec_of
@@ -29,7 +30,7 @@ _STOPPED = re.compile(
 )
 
 
-class BigLab(SanlockLab):
+class BigLab(QemuLab):
     """A lab whose guest has as much memory as the limits are for, and boots."""
 
     memory_mib = 256
@@ -234,7 +235,7 @@ def _refused(host: SanlockHost, since: float) -> int:
 
 
 @contextlib.contextmanager
-def cluster(scenario: str, speed: float, make: type[SanlockLab] = SanlockLab) -> Iterator[Cluster]:
+def cluster(scenario: str, speed: float, make: type[QemuLab] = QemuLab) -> Iterator[Cluster]:
     """
     Return a cluster whose engine is up.
 

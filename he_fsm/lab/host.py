@@ -104,7 +104,7 @@ class LabHost(ABC):
             "group": None,
             "ovirt": None,
             "storage": {
-                "path": str(self.storage),
+                "path": self.storage_place,
                 "deadline": self.deadline_s,
             },
             "engine": {"memory": self.site.memory_mib, "health": {"timeout": 2.0}},
@@ -131,6 +131,11 @@ class LabHost(ABC):
         write_json(self.state_dir / "flags.json", {"local_maintenance": is_set})
 
     # Given by the back end.
+
+    @property
+    def storage_place(self) -> str:
+        """Where the host's own processes find the storage."""
+        return str(self.storage)
 
     def monitors_config(self) -> dict[str, Any]:
         """Return the monitors' section: files, where the back end has nothing else."""
@@ -338,12 +343,16 @@ class LabHost(ABC):
 
     def go_on(self) -> None:
         """Thaw every process of this host, except those that were frozen by themselves."""
-        still = {self.daemon_process(name) for name in self.frozen}
-        pids = {process.pid for process in still if process is not None}
+        still = self.frozen_pids()
         for process in list(self.processes()):
-            if process.pid not in pids:
+            if process.pid not in still:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(signal.SIGCONT)
+
+    def frozen_pids(self) -> set[int]:
+        """Return the daemons that were frozen by themselves."""
+        frozen = [self.daemon_process(name) for name in self.frozen]
+        return {process.pid for process in frozen if process is not None}
 
     def power_on(self) -> None:
         """Start all that runs on this host, as its boot does."""

@@ -46,9 +46,9 @@ EMBEDDED: Final = Backend(
 
 def _sanlock_lab(spec: LabSpec, folder: Path) -> Lab:
     # Needs the extra `qemu`.
-    from he_fsm.lab.sanlock.lab import SanlockLab  # noqa: PLC0415
+    from he_fsm.lab.qemu.lab import QemuLab  # noqa: PLC0415
 
-    return SanlockLab(spec, folder)
+    return QemuLab(spec, folder)
 
 
 SANLOCK: Final = Backend(
