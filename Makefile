@@ -33,7 +33,7 @@ COMPILED = build/compiled
 # The other Pythons that the tests run on where they are there: the oldest and the newest.
 OTHER_PYTHONS = $(shell sh tools/other-pythons)
 
-.PHONY: help demo demo-real debian13 talk test test-compiled native check-three compiled lint types unit processes real rehearsals others bench bench-compiled bench-against bench-real chaos chaos-real soak search true-clock deep diagram stories clean
+.PHONY: help demo demo-real demo-libvirt debian13 talk test test-compiled native check-three compiled lint types unit processes real rehearsals others bench bench-compiled bench-against bench-real chaos chaos-real soak search true-clock deep diagram stories clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -44,6 +44,10 @@ demo: $(VENV)/.demo ## Show a living cluster: real daemons, real faults, in a li
 demo-real: $(VENV)/.real ## The same on real sanlock daemons and QEMU VMs (says what to install)
 	$(FETCH_KERNEL)
 	$(BIN)/he-fsm rehearse examples/real.yaml --backend sanlock --speed 10 --live --compare
+
+demo-libvirt: $(VENV)/.libvirt ## The same with a libvirt daemon for each host, which runs the VM (root; says what to install)
+	$(FETCH_KERNEL)
+	$(BIN)/he-fsm rehearse examples/real.yaml --backend libvirt --speed 5 --live --compare
 
 talk: $(VENV)/.demo ## Simulate the talk's faults, in a second
 	$(BIN)/he-fsm simulate examples/talk.yaml
@@ -76,12 +80,13 @@ real: $(VENV)/.test ## The tests with real sanlock daemons and QEMU VMs (some as
 debian13: ## The tests with real sanlock and QEMU, and one rehearsal, on Debian 13 in a folder (root, half an hour or so)
 	tools/debian13
 
-rehearsals: $(VENV)/.test ## Every scenario on real daemons, and all tests of libvirt (half an hour or so)
+rehearsals: $(VENV)/.test ## Every scenario on real daemons, and all tests of libvirt (an hour or so)
 	$(FETCH_KERNEL)
 	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q tests/rehearse/test_files.py
 	$(BIN)/python -m pytest -n $(REAL) --dist worksteal -q \
 	  tests/rehearse/test_sanlock_files.py tests/rehearse/test_sanlock_backend.py \
 	  tests/rehearse/test_sanlock_networks.py tests/chaos/test_strike_sanlock.py \
+	  tests/rehearse/test_libvirt_files.py tests/rehearse/test_libvirt_backend.py \
 	  tests/runtime/hypervisors/libvirt
 
 others: ## The tests on the oldest and the newest Python that are there
@@ -168,10 +173,14 @@ $(VENV)/.real: pyproject.toml | $(BIN)/python
 	$(PIP) install -e '.[daemon,qemu]'
 	@touch $@ $(VENV)/.demo
 
+$(VENV)/.libvirt: $(VENV)/.real
+	@$(LIBVIRT)
+	@touch $@
+
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(PIP) install -e '.[test,lint,report,pictures,diagram,daemon,qemu,systemd,campaign,parquet,dask]'
 	@$(LIBVIRT)
-	@touch $@ $(VENV)/.demo $(VENV)/.real
+	@touch $@ $(VENV)/.demo $(VENV)/.real $(VENV)/.libvirt
 
 clean: ## Remove what these targets made
 	rm -rf $(VENV) $(VENV)-other build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
