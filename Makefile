@@ -15,7 +15,7 @@ REAL ?= 2
 export HYPOTHESIS_PROFILE ?= ci
 # Tests start hundreds of processes: each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
-# Of `make chaos`, `make chaos-real` and `make search`.
+# Of `make chaos`, `make chaos-real`, `make chaos-libvirt` and `make search`.
 SEED ?= 1
 TIME ?= 5m
 # Of `make bench-real`: failovers and migrations in a row.
@@ -33,7 +33,7 @@ COMPILED = build/compiled
 # The other Pythons that the tests run on where they are there: the oldest and the newest.
 OTHER_PYTHONS = $(shell sh tools/other-pythons)
 
-.PHONY: help demo demo-real demo-libvirt debian13 talk test test-compiled native check-three compiled lint types unit processes real rehearsals others bench bench-compiled bench-against bench-real chaos chaos-real soak search true-clock deep diagram stories clean
+.PHONY: help demo demo-real demo-libvirt debian13 talk test test-compiled native check-three compiled lint types unit processes real rehearsals others bench bench-compiled bench-against bench-real chaos chaos-real chaos-libvirt soak search true-clock deep diagram stories clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -87,7 +87,7 @@ rehearsals: $(VENV)/.test ## Every scenario on real daemons, and all tests of li
 	  tests/rehearse/test_sanlock_files.py tests/rehearse/test_sanlock_backend.py \
 	  tests/rehearse/test_sanlock_networks.py tests/chaos/test_strike_sanlock.py \
 	  tests/rehearse/test_libvirt_files.py tests/rehearse/test_libvirt_backend.py \
-	  tests/runtime/hypervisors/libvirt
+	  tests/chaos/test_strike_libvirt.py tests/runtime/hypervisors/libvirt
 
 others: ## The tests on the oldest and the newest Python that are there
 	@for python in $(OTHER_PYTHONS); do $(MAKE) --no-print-directory other OTHER=$$python || exit 1; done
@@ -127,7 +127,7 @@ bench: $(VENV)/.test ## Measure, and print a table; the compiled build as well w
 bench-against: | $(BIN)/python ## Compare with an older commit, figure by figure in turn (REV=COMMIT ONLY=step-3)
 	$(BIN)/python benchmarks/against.py --rounds $(ROUNDS) $(if $(REV),--rev '$(REV)') $(ONLY:%=--only %)
 
-bench-real: $(VENV)/.real ## Measure failovers and moves of real VMs, and print a table (COUNT=50)
+bench-real: $(VENV)/.libvirt ## Measure failovers and moves of real VMs, and print a table (COUNT=50)
 	$(FETCH_KERNEL)
 	$(BIN)/python benchmarks/real.py --count $(COUNT)
 
@@ -142,6 +142,10 @@ chaos: $(VENV)/.test ## Kill random processes of a real cluster (SEED=1 TIME=5m)
 chaos-real: $(VENV)/.real ## Break real sanlock daemons, QEMU VMs and hosts at random (SEED=1 TIME=5m)
 	$(FETCH_KERNEL)
 	$(BIN)/python tools/chaos --real --seed $(SEED) --time $(TIME)
+
+chaos-libvirt: $(VENV)/.libvirt ## The same with a libvirt daemon for each host (root; SEED=1 TIME=5m)
+	$(FETCH_KERNEL)
+	$(BIN)/python tools/chaos --backend libvirt --seed $(SEED) --time $(TIME)
 
 soak: $(VENV)/.test ## See whether ten thousand loops on slow storage are in time, and nothing grows
 	$(BIN)/python tools/soak

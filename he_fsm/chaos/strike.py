@@ -60,13 +60,8 @@ class Unit:
     """A daemon that an init system starts again whenever it has ended."""
 
     name: str
-    process: Callable[[LabHost], Optional[subprocess.Popen[bytes]]]
+    has_ended: Callable[[LabHost], bool]
     start: Callable[[LabHost], None]
-
-    def has_ended(self, host: LabHost) -> bool:
-        """Whether it does not run on a host."""
-        process = self.process(host)
-        return process is None or process.poll() is not None
 
 
 @attrs.frozen(kw_only=True)
@@ -87,8 +82,17 @@ class Kit:
     damage: Callable[[Lab], Iterator[str]]
 
 
-BROKER: Final = Unit("broker", lambda host: host.broker_process, lambda host: host.start_broker())
-AGENT: Final = Unit("agent", lambda host: host.agent_process, lambda host: host.start_agent())
+def is_over(process: Optional[subprocess.Popen[bytes]]) -> bool:
+    """Whether there is no such process, or it has ended."""
+    return process is None or process.poll() is not None
+
+
+BROKER: Final = Unit(
+    "broker", lambda host: is_over(host.broker_process), lambda host: host.start_broker()
+)
+AGENT: Final = Unit(
+    "agent", lambda host: is_over(host.agent_process), lambda host: host.start_agent()
+)
 
 
 def pids(host: LabHost, kind: str) -> list[int]:

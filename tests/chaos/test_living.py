@@ -61,7 +61,7 @@ def test_what_lasts_ends_with_the_strikes_and_a_watchdogs_time_stays(lab: Lab):
 
 def test_a_daemon_that_has_ended_is_started_again(lab: Lab):
     started: list[str] = []
-    unit = Unit("daemon", lambda _: None, lambda host: started.append(host.name))
+    unit = Unit("daemon", lambda _: True, lambda host: started.append(host.name))
     lab.hosts["1"].is_powered = True
     assert living(lab, unit).live_until(lambda: bool(started), DEADLINE_S)
     assert started == ["1"]
@@ -70,7 +70,7 @@ def test_a_daemon_that_has_ended_is_started_again(lab: Lab):
 @pytest.mark.parametrize(("is_powered", "is_frozen"), [(False, False), (True, True)])
 def test_where_nothing_can_run_nothing_is_started(lab: Lab, is_powered: bool, is_frozen: bool):
     started: list[str] = []
-    unit = Unit("daemon", lambda _: None, lambda host: started.append(host.name))
+    unit = Unit("daemon", lambda _: True, lambda host: started.append(host.name))
     host = lab.hosts["1"]
     host.is_powered, host.is_frozen = is_powered, is_frozen
     living(lab, unit).live_for(0.1)
@@ -105,7 +105,7 @@ def strikes_of(lab: Lab, seed: int, *units: Unit) -> list[tuple[str, str]]:
 
 
 def test_a_seed_repeats_hosts_and_faults_whatever_an_init_system_does(lab: Lab):
-    unit = Unit("daemon", lambda _: None, lambda _: None)
+    unit = Unit("daemon", lambda _: True, lambda _: None)
     one, other = strikes_of(lab, 7), strikes_of(lab, 7, unit)
     both = min(len(one), len(other))
     assert both > 3

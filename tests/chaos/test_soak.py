@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 
 from he_fsm.chaos.looks import Lateness
-from he_fsm.chaos.soak import Growth, Load, Size, Soaked, soak, summed_up
+from he_fsm.chaos.sizes import Growth, Size, summed_up
+from he_fsm.chaos.soak import Load, Soaked, soak
 from he_fsm.lab.slow_mount import why_not
 
 
