@@ -31,7 +31,12 @@ scenarios:
 MOVES = """
 scenarios:
   - name: moves
-    policy: {base: talk, migration_hold_s: 0, migration_backoff_s: 1, migration_backoff_max_s: 2}
+    policy:
+      base: talk
+      migration_hold_s: 0
+      migration_backoff_s: 1
+      migration_backoff_max_s: 2
+      drain_retry_s: 1
     world: {loop: 1s, io_timeout: 1s, vm_start: 1s, vm_boot: 5s, migration: 3s}
     hosts: 3
 """
@@ -45,6 +50,7 @@ scenarios:
       migration_hold_s: 0
       migration_backoff_s: 1
       migration_backoff_max_s: 2
+      drain_retry_s: 1
       stagger_s: 20
       stagger_total_s: 40
     world: {io_timeout: 2s, vm_start: 1s, vm_boot: 5s, migration: 5s}
