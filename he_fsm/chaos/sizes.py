@@ -36,11 +36,15 @@ class Growth:
     @property
     def is_small(self) -> bool:
         """Whether it has hardly grown; what leaks now and then grows without end."""
+        return self.last.memory_mib - self.first.memory_mib <= GROWTH_MAX_MIB and not self.leaks
+
+    @property
+    def leaks(self) -> bool:
+        """Whether it has more descriptors or threads than before."""
         first, last = self.first, self.last
         return (
-            last.memory_mib - first.memory_mib <= GROWTH_MAX_MIB
-            and last.descriptors - first.descriptors <= GROWTH_MAX_DESCRIPTORS
-            and last.threads - first.threads <= GROWTH_MAX_THREADS
+            last.descriptors - first.descriptors > GROWTH_MAX_DESCRIPTORS
+            or last.threads - first.threads > GROWTH_MAX_THREADS
         )
 
     def __str__(self) -> str:

@@ -13,6 +13,7 @@ from typing import Final, Optional
 import attrs
 import psutil
 
+from he_fsm.chaos.sizes import Size
 from he_fsm.errors import HeFsmError
 from he_fsm.lab.host import LabHost
 from he_fsm.lab.lab import Lab
@@ -64,13 +65,18 @@ class Unit:
     start: Callable[[LabHost], None]
 
 
+Counted = Callable[[Lab], Iterator[tuple[str, Size]]]
+
+
 @attrs.frozen(kw_only=True)
 class Kit:
     """
     What a back end gives a campaign.
 
     At most *at_once* faults strike a host together, with up to *pause_max_s* (of the scenario)
-    between two strikes. `damage` gives a sentence for each lease that can't be read.
+    between two strikes. `damage` gives a sentence for each lease that can't be read. `counted`
+    gives what daemons use now, by their names; of those named alike, the usual number counts. None:
+    that is of no interest.
     """
 
     backend: Backend
@@ -80,6 +86,7 @@ class Kit:
     at_once: int
     pause_max_s: float
     damage: Callable[[Lab], Iterator[str]]
+    counted: Optional[Counted] = None
 
 
 def is_over(process: Optional[subprocess.Popen[bytes]]) -> bool:

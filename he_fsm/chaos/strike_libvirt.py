@@ -54,7 +54,7 @@ def _damage(lab: Lab) -> Iterator[str]:
         yield f"the hosts' libvirt has the domains {found}, and not one"
 
 
-def counted(lab: Lab) -> Iterator[tuple[str, Size]]:
+def _counted(lab: Lab) -> Iterator[tuple[str, Size]]:
     """
     Return what each agent and each libvirt daemon uses now, by its name.
 
@@ -86,4 +86,5 @@ LIBVIRT_KIT: Final = attrs.evolve(
         *SANLOCK_KIT.units,
     ),
     damage=_damage,
+    counted=_counted,
 )

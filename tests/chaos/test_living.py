@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from he_fsm.chaos.living import Living
 from he_fsm.chaos.run import _Campaign
+from he_fsm.chaos.sizes import Size
 from he_fsm.chaos.strike import EMBEDDED_KIT, ActiveFault, Fault, Unit
 from he_fsm.lab.embedded import EmbeddedLab
 from he_fsm.lab.host import LabHost
@@ -47,6 +49,16 @@ def test_what_is_planned_is_done_in_its_time(lab: Lab):
     found.later(1.0, lambda: done.append("second"), undoes=False)
     assert found.live_until(lambda: len(done) == 2, DEADLINE_S)
     assert done == ["first", "second"]
+
+
+def test_what_daemons_of_one_name_use_is_summed_up_over_a_time(lab: Lab):
+    numbers = itertools.count(10)
+
+    def counted(_: Lab) -> Iterator[tuple[str, Size]]:
+        yield "agent", Size(40.0, 12, next(numbers))
+        yield "agent", Size(41.0, 12, 10)
+
+    assert living(lab).sizes(counted, 0.5) == {"agent": Size(41.0, 12, 10)}
 
 
 def test_what_lasts_ends_with_the_strikes_and_a_watchdogs_time_stays(lab: Lab):
