@@ -56,11 +56,16 @@ _LOCK_MANAGER: Final = 'lock_manager = "sanlock"\n'
 _PLUG_IN_CONF: Final = "auto_disk_leases = 0\nrequire_lease_for_disks = 0\n"
 
 
+def program() -> Optional[str]:
+    """Return the path of libvirtd, which need not be on everybody's PATH; None: it is missing."""
+    return shutil.which(_PROGRAM) or shutil.which(_PROGRAM, path="/usr/sbin:/sbin")
+
+
 def missing() -> Iterator[str]:
     """Say what this machine lacks for such daemons, and which package has it."""
     if os.geteuid() != 0:
         yield "libvirt's system daemon needs root"
-    if shutil.which(_PROGRAM) is None and shutil.which(_PROGRAM, path="/usr/sbin:/sbin") is None:
+    if program() is None:
         yield "libvirtd is missing: install the package libvirt-daemon-system"
     if not list(Path("/").glob(_PLUG_INS.lstrip("/"))):
         yield "libvirt's sanlock plug-in is missing: install the package libvirt-sanlock"
@@ -136,7 +141,7 @@ class LibvirtProcess:
         places |= {self.folder / name: Path("/etc", name) for name in ("hosts", "resolv.conf")}
         pid_file = str(self.folder / "run" / _PID_FILE)
         options = ["--listen"] if self._listens else []
-        words = [_PROGRAM, *options, "--pid-file", pid_file]
+        words = [str(program()), *options, "--pid-file", pid_file]
         view = own_view.words(words, places, stays=True)
         with (self.folder / "log" / "output").open("ab") as log:
             view_process = subprocess.Popen(  # noqa: S603 - the system's own daemon
