@@ -30,10 +30,12 @@ FETCH_KERNEL = -@$(BIN)/python -m he_fsm.lab.guest.kernel > /dev/null
 LIBVIRT = if pkg-config --exists libvirt 2>/dev/null; then $(PIP) install -e '.[libvirt]'; fi
 # Where `make compiled` puts the package that mypyc has compiled, with the tests beside it.
 COMPILED = build/compiled
+# What takes very long on the plain build is left to `make native` where that can be had.
+UNLESS_NATIVE = $(shell if command -v gcc > /dev/null; then echo 'and not compiled'; fi)
 # The other Pythons that the tests run on where they are there: the oldest and the newest.
 OTHER_PYTHONS = $(shell sh tools/other-pythons)
 
-.PHONY: help demo demo-real demo-libvirt debian13 talk test test-compiled native check-three compiled lint types unit processes real rehearsals others bench bench-compiled bench-against bench-real chaos chaos-real chaos-libvirt soak search true-clock deep diagram stories clean
+.PHONY: help demo demo-real demo-libvirt debian13 talk test computing waiting test-compiled native check-three compiled lint types unit processes real rehearsals others bench bench-compiled bench-against bench-real chaos chaos-real chaos-libvirt soak search true-clock deep diagram stories clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -52,7 +54,12 @@ demo-libvirt: $(VENV)/.libvirt ## The same with a libvirt daemon for each host, 
 talk: $(VENV)/.demo ## Simulate the talk's faults, in a second
 	$(BIN)/he-fsm simulate examples/talk.yaml
 
-test: lint types unit native others processes real ## Everything that has to pass
+test: lint types ## Everything that has to pass
+	@tools/side-by-side computing waiting
+
+# The first one takes the processors, the second one takes its time.
+computing: unit native others
+waiting: processes real
 
 lint: $(VENV)/.test ## Style
 	$(BIN)/ruff check .
@@ -65,7 +72,7 @@ types: $(VENV)/.test ## Types
 	$(BIN)/mypy
 
 unit: $(VENV)/.test ## The tests, on this Python
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -q -m 'not processes'
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -q -m 'not processes $(UNLESS_NATIVE)'
 
 processes: $(VENV)/.test ## The tests with real daemons and servers
 	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q \
@@ -97,7 +104,7 @@ other:
 	@$(OTHER) -m venv --clear $(VENV)-other
 	@$(VENV)-other/bin/python -m pip --disable-pip-version-check --quiet install -e '.[test,report,daemon,qemu,systemd,campaign]'
 	@HYPOTHESIS_PROFILE=few $(VENV)-other/bin/python -m pytest -n $(PYTEST_WORKERS) -q \
-	  -m 'not processes and not once' -p no:cacheprovider
+	  -m 'not processes and not once and not compiled' -p no:cacheprovider
 	@rm -rf $(VENV)-other
 
 compiled: $(VENV)/.test ## Compile what decides and explores with mypyc, into build/compiled (takes gcc)

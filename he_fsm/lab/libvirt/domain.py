@@ -72,6 +72,9 @@ def _devices(disk: Path, place: Optional[LeasePlace]) -> ET.Element:
     serial = ET.SubElement(devices, "serial", type="file")
     ET.SubElement(serial, "source", path="/var/log/libvirt/guest.console")
     ET.SubElement(devices, "memballoon", model="none")
+    # By these the guest reports its own death.
+    ET.SubElement(devices, "panic", model="isa")
+    ET.SubElement(devices, "watchdog", model="i6300esb", action="poweroff")
     if place is not None:
         lease = ET.SubElement(devices, "lease")
         _add(lease, "lockspace", place.lockspace)

@@ -42,6 +42,16 @@ _SENT: Final = (
     libvirt.VIR_DOMAIN_EVENT_SUSPENDED,
     libvirt.VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED,
 )
+_PANICKED: Final = (
+    libvirt.VIR_DOMAIN_EVENT_CRASHED,
+    libvirt.VIR_DOMAIN_EVENT_CRASHED_PANICKED,
+)
+# What a watchdog of the guest does that ends or stops the guest; all else lets it go on.
+_FATAL_ACTIONS: Final = (
+    libvirt.VIR_DOMAIN_EVENT_WATCHDOG_PAUSE,
+    libvirt.VIR_DOMAIN_EVENT_WATCHDOG_POWEROFF,
+    libvirt.VIR_DOMAIN_EVENT_WATCHDOG_SHUTDOWN,
+)
 _MOVING_TO_ANYWHERE: Final = 0
 
 
@@ -119,6 +129,7 @@ class LibvirtHost:
             self._on_close,
             LIFECYCLE=self._on_lifecycle,
             MIGRATION_ITERATION=self._on_anything,
+            WATCHDOG=self._on_watchdog,
             GRAPHICS=self._on_graphics,
         )
         here.connection = connection
@@ -150,7 +161,13 @@ class LibvirtHost:
             self._judge.resumes += 1
         elif (event, detail) == _SENT:
             self._judge.was_sent = True
+        elif (event, detail) == _PANICKED:
+            self._here.is_dead("the guest has panicked")
         self._here.stir()
+
+    def _on_watchdog(self, _raw: Any, domain: Any, action: int, _: Any) -> None:
+        if domain.name() == self._here.name and action in _FATAL_ACTIONS:
+            self._here.is_dead("the guest's watchdog has fired")
 
     def _on_graphics(self, _raw: Any, domain: Any, phase: int, *_: Any) -> None:
         """Make the screen's password void: somebody has got in with it."""
@@ -271,7 +288,9 @@ class LibvirtHost:
         self, connection: Connection, seen: DomainSeen, vm: VmIdentity, record: VmRecord
     ) -> bool:
         """End a domain that executes, or could, without being allowed to; say whether it was."""
-        why = self._judge.why_ended(connection, seen, vm, record)
+        # A definition may keep a guest that is dead, which nobody needs any more.
+        is_kept = seen.is_kept_dead and self._here.death_of(vm)
+        why = is_kept or self._judge.why_ended(connection, seen, vm, record)
         if not why:
             return False
         _log.critical("the domain is ended: %s", why)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from he_fsm.document.nodes import Mapping as Tree
 from he_fsm.document.nodes import nearest, refusal
-from he_fsm.errors import LockspaceError
+from he_fsm.errors import LockspaceError, SanlockMissingError
 from he_fsm.runtime.config.settings import Config
 from he_fsm.runtime.kinds import Guard, LeaseKind, Made
 from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.leases.sanlock import storage
+from he_fsm.runtime.leases.sanlock.daemon import module
 from he_fsm.runtime.leases.sanlock.hold import SanlockHolder
 from he_fsm.runtime.leases.sanlock.section import (
     NAME_BYTES_MAX,
@@ -64,7 +64,9 @@ def _rules(config: Config) -> Rules:
 def needs(config: Config) -> Sequence[Finding]:
     """Need sanlock's Python module, and its daemon."""
     found = []
-    if importlib.util.find_spec("sanlock") is None:
+    try:
+        module.check()
+    except SanlockMissingError:
         mend = "install python3-sanlock, and use the system's Python"
         found.append(Finding(what="sanlock's Python module can't be imported", mend=mend))
     socket = Path(settings_of(config).run_dir) / _SOCKET

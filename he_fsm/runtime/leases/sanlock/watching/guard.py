@@ -39,6 +39,8 @@ _AGAIN_S: Final = 0.5
 # The daemon is asked so often in the watchdog's time, and at least every so many seconds.
 _LOOKS: Final = 60
 _PERIOD_MAX_S: Final = 5.0
+# While renewals are seen on the storage, nothing is urgent: a look in so many periods is enough.
+_QUIET: Final = 2.5
 # At this share of the watchdog's time a VM is ended that its daemon should have ended before: the
 # daemon kills it at 2/3, and at the end of that time it may be started elsewhere.
 _LAST_MOMENT: Final = 5 / 6
@@ -67,7 +69,8 @@ class LeaseGuard:
         self._access = access
         self._daemon = SanlockDaemon(settings)
         self._period_s = min(_PERIOD_MAX_S, rules.watchdog_s / _LOOKS)
-        self._renewals = Renewals(settings, host_id, rules, self._period_s)
+        self._pause_s = self._period_s
+        self._renewals = Renewals(settings, host_id, rules, _QUIET * self._period_s)
         self._again_s = _AGAIN_AFTER * rules.io_timeout_s
         # The daemon's own word is asked for at this time, even if renewals are seen.
         self._ask_at = -math.inf
@@ -134,7 +137,7 @@ class LeaseGuard:
         try:
             self._repeats.end("daemon", "sanlock is there again")
             self._has_ended = self._is_checked = False
-            while not self._stirred.wait(self._period_s):
+            while not self._stirred.wait(self._pause_s):
                 self._beat_at = time.monotonic()
                 if self._look():
                     self._warn()
@@ -184,7 +187,9 @@ class LeaseGuard:
         renewed_at = self._renewals.last(now)
         if renewed_at is not None and now < self._ask_at:
             self._renewed_at = renewed_at
+            self._pause_s = _QUIET * self._period_s
             return True
+        self._pause_s = self._period_s
         daemon = self._status()
         if daemon is not None:
             self._ask_at = now + self._again_s

@@ -26,12 +26,11 @@ class Renewals:
     def __init__(
         self, settings: SanlockSettings, host_id: int, rules: Rules, period_s: float
     ) -> None:
-        """Begin to look every *period_s* seconds."""
+        """Somebody looks every *period_s* seconds."""
         self._settings = settings
         self._host_id = host_id
         # A thread that only looks never waits for storage that hangs.
         self._asking = question_to(settings.run_dir, settings.wait_s)
-        self._period_s = period_s
         self._fresh_s = rules.renewal_s + _LATE / settings.clock_rate + 2 * period_s
         place = (host_id - 1) * settings.sector_bytes
         self._file = DirectFile(settings.path, settings.offset + place // BLOCK_BYTES * BLOCK_BYTES)
@@ -43,8 +42,8 @@ class Renewals:
         """
         Return when the id was last renewed, at the earliest; None: not as lately as it has to be.
 
-        That is the last look that did not show the renewal yet, or, if nobody looked for long, two
-        periods ago.
+        That is the last look that did not show the renewal yet. If nobody looked for long, it is
+        too long ago to be believed.
         """
         try:
             is_held, sector = self._asking.ask(self._look)
@@ -55,7 +54,7 @@ class Renewals:
         if not is_held:
             return None
         if before is not None and sector != before:
-            self._changed_at = max(looked_at, now - 2 * self._period_s)
+            self._changed_at = looked_at
         return self._changed_at if now - self._changed_at <= self._fresh_s else None
 
     def _look(self) -> tuple[bool, bytes]:
