@@ -26,6 +26,8 @@ pytestmark = [*NEEDS_LIBVIRT, pytest.mark.long]
 
 # A loop of the agent's, within which a daemon that hangs has to be noticed.
 LOOP_S = 10.0
+# libvirt's own sign of life gives a daemon up by then, on a machine that is busy.
+GIVEN_UP_S = 20.0
 
 
 @pytest.fixture
@@ -90,6 +92,27 @@ def test_a_daemon_that_hangs_makes_the_state_unknown_and_costs_nothing_else(
     # It goes on, and so does the agent.
     daemon.go_on()
     until(lambda: hosts.is_good_on(1))
+
+
+def test_a_connection_that_is_thrown_away_ends_while_its_daemon_hangs(
+    daemon: LibvirtProcess,
+) -> None:
+    """libvirt does not end the second of two calls when it gives its daemon up."""
+    from he_fsm.runtime.hypervisors.libvirt.connection import Connection, LibvirtSilentError
+
+    before = set(threading.enumerate())
+    connection = Connection.opened(daemon.uri)
+    connection.register(lambda *_: None, LIFECYCLE=lambda *_: None)
+    daemon.stop()
+    with pytest.raises(LibvirtSilentError):
+        connection.call("ask", connection.raw.getLibVersion, 0.5)
+    connection.close()
+    until(lambda: not _asking(before), GIVEN_UP_S)
+
+
+def _asking(before: set[threading.Thread]) -> list[threading.Thread]:
+    """Return the threads that have begun since and wait for libvirt."""
+    return [thread for thread in set(threading.enumerate()) - before if "libvirt: " in thread.name]
 
 
 def test_a_domain_can_be_ended_while_its_daemon_hangs(
