@@ -55,9 +55,10 @@ talk: $(VENV)/.demo ## Simulate the talk's faults, in a second
 	$(BIN)/he-fsm simulate examples/talk.yaml
 
 test: lint types ## Everything that has to pass
-	@tools/side-by-side computing waiting
+	@PYTEST_WORKERS=0 tools/side-by-side computing waiting
 
-# The first one takes the processors, the second one takes its time.
+# The first one takes the processors, the second one takes its time. So one process is enough for the
+# first one, and each further one would have to find all tests once more.
 computing: unit native others
 waiting: processes real
 
