@@ -15,7 +15,7 @@ REAL ?= 2
 export HYPOTHESIS_PROFILE ?= ci
 # Tests start hundreds of processes: each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
-# Of `make chaos`, `make chaos-real` and `make search`.
+# Of `make chaos`, `make chaos-real`, `make chaos-libvirt` and `make search`.
 SEED ?= 1
 TIME ?= 5m
 # Of `make bench-real`: failovers and migrations in a row.
@@ -30,10 +30,12 @@ FETCH_KERNEL = -@$(BIN)/python -m he_fsm.lab.guest.kernel > /dev/null
 LIBVIRT = if pkg-config --exists libvirt 2>/dev/null; then $(PIP) install -e '.[libvirt]'; fi
 # Where `make compiled` puts the package that mypyc has compiled, with the tests beside it.
 COMPILED = build/compiled
+# What takes very long on the plain build is left to `make native` where that can be had.
+UNLESS_NATIVE = $(shell if command -v gcc > /dev/null; then echo 'and not compiled'; fi)
 # The other Pythons that the tests run on where they are there: the oldest and the newest.
 OTHER_PYTHONS = $(shell sh tools/other-pythons)
 
-.PHONY: help demo demo-real debian13 talk test test-compiled native check-three compiled lint types unit processes real rehearsals others bench bench-compiled bench-against bench-real chaos chaos-real soak search true-clock deep diagram stories clean
+.PHONY: help demo demo-real demo-libvirt debian13 talk test computing waiting test-compiled native check-three compiled lint types unit processes real rehearsals others bench bench-compiled bench-against bench-real chaos chaos-real chaos-libvirt soak search true-clock deep diagram stories clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -45,10 +47,20 @@ demo-real: $(VENV)/.real ## The same on real sanlock daemons and QEMU VMs (says 
 	$(FETCH_KERNEL)
 	$(BIN)/he-fsm rehearse examples/real.yaml --backend sanlock --speed 10 --live --compare
 
+demo-libvirt: $(VENV)/.libvirt ## The same with a libvirt daemon for each host, which runs the VM (root; says what to install)
+	$(FETCH_KERNEL)
+	$(BIN)/he-fsm rehearse examples/real.yaml --backend libvirt --speed 5 --live --compare
+
 talk: $(VENV)/.demo ## Simulate the talk's faults, in a second
 	$(BIN)/he-fsm simulate examples/talk.yaml
 
-test: lint types unit native others processes real ## Everything that has to pass
+test: lint types ## Everything that has to pass
+	@PYTEST_WORKERS=0 tools/side-by-side computing waiting
+
+# The first one takes the processors, the second one takes its time. So one process is enough for the
+# first one, and each further one would have to find all tests once more.
+computing: unit native others
+waiting: processes real
 
 lint: $(VENV)/.test ## Style
 	$(BIN)/ruff check .
@@ -61,7 +73,7 @@ types: $(VENV)/.test ## Types
 	$(BIN)/mypy
 
 unit: $(VENV)/.test ## The tests, on this Python
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -q -m 'not processes'
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -q -m 'not processes $(UNLESS_NATIVE)'
 
 processes: $(VENV)/.test ## The tests with real daemons and servers
 	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q \
@@ -76,13 +88,14 @@ real: $(VENV)/.test ## The tests with real sanlock daemons and QEMU VMs (some as
 debian13: ## The tests with real sanlock and QEMU, and one rehearsal, on Debian 13 in a folder (root, half an hour or so)
 	tools/debian13
 
-rehearsals: $(VENV)/.test ## Every scenario on real daemons, and all tests of libvirt (half an hour or so)
+rehearsals: $(VENV)/.test ## Every scenario on real daemons, and all tests of libvirt (an hour or so)
 	$(FETCH_KERNEL)
 	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q tests/rehearse/test_files.py
 	$(BIN)/python -m pytest -n $(REAL) --dist worksteal -q \
 	  tests/rehearse/test_sanlock_files.py tests/rehearse/test_sanlock_backend.py \
 	  tests/rehearse/test_sanlock_networks.py tests/chaos/test_strike_sanlock.py \
-	  tests/runtime/hypervisors/libvirt
+	  tests/rehearse/test_libvirt_files.py tests/rehearse/test_libvirt_backend.py \
+	  tests/chaos/test_strike_libvirt.py tests/runtime/hypervisors/libvirt
 
 others: ## The tests on the oldest and the newest Python that are there
 	@for python in $(OTHER_PYTHONS); do $(MAKE) --no-print-directory other OTHER=$$python || exit 1; done
@@ -92,7 +105,7 @@ other:
 	@$(OTHER) -m venv --clear $(VENV)-other
 	@$(VENV)-other/bin/python -m pip --disable-pip-version-check --quiet install -e '.[test,report,daemon,qemu,systemd,campaign]'
 	@HYPOTHESIS_PROFILE=few $(VENV)-other/bin/python -m pytest -n $(PYTEST_WORKERS) -q \
-	  -m 'not processes and not once' -p no:cacheprovider
+	  -m 'not processes and not once and not compiled' -p no:cacheprovider
 	@rm -rf $(VENV)-other
 
 compiled: $(VENV)/.test ## Compile what decides and explores with mypyc, into build/compiled (takes gcc)
@@ -122,7 +135,7 @@ bench: $(VENV)/.test ## Measure, and print a table; the compiled build as well w
 bench-against: | $(BIN)/python ## Compare with an older commit, figure by figure in turn (REV=COMMIT ONLY=step-3)
 	$(BIN)/python benchmarks/against.py --rounds $(ROUNDS) $(if $(REV),--rev '$(REV)') $(ONLY:%=--only %)
 
-bench-real: $(VENV)/.real ## Measure failovers and moves of real VMs, and print a table (COUNT=50)
+bench-real: $(VENV)/.libvirt ## Measure failovers and moves of real VMs, and print a table (COUNT=50)
 	$(FETCH_KERNEL)
 	$(BIN)/python benchmarks/real.py --count $(COUNT)
 
@@ -137,6 +150,10 @@ chaos: $(VENV)/.test ## Kill random processes of a real cluster (SEED=1 TIME=5m)
 chaos-real: $(VENV)/.real ## Break real sanlock daemons, QEMU VMs and hosts at random (SEED=1 TIME=5m)
 	$(FETCH_KERNEL)
 	$(BIN)/python tools/chaos --real --seed $(SEED) --time $(TIME)
+
+chaos-libvirt: $(VENV)/.libvirt ## The same with a libvirt daemon for each host (root; SEED=1 TIME=5m)
+	$(FETCH_KERNEL)
+	$(BIN)/python tools/chaos --backend libvirt --seed $(SEED) --time $(TIME)
 
 soak: $(VENV)/.test ## See whether ten thousand loops on slow storage are in time, and nothing grows
 	$(BIN)/python tools/soak
@@ -168,10 +185,14 @@ $(VENV)/.real: pyproject.toml | $(BIN)/python
 	$(PIP) install -e '.[daemon,qemu]'
 	@touch $@ $(VENV)/.demo
 
+$(VENV)/.libvirt: $(VENV)/.real
+	@$(LIBVIRT)
+	@touch $@
+
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(PIP) install -e '.[test,lint,report,pictures,diagram,daemon,qemu,systemd,campaign,parquet,dask]'
 	@$(LIBVIRT)
-	@touch $@ $(VENV)/.demo $(VENV)/.real
+	@touch $@ $(VENV)/.demo $(VENV)/.real $(VENV)/.libvirt
 
 clean: ## Remove what these targets made
 	rm -rf $(VENV) $(VENV)-other build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -7,16 +7,20 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from real_cluster import BigLab, Cluster, Crash, cluster
 from table import MORE, Row, show
 
 from he_fsm import parse_scenarios
+from he_fsm.chaos.sizes import GROWTH_MAX_DESCRIPTORS, GROWTH_MAX_THREADS, Growth
+from he_fsm.chaos.strike_sanlock import SANLOCK_KIT
 from he_fsm.errors import HeFsmError
+from he_fsm.lab.qemu.lab import QemuLab
 from he_fsm.lab.sanlock.needs import missing
 from he_fsm.lab.sanlock.release import VARIABLE
+from he_fsm.rehearse.backends import LIBVIRT
 from he_fsm.rehearse.cannot import sanlock_cannot
 
 # On the true clock, sanlock's shortest times; a real boot, and agents that look every 10 s.
@@ -31,7 +35,12 @@ scenarios:
 MOVES = """
 scenarios:
   - name: moves
-    policy: {base: talk, migration_hold_s: 0, migration_backoff_s: 1, migration_backoff_max_s: 2}
+    policy:
+      base: talk
+      migration_hold_s: 0
+      migration_backoff_s: 1
+      migration_backoff_max_s: 2
+      drain_retry_s: 1
     world: {loop: 1s, io_timeout: 1s, vm_start: 1s, vm_boot: 5s, migration: 3s}
     hosts: 3
 """
@@ -45,6 +54,7 @@ scenarios:
       migration_hold_s: 0
       migration_backoff_s: 1
       migration_backoff_max_s: 2
+      drain_retry_s: 1
       stagger_s: 20
       stagger_total_s: 40
     world: {io_timeout: 2s, vm_start: 1s, vm_boot: 5s, migration: 5s}
@@ -58,6 +68,16 @@ scenarios:
     world: {vm_start: 1s, vm_boot: 5s}
     hosts: 3
 """
+# Both hypervisors boot the guest; agents look every second, and move at once.
+SIDE_BY_SIDE = MOVES.replace("moves", "side-by-side")
+# What can be measured by itself: `libvirt` beside QEMU, and `domains` that move in a row.
+PARTS = ("true-clock", "fast", "moves", "libvirt", "domains", "marathon")
+# How much longer a domain of libvirt may take than QEMU alone (seconds).
+MORE_WITH_LIBVIRT = {
+    "VM killed: executes again": 1.0,
+    "move: ordered, executes there": 1.2,
+    "host crash: executes after the lease can be had": 1.0,
+}
 # Where `make debian13` leaves a newer sanlock.
 UNPACKED = Path("build/debian13")
 SPEED = 10.0
@@ -111,9 +131,10 @@ def moves(count: int) -> Iterator[Row]:
     """Move an idle guest of 256 MiB to and fro."""
     with cluster(MOVES, 1.0, BigLab) as found:
         moved = [found.move() for _ in range(count)]
-        yield Row("live migration: stopped, median", _median(m.stopped_s for m in moved), 0.3, "s")
-        yield Row("  the longest", max(m.stopped_s for m in moved), 0.3, "s")
-        yield Row("  by QEMU's figures, the longest", max(m.qemu_s for m in moved), 0.3, "s")
+        stopped, by_qemu = zip(*(m.stopped for m in moved))
+        yield Row("live migration: stopped, median", _median(stopped), 0.3, "s")
+        yield Row("  the longest", max(stopped), 0.3, "s")
+        yield Row("  by QEMU's figures, the longest", max(by_qemu), 0.3, "s")
         yield Row("  the whole move, the longest", max(m.whole_s for m in moved), 3.0, "s")
         yield from _ended(found)
 
@@ -137,6 +158,59 @@ def marathon(count: int) -> Iterator[Row]:
         yield from _ended(found)
 
 
+def side_by_side(count: int, crashes: int) -> Iterator[Row]:
+    """Have libvirt run the VM, and compare with agents that start QEMU themselves."""
+    from he_fsm.chaos.strike_libvirt import LIBVIRT_KIT  # noqa: PLC0415 - optional
+    from he_fsm.lab.libvirt.lab import LibvirtLab  # noqa: PLC0415 - optional
+
+    found = {}
+    for name, make, kit in (("QEMU", QemuLab, SANLOCK_KIT), ("libvirt", LibvirtLab, LIBVIRT_KIT)):
+        with cluster(SIDE_BY_SIDE, 1.0, make, kit) as here:
+            found[name] = (
+                _median(here.kill_vm().executes_s for _ in range(count)),
+                _median(here.move().ordered_s for _ in range(count)),
+                _median(here.crash_host().after_lease_s for _ in range(crashes)),
+            )
+            yield from _ended(here)
+    for number, (what, limit_s) in enumerate(MORE_WITH_LIBVIRT.items()):
+        alone_s, libvirt_s = found["QEMU"][number], found["libvirt"][number]
+        yield Row(f"{what}, QEMU alone, median", alone_s, None, "s")
+        yield Row("  a domain of libvirt", libvirt_s, None, "s")
+        yield Row("  more than QEMU alone", libvirt_s - alone_s, limit_s, "s")
+
+
+def domain_marathon(count: int) -> Iterator[Row]:
+    """Have libvirt move its domain again and again at speed 10, and see whether anything grows."""
+    from he_fsm.chaos.strike_libvirt import LIBVIRT_KIT  # noqa: PLC0415 - optional
+    from he_fsm.lab.libvirt.lab import LibvirtLab  # noqa: PLC0415 - optional
+
+    with cluster(FAST, SPEED, LibvirtLab, LIBVIRT_KIT) as found:
+        # Every host has had the VM once, and sent it away.
+        for _ in range(len(found.lab.hosts) + 1):
+            found.move()
+        first = found.sizes()
+        for _ in range(count):
+            found.move()
+        last = found.sizes()
+        yield Row("domain: migrations in a row, at speed 10", count, count, "", MORE)
+        for name in sorted(first):
+            growth = Growth(name, first[name], last[name])
+            print(growth)
+            descriptors = growth.last.descriptors - growth.first.descriptors
+            threads = growth.last.threads - growth.first.threads
+            yield Row(f"  {name}: descriptors more", descriptors, GROWTH_MAX_DESCRIPTORS, "")
+            yield Row(f"  {name}: threads more", threads, GROWTH_MAX_THREADS, "")
+        yield from _ended(found)
+
+
+def has_libvirt() -> bool:
+    """Whether domains can be measured here; say why not."""
+    reasons = LIBVIRT.missing(SPEED)
+    for reason in reasons:
+        print(f"libvirt is not measured: {reason}")
+    return not reasons
+
+
 def _after_the_lease(crashed: Sequence[Crash]) -> Iterator[Row]:
     """Say how soon the VM executed, the slowest, by both moments that a lease can be had at."""
     lease_s = max(each.after_lease_s for each in crashed)
@@ -153,7 +227,7 @@ def _ended(found: Cluster) -> Iterator[Row]:
     yield Row("  doubles, damage, processes left over", len(problems), 0, "")
 
 
-def _median(values: Iterator[float]) -> float:
+def _median(values: Iterable[float]) -> float:
     return statistics.median(values)
 
 
@@ -163,7 +237,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=50, help="failovers and migrations in a row")
     parser.add_argument("--moves", type=int, default=10, help="migrations on the true clock")
     parser.add_argument("--crashes", type=int, default=2, help="host crashes on the true clock")
-    parser.add_argument("--only", choices=("true-clock", "fast", "moves", "marathon"))
+    parser.add_argument("--only", choices=PARTS)
     options = parser.parse_args()
     reasons = missing(SPEED)
     if reasons:
@@ -178,6 +252,11 @@ def main() -> int:
             rows += fast_rows(options.crashes)
         if options.only in (None, "moves"):
             rows += moves(options.moves)
+        if options.only in (None, "libvirt", "domains") and has_libvirt():
+            if options.only != "domains":
+                rows += side_by_side(options.moves, options.crashes)
+            if options.only != "libvirt":
+                rows += domain_marathon(options.count)
         if options.only in (None, "marathon"):
             rows += marathon(options.count)
     except HeFsmError as error:

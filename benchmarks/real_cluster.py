@@ -1,4 +1,4 @@
-"""A cluster of real sanlock daemons and QEMU VMs that is broken on purpose, and watched."""
+"""A cluster of real sanlock daemons and real VMs that is broken on purpose, and watched."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ import attrs
 
 from he_fsm import Scenario, parse_scenarios
 from he_fsm.chaos.living import Living
+from he_fsm.chaos.sizes import Size
+from he_fsm.chaos.strike import Kit
 from he_fsm.chaos.strike_sanlock import SANLOCK_KIT
 from he_fsm.chaos.summary import bound
 from he_fsm.errors import HeFsmError
+from he_fsm.lab.qemu.lab import QemuLab
 from he_fsm.lab.sanlock.host import SanlockHost
 from he_fsm.lab.sanlock.lab import SanlockLab
+from he_fsm.lab.spec import LabSpec
 from he_fsm.rehearse.lab_spec import spec_of
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmRecord
 from he_fsm.runtime.leases.sanlock.daemon.command import SanlockDaemon
@@ -28,8 +32,11 @@ _STOPPED = re.compile(
     r"the VM was stopped for ([0-9.]+) s at most, by QEMU's figures for ([0-9.]+)"
 )
 
+# For so long it is looked at what daemons use (seconds).
+_MEASURED_S = 4.0
 
-class BigLab(SanlockLab):
+
+class BigLab(QemuLab):
     """A lab whose guest has as much memory as the limits are for, and boots."""
 
     memory_mib = 256
@@ -63,20 +70,33 @@ class Crash:
 
 @attrs.frozen
 class Move:
-    """A live migration, in seconds on the clock; `stopped_s` is the source agent's figure."""
+    """
+    A live migration, in seconds on the clock.
 
+    `ordered_s`: from the source agent's order until the VM executes on the other host; `whole_s`:
+    from the moment at which it was seen to leave. `said` is what the source's agent logged.
+    """
+
+    ordered_s: float
     whole_s: float
-    stopped_s: float
-    qemu_s: float
+    said: str
+
+    @property
+    def stopped(self) -> tuple[float, float]:
+        """For how long the VM was stopped, by the source agent's figure and by QEMU's."""
+        found = _STOPPED.search(self.said)
+        assert found is not None, "the agent did not say for how long the VM was stopped"
+        return float(found[1]), float(found[2])
 
 
 class Cluster:
     """One lab, and what is done to it; each deed returns when all is well again."""
 
-    def __init__(self, scenario: Scenario, lab: SanlockLab) -> None:
-        """Use a lab that runs."""
+    def __init__(self, scenario: Scenario, lab: SanlockLab, kit: Kit) -> None:
+        """Use a lab that runs; its init system is the kit's."""
         self.lab = lab
-        self._living = Living(lab, SANLOCK_KIT.units, random.Random(1))  # noqa: S311 - no secret
+        self._kit = kit
+        self._living = Living(lab, kit.units, random.Random(1))  # noqa: S311 - no secret
         self._bound_s = bound(scenario, lab.speed)
         self.settle()
 
@@ -125,7 +145,7 @@ class Cluster:
         assert before is not None
         log = host.folder / "agent.log"
         told = log.stat().st_size
-        self._now()
+        began = self._now()
         host.write_monitors(gateway=0.0)
         leaving_at = 0.0
 
@@ -138,14 +158,19 @@ class Cluster:
 
         self._await("the VM has moved", has_moved)
         ((_, there),) = [each for each in self._executing() if each[1].pid != before.pid]
+        ordered_at = _ordered(host, began)
         host.write_monitors(gateway=1.0)
         self._living.changed_at = time.monotonic()
         self.settle()
         with log.open("rb") as file:
             file.seek(told)
-            found = _STOPPED.search(file.read().decode())
-        assert found is not None, "the agent did not say for how long the VM was stopped"
-        return Move(there.since - leaving_at, float(found[1]), float(found[2]))
+            said = file.read().decode()
+        return Move(there.since - ordered_at, there.since - leaving_at, said)
+
+    def sizes(self) -> dict[str, Size]:
+        """Return what daemons use, by their names."""
+        counted = self._kit.counted
+        return {} if counted is None else self._living.sizes(counted, _MEASURED_S)
 
     def end(self) -> list[str]:
         """End the daemons and the VM; say what is left, and what the guests' witness saw."""
@@ -223,6 +248,14 @@ class Cluster:
         return self._on_our_clock(daemon, expires)
 
 
+def _ordered(host: SanlockHost, since: float) -> float:
+    """Return when a host's agent ordered a migration, since a time."""
+    events = host.client.last_report()["events"]
+    return float(
+        next(e["at"] for e in events if e["at"] >= since and e.get("to") == "EngineMigratingAway")
+    )
+
+
 def _refused(host: SanlockHost, since: float) -> int:
     """Return how often a host's start was refused, or failed, since a time."""
     try:
@@ -234,7 +267,12 @@ def _refused(host: SanlockHost, since: float) -> int:
 
 
 @contextlib.contextmanager
-def cluster(scenario: str, speed: float, make: type[SanlockLab] = SanlockLab) -> Iterator[Cluster]:
+def cluster(
+    scenario: str,
+    speed: float,
+    make: Callable[[LabSpec, Path], SanlockLab] = QemuLab,
+    kit: Kit = SANLOCK_KIT,
+) -> Iterator[Cluster]:
     """
     Return a cluster whose engine is up.
 
@@ -247,7 +285,7 @@ def cluster(scenario: str, speed: float, make: type[SanlockLab] = SanlockLab) ->
         try:
             lab.set_up()
             lab.start()
-            yield Cluster(found, lab)
+            yield Cluster(found, lab, kit)
         finally:
             lab.close()
         left = list(lab.left_behind())

@@ -38,6 +38,7 @@ TESTS = Path(__file__).parent
 # Tests that start daemons, VMs, servers or workers: `make processes` runs them.
 WITH_PROCESSES = (
     *("runtime", "rehearse", "cli/test_status.py", "cli/test_maintenance.py"),
+    "cli/hosted_engine",
     *("benchmarks/test_against.py", "chaos/test_living.py"),
 )
 # Only these folders have such tests, and only these are looked through for them (Makefile).
@@ -50,6 +51,7 @@ REAL = ("rehearsal", "sanlock", "qemu")
 OF_THE_REPOSITORY = "project"
 WITHOUT = (
     *("runtime/config/test_config.py", "runtime/config/test_ovirt.py"),
+    "runtime/config/test_ovirt_archive.py",
     *("runtime/agent/test_memory_file.py", "runtime/test_registry.py"),
     "runtime/leases/sanlock/test_sight.py",
     *(f"runtime/hypervisors/libvirt/test_{name}.py" for name in ("definition", "paused")),

@@ -15,7 +15,8 @@ from typing import Optional
 import attrs
 import psutil
 
-from he_fsm.chaos.strike import Unit
+from he_fsm.chaos.sizes import Size, summed_up
+from he_fsm.chaos.strike import Counted, Unit
 from he_fsm.chaos.summary import RESTART_WITHIN_S
 from he_fsm.errors import HeFsmError
 from he_fsm.lab.host import ENDS_WITHIN_S, LabHost
@@ -25,6 +26,8 @@ from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.runtime.hypervisors.vm_file import Phase
 
 _LOOK_S = 0.02
+# Between two looks at what daemons use.
+_SAMPLE_S = 0.2
 # An older report is not what an agent thinks now.
 _LOOPS_FRESH = 3
 
@@ -102,6 +105,16 @@ class Living:
             if left_s <= 0:
                 return False
             time.sleep(min(_LOOK_S, left_s))
+
+    def sizes(self, counted: Counted, for_s: float) -> dict[str, Size]:
+        """Return what daemons use, by their names, summed up over so many real seconds."""
+        found: dict[str, list[Size]] = {}
+        ends_at = time.monotonic() + for_s
+        while time.monotonic() < ends_at:
+            for name, size in counted(self._lab):
+                found.setdefault(name, []).append(size)
+            self.live_for(_SAMPLE_S)
+        return {name: summed_up(sizes) for name, sizes in found.items()}
 
     def _restart(self, host: LabHost, unit: Unit) -> None:
         """Start a daemon again that has ended, after a moment, as an init system does."""

@@ -22,6 +22,7 @@ from typing import Optional
 import attrs
 
 from he_fsm.chaos.living import Living
+from he_fsm.chaos.sizes import Growth, Size
 from he_fsm.chaos.strike import EMBEDDED_KIT, Fault, Kit
 from he_fsm.chaos.summary import Summary, bound
 from he_fsm.errors import HeFsmError
@@ -35,6 +36,8 @@ _log = logging.getLogger(__name__)
 _APART_MAX_S = 2.0
 # As the simulator has it: a watchdog's last pet may be this share of its time old.
 _WATCHDOG_SHARE = 5 / 6
+# For so long it is looked at what daemons use (seconds).
+_MEASURED_S = 3.0
 WATCHDOG = "reset by the watchdog"
 
 
@@ -103,6 +106,7 @@ class _Campaign:
             how = self._living.how_it_is()
             msg = f"after {bound_s:.0f} s the engine is not up, before any fault: {how}"
             raise HeFsmError(msg)
+        before = self._sizes()
         self._living.outages.clear()
         strikes = self._strike_for(for_s)
         self._living.undo_all()
@@ -110,6 +114,8 @@ class _Campaign:
         has_settled = self._living.live_until(self._living.is_settled, bound_s)
         settled_s = time.monotonic() - last_fault
         problems = [] if has_settled else [f"after {bound_s:.1f} s: {self._living.how_it_is()}"]
+        growths = self._growths(before)
+        problems.extend(f"{growth}: LEAKS" for growth in growths if growth.leaks)
         problems.extend(self._living.torn_slots())
         problems.extend(self._kit.damage(lab))
         problems.extend(self._living.end())
@@ -124,7 +130,17 @@ class _Campaign:
             bound_s=bound_s,
             doubles=len(seen_double),
             problems=(*problems, *seen_double),
+            growths=growths,
         )
+
+    def _sizes(self) -> dict[str, Size]:
+        counted = self._kit.counted
+        return {} if counted is None else self._living.sizes(counted, _MEASURED_S)
+
+    def _growths(self, before: dict[str, Size]) -> tuple[Growth, ...]:
+        after = self._sizes()
+        names = [name for name in before if name in after]
+        return tuple(Growth(name, before[name], after[name]) for name in names)
 
     # Faults.
 

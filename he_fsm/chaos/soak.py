@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Optional
 
@@ -16,6 +16,7 @@ import psutil
 
 from he_fsm.chaos.looks import Lateness, Looks
 from he_fsm.chaos.readers import Readers
+from he_fsm.chaos.sizes import Growth, Size, size_of, summed_up
 from he_fsm.errors import HeFsmError
 from he_fsm.lab.embedded import EmbeddedLab
 from he_fsm.lab.host import LabHost
@@ -42,13 +43,6 @@ _LOOK_S = 0.01
 # As long as a configuration may have it: a late answer costs a worker, which is another test.
 _DEADLINE_SHARE = 0.9
 _LOOP_AT_WORST_S = 1.0
-_MIB = 1 << 20
-# Python's own allocator goes up and down by about as much.
-GROWTH_MAX_MIB = 2.0
-# The usual number goes up and down by as many, with the callers that are being served.
-GROWTH_MAX_DESCRIPTORS = 2
-# A broker makes a thread for each request that waits, up to a limit, and keeps the thread.
-GROWTH_MAX_THREADS = 2
 WHITEBOARD = "whiteboard"
 _WORKER = "he_fsm.runtime.storage.worker"
 
@@ -69,43 +63,6 @@ class Load:
     slow_leases: bool = False
     readers: int = 0
     pause_s: float = 0.0
-
-
-@attrs.frozen
-class Size:
-    """Resident memory (MiB), open descriptors and threads of one process."""
-
-    memory_mib: float
-    descriptors: int
-    threads: int
-
-
-@attrs.frozen
-class Growth:
-    """One daemon after the warm-up and in the end; each sums up several samples."""
-
-    name: str
-    first: Size
-    last: Size
-
-    @property
-    def is_small(self) -> bool:
-        """Whether it has hardly grown; what leaks now and then grows without end."""
-        first, last = self.first, self.last
-        return (
-            last.memory_mib - first.memory_mib <= GROWTH_MAX_MIB
-            and last.descriptors - first.descriptors <= GROWTH_MAX_DESCRIPTORS
-            and last.threads - first.threads <= GROWTH_MAX_THREADS
-        )
-
-    def __str__(self) -> str:
-        """Return it for people."""
-        first, last = self.first, self.last
-        return (
-            f"{self.name}: {first.memory_mib:.1f} -> {last.memory_mib:.1f} MiB, "
-            f"{first.descriptors} -> {last.descriptors} descriptors, "
-            f"{first.threads} -> {last.threads} threads"
-        )
 
 
 @attrs.frozen(kw_only=True)
@@ -277,32 +234,13 @@ class _Soak:
         sizes = {}
         for name, process in (("agent", host.agent_process), ("broker", host.broker_process)):
             if process is not None:
-                sizes[name] = _size(psutil.Process(process.pid))
+                sizes[name] = size_of(psutil.Process(process.pid))
         worker = _worker(host)
         if worker is not None:
             with contextlib.suppress(psutil.NoSuchProcess):
-                sizes["storage worker"] = _size(worker)
+                sizes["storage worker"] = size_of(worker)
                 self._workers.add(worker.pid)
         return sizes
-
-
-def summed_up(sizes: Sequence[Size]) -> Size:
-    """
-    Return the most memory, and the lower quartile of the numbers of descriptors and threads.
-
-    A caller that is being served adds some, on a busy machine most of the time, and a storage
-    worker that is being replaced takes some away for a moment; what leaks stays open.
-    """
-    return Size(
-        max(size.memory_mib for size in sizes),
-        _lower_quartile(size.descriptors for size in sizes),
-        _lower_quartile(size.threads for size in sizes),
-    )
-
-
-def _lower_quartile(numbers: Iterable[int]) -> int:
-    ordered = sorted(numbers)
-    return ordered[len(ordered) // 4]
 
 
 def _worker(host: LabHost) -> Optional[psutil.Process]:
@@ -314,8 +252,3 @@ def _worker(host: LabHost) -> Optional[psutil.Process]:
             if _WORKER in child.cmdline():
                 return child
     return None
-
-
-def _size(process: psutil.Process) -> Size:
-    memory_mib = process.memory_info().rss / _MIB
-    return Size(memory_mib, process.num_fds(), process.num_threads())

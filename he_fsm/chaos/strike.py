@@ -13,6 +13,7 @@ from typing import Final, Optional
 import attrs
 import psutil
 
+from he_fsm.chaos.sizes import Size
 from he_fsm.errors import HeFsmError
 from he_fsm.lab.host import LabHost
 from he_fsm.lab.lab import Lab
@@ -60,13 +61,11 @@ class Unit:
     """A daemon that an init system starts again whenever it has ended."""
 
     name: str
-    process: Callable[[LabHost], Optional[subprocess.Popen[bytes]]]
+    has_ended: Callable[[LabHost], bool]
     start: Callable[[LabHost], None]
 
-    def has_ended(self, host: LabHost) -> bool:
-        """Whether it does not run on a host."""
-        process = self.process(host)
-        return process is None or process.poll() is not None
+
+Counted = Callable[[Lab], Iterator[tuple[str, Size]]]
 
 
 @attrs.frozen(kw_only=True)
@@ -75,7 +74,9 @@ class Kit:
     What a back end gives a campaign.
 
     At most *at_once* faults strike a host together, with up to *pause_max_s* (of the scenario)
-    between two strikes. `damage` gives a sentence for each lease that can't be read.
+    between two strikes. `damage` gives a sentence for each lease that can't be read. `counted`
+    gives what daemons use now, by their names; of those named alike, the usual number counts. None:
+    that is of no interest.
     """
 
     backend: Backend
@@ -85,10 +86,20 @@ class Kit:
     at_once: int
     pause_max_s: float
     damage: Callable[[Lab], Iterator[str]]
+    counted: Optional[Counted] = None
 
 
-BROKER: Final = Unit("broker", lambda host: host.broker_process, lambda host: host.start_broker())
-AGENT: Final = Unit("agent", lambda host: host.agent_process, lambda host: host.start_agent())
+def is_over(process: Optional[subprocess.Popen[bytes]]) -> bool:
+    """Whether there is no such process, or it has ended."""
+    return process is None or process.poll() is not None
+
+
+BROKER: Final = Unit(
+    "broker", lambda host: is_over(host.broker_process), lambda host: host.start_broker()
+)
+AGENT: Final = Unit(
+    "agent", lambda host: is_over(host.agent_process), lambda host: host.start_agent()
+)
 
 
 def pids(host: LabHost, kind: str) -> list[int]:

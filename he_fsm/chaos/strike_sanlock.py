@@ -9,7 +9,7 @@ from typing import Final, Optional, cast
 
 import psutil
 
-from he_fsm.chaos.strike import AGENT, BROKER, KILLS, ActiveFault, Fault, Kit, Unit
+from he_fsm.chaos.strike import AGENT, BROKER, KILLS, ActiveFault, Fault, Kit, Unit, is_over
 from he_fsm.errors import HeFsmError
 from he_fsm.lab.host import LabHost
 from he_fsm.lab.lab import Lab
@@ -19,7 +19,7 @@ from he_fsm.rehearse.backends import SANLOCK
 
 # How long what lasts may last, in seconds of the scenario: a lease that nobody renews is
 # another's after 76 s of it, so that some outages are over before that, and some are not.
-_LASTS_MAX_S: Final = 120.0
+LASTS_MAX_S: Final = 120.0
 
 
 def _of(host: LabHost) -> SanlockHost:
@@ -114,9 +114,13 @@ def _damage(lab: Lab) -> Iterator[str]:
 
 
 _STORAGE: Final = tuple(
-    Fault(f"storage-{word}", _lead_storage(word), _LASTS_MAX_S) for word in ("cut", "hang")
+    Fault(f"storage-{word}", _lead_storage(word), LASTS_MAX_S) for word in ("cut", "hang")
 )
-_UNIT: Final = Unit("sanlock", _sanlock_process, lambda host: _of(host).start_sanlock())
+_SANLOCK: Final = Unit(
+    "sanlock",
+    lambda host: is_over(_sanlock_process(host)),
+    lambda host: _of(host).start_sanlock(),
+)
 SANLOCK_KIT: Final = Kit(
     backend=SANLOCK,
     # A guest that hangs is started anew within a minute, and one that hangs while it boots within
@@ -137,21 +141,17 @@ scenarios:
     faults=(
         *KILLS,
         Fault("sanlock", _kill_sanlock),
-        Fault("sanlock-stopped", _stop_sanlock, _LASTS_MAX_S),
-        Fault("agent-frozen", _freeze_agent, _LASTS_MAX_S),
-        Fault("host-off", _power_off, _LASTS_MAX_S),
-        Fault("host-frozen", _freeze, _LASTS_MAX_S),
+        Fault("sanlock-stopped", _stop_sanlock, LASTS_MAX_S),
+        Fault("agent-frozen", _freeze_agent, LASTS_MAX_S),
+        Fault("host-off", _power_off, LASTS_MAX_S),
+        Fault("host-frozen", _freeze, LASTS_MAX_S),
         *(_STORAGE if can_mount() else ()),
-        Fault("guest-hang", _tell_guest("hang"), _LASTS_MAX_S),
+        Fault("guest-hang", _tell_guest("hang"), LASTS_MAX_S),
         Fault("guest-crash", _tell_guest("crash")),
         Fault("guest-panic", _tell_guest("panic")),
-        Fault("gateway-lost", _lose_gateway, _LASTS_MAX_S),
+        Fault("gateway-lost", _lose_gateway, LASTS_MAX_S),
     ),
-    units=(
-        Unit("sanlock", _sanlock_process, lambda host: _of(host).start_sanlock()),
-        BROKER,
-        AGENT,
-    ),
+    units=(_SANLOCK, BROKER, AGENT),
     at_once=2,
     pause_max_s=60.0,
     damage=_damage,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import attrs
 
+from he_fsm.chaos.sizes import Growth
 from he_fsm.runtime.storage.client import BACKOFF_MAX_S
 from he_fsm.scenario import Scenario
 
@@ -23,7 +24,7 @@ class Summary:
     `faults`: how many of each kind there were, resets by a watchdog among them. `recoveries`:
     outages of the health page that ended. `settled_s`: from the last fault until one engine was up
     and all agents knew; `bound_s`: what it may take. `problems`: what is not as it should be; none:
-    all is well.
+    all is well. `growths`: what daemons used before the first fault, and in the end.
     """
 
     seed: int
@@ -35,6 +36,7 @@ class Summary:
     bound_s: float
     doubles: int
     problems: tuple[str, ...]
+    growths: tuple[Growth, ...] = ()
 
     def lines(self) -> Iterator[str]:
         """Return the summary for people."""
@@ -43,6 +45,7 @@ class Summary:
         yield f"recoveries: {self.recoveries}, longest outage {self.longest_outage_s:.1f} s"
         yield f"settled after {self.settled_s:.1f} s, bound {self.bound_s:.1f} s"
         yield f"two engines at once: {self.doubles}"
+        yield from map(str, self.growths)
         yield from (f"PROBLEM: {problem}" for problem in self.problems)
 
 

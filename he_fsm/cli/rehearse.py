@@ -35,7 +35,7 @@ from he_fsm.simulate import simulate
     type=click.Choice(backend_names()),
     default=EMBEDDED.name,
     show_default=True,
-    help="What plays leases and VM.",
+    help="What plays leases and VM: processes; sanlock and QEMU; sanlock and libvirt.",
 )
 @only_option
 @click.option(

@@ -12,6 +12,7 @@ import attrs
 import yaml
 from yaml.constructor import SafeConstructor
 
+from he_fsm.document.aliases import too_large
 from he_fsm.errors import DocumentError, HeFsmError
 
 _TAG: Final = "tag:yaml.org,2002:"
@@ -243,7 +244,10 @@ def parse_tree(text: str, file_name: str, what: str) -> Node:
         if root is None:
             msg = f"{file_name}:1:1: the file is empty, expected {what}"
             raise DocumentError(msg)
-        return _Tree(file_name).convert(root, "")
+        tree = _Tree(file_name)
+        if "*" in text:
+            tree.check_aliases(root)
+        return tree.convert(root, "")
     except yaml.MarkedYAMLError as e:
         raise DocumentError(_yaml_message(e, file_name)) from e
     except yaml.reader.ReaderError as e:
@@ -289,13 +293,24 @@ class _Tree:
     open_nodes: list[int] = attrs.field(factory=list)
     count: int = 0
 
+    def check_aliases(self, root: yaml.Node) -> None:
+        """Refuse aliases of aliases that stand for far too much, before anything is converted."""
+        found = too_large(root, _NODES_MAX)
+        if found is not None:
+            node, path = found
+            raise self.too_large(self.place(node), path)
+
+    def too_large(self, place: Place, path: str) -> DocumentError:
+        where = f"{path}: " if path else ""
+        message = "the file is too large when its aliases are written out"
+        return DocumentError(f"{place.exact}: {where}{message}")
+
     def convert(self, node: yaml.Node, path: str) -> Node:
         """Convert one node and all below it."""
         place = self.place(node)
         self.count += 1
         if self.count > _NODES_MAX:
-            msg = f"{place.exact}: {path}: the file is too large when its aliases are written out"
-            raise DocumentError(msg)
+            raise self.too_large(place, path)
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(node, place, path)
         if id(node) in self.open_nodes:

@@ -1,4 +1,4 @@
-"""From which files a host's QEMU begins the guest: links that can lead to others."""
+"""From which files a host's VM begins the guest: links that can lead to others."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final, Optional
 
 import attrs
 
+from he_fsm.lab.guest.build import Guest
 from he_fsm.runtime.hypervisors.qemu.section import VmConfig
 
 # Neither a kernel nor a saved state: QEMU ends when it finds that.
@@ -20,6 +21,11 @@ class Origin:
     kernel: Path
     initrd: Path
     saved_state: Optional[Path] = None
+
+    @classmethod
+    def of(cls, guest: Guest) -> Origin:
+        """Return the files of a guest that boots."""
+        return cls(kernel=guest.kernel, initrd=guest.initrd)
 
 
 class GuestFiles:
@@ -41,12 +47,19 @@ class GuestFiles:
                 new.symlink_to(target)
                 new.replace(self._folder / name)
 
+    @staticmethod
+    def places(folder: Path) -> Origin:
+        """Return the links in *folder*, which may be seen elsewhere too."""
+        return Origin(
+            kernel=folder / "kernel", initrd=folder / "initrd", saved_state=folder / "saved_state"
+        )
+
     def begins(self, vm: VmConfig) -> VmConfig:
         """Return the VM with these files for its own."""
-        is_saved = vm.saved_state is not None
+        links = self.places(self._folder)
         return attrs.evolve(
             vm,
-            kernel=self._folder / "kernel",
-            initrd=self._folder / "initrd",
-            saved_state=self._folder / "saved_state" if is_saved else None,
+            kernel=links.kernel,
+            initrd=links.initrd,
+            saved_state=None if vm.saved_state is None else links.saved_state,
         )

@@ -16,16 +16,12 @@ import psutil
 import yaml
 
 from he_fsm.errors import HeFsmError
-from he_fsm.lab.host_files import policy_section, write_readings
+from he_fsm.lab import host_files
 from he_fsm.lab.site import Site
 from he_fsm.lab.spec import HostSpec
-from he_fsm.memory import Memory
-from he_fsm.remembered import FailedStarts
-from he_fsm.runtime.agent.memory_file import MemoryFile
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.hypervisors.vm_file import STATE, VmFile, VmRecord
 from he_fsm.runtime.hypervisors.vm_process import read_report
-from he_fsm.runtime.service.files import write_json
 
 # Share of a (scaled) loop within which storage has to answer.
 _DEADLINE_SHARE: Final = 0.4
@@ -92,7 +88,7 @@ class LabHost(ABC):
     def write_monitors(self, **values: float) -> tuple[str, ...]:
         """Set what the monitors read from now on; return what was changed for that."""
         self.readings.update(values)
-        write_readings(self.monitors_dir, self.readings)
+        host_files.write_readings(self.monitors_dir, self.readings)
         return ()
 
     def write_config(self) -> None:
@@ -103,17 +99,14 @@ class LabHost(ABC):
             "state_dir": str(self.state_dir),
             "group": None,
             "ovirt": None,
-            "storage": {
-                "path": str(self.storage),
-                "deadline": self.deadline_s,
-            },
+            "storage": {"path": self.storage_place, "deadline": self.deadline_s},
             "engine": {"memory": self.site.memory_mib, "health": {"timeout": 2.0}},
             "monitors": {
                 # Health and gateway are looked at a little more often than the loop.
                 "interval": self.site.policy.loop_s / 2,
                 **self.monitors_config(),
             },
-            "policy": policy_section(self.site.policy),
+            "policy": host_files.policy_section(self.site.policy),
             "parse_version": self.version,
             **self.own_config(),
         }
@@ -122,15 +115,18 @@ class LabHost(ABC):
 
     def remember_failed_starts(self, count: int, last_at: float) -> None:
         """Leave on the host's disk what its agent would remember (monotonic clock, seconds)."""
-        failed = FailedStarts(count=count, last_at=last_at)
-        memory = Memory()._replace(failed=failed)
-        MemoryFile(self.state_dir / "memory.json").save(memory, time.monotonic(), time.time())
+        host_files.remember_failed_starts(self.state_dir, count, last_at)
 
     def set_local_flag(self, *, is_set: bool) -> None:
         """Set the local flag while no broker runs."""
-        write_json(self.state_dir / "flags.json", {"local_maintenance": is_set})
+        host_files.set_local_flag(self.state_dir, is_set=is_set)
 
     # Given by the back end.
+
+    @property
+    def storage_place(self) -> str:
+        """Where the host's own processes find the storage."""
+        return str(self.storage)
 
     def monitors_config(self) -> dict[str, Any]:
         """Return the monitors' section: files, where the back end has nothing else."""
@@ -338,12 +334,16 @@ class LabHost(ABC):
 
     def go_on(self) -> None:
         """Thaw every process of this host, except those that were frozen by themselves."""
-        still = {self.daemon_process(name) for name in self.frozen}
-        pids = {process.pid for process in still if process is not None}
+        still = self.frozen_pids()
         for process in list(self.processes()):
-            if process.pid not in pids:
+            if process.pid not in still:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(signal.SIGCONT)
+
+    def frozen_pids(self) -> set[int]:
+        """Return the daemons that were frozen by themselves."""
+        frozen = [self.daemon_process(name) for name in self.frozen]
+        return {process.pid for process in frozen if process is not None}
 
     def power_on(self) -> None:
         """Start all that runs on this host, as its boot does."""

@@ -1,14 +1,19 @@
-"""What a host's daemons read of a lab: the values of its monitors, and its policy."""
+"""What a host's daemons read of a lab: values of monitors, policy, and what they remember."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
 
 from he_fsm.files.whole import write_whole
+from he_fsm.memory import Memory
 from he_fsm.policy import Policy
+from he_fsm.remembered import FailedStarts
+from he_fsm.runtime.agent.memory_file import MemoryFile
+from he_fsm.runtime.service.files import write_json
 
 
 def write_readings(folder: Path, readings: Mapping[str, float]) -> None:
@@ -30,3 +35,14 @@ def policy_section(policy: Policy) -> dict[str, float]:
         for field in attrs.fields(Policy)
         if field.name != "name"
     }
+
+
+def remember_failed_starts(state_dir: Path, count: int, last_at: float) -> None:
+    """Write what an agent would remember of its failed starts (monotonic clock, seconds)."""
+    memory = Memory()._replace(failed=FailedStarts(count=count, last_at=last_at))
+    MemoryFile(state_dir / "memory.json").save(memory, time.monotonic(), time.time())
+
+
+def set_local_flag(state_dir: Path, *, is_set: bool) -> None:
+    """Write the local flag as a broker keeps it."""
+    write_json(state_dir / "flags.json", {"local_maintenance": is_set})

@@ -1,4 +1,4 @@
-"""What one host's QEMU VM does, seen from outside: QEMU's own word for it, and its health page."""
+"""What one host's VM does, seen from outside: QEMU's own word for it, and its health page."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import asyncio
 import http.client
 import threading
 import time
+from collections.abc import Callable, Mapping
 from concurrent import futures
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Optional
+from typing import Any, Final, Optional
 
 import attrs
 
@@ -18,7 +19,7 @@ from he_fsm.lab import netns
 from he_fsm.lab.guest.saved import LOCAL, page, say
 from he_fsm.runtime.hypervisors.qemu.command import SECOND_MONITOR
 from he_fsm.runtime.hypervisors.qemu.monitor import Monitor
-from he_fsm.runtime.hypervisors.vm_file import Phase, VmFile, VmRecord
+from he_fsm.runtime.hypervisors.vm_file import Phase, VmRecord
 
 # A page of an emulated guest takes 20 ms of a processor.
 _PAGE_PERIOD_S: Final = 0.08
@@ -59,11 +60,18 @@ class VmSight:
     It also gives each VM's witness its name: VMs that were resumed from one state have none.
     """
 
-    def __init__(self, run_dir: Path, file: VmFile, pages: PagesAt, name: str) -> None:
-        """Begin to look at *pages* and at QEMU; *name* is what this host's VMs are called."""
+    def __init__(
+        self, run_dir: Path, record: Callable[[], Optional[VmRecord]], pages: PagesAt, name: str
+    ) -> None:
+        """
+        Begin to look at *pages* and at QEMU.
+
+        *record* returns what is known of the last VM here, and *name* is what this host's VMs are
+        called.
+        """
         self.has_named = False
         self._path = run_dir / SECOND_MONITOR
-        self._file = file
+        self._last_record = record
         self._pages = pages
         self._name = name
         self._runstate = ""
@@ -135,14 +143,19 @@ class VmSight:
 
     async def _follow(self) -> None:
         while not self._ends.is_set():
-            if self._is_lent.is_set() or not self._path.exists():
+            if self._is_lent.is_set() or not self._is_there():
                 await asyncio.sleep(_LOOK_S)
                 continue
-            self._monitor = await Monitor.connect(
-                self._path, lambda: self._path.exists() and not self._ends.is_set()
-            )
+            self._monitor = await Monitor.connect(self._path, self._is_there)
             if self._monitor is not None:
                 await self._listen(self._monitor)
+
+    def _is_there(self) -> bool:
+        """Whether there is a QEMU to connect to: a socket alone may be what one has left."""
+        if self._ends.is_set() or not self._path.exists():
+            return False
+        record = self._last_record()
+        return record is not None and record.process_state is not None
 
     async def _listen(self, monitor: Monitor) -> None:
         listening = asyncio.ensure_future(self._take_events(monitor))
@@ -157,11 +170,19 @@ class VmSight:
 
     async def _take_events(self, monitor: Monitor) -> None:
         await self._ask(monitor)
-        async for _ in monitor.events():
+        async for event, data in monitor.events():
+            self.heard(event, data)
             await self._ask(monitor)
 
     async def _ask(self, monitor: Monitor) -> None:
         self._runstate = str((await monitor.execute("query-status"))["status"])
+        self.was_asked(self._runstate)
+
+    def heard(self, event: str, data: Mapping[str, Any]) -> None:
+        """Note an event of QEMU's, in the thread that listens."""
+
+    def was_asked(self, runstate: str) -> None:
+        """Note what QEMU says how its VM is, in the same thread."""
 
     # The page.
 
@@ -184,10 +205,7 @@ class VmSight:
 
     def _served(self) -> Optional[VmRecord]:
         """Return the VM that may have a page: others would accept, and never answer."""
-        try:
-            record = self._file.read()
-        except (OSError, ValueError):
-            return None
+        record = self._last_record()
         is_served = (
             record is not None
             and record.is_here

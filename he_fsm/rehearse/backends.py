@@ -10,9 +10,10 @@ import attrs
 
 from he_fsm.lab.embedded import EmbeddedLab
 from he_fsm.lab.lab import Lab
-from he_fsm.lab.sanlock.needs import missing
+from he_fsm.lab.libvirt import needs as libvirt_needs
+from he_fsm.lab.sanlock import needs as sanlock_needs
 from he_fsm.lab.spec import LabSpec
-from he_fsm.rehearse.cannot import cannot, sanlock_cannot
+from he_fsm.rehearse.cannot import cannot, libvirt_cannot, sanlock_cannot
 from he_fsm.rehearse.played import notices
 from he_fsm.runtime import registry
 from he_fsm.scenario.model import Scenario
@@ -46,17 +47,33 @@ EMBEDDED: Final = Backend(
 
 def _sanlock_lab(spec: LabSpec, folder: Path) -> Lab:
     # Needs the extra `qemu`.
-    from he_fsm.lab.sanlock.lab import SanlockLab  # noqa: PLC0415
+    from he_fsm.lab.qemu.lab import QemuLab  # noqa: PLC0415
 
-    return SanlockLab(spec, folder)
+    return QemuLab(spec, folder)
 
 
 SANLOCK: Final = Backend(
     name="sanlock",
-    missing=missing,
+    missing=sanlock_needs.missing,
     cannot=sanlock_cannot,
     notices=notices,
     make=_sanlock_lab,
+)
+
+
+def _libvirt_lab(spec: LabSpec, folder: Path) -> Lab:
+    # Needs the extras `libvirt` and `qemu`.
+    from he_fsm.lab.libvirt.lab import LibvirtLab  # noqa: PLC0415
+
+    return LibvirtLab(spec, folder)
+
+
+LIBVIRT: Final = Backend(
+    name="libvirt",
+    missing=libvirt_needs.missing,
+    cannot=libvirt_cannot,
+    notices=notices,
+    make=_libvirt_lab,
 )
 
 

@@ -19,10 +19,28 @@ _WATCHDOG_S: Final = 60
 
 def cannot(scenario: Scenario, *, has_sanlock: bool = False) -> list[str]:
     """
-    Say which entries of a scenario no back end of one machine can do, and why.
+    Say which entries of a scenario a back end can't do whose VMs are processes, and why.
 
     Found before anything is started. *has_sanlock*: each host has a sanlock daemon of its own.
     """
+    reasons = _of_one_machine(scenario, has_sanlock=has_sanlock)
+    if scenario.world.arrival_timeout_s:
+        why = netns.why_not() if has_sanlock else "--backend sanlock drops packets"
+        if why:
+            reasons.append(
+                "world: arrival_timeout: a host's kernel closes the connections of a process that "
+                f"is killed, and nothing drops its packets here: {why}"
+            )
+    if not scenario.world.pause_keeps_lease:
+        reasons.append(
+            "world: pause_keeps_lease: the VMs here keep their lease while paused; "
+            "--backend libvirt has domains that do not"
+        )
+    return reasons
+
+
+def _of_one_machine(scenario: Scenario, *, has_sanlock: bool) -> list[str]:
+    """Say which entries of a scenario no back end of one machine can do, and why."""
     reasons = [
         f"{entry.place}: {entry.text}: {why}"
         for entry in scenario.timeline
@@ -33,15 +51,6 @@ def cannot(scenario: Scenario, *, has_sanlock: bool = False) -> list[str]:
         for host in scenario.hosts
         if host.wall_offset_s or host.wall_start_s is not None
     )
-    if scenario.world.arrival_timeout_s:
-        why = netns.why_not() if has_sanlock else "--backend sanlock drops packets"
-        if why:
-            reasons.append(
-                "world: arrival_timeout: a host's kernel closes the connections of a process that "
-                f"is killed, and nothing drops its packets here: {why}"
-            )
-    if not scenario.world.pause_keeps_lease:
-        reasons.append("world: pause_keeps_lease: the VMs here keep their lease while paused")
     if scenario.engine.lease_left_s is not None:
         reasons.append(
             "engine: lease_left: a real lease runs out from the moment of its last renewal"
@@ -76,10 +85,47 @@ def sanlock_cannot(scenario: Scenario, speed: float) -> list[str]:
     """Return which entries of a scenario the sanlock back end can't do, and why."""
     reasons = cannot(scenario, has_sanlock=True)
     reasons.extend(
+        f"{entry.place}: {entry.text}: a real QEMU can't be kept from its agent: it has the "
+        "monitor open"
+        for entry in scenario.timeline
+        if entry.verb is Verb.HYPERVISOR
+    )
+    reasons.extend(_of_sanlock(scenario, speed))
+    return reasons
+
+
+def libvirt_cannot(scenario: Scenario, speed: float) -> list[str]:
+    """Return which entries of a scenario the libvirt back end can't do, and why."""
+    reasons = _of_one_machine(scenario, has_sanlock=True)
+    if scenario.world.arrival_timeout_s:
+        reasons.append(
+            "world: arrival_timeout: domains move by sockets of this machine here, whose other "
+            "ends its kernel closes; --backend sanlock drops packets"
+        )
+    pauses = [
+        f"{entry.place}: {entry.text}"
+        for entry in scenario.timeline
+        if entry.verb is Verb.ENGINE and entry.value[0] == "pause"
+    ]
+    if scenario.engine.paused:
+        pauses.append("engine: paused")
+    if scenario.world.pause_keeps_lease:
+        reasons.extend(
+            f"{pause}: libvirt releases the lease of a domain that is paused: write "
+            "world: {pause_keeps_lease: false}, and read what the simulator makes of it"
+            for pause in pauses
+        )
+    reasons.extend(_of_sanlock(scenario, speed))
+    return reasons
+
+
+def _of_sanlock(scenario: Scenario, speed: float) -> list[str]:
+    """Return which entries of a scenario real sanlock daemons and real VMs can't do, and why."""
+    reasons = [
         f"{entry.place}: {entry.text}: {why}"
         for entry in scenario.timeline
-        if (why := _why_sanlock_can_not(entry))
-    )
+        if (why := _why_not_real(entry))
+    ]
     reasons.extend(
         f"host {host.name}: id {OUTSIDER} is for who looks at the leases from outside"
         for host in scenario.hosts
@@ -115,11 +161,9 @@ def _of_watchdogs(scenario: Scenario) -> Iterator[str]:
         yield f"watchdog_s: another time than {_WATCHDOG_S} s needs an /etc of its own: {why}"
 
 
-def _why_sanlock_can_not(entry: TimelineEntry) -> str:
+def _why_not_real(entry: TimelineEntry) -> str:
     if entry.verb is Verb.STORAGE and entry.value[0] in ("cut", "hang") and not can_mount():
         return NO_MOUNT
-    if entry.verb is Verb.HYPERVISOR:
-        return "a real QEMU can't be kept from its agent: it has the monitor open"
     if entry.verb is Verb.MIGRATIONS and entry.value[0] == "hang":
         return "a real migration can be made to fail, not to hang: its own limits would end it"
     return ""

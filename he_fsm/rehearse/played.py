@@ -1,4 +1,4 @@
-"""What the sanlock back end plays where the real thing can not be had; imports no extra."""
+"""What back ends with real VMs play where the real thing can not be had; imports no extra."""
 
 from __future__ import annotations
 

@@ -46,6 +46,7 @@ _OWN: Final = {
     },
     REHEARSALS: {
         "embedded": "he_fsm.rehearse.backends:EMBEDDED",
+        "libvirt": "he_fsm.rehearse.backends:LIBVIRT",
         "sanlock": "he_fsm.rehearse.backends:SANLOCK",
     },
 }

@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from he_fsm.chaos.run import campaign
+from he_fsm.chaos.sizes import Growth, Size
 from he_fsm.chaos.strike import EMBEDDED_KIT, KILLS, Kit
 from he_fsm.chaos.strike_sanlock import SANLOCK_KIT
 from he_fsm.chaos.summary import Summary, bound
@@ -79,5 +80,8 @@ def test_the_summary_says_what_failed_and_what_is_wrong():
         "settled after 1.0 s, bound 30.0 s",
         "two engines at once: 0",
     ]
+    grown = Growth("agent", Size(40.0, 12, 5), Size(41.0, 13, 5))
+    counted = list(attrs.evolve(SUMMARY, growths=(grown,)).lines())
+    assert counted[-1] == "agent: 40.0 -> 41.0 MiB, 12 -> 13 descriptors, 5 -> 5 threads"
     bad = attrs.evolve(SUMMARY, problems=("slot 2 is empty",))
     assert list(bad.lines())[-1] == "PROBLEM: slot 2 is empty"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from he_fsm.chaos.living import Living
 from he_fsm.chaos.run import _Campaign
+from he_fsm.chaos.sizes import Size
 from he_fsm.chaos.strike import EMBEDDED_KIT, ActiveFault, Fault, Unit
 from he_fsm.lab.embedded import EmbeddedLab
 from he_fsm.lab.host import LabHost
@@ -49,6 +51,16 @@ def test_what_is_planned_is_done_in_its_time(lab: Lab):
     assert done == ["first", "second"]
 
 
+def test_what_daemons_of_one_name_use_is_summed_up_over_a_time(lab: Lab):
+    numbers = itertools.count(10)
+
+    def counted(_: Lab) -> Iterator[tuple[str, Size]]:
+        yield "agent", Size(40.0, 12, next(numbers))
+        yield "agent", Size(41.0, 12, 10)
+
+    assert living(lab).sizes(counted, 0.5) == {"agent": Size(41.0, 12, 10)}
+
+
 def test_what_lasts_ends_with_the_strikes_and_a_watchdogs_time_stays(lab: Lab):
     found, done = living(lab), []
     found.later(1e6, lambda: done.append("storage is back"), undoes=True)
@@ -61,7 +73,7 @@ def test_what_lasts_ends_with_the_strikes_and_a_watchdogs_time_stays(lab: Lab):
 
 def test_a_daemon_that_has_ended_is_started_again(lab: Lab):
     started: list[str] = []
-    unit = Unit("daemon", lambda _: None, lambda host: started.append(host.name))
+    unit = Unit("daemon", lambda _: True, lambda host: started.append(host.name))
     lab.hosts["1"].is_powered = True
     assert living(lab, unit).live_until(lambda: bool(started), DEADLINE_S)
     assert started == ["1"]
@@ -70,7 +82,7 @@ def test_a_daemon_that_has_ended_is_started_again(lab: Lab):
 @pytest.mark.parametrize(("is_powered", "is_frozen"), [(False, False), (True, True)])
 def test_where_nothing_can_run_nothing_is_started(lab: Lab, is_powered: bool, is_frozen: bool):
     started: list[str] = []
-    unit = Unit("daemon", lambda _: None, lambda host: started.append(host.name))
+    unit = Unit("daemon", lambda _: True, lambda host: started.append(host.name))
     host = lab.hosts["1"]
     host.is_powered, host.is_frozen = is_powered, is_frozen
     living(lab, unit).live_for(0.1)
@@ -105,7 +117,7 @@ def strikes_of(lab: Lab, seed: int, *units: Unit) -> list[tuple[str, str]]:
 
 
 def test_a_seed_repeats_hosts_and_faults_whatever_an_init_system_does(lab: Lab):
-    unit = Unit("daemon", lambda _: None, lambda _: None)
+    unit = Unit("daemon", lambda _: True, lambda _: None)
     one, other = strikes_of(lab, 7), strikes_of(lab, 7, unit)
     both = min(len(one), len(other))
     assert both > 3

@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 
 from he_fsm.chaos.looks import Lateness
-from he_fsm.chaos.soak import Growth, Load, Size, Soaked, soak, summed_up
+from he_fsm.chaos.sizes import Growth, Size, summed_up
+from he_fsm.chaos.soak import Load, Soaked, soak
 from he_fsm.lab.slow_mount import why_not
 
 
@@ -34,17 +35,18 @@ def test_an_agent_is_in_time_while_the_storage_is_slow_and_people_look():
 
 
 @pytest.mark.parametrize(
-    ("last", "is_small"),
+    ("last", "is_small", "leaks"),
     [
-        (Size(41.0, 14, 5), True),
-        (Size(43.0, 12, 5), False),
-        (Size(40.0, 15, 5), False),
-        (Size(40.0, 12, 7), True),
-        (Size(40.0, 12, 8), False),
+        (Size(41.0, 14, 5), True, False),
+        (Size(43.0, 12, 5), False, False),
+        (Size(40.0, 15, 5), False, True),
+        (Size(40.0, 12, 7), True, False),
+        (Size(40.0, 12, 8), False, True),
     ],
 )
-def test_what_grows_is_told_apart(last: Size, is_small: bool):
-    assert Growth("agent", Size(40.0, 12, 5), last).is_small is is_small
+def test_what_grows_is_told_apart(last: Size, is_small: bool, leaks: bool):
+    growth = Growth("agent", Size(40.0, 12, 5), last)
+    assert (growth.is_small, growth.leaks) == (is_small, leaks)
 
 
 @pytest.mark.parametrize(("number", "moments"), [(9, 1), (14, 5)])

@@ -12,7 +12,8 @@ import pytest
 from he_fsm.errors import HeFsmError
 from he_fsm.lab import netns
 from he_fsm.lab.network import BRIDGE, ENGINE, GATEWAY, LabNetwork
-from he_fsm.runtime.monitors.network import Network, Ping
+from he_fsm.runtime.monitors.network import Network
+from he_fsm.runtime.monitors.probes.ping import Ping
 from he_fsm.testing.waiting import until
 
 WHY_NOT = netns.why_not()

@@ -49,7 +49,9 @@ def test_commands_and_options_that_are_named_are_there(page: Path) -> None:
     assert {command: word for command, word in found.items() if word} == {}
 
 
-@pytest.mark.parametrize("name", ["hosts", "upgrade", "backup", "uninstall", "tutorial-sanlock"])
+@pytest.mark.parametrize(
+    "name", ["hosts", "upgrade", "backup", "uninstall", "tutorial-sanlock", "tutorial-libvirt"]
+)
 def test_the_pages_of_operators_name_some(name: str) -> None:
     [page] = [page for page in PAGES if page.stem == name]
     assert len(list(commands(page))) >= 2

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import graphlib
 import itertools
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -254,3 +256,13 @@ def late():
         ("he_fsm.simulate.world", 6),
         (".", 7),
     ]
+
+
+def test_a_broker_loads_no_library_that_its_configuration_does_not_need() -> None:
+    code = (
+        "import he_fsm.runtime.broker.main, he_fsm.runtime.broker_parts, sys; print(*sys.modules)"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert {"dns", "icmplib", "prometheus_client"} & set(loaded.stdout.split()) == set()

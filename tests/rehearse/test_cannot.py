@@ -11,7 +11,7 @@ from he_fsm.errors import HeFsmError
 from he_fsm.lab.sanlock import needs
 from he_fsm.rehearse import cannot as cannot_module
 from he_fsm.rehearse.backends import SANLOCK
-from he_fsm.rehearse.cannot import cannot, sanlock_cannot
+from he_fsm.rehearse.cannot import cannot, libvirt_cannot, sanlock_cannot
 from he_fsm.rehearse.run import rehearse
 from tests.rehearse.scenes import file_of, scenario_of
 
@@ -145,6 +145,46 @@ def test_a_verb_that_real_vms_do_not_know_is_refused_with_its_place(entry: str, 
 def test_what_real_daemons_and_vms_can_do_is_not_refused(verb: str):
     entry = f"{{at: 1s, host: 1, {verb}}}"
     assert sanlock_cannot(scenario_of(body(entry)), 10.0) == []
+
+
+WITH_LIBVIRT = {"{at: 1s, host: 1, migrations: hang}": "migration", **CASES}
+PAUSE = "{at: 1s, engine: pause}"
+FREES_LEASE = "world: {pause_keeps_lease: false}\n"
+
+
+@pytest.mark.parametrize(("entry", "why"), WITH_LIBVIRT.items())
+def test_a_verb_that_domains_do_not_know_is_refused_with_its_place(entry: str, why: str):
+    (reason,) = libvirt_cannot(scenario_of(body(CAN[0], entry)), 10.0)
+    assert reason.startswith("inline.yaml:7:")
+    assert why in reason
+
+
+@pytest.mark.parametrize(
+    "verb", ["hypervisor: lost", "hypervisor: back", "sanlock: kill", "starts: fail 2"]
+)
+def test_what_libvirts_hosts_can_do_is_not_refused(verb: str):
+    assert libvirt_cannot(scenario_of(body(f"{{at: 1s, host: 1, {verb}}}")), 10.0) == []
+
+
+def test_a_pause_that_would_keep_the_lease_is_refused_where_libvirt_releases_it():
+    (reason,) = libvirt_cannot(scenario_of(body(CAN[0], PAUSE)), 10.0)
+    assert reason.startswith("inline.yaml:7:")
+    assert "pause_keeps_lease: false" in reason
+    assert libvirt_cannot(scenario_of(FREES_LEASE + body(CAN[0], PAUSE)), 10.0) == []
+    assert libvirt_cannot(scenario_of(FREES_LEASE + body(CAN[0])), 10.0) == []
+
+
+def test_an_engine_that_is_paused_at_the_beginning_is_refused_as_well():
+    paused = "hosts: 2\nengine: {running_on: 1, paused: true}\nuntil: 1m\n"
+    (reason,) = libvirt_cannot(scenario_of(paused), 10.0)
+    assert reason.startswith("engine: paused: ")
+    assert libvirt_cannot(scenario_of(FREES_LEASE + paused), 10.0) == []
+
+
+def test_a_domain_whose_source_falls_silent_is_refused():
+    world = "world: {arrival_timeout: 1m}\nhosts: 2\nuntil: 1m\n"
+    (reason,) = libvirt_cannot(scenario_of(world), 10.0)
+    assert reason.startswith("world: arrival_timeout: ")
 
 
 @pytest.mark.parametrize(

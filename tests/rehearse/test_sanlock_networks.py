@@ -26,7 +26,7 @@ from he_fsm.rehearse.compare import compare
 from he_fsm.rehearse.run import Rehearsal, rehearse
 from he_fsm.report.outcome import Outcome
 from he_fsm.runtime.leases.sanlock.watching.daemon_watch import NO_WATCHDOG
-from he_fsm.runtime.monitors.network import Ping
+from he_fsm.runtime.monitors.probes.ping import Ping
 from he_fsm.simulate import simulate
 from tests.rehearse.scenes import scenario_of
 from tests.rehearse.telling import REAL_SPEED, alone, rehearsed_as_predicted, told

@@ -7,16 +7,15 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Optional
 
 from he_fsm.errors import HeFsmError
+from he_fsm.lab import own_view
 from he_fsm.lab.host import ENDS_WITHIN_S
-from he_fsm.lab.libvirt import own_view
 from he_fsm.runtime.leases.sanlock.settings import RUN_DIR_VARIABLE
 
 SOCKET: Final = "libvirt-sock"
@@ -57,15 +56,24 @@ _LOCK_MANAGER: Final = 'lock_manager = "sanlock"\n'
 _PLUG_IN_CONF: Final = "auto_disk_leases = 0\nrequire_lease_for_disks = 0\n"
 
 
+def program() -> Optional[str]:
+    """Return the path of libvirtd, which need not be on everybody's PATH; None: it is missing."""
+    return shutil.which(_PROGRAM) or shutil.which(_PROGRAM, path="/usr/sbin:/sbin")
+
+
+def missing() -> Iterator[str]:
+    """Say what this machine lacks for such daemons, and which package has it."""
+    if os.geteuid() != 0:
+        yield "libvirt's system daemon needs root"
+    if program() is None:
+        yield "libvirtd is missing: install the package libvirt-daemon-system"
+    if not list(Path("/").glob(_PLUG_INS.lstrip("/"))):
+        yield "libvirt's sanlock plug-in is missing: install the package libvirt-sanlock"
+
+
 def why_not() -> str:
     """Say why this machine can't have such daemons; empty: it can."""
-    if os.geteuid() != 0:
-        return "libvirt's system daemon needs root"
-    if shutil.which("libvirtd") is None:
-        return "libvirtd is missing: install the package libvirt-daemon-system"
-    if not list(Path("/").glob(_PLUG_INS.lstrip("/"))):
-        return "libvirt's sanlock plug-in is missing: install the package libvirt-sanlock"
-    return ""
+    return next(missing(), "")
 
 
 class LibvirtProcess:
@@ -129,12 +137,12 @@ class LibvirtProcess:
             HeFsmError: it does not come up.
         """
         (self.folder / "run" / SOCKET).unlink(missing_ok=True)
-        places = [f"{self.folder / name}={place}" for name, place in _PLACES.items()]
-        places += [f"{self.folder / name}=/etc/{name}" for name in ("hosts", "resolv.conf")]
+        places = {self.folder / name: Path(place) for name, place in _PLACES.items()}
+        places |= {self.folder / name: Path("/etc", name) for name in ("hosts", "resolv.conf")}
         pid_file = str(self.folder / "run" / _PID_FILE)
         options = ["--listen"] if self._listens else []
-        words = [_PROGRAM, *options, "--pid-file", pid_file]
-        view = [sys.executable, "-I", "-S", own_view.__file__, *words, "--", *places]
+        words = [str(program()), *options, "--pid-file", pid_file]
+        view = own_view.words(words, places, stays=True)
         with (self.folder / "log" / "output").open("ab") as log:
             view_process = subprocess.Popen(  # noqa: S603 - the system's own daemon
                 self._within(view),
@@ -192,6 +200,14 @@ class LibvirtProcess:
         until = time.monotonic() + ENDS_WITHIN_S
         while self.pid is not None and time.monotonic() < until:
             time.sleep(_LOOK_S)
+
+    def forget_boot(self) -> None:
+        """Remove what lies in memory on a real machine; every process of it has ended."""
+        for view in self.views:
+            view.wait(ENDS_WITHIN_S)
+        self.views.clear()
+        shutil.rmtree(self.folder / "run")
+        (self.folder / "run").mkdir()
 
     def close(self) -> None:
         """End the daemon; its VMs have ended before."""

@@ -1,5 +1,5 @@
 """
-Hosts with a sanlock daemon, a mount and a QEMU each.
+Hosts with a sanlock daemon and a mount each; what runs their VM is the matter of `qemu`, `libvirt`.
 
 Only `needs` and `release` work without the extras.
 """

@@ -1,50 +1,37 @@
-"""A host of a sanlock lab: its daemon, its way to the storage, its QEMU."""
+"""A host of a sanlock lab: its daemon, its storage, its network; a back end adds what runs VMs."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
-import time
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Optional
 
-from he_fsm.errors import HeFsmError
-from he_fsm.lab import host_network, netns, watchdog
+from he_fsm.lab import host_network, watchdog
 from he_fsm.lab.guest.build import HEALTH_PAGE
 from he_fsm.lab.guest_files import GuestFiles
 from he_fsm.lab.host import LabHost
 from he_fsm.lab.mount import way
-from he_fsm.lab.move_vm import Mover
-from he_fsm.lab.sanlock.site import DISK, LOCKSPACE, RESOURCE, SanlockSite
+from he_fsm.lab.sanlock.site import LOCKSPACE, RESOURCE, SanlockSite
 from he_fsm.lab.sanlock_process import SanlockProcess
 from he_fsm.lab.spec import HostSpec
 from he_fsm.lab.vm_sight import VmSight
 from he_fsm.lab.watchdog import Watchdog
-from he_fsm.runtime.config.plain import plain
-from he_fsm.runtime.hypervisors.qemu.host import QemuSettings
-from he_fsm.runtime.hypervisors.qemu.hypervisor import QemuHypervisor
-from he_fsm.runtime.hypervisors.qemu.section import MoveConfig, VmConfig
-from he_fsm.runtime.hypervisors.vm_file import Phase, VmRecord
-from he_fsm.runtime.leases.sanlock.hold import SanlockHolder
+from he_fsm.runtime.hypervisors.vm_file import VmRecord
 from he_fsm.runtime.leases.sanlock.section import DOOM_NOTE
 
-_STARTS_WITHIN_S: Final = 30.0
-_LOOK_S: Final = 0.02
 _STOPPED: Final = "T"
 # Share of a (scaled) loop within which storage and sanlock have to answer.
 _DEADLINE_SHARE: Final = 0.8
-_ORDERS: Final = {"shutdown": "system_powerdown", "pause": "stop", "resume": "cont"}
 _GUEST_WORDS: Final = {"hang": "sick", "heal": "well", "crash": "crash", "panic": "panic"}
-
-
 # Where migrations are waited for whose packets can be dropped: an address of each host's bridge.
-_PEER: Final = "10.99.250.{id}"
-_PEERS: Final = f"tcp:{_PEER}:7000"
+PEER: Final = "10.99.250.{id}"
 
 
 class SanlockHost(LabHost):
-    """A host with a sanlock daemon, a way to the storage and a QEMU of its own."""
+    """A host with a sanlock daemon and a way to the storage of its own."""
 
     site: SanlockSite
 
@@ -58,24 +45,23 @@ class SanlockHost(LabHost):
         self.mount = way(site.shared, self.storage)
         self.guest_files = GuestFiles(self.folder / "guest")
         self.daemon: Optional[SanlockProcess] = None
-        self._mover: Optional[Mover] = None
         self._watchdog: Optional[Watchdog] = None
-        self._sight: Optional[VmSight] = None
+        self.sight: Optional[VmSight] = None
 
     # The configuration.
 
     def own_config(self) -> Mapping[str, Any]:
-        """Return sanlock's section and QEMU's."""
+        """Return sanlock's section, the hypervisor's, and where the health page is."""
         site, pages = self.site, self.network.pages
         return {
             "leases": "sanlock",
             "sanlock": {
                 "lockspace": LOCKSPACE,
                 "resource": RESOURCE,
-                "run_dir": str(self._sanlock_dir),
+                "run_dir": str(self.sanlock_dir),
                 "clock_rate": site.speed,
             },
-            "hypervisor": {"kind": "qemu", "vm": plain(self._vm), "move": plain(self._move)},
+            "hypervisor": self.hypervisor_config(),
             "engine": {
                 "memory": site.memory_mib,
                 "health": {
@@ -85,19 +71,14 @@ class SanlockHost(LabHost):
             },
         }
 
+    @abstractmethod
+    def hypervisor_config(self) -> Mapping[str, Any]:
+        """Return the hypervisor's section."""
+
     @property
-    def _sanlock_dir(self) -> Path:
+    def sanlock_dir(self) -> Path:
+        """The run folder of the host's sanlock."""
         return self.folder / "sanlock"
-
-    @property
-    def _vm(self) -> VmConfig:
-        return self.guest_files.begins(self.site.vm(self.storage / DISK, self.network))
-
-    @property
-    def _move(self) -> MoveConfig:
-        if not self.site.loses_power_silently:
-            return MoveConfig(peers=f"unix:{self.site.by_id}/{{id}}/migrate.sock")
-        return MoveConfig(peers=_PEERS, secret_file=self.site.move_secret)
 
     def monitors_config(self) -> dict[str, Any]:
         """Return the monitors' section: the network, where it is real."""
@@ -124,22 +105,29 @@ class SanlockHost(LabHost):
         return self._watchdog is not None and self._watchdog.has_fired
 
     def start_services(self) -> None:
-        """Mount the storage, and start the watchdog and sanlock."""
+        """Mount the storage, and start the watchdog, sanlock, and what the VM needs."""
         if self.site.loses_power_silently:
-            self.network.reach_by(_PEER.format(id=self.spec.host_id))
+            self.network.reach_by(PEER.format(id=self.spec.host_id))
             self.network.speak_again()
         self.mount.mount()
         if self.has_watchdog:
             self._watchdog = Watchdog(self._watchdog_dir, self.site.speed, self._cut_power)
         self.start_sanlock()
-        if self._sight is None:
-            name = self.hostname
-            self._sight = VmSight(self.run_dir, self.vm_file, self.network.pages, name)
+        self.start_hypervisor()
+        if self.sight is None:
+            self.sight = self.make_sight()
+
+    def start_hypervisor(self) -> None:
+        """Start the daemon that runs VMs here."""
+
+    def make_sight(self) -> VmSight:
+        """Make what looks at the VMs of this host."""
+        return VmSight(self.run_dir, self.last_record, self.network.pages, self.hostname)
 
     def start_sanlock(self) -> None:
         """Start the daemon, as an init system does with one that has ended."""
         self.daemon = SanlockProcess(
-            self._sanlock_dir,
+            self.sanlock_dir,
             self.hostname,
             self.site.speed,
             has_watchdog=self.has_watchdog,
@@ -192,13 +180,11 @@ class SanlockHost(LabHost):
     def services(self) -> Iterator[subprocess.Popen[bytes]]:
         """Return sanlock's process and the mount's."""
         # The watchdog's thread asks as well, at any moment.
-        daemon, mount, mover = self.daemon, self.mount.process, self._mover
+        daemon, mount = self.daemon, self.mount.process
         if daemon is not None:
             yield daemon.process
         if mount is not None:
             yield mount
-        if mover is not None:
-            yield mover.process
 
     def end_services(self) -> None:
         """Remove sanlock's files, the watchdog and the mount."""
@@ -213,39 +199,19 @@ class SanlockHost(LabHost):
 
     def close(self) -> None:
         """Stop observing the VM."""
-        if self._mover is not None:
-            self._mover.close()
-        if self._sight is not None:
-            self._sight.close()
+        if self.sight is not None:
+            self.sight.close()
 
     # The VM.
 
     @property
     def has_named(self) -> bool:
         """Whether a VM here was told to let its witness write."""
-        return self._sight is not None and self._sight.has_named
+        return self.sight is not None and self.sight.has_named
 
+    @abstractmethod
     def start_vm(self) -> int:
-        """Start the VM while no agent runs; give its process's number when it executes."""
-        settings = QemuSettings(host_id=self.host_id, run_dir=self.run_dir, vm=self._vm)
-        leases = self.site.leases(self.storage, self._sanlock_dir, self.state_dir / "engine.lock")
-        # Its threads, and what they start, belong where it is made.
-        with netns.inside(self.network.pages.namespace):
-            hypervisor = QemuHypervisor(
-                settings, SanlockHolder(settings=leases, host_id=self.host_id)
-            )
-        try:
-            hypervisor.start()
-            until = time.monotonic() + _STARTS_WITHIN_S
-            while (record := self.vm()) is None or record.phase is not Phase.RUNNING:
-                if time.monotonic() > until:
-                    why = [result.detail for result in hypervisor.observe().results]
-                    msg = f"the VM does not start on host {self.name}: {why}"
-                    raise HeFsmError(msg)
-                time.sleep(_LOOK_S)
-        finally:
-            hypervisor.close()
-        return record.pid
+        """Start the VM while no agent runs; return its process's number when it executes."""
 
     def is_paused(self, record: VmRecord) -> bool:
         """Whether the VM is stopped, and not because it moves."""
@@ -255,25 +221,24 @@ class SanlockHost(LabHost):
 
     def executes(self, record: VmRecord) -> bool:
         """Return whether the VM executes, as QEMU reports it."""
-        return self._sight is not None and self._sight.executes(record)
+        return self.sight is not None and self.sight.executes(record)
 
     def page_is_good(self, record: VmRecord) -> bool:
         """Whether this host's own way to the page finds it good."""
-        return self._sight is not None and self._sight.page_is_good(record)
+        return self.sight is not None and self.sight.page_is_good(record)
 
     def order_engine(self, word: str) -> None:
         """Press the power button, stop or continue the VM, or let its page go bad."""
-        if self._sight is None:
+        if self.sight is None:
             return
-        if word in _ORDERS:
-            self._sight.order(_ORDERS[word])
+        if word in _GUEST_WORDS:
+            self.sight.say(_GUEST_WORDS[word])
         else:
-            self._sight.say(_GUEST_WORDS[word])
+            self.order_vm(self.sight, word)
 
-    def migrate_engine(self, target: int) -> None:
-        """Move the VM by a process of this host that is no agent."""
-        if self._sight is not None and (self._mover is None or not self._mover.is_busy):
-            self._mover = Mover(self.folder / "config.yaml", target, self._sight)
+    @abstractmethod
+    def order_vm(self, sight: VmSight, word: str) -> None:
+        """Have the hypervisor `shutdown`, `pause` or `resume` the VM that *sight* looks at."""
 
     def lead_storage(self, word: str) -> None:
         """Kill, stop or start the process behind this host's mount."""

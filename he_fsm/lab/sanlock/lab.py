@@ -1,4 +1,4 @@
-"""The sanlock back end: real sanlock daemons, real VMs under QEMU, a mount for each host."""
+"""A cluster with real sanlock daemons and real VMs; a back end adds what runs the VMs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Optional
 
 from he_fsm.lab import lease_sight, watchdog
-from he_fsm.lab.guest.build import MEMORY_MIB, double_on, wrote_to
+from he_fsm.lab.guest.build import double_on, wrote_to
 from he_fsm.lab.host import LabHost
 from he_fsm.lab.lab import Lab
 from he_fsm.lab.lease_sight import LeaseSight
@@ -17,7 +17,7 @@ from he_fsm.lab.sanlock.host import SanlockHost
 from he_fsm.lab.sanlock.site import SanlockSite
 from he_fsm.lab.sanlock_process import SanlockProcess
 from he_fsm.lab.shared_mounts import SharedMounts
-from he_fsm.lab.spec import HostSpec, LabSpec
+from he_fsm.lab.spec import LabSpec
 from he_fsm.runtime.hypervisors.vm_process import has_ended
 from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.leases.sanlock.settings import SanlockSettings
@@ -27,14 +27,12 @@ class SanlockLab(Lab):
     """A cluster whose leases are sanlock's, and whose engine is the tiny guest."""
 
     hosts: Mapping[str, SanlockHost]
-    # The guest's memory; its saved states are of one size.
-    memory_mib = MEMORY_MIB
 
-    def __init__(self, spec: LabSpec, folder: Path) -> None:
-        """Make the folders; nothing runs yet."""
-        self._site = SanlockSite(spec, folder, self.memory_mib)
-        super().__init__(spec, self._site)
-        self._mounts = SharedMounts(folder / "hosts")
+    def __init__(self, spec: LabSpec, site: SanlockSite) -> None:
+        """Make the hosts; nothing runs yet."""
+        self._site = site
+        super().__init__(spec, site)
+        self._mounts = SharedMounts(site.folder / "hosts")
         self._outsider: Optional[SanlockProcess] = None
         self._sight: Optional[LeaseSight] = None
         # VMs that this process has started: it has to ask for their status.
@@ -45,17 +43,13 @@ class SanlockLab(Lab):
         """The hosts' network of namespaces; None: this machine can't have one."""
         return self._site.network
 
-    def make_host(self, spec: HostSpec) -> SanlockHost:
-        """Make one host."""
-        return SanlockHost(self._site, spec)
-
     def set_up(self) -> None:
         """Make the network, leases, disk and guest, and let somebody look at the leases."""
         if self.network is not None or not watchdog.why_not():
             self._mounts.begin()
         if self.network is not None:
             self.network.set_up()
-        self._site.prepare(self.hosts, next(iter(self.hosts.values())).network)
+        self._site.prepare(self.hosts)
         run_dir = self.folder / "outsider"
         settings = self.leases(self.shared, run_dir, run_dir / "engine.lock")
         io_timeout = settings.daemon_io_timeout(self.policy.io_timeout_s)

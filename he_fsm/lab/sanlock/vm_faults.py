@@ -1,9 +1,10 @@
 """
 Real VMs that fail as the scenario says: `starts`, `boots` and `migrations`.
 
-A start fails because QEMU finds no guest in its files, when it has the lease; a guest never becomes
-healthy because it has no health page; a VM that is to die is killed, and so is the process that
-receives a migration that is to fail. The product takes no part in it.
+A start fails because QEMU finds no guest in its files, when it has the lease. Where QEMU reads them
+before, its process is killed as soon as it executes. A guest never becomes healthy because it has
+no health page; a VM that is to die is killed, and so is the process that receives a migration that
+is to fail. The product takes no part in it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Final, Optional, Protocol
 import attrs
 
 from he_fsm.lab.guest_files import GuestFiles, Origin
+from he_fsm.lab.host_network import HostNetwork
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmRecord
 from he_fsm.runtime.hypervisors.vm_process import send_signal
 
@@ -35,6 +37,10 @@ class Host(Protocol):
     @property
     def guest_files(self) -> GuestFiles:
         """What its VMs begin from."""
+
+    @property
+    def network(self) -> HostNetwork:
+        """How it is connected."""
 
     def vm(self) -> Optional[VmRecord]:
         """Return the VM's record, if a VM's process is here."""
@@ -83,9 +89,22 @@ class _Switches:
 class VmFaults:
     """The switches of all hosts of a lab; a thread looks after them from the first word on."""
 
-    def __init__(self, hosts: Mapping[str, Host], well: Origin, sick: Optional[Origin]) -> None:
-        """Start every host's VMs well; *sick* is where those start that never get healthy."""
+    def __init__(
+        self,
+        hosts: Mapping[str, Host],
+        well: Origin,
+        sick: Optional[Origin],
+        *,
+        breaks_files: bool = True,
+    ) -> None:
+        """
+        Start every host's VMs well.
+
+        *sick* is where those start that never get healthy. *breaks_files*: the lease is taken
+        before QEMU reads the guest's files.
+        """
         self._hosts = hosts
+        self._breaks_files = breaks_files
         self._well, self._sick = well, sick
         self._switches = {name: _Switches() for name in hosts}
         self._guard = threading.Lock()
@@ -119,7 +138,8 @@ class VmFaults:
 
     def _lead(self, name: str, switches: _Switches) -> None:
         origin = self._sick if switches.is_sick else self._well
-        self._hosts[name].guest_files.lead(None if switches.starts.fails else origin)
+        is_broken = switches.starts.fails and self._breaks_files
+        self._hosts[name].guest_files.lead(None if is_broken else origin)
 
     def _run(self) -> None:
         while not self._ends.wait(_LOOK_S):
@@ -143,7 +163,9 @@ class VmFaults:
         if is_new and record.phase is Phase.STARTING:
             switches.pid = record.pid
             switches.is_failing = switches.starts.fails
-            if switches.dies_after_s is not None:
+            if switches.is_failing and not self._breaks_files:
+                switches.doomed[record.pid] = 0.0
+            elif switches.dies_after_s is not None:
                 switches.doomed[record.pid] = switches.dies_after_s
         runs_for_s = time.monotonic() - record.since if record.phase is Phase.RUNNING else 0.0
         if runs_for_s > switches.doomed.get(record.pid, math.inf):

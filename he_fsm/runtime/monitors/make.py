@@ -15,7 +15,7 @@ from he_fsm.runtime.monitors.engine_health import EngineHealth
 from he_fsm.runtime.monitors.files import NumberFile
 from he_fsm.runtime.monitors.memory import EnginePid, FreeMemory, MemoryLoad, no_engine
 from he_fsm.runtime.monitors.mgmt_bridge import MgmtBridge
-from he_fsm.runtime.monitors.network import Network, NoNetworkTest, Ping, Probe, Tcp
+from he_fsm.runtime.monitors.network import Network, NoNetworkTest, Probe
 from he_fsm.runtime.monitors.section import NetworkMonitorConfig
 from he_fsm.runtime.monitors.storage import StorageAge
 from he_fsm.runtime.ports import Monitor
@@ -90,15 +90,19 @@ def make_network(settings: NetworkMonitorConfig) -> Monitor:
 
 
 def _probe(settings: NetworkMonitorConfig) -> Probe:
+    # A host does without the libraries of the tests that it does not have.
     if settings.test == "dns":
-        # A host with another test does without the library.
-        from he_fsm.runtime.monitors.dns_probe import Dns  # noqa: PLC0415
+        from he_fsm.runtime.monitors.probes.dns import Dns  # noqa: PLC0415
 
         return Dns(name=settings.name, timeout_s=settings.timeout_s)
     address = _given(settings.address, "address", settings)
     if settings.test == "tcp":
+        from he_fsm.runtime.monitors.probes.tcp import Tcp  # noqa: PLC0415
+
         port = _given(settings.port, "port", settings)
         return Tcp(address, port, settings.timeout_s)
+    from he_fsm.runtime.monitors.probes.ping import Ping  # noqa: PLC0415
+
     return Ping(address, settings.timeout_s)
 
 

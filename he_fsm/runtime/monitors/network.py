@@ -9,13 +9,11 @@ Source: ovirt-hosted-engine-ha 2.5, its network tests ping, dns, tcp and none, f
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from typing import Optional, Protocol
 
 import attrs
-import icmplib
 
 from he_fsm.errors import MonitorError
 
@@ -76,74 +74,6 @@ class NoNetworkTest:
     def measure(self) -> float:
         """Return 1.0."""
         return 1.0
-
-
-@attrs.frozen
-class Ping:
-    """An ICMP echo request to *address*, answered within *timeout_s*."""
-
-    address: str
-    timeout_s: float = 2.0
-
-    @property
-    def longest_s(self) -> float:
-        """One time-out."""
-        return self.timeout_s
-
-    def is_answered(self) -> bool:
-        """
-        Send one request, without privileges where the kernel allows it.
-
-        Raises:
-            MonitorError: this process may open neither kind of ICMP socket.
-        """
-        try:
-            return self._ping(privileged=False)
-        except icmplib.SocketPermissionError:
-            pass
-        try:
-            return self._ping(privileged=True)
-        except icmplib.SocketPermissionError as error:
-            msg = (
-                f"ping {self.address}: this user may not open ping sockets; add the daemon's "
-                "group to net.ipv4.ping_group_range (sysctl), give the service CAP_NET_RAW, or "
-                "choose the network test dns or tcp"
-            )
-            raise MonitorError(msg) from error
-
-    def _ping(self, *, privileged: bool) -> bool:
-        try:
-            host = icmplib.ping(
-                self.address, count=1, timeout=self.timeout_s, privileged=privileged
-            )
-        except icmplib.SocketPermissionError:
-            raise
-        except icmplib.ICMPLibError:
-            # No such name, or no way to send: the network does not answer.
-            return False
-        return bool(host.is_alive)
-
-
-@attrs.frozen
-class Tcp:
-    """A TCP connection to *address* and *port*, made within *timeout_s*."""
-
-    address: str
-    port: int
-    timeout_s: float = 2.0
-
-    @property
-    def longest_s(self) -> float:
-        """One time-out."""
-        return self.timeout_s
-
-    def is_answered(self) -> bool:
-        """Connect once, and close."""
-        try:
-            with socket.create_connection((self.address, self.port), self.timeout_s):
-                return True
-        except OSError:
-            return False
 
 
 class _Asked(threading.Thread):

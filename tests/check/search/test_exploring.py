@@ -36,7 +36,7 @@ def told(found: Explored) -> tuple[object, ...]:
     )
 
 
-@pytest.mark.once
+@pytest.mark.compiled
 def test_with_two_hosts_and_two_faults_every_property_holds() -> None:
     found = explored(faults=2)
     assert found.is_whole

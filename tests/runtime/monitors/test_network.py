@@ -21,7 +21,10 @@ import pytest
 from he_fsm.errors import ConfigError, MonitorError
 from he_fsm.runtime.monitors.files import NumberFile
 from he_fsm.runtime.monitors.make import make_network
-from he_fsm.runtime.monitors.network import Dns, Network, NoNetworkTest, Ping, Tcp
+from he_fsm.runtime.monitors.network import Network, NoNetworkTest
+from he_fsm.runtime.monitors.probes.dns import Dns
+from he_fsm.runtime.monitors.probes.ping import Ping
+from he_fsm.runtime.monitors.probes.tcp import Tcp
 from he_fsm.runtime.monitors.section import NetworkMonitorConfig
 
 
@@ -210,7 +213,8 @@ def test_a_name_that_nobody_knows_does_not_answer_pings() -> None:
 AS_ORDINARY_USER = """
 import os, socket
 from he_fsm.errors import MonitorError
-from he_fsm.runtime.monitors.network import Network, Ping
+from he_fsm.runtime.monitors.network import Network
+from he_fsm.runtime.monitors.probes.ping import Ping
 if os.getuid() == 0:
     os.setgroups([])
     os.setgid(65534)

@@ -50,6 +50,8 @@ class Connection:
         self.raw = raw
         self._is_thrown_away = False
         self._callbacks: list[int] = []
+        # Calls that have not ended.
+        self._calls: set[_Asked] = set()
 
     @classmethod
     def opened(cls, uri: str, within_s: float = ANSWER_S) -> Connection:
@@ -81,7 +83,7 @@ class Connection:
             LibvirtSilentError: there is no answer; the connection is not used any more.
             LibvirtRefusedError: libvirt says no, and why, or the connection is lost.
         """
-        asked = _Asked(function, f"libvirt: {what}")
+        asked = _Asked(function, f"libvirt: {what}", self._calls)
         if not asked.is_done.wait(within_s):
             self._is_thrown_away = True
             msg = f"libvirt does not answer within {within_s:g} s: {what}"
@@ -149,8 +151,8 @@ class Connection:
     def close(self) -> None:
         """Close it; takes a moment at most, whatever the daemon does."""
         self._is_thrown_away = True
-        raw, callbacks = self.raw, tuple(self._callbacks)
-        asked = _Asked(lambda: _close(raw, callbacks), "libvirt: close")
+        raw, callbacks, calls = self.raw, tuple(self._callbacks), tuple(self._calls)
+        asked = _Asked(lambda: _close_after(calls, raw, callbacks), "libvirt: close")
         asked.is_done.wait(_CLOSED_S)
 
 
@@ -206,8 +208,13 @@ class Opening:
 class _Asked:
     """One call, in a thread of its own that nobody has to wait for."""
 
-    def __init__(self, function: Callable[[], Any], name: str) -> None:
+    def __init__(
+        self, function: Callable[[], Any], name: str, calls: Optional[set[_Asked]] = None
+    ) -> None:
+        """Begin; it is one of *calls* until it has ended."""
         self.is_done = threading.Event()
+        self._calls = set() if calls is None else calls
+        self._calls.add(self)
         self._function = function
         self._value: Any = None
         self._error: Optional[Exception] = None
@@ -230,7 +237,20 @@ class _Asked:
         except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
             self._error = error
         finally:
+            self._calls.discard(self)
             self.is_done.set()
+
+
+def _close_after(calls: Iterable[_Asked], raw: Any, callbacks: Iterable[int]) -> None:
+    """
+    Close a connection when the calls that still wait for its daemon have ended.
+
+    safety: to close it is a call, too. While another one waits, libvirt (9.0) does not end it when
+    it gives the daemon up. It hangs until the daemon goes on, and the process may crash then.
+    """
+    for call in calls:
+        call.is_done.wait()
+    _close(raw, callbacks)
 
 
 def _close(raw: Any, callbacks: Iterable[int] = ()) -> None:

@@ -20,6 +20,7 @@ _API_ERROR: Final = 14
 # A source is left in one of these when its migration came to nothing in its last moment:
 # "migrating" in libvirt 9, "API error" in 11.
 LEFT_BEHIND: Final = (libvirt.VIR_DOMAIN_PAUSED_MIGRATION, _API_ERROR)
+_KEPT_DEAD: Final = ((libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_WATCHDOG),)
 _STARTING_UP: Final = libvirt.VIR_DOMAIN_PAUSED_STARTING_UP
 _REASONS: Final = {
     libvirt.VIR_DOMAIN_PAUSED_USER: "paused by a user",
@@ -58,6 +59,11 @@ class DomainSeen:
     def is_paused(self) -> bool:
         """Whether it is paused; libvirt's plug-in has released its lease then, or never had it."""
         return bool(self.state == libvirt.VIR_DOMAIN_PAUSED)
+
+    @property
+    def is_kept_dead(self) -> bool:
+        """Whether its guest has reported its own death, and it was kept all the same."""
+        return (self.state, self.reason) in _KEPT_DEAD or self.state == libvirt.VIR_DOMAIN_CRASHED
 
     @property
     def is_left_behind(self) -> bool:

@@ -30,6 +30,8 @@ from he_fsm.snapshot import LocalVm, Outcome, Result, VmState
 _log = logging.getLogger(__name__)
 
 _STARTS: Final = (Outcome.START_REFUSED, Outcome.START_FAILED)
+# They belong to the end of the VM.
+_OF_THE_END: Final = (*_STARTS, Outcome.GUEST_DIED)
 # A process that was told to end has ended by then, save where its storage hangs (seconds).
 ENDS_S: Final = 10.0
 _LOOK_S: Final = 0.02
@@ -127,6 +129,8 @@ class Here:
         # Results whose consequence has not been seen yet.
         self._owed: list[Result] = []
         self._threads: set[threading.Thread] = set()
+        # The process whose guest has reported its own death, and how.
+        self._death: Optional[tuple[int, str]] = None
 
     @property
     def name(self) -> str:
@@ -181,6 +185,19 @@ class Here:
             self._owed.append(Result(outcome, detail))
         self.stir()
 
+    def is_dead(self, why: str) -> None:
+        """Take what the guest of the domain has reported: its own death."""
+        with self.guard:
+            record = self.known.record
+            if record is not None:
+                self._death = (record.pid, why)
+        self.stir()
+
+    def death_of(self, vm: VmIdentity) -> str:
+        """Return how the guest of the process *vm* has died, as it reported; empty: it has not."""
+        death = self._death
+        return death[1] if death is not None and death[0] == vm.pid else ""
+
     def stir(self) -> None:
         """Have the domain looked at now."""
         self.stirred.set()
@@ -207,6 +224,15 @@ class Here:
             msg = f"libvirt knows no domain {self.name} on this host: virsh define FILE.xml"
             raise HypervisorError(msg)
         return domain
+
+    def forget(self) -> None:
+        """Remove the record: no process of the domain is here; tell of its guest's own death."""
+        with self.guard:
+            record = self.known.record
+            death, self._death = self._death, None
+            if record is not None and death is not None and death[0] == record.pid:
+                self._owed.append(Result(Outcome.GUEST_DIED, death[1]))
+            self.known.forget()
 
     # Ends.
 
@@ -276,6 +302,6 @@ def _is_due(result: Result, state: VmState) -> bool:
     """Whether a state is the consequence of a result."""
     if state in (VmState.UNKNOWN, VmState.STARTING, VmState.LEAVING):
         return False
-    if result.outcome in _STARTS:
+    if result.outcome in _OF_THE_END:
         return state in (VmState.ABSENT, VmState.ARRIVING)
     return result.outcome is not Outcome.MIGRATION_DONE or state is VmState.ABSENT

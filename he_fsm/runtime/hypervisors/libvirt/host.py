@@ -48,6 +48,16 @@ _SENT: Final = (
 _MOVED: Final = (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED)
 # A holder lets the lease go within milliseconds when its domain has ended (seconds).
 _LET_GO_S: Final = 0.15
+_PANICKED: Final = (
+    libvirt.VIR_DOMAIN_EVENT_CRASHED,
+    libvirt.VIR_DOMAIN_EVENT_CRASHED_PANICKED,
+)
+# What a watchdog of the guest does that ends or stops the guest; all else lets it go on.
+_FATAL_ACTIONS: Final = (
+    libvirt.VIR_DOMAIN_EVENT_WATCHDOG_PAUSE,
+    libvirt.VIR_DOMAIN_EVENT_WATCHDOG_POWEROFF,
+    libvirt.VIR_DOMAIN_EVENT_WATCHDOG_SHUTDOWN,
+)
 
 
 class LibvirtHost:
@@ -125,6 +135,7 @@ class LibvirtHost:
             self._on_close,
             LIFECYCLE=self._on_lifecycle,
             MIGRATION_ITERATION=self._on_anything,
+            WATCHDOG=self._on_watchdog,
             GRAPHICS=self._on_graphics,
         )
         here.connection = connection
@@ -158,7 +169,13 @@ class LibvirtHost:
             self._judge.was_sent = True
         elif (event, detail) == _MOVED:
             self._here.known.settle_move(has_moved=True)
+        elif (event, detail) == _PANICKED:
+            self._here.is_dead("the guest has panicked")
         self._here.stir()
+
+    def _on_watchdog(self, _raw: Any, domain: Any, action: int, _: Any) -> None:
+        if domain.name() == self._here.name and action in _FATAL_ACTIONS:
+            self._here.is_dead("the guest's watchdog has fired")
 
     def _on_graphics(self, _raw: Any, domain: Any, phase: int, *_: Any) -> None:
         """Make the screen's password void: somebody has got in with it."""
@@ -250,7 +267,7 @@ class LibvirtHost:
             if here.starting is not None or here.departure is not None:
                 return
             if has_let_go:
-                here.known.forget()
+                here.forget()
                 here.publish(VmState.ABSENT)
             else:
                 here.publish(VmState.STOPPING, "it has ended, and its lease is being let go")
@@ -300,9 +317,11 @@ class LibvirtHost:
         self, connection: Connection, seen: DomainSeen, vm: VmIdentity, record: VmRecord
     ) -> bool:
         """End a domain that executes, or could, without being allowed to; say whether it was."""
+        # A definition may keep a guest that is dead, which nobody needs any more.
+        is_kept = seen.is_kept_dead and self._here.death_of(vm)
         underway = self._here.starting or self._here.arrival
         if underway is None:
-            why = self._judge.why_ended(connection, seen, vm, record)
+            why = is_kept or self._judge.why_ended(connection, seen, vm, record)
         elif self._has_holders and seen.executes and not underway.may_execute:
             why = "somebody has resumed it before it had the lease"
         else:

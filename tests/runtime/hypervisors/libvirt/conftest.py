@@ -10,12 +10,13 @@ import pytest
 from tests.runtime.hypervisors.libvirt.libvirt_hosts import LibvirtHosts, LibvirtLab, set_up
 
 # What `make test` has the time for in these files, with real guests; `make rehearsals` has all.
-IN_PART = ("test_contract.py", "test_pauses.py", "test_shared_definition.py")
+IN_PART = ("test_contract.py", "test_deaths.py", "test_pauses.py", "test_shared_definition.py")
 SHORT = {
     "test_a_start_without_the_lease_is_refused_and_has_not_failed",
     *("test_a_shut_down_vm_goes_and_its_lease_is_free", "test_the_death_of_the_vm_is_an_event"),
     *("test_a_new_agent_finds_the_vm_of_the_last_one", "test_a_powered_off_vm_is_gone"),
     *("test_a_migrated_vm_runs_on_the_other_host", "test_while_a_vm_arrives_no_other_starts"),
+    "test_a_guest_that_reports_its_death_is_believed_at_once[panic-the guest has panicked]",
     "test_a_pause_gives_the_lease_away",
     "test_the_paused_copy_ends_when_another_host_has_the_lease",
     "test_a_host_that_knows_no_domain_starts_it_by_the_shared_definition",

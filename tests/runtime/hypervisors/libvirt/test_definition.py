@@ -178,6 +178,16 @@ def test_a_dump_of_a_crashed_guest_is_well() -> None:
     assert said(changed("on_crash", text="coredump-destroy")) == []
 
 
+def test_a_guest_that_can_not_report_a_panic_is_a_warning() -> None:
+    assert said(changed("devices/panic", remove=True)) == [
+        (
+            "the domain HostedEngine has no <panic>: a guest whose kernel panics is restarted only "
+            "when its health page has been bad for minutes: virsh edit HostedEngine, and write in "
+            "<devices>: <panic/>"
+        )
+    ]
+
+
 def test_what_starts_by_itself() -> None:
     (autostart,) = said(XML, is_autostarted=True)
     assert autostart == (

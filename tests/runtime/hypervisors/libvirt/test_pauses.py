@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+from xml.etree import ElementTree as ET
+
 import pytest
 
 from he_fsm.lab.guest.build import make_disk
@@ -117,3 +120,27 @@ def test_a_process_that_is_stopped_as_a_whole_is_paused(hosts: LibvirtHosts) -> 
     assert hosts.hypervisor(1).observe().detail == "its process is stopped"
     hosts.signal(1, signal.SIGCONT)
     until(lambda: hosts.is_good_on(1))
+
+
+def test_an_error_of_the_disk_gives_the_lease_away_until_the_domain_goes_on(
+    hosts: LibvirtHosts,
+) -> None:
+    # As an administrator has it who wants no guest to see an error.
+    root = ET.fromstring(hosts.lab.xml())
+    driver = root.find("devices/disk/driver")
+    assert driver is not None
+    driver.set("error_policy", "stop")
+    hosts.lab.define(1, ET.tostring(root, encoding="unicode"))
+    hosts.start(1)
+    assert hosts.say("witness=writer") == "ok\n"
+    # The guest writes ten times a second; now its process may write no file.
+    pid, no_limit = hosts.pid(1), resource.RLIM_INFINITY
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, no_limit))
+    hosts.reaches(1, VmState.PAUSED)
+    seen = hosts.hypervisor(1).observe()
+    assert seen.detail == "paused by an error of its disk; it has no lease"
+    until(lambda: hosts.owner() is None)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (no_limit, no_limit))
+    hosts.resume(1)
+    until(lambda: hosts.is_good_on(1))
+    assert (hosts.pid(1), hosts.owner()) == (pid, 1)

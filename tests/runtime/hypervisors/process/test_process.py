@@ -277,13 +277,16 @@ def test_a_target_that_can_not_take_it(hosts: EmbeddedHosts, trouble: str) -> No
 
 def test_a_target_that_stops_at_the_switch_is_given_up(hosts: EmbeddedHosts) -> None:
     hosts.start(1)
-    hosts.migrates(1, 2)
-    hosts.reaches(2, VmState.ARRIVING)
-    hosts.signal(2, signal.SIGSTOP)
-    until(lambda: hosts.told[1] or hosts.state(1) is VmState.ABSENT)
-    assert outcomes(hosts, 1) == [Outcome.MIGRATION_FAILED]
-    until(lambda: hosts.is_good_on(1))
-    hosts.reaches(2, VmState.ABSENT)
+    # On a busy machine it may be stopped before it was ready, and the source has not left then.
+    while "leave" not in hosts.words:
+        hosts.told[1].clear()
+        hosts.migrates(1, 2)
+        hosts.reaches(2, VmState.ARRIVING)
+        hosts.signal(2, signal.SIGSTOP)
+        until(lambda: hosts.told[1] or hosts.state(1) is VmState.ABSENT)
+        assert outcomes(hosts, 1) == [Outcome.MIGRATION_FAILED]
+        until(lambda: hosts.is_good_on(1))
+        hosts.reaches(2, VmState.ABSENT)
     assert hosts.words == ["start", "leave", "resume"]
 
 

@@ -195,6 +195,13 @@ def _reactions(definition: Definition) -> Iterator[Finding]:
                 mend=f"virsh edit {definition.name}, and write <{key}>{good[0]}</{key}>",
                 is_fatal=False,
             )
+    if not definition.reports_panics:
+        yield Finding(
+            what=f"the domain {definition.name} has no <panic>: a guest whose kernel panics is "
+            "restarted only when its health page has been bad for minutes",
+            mend=f"virsh edit {definition.name}, and write in <devices>: <panic/>",
+            is_fatal=False,
+        )
 
 
 def _disks(definition: Definition, around: Circumstances) -> Iterator[Finding]:

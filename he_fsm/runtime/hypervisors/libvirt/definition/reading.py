@@ -66,6 +66,8 @@ class Definition:
     # Files besides disks that the domain needs of a host, and devices that are a host's own.
     files: tuple[str, ...]
     host_devices: int
+    # Whether the guest can report a panic of its kernel.
+    reports_panics: bool
 
 
 def read(xml: str) -> Definition:
@@ -95,6 +97,7 @@ def read(xml: str) -> Definition:
         on_lockfailure=_text(root, "on_lockfailure"),
         files=tuple(found for path in _FILES if (found := _text(root, path))),
         host_devices=len(root.findall("devices/hostdev")),
+        reports_panics=root.find("devices/panic") is not None,
     )
 
 

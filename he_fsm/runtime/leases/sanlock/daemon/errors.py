@@ -107,7 +107,7 @@ JOINING: Final[Mapping[int, Meaning]] = {
 }
 LEAVING: Final[Mapping[int, Meaning]] = {
     **CONNECTING,
-    errno.EBUSY: (EngineHereError, "the engine runs here"),
+    errno.EBUSY: (EngineHereError, "the engine runs here, or another service of this lockspace"),
     # The daemon runs: that was tested before.
     errno.ENOENT: (NotJoinedError, "this host has not joined, or is leaving already"),
 }

@@ -1,5 +1,5 @@
 """
-Moves a real VM as somebody does who is no agent: `python -m he_fsm.lab.move_vm CONFIG ID`.
+Moves a real VM as somebody does who is no agent: `python -m he_fsm.lab.qemu.move_vm CONFIG ID`.
 
 A process of the VM's host does what its agent would do, the lease handed over as always, but by
 QEMU's monitor for people: the agent's serves one at a time. What QEMU says of the VM's state
@@ -36,7 +36,7 @@ class Mover:
         sight.lend()
         with config.with_name("mover.log").open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-m", "he_fsm.lab.move_vm", str(config), str(target)],
+                [sys.executable, "-m", "he_fsm.lab.qemu.move_vm", str(config), str(target)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

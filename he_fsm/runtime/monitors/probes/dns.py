@@ -1,8 +1,4 @@
-"""
-Whether a name server answers: one of the tests of the network.
-
-Only a host that has this test loads this module, and with it the library.
-"""
+"""Whether a name server answers."""
 
 from __future__ import annotations
 
