@@ -63,8 +63,9 @@ def rehearse(
         lab = backend.make(spec_of(scenario, speed), run_folder)
         try:
             lab.set_up()
-            blocks = WarmUp(scenario, lab).run()
-            return Rehearsal(scenario, lab, blocks, watch, speed).run()
+            warm_up = WarmUp(scenario, lab)
+            blocks = warm_up.run()
+            return Rehearsal(scenario, lab, blocks, watch, warm_up.began_at).run()
         finally:
             lab.close()
     finally:
@@ -81,18 +82,17 @@ class Rehearsal:
         lab: Lab,
         blocks: Blocks,
         watch: Optional[Watcher],
-        speed: float = 1.0,
+        began_at: Optional[float] = None,
     ) -> None:
-        """Begin the scenario: its time 0 is now; *blocks* were written before."""
+        """Begin the scenario: its time 0 is *began_at*, or now; *blocks* were written before."""
         self.scenario = scenario
         self.lab = lab
         self._judge = Judge(scenario)
-        self.observer = Observer(
-            lab, self._judge, time.monotonic(), scenario.engine.running_on, blocks
-        )
+        if began_at is None:
+            began_at = time.monotonic()
+        self.observer = Observer(lab, self._judge, began_at, scenario.engine.running_on, blocks)
         self._stage = Stage(scenario, lab, self._judge, self.observer)
         self._watch = watch
-        self._speed = speed
         self._lateness = Lateness(_LOOK_S)
 
     def run(self) -> Outcome:
@@ -190,5 +190,5 @@ class Rehearsal:
             versions=max(host.version for host in self.lab.hosts.values()),
             start=start,
             end=self._views(),
-            late_s=self._lateness.worst_s * self._speed,
+            late_s=self._lateness.worst_s * self.lab.speed,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Optional
 
 from he_fsm.errors import HeFsmError
 from he_fsm.lab.host import LabHost
@@ -24,6 +25,8 @@ class WarmUp:
 
     def __init__(self, scenario: Scenario, lab: Lab) -> None:
         """Prepare; nothing is started yet."""
+        # The scenario's time 0 on the monotonic clock; None: when the warm-up has ended.
+        self.began_at: Optional[float] = None
         self._scenario = scenario
         self._lab = lab
         self._hosts = {host.name: host for host in scenario.hosts}
@@ -74,6 +77,8 @@ class WarmUp:
             # The agents will start an engine at once, since they have looked for long enough.
             settled_at = time.monotonic() + lab.policy.settle_s
             self._await("the agents have settled", lambda: time.monotonic() >= settled_at)
+            # One may order the start before all have been told.
+            self.began_at = time.monotonic()
             self._end_the_warm_up()
         else:
             self._end_the_warm_up()

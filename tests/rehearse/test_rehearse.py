@@ -18,6 +18,7 @@ import pytest
 
 from he_fsm.lab.processes import processes_about
 from he_fsm.rehearse.run import rehearse
+from he_fsm.rehearse.warm_up import WarmUp
 from he_fsm.simulate import simulate
 from he_fsm.testing.waiting import until
 from tests.rehearse.scenes import file_of, scenario_of
@@ -275,3 +276,19 @@ def test_the_command_shows_prediction_and_recoveries(form: str, tmp_path: Path):
     for line in ("PASSED test", "Predicted and seen: test", "Recoveries: test"):
         assert line in done.stdout.splitlines()
     assert "on the clock they were 10 times shorter" in done.stdout
+
+
+def test_a_start_counts_that_is_ordered_before_the_warm_up_has_quite_ended(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    end = WarmUp._end_the_warm_up
+
+    def end_slowly(self: WarmUp) -> None:
+        end(self)
+        (host,) = self._lab.hosts.values()
+        until(lambda: host.client.last_report().get("state") == "EngineStarting")
+
+    monkeypatch.setattr(WarmUp, "_end_the_warm_up", end_slowly)
+    seen = rehearse(scenario_of("world: {vm_boot: 10s}\nhosts: 1\nuntil: 12s\n"), speed=SPEED)
+    edges = [event.details["edge"] for event in seen.events if event.kind == "state"]
+    assert edges == ["best_host"]
