@@ -42,8 +42,8 @@ def as_libvirt_pauses(scenario: Scenario) -> Scenario:
     return attrs.evolve(scenario, world=world)
 
 
-# Three hosts that boot in one moment, with a libvirt daemon each, keep two processors busy for five
-# real seconds: which of them starts the VM first, and whom the lease refuses, nobody predicts.
+# Three hosts that boot in one moment, with a libvirt daemon each, keep a machine busy for some
+# seconds: which of them starts the VM first, and whom the lease refuses, is not to be predicted.
 LEFT_OUT = ("lesson-b28-power-loss-of-everything",)
 SCENARIOS = [as_libvirt_pauses(each) for each in scenarios(TIMES) if each.name not in LEFT_OUT]
 
