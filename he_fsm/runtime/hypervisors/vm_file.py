@@ -218,6 +218,9 @@ class VmFile:
         with self._lock():
             if self.read() == record:
                 self.path.unlink()
+                # What a writer has left that was killed while it wrote.
+                for half in self.path.parent.glob(f".{self.path.name}.*.new"):
+                    half.unlink(missing_ok=True)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

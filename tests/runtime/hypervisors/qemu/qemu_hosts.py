@@ -244,4 +244,4 @@ class QemuHosts(RecordedHosts):
         assert double_on(self.disk) is None
         for host_id in self.ids:
             left = {path.name for path in self.run_dir(host_id).iterdir()}
-            assert left <= {"vm.lock", "vm.log", "vm.report", "vm.console"}
+            assert left - {"vm.lock", "vm.log", "vm.report", "vm.console"} == set()

@@ -73,7 +73,7 @@ def test_with_nobody_left_the_lease_stays_with_the_domain(
     hosts.restart_agent(1)
     daemon.kill()
     hosts.kill_half(1, "holder", "warden")
-    assert hosts.page() == 200
+    until(lambda: hosts.page() == 200)
     hosts.hypervisor(2).start()
     until(lambda: hosts.told[2] or hosts.state(2) is VmState.UP)
     assert hosts.outcomes(2) == [Outcome.START_REFUSED]
