@@ -54,12 +54,12 @@ demo-libvirt: $(VENV)/.libvirt ## The same with a libvirt daemon for each host, 
 talk: $(VENV)/.demo ## Simulate the talk's faults, in a second
 	$(BIN)/he-fsm simulate examples/talk.yaml
 
-test: lint types ## Everything that has to pass
+test: lint ## Everything that has to pass
 	@PYTEST_WORKERS=0 tools/side-by-side computing waiting
 
 # The first one takes the processors, the second one takes its time. So one process is enough for the
 # first one, and each further one would have to find all tests once more.
-computing: unit native others
+computing: types unit native others
 waiting: processes real
 
 lint: $(VENV)/.test ## Style
@@ -98,15 +98,7 @@ rehearsals: $(VENV)/.test ## Every scenario on real daemons, and all tests of li
 	  tests/chaos/test_strike_libvirt.py tests/runtime/hypervisors/libvirt
 
 others: ## The tests on the oldest and the newest Python that are there
-	@for python in $(OTHER_PYTHONS); do $(MAKE) --no-print-directory other OTHER=$$python || exit 1; done
-
-other:
-	@echo "== $$($(OTHER) --version)"
-	@$(OTHER) -m venv --clear $(VENV)-other
-	@$(VENV)-other/bin/python -m pip --disable-pip-version-check --quiet install -e '.[test,report,daemon,qemu,systemd,campaign]'
-	@HYPOTHESIS_PROFILE=few $(VENV)-other/bin/python -m pytest -n $(PYTEST_WORKERS) -q \
-	  -m 'not processes and not once and not compiled' -p no:cacheprovider
-	@rm -rf $(VENV)-other
+	@tools/on-other-pythons $(VENV) $(PYTEST_WORKERS) $(OTHER_PYTHONS)
 
 compiled: $(VENV)/.test ## Compile what decides and explores with mypyc, into build/compiled (takes gcc)
 	rm -rf $(COMPILED) build/lib*
@@ -195,4 +187,4 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/.demo $(VENV)/.real $(VENV)/.libvirt
 
 clean: ## Remove what these targets made
-	rm -rf $(VENV) $(VENV)-other build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(VENV)-other-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
