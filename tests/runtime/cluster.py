@@ -248,13 +248,16 @@ class Cluster:
 
     def engine_is_up(self) -> ClusterHost:
         """Wait until the engine is up on one host and no agent is in `Unknown`; return it."""
+        # A moment later it may be elsewhere.
+        found: list[int] = []
 
         def is_settled() -> bool:
             states = [host.state for host in self.hosts.values()]
-            return len(self.engines()) == 1 and all(states) and "Unknown" not in states
+            found[:] = self.engines()
+            return len(found) == 1 and all(states) and "Unknown" not in states
 
         until(is_settled, within_s=40.0)
-        return self.hosts[self.engines()[0]]
+        return self.hosts[found[0]]
 
     def witnessed(self) -> list[str]:
         return [line.word for line in read_log(self.shared / "witness")]
