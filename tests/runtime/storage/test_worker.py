@@ -556,7 +556,8 @@ def test_500_calls_cost_no_file_no_process_and_no_thread(make: Make) -> None:
     assert open_files() == files
     # The renewer may have a file open just now.
     until(lambda: open_files(worker) <= of_worker)
-    assert threading.active_count() == threads
+    # Those of an earlier test may have ended meanwhile.
+    assert threading.active_count() <= threads
     assert len(children()) == processes
 
 
@@ -568,6 +569,6 @@ def test_restarts_cost_nothing_either(make: Make) -> None:
         os.kill(process_of(client), signal.SIGKILL)
         refusal(client.read)
         until(lambda: works(client.read))
-    until(lambda: threading.active_count() == threads)
+    until(lambda: threading.active_count() <= threads)
     assert open_files() == files
     assert len(children()) == processes
