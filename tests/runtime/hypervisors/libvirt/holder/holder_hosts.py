@@ -44,8 +44,10 @@ class HolderHosts(LibvirtHosts):
     def kill_half(self, host_id: int, *which: str) -> None:
         """Kill the holder, the warden, or both at one time."""
         pids = {"holder": self.holder_pid(host_id), "warden": self.warden_pid(host_id)}
-        for each in which:
-            os.kill(pids[each], signal.SIGKILL)
+        # Stopped first: neither sees the other's end before its own.
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for each in which:
+                os.kill(pids[each], number)
 
     @staticmethod
     def stop(pid: int) -> None:
