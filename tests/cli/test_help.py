@@ -23,6 +23,7 @@ NAMES = [
     "score",
     "timing",
     "status",
+    "what-if",
     "maintenance",
     "console",
     "vm",
