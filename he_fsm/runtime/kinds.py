@@ -18,6 +18,7 @@ from he_fsm.runtime.ports import (
     Monitor,
     MovableLease,
     VmAccess,
+    VmByHand,
 )
 
 
@@ -82,7 +83,9 @@ class HypervisorKind:
     missing on this machine, without touching a VM, within a second. `make` makes the adapter of the
     agent, `access` what all other processes of the host use; both get the whole configuration, and
     `make` the engine's lease. `health` makes what judges it where that is not the engine's health
-    page. `can_migrate`: what runs can move to another host while it executes.
+    page. `can_migrate`: what runs can move to another host while it executes. `by_hand` makes what
+    commands order the VM with, where the hypervisor is a daemon that takes orders from any process
+    and starts no VM without its lease; None: they ask the agent, which has the adapter.
     """
 
     section: type[Any]
@@ -93,6 +96,7 @@ class HypervisorKind:
     peer_name: PeerName = no_peer_name
     health: Health = no_health
     can_migrate: bool = True
+    by_hand: Optional[Callable[[Config], VmByHand]] = None
 
 
 @attrs.frozen(kw_only=True)

@@ -18,6 +18,7 @@ from he_fsm.errors import (
 )
 from he_fsm.runtime.broker import protocol
 from he_fsm.runtime.ports import Event
+from he_fsm.runtime.vm_orders.order import VmOrder, Wanted, order_of
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -74,9 +75,24 @@ class BrokerClient:
         """Write slot 0 again if it can't be believed; say whether it was written."""
         return bool(self._json("POST", "/v1/mend", {"global": maintenance}).get("written"))
 
-    def report(self, report: protocol.JSON) -> None:
-        """Tell what the agent thinks."""
-        self._call("PUT", "/v1/report", report)
+    def report(self, report: protocol.JSON) -> tuple[VmOrder, ...]:
+        """Tell what the agent thinks; return what people order of it, each order once."""
+        data = self._call("PUT", "/v1/report", report)
+        if not data:
+            return ()
+        try:
+            return tuple(order_of(plain) for plain in json.loads(data)["orders"])
+        except (HeFsmError, ValueError, KeyError, TypeError, AttributeError) as error:
+            msg = f"the broker's orders can't be used: {error}"
+            raise BrokerError(msg) from error
+
+    def order_vm(self, wanted: Wanted) -> int:
+        """Order something of the agent about the VM here; return the order's number."""
+        number = self._json("POST", "/v1/vm", {"order": wanted.value}).get("number")
+        if not isinstance(number, int):
+            msg = "the broker's answer to POST /v1/vm has no number"
+            raise BrokerError(msg)
+        return number
 
     def last_report(self) -> protocol.JSON:
         """Ask what the agent thought last."""

@@ -1,7 +1,7 @@
 """What the daemons need of the world, as protocols; each adapter implements one of them."""
 
 from he_fsm.runtime.ports.findings import Finding
-from he_fsm.runtime.ports.hypervisor import Hypervisor, Observation, Peer
+from he_fsm.runtime.ports.hypervisor import Hypervisor, Observation, Peer, StartsPaused
 from he_fsm.runtime.ports.leases import (
     JoinedLeases,
     LeaseHolder,
@@ -16,13 +16,22 @@ from he_fsm.runtime.ports.leases import (
 from he_fsm.runtime.ports.monitors import HealthReport, Monitor, Monitors
 from he_fsm.runtime.ports.notify import Channel, Event, Message, Notifier
 from he_fsm.runtime.ports.storage import Storage
-from he_fsm.runtime.ports.vm import Console, LeaseUse, VmAccess, VmIdentity
+from he_fsm.runtime.ports.vm import (
+    Console,
+    HasSerialConsole,
+    LeaseUse,
+    TakesPassword,
+    VmAccess,
+    VmByHand,
+    VmIdentity,
+)
 
 __all__ = [
     "Channel",
     "Console",
     "Event",
     "Finding",
+    "HasSerialConsole",
     "HealthReport",
     "Hypervisor",
     "JoinedLeases",
@@ -41,7 +50,10 @@ __all__ = [
     "Observation",
     "OwnLease",
     "Peer",
+    "StartsPaused",
     "Storage",
+    "TakesPassword",
     "VmAccess",
+    "VmByHand",
     "VmIdentity",
 ]

@@ -43,6 +43,8 @@ from he_fsm.snapshot import Outcome, Result, VmState
 _log = logging.getLogger(__name__)
 _MIB: Final = 1 << 20
 _IN_MIGRATE: Final = "inmigrate"
+# QEMU's word for a VM that was begun with `-S`.
+_PRELAUNCH: Final = "prelaunch"
 # How often a host that can't listen for migrations tries to (seconds).
 LISTEN_AGAIN_S: Final = 20.0
 
@@ -210,25 +212,33 @@ class QemuHost:
 
     # Start and stop.
 
-    async def start(self) -> None:
-        """Take the lease and start the VM, unless one is here."""
+    async def start(self, *, paused: bool = False) -> None:
+        """Take the lease and start the VM, unless one is here; *paused*: it executes nothing."""
         try:
             if self._machine is None:
-                is_saved = self._settings.vm.saved_state is not None
-                machine = await self._spawn(self._lease.wrap, Phase.STARTING, awaits=is_saved)
-                self._begin(self._bring_up(machine))
+                # A saved state is where a start goes on; a VM to be looked at begins anew.
+                is_saved = self._settings.vm.saved_state is not None and not paused
+                machine = await self._spawn(
+                    self._lease.wrap, Phase.STARTING, awaits=is_saved, paused=paused
+                )
+                self._begin(self._bring_up(machine, paused=paused))
         except HypervisorError as error:
             self.tell(Outcome.START_FAILED, str(error))
 
     async def _spawn(
-        self, wrap: Callable[..., tuple[str, ...]], phase: Phase, *, awaits: bool
+        self,
+        wrap: Callable[..., tuple[str, ...]],
+        phase: Phase,
+        *,
+        awaits: bool,
+        paused: bool = False,
     ) -> Machine:
         """Start a QEMU's process; raises `HypervisorError`."""
         vm, run_dir = self._settings.vm, self._settings.run_dir
         accel = vm.accel
         if accel == "auto":
             accel = await in_thread(usable_accel, qemu_command.binary_of(vm))
-        command = qemu_command.command(vm, run_dir, accel, awaits=awaits)
+        command = qemu_command.command(vm, run_dir, accel, awaits=awaits, paused=paused)
         claimed: list[VmRecord] = []
 
         def claim(pid: int) -> bool:
@@ -256,9 +266,13 @@ class QemuHost:
             raise HypervisorError(msg)
         return self._follow(claimed[0])
 
-    async def _bring_up(self, machine: Machine) -> None:
-        """Wait until the VM executes."""
+    async def _bring_up(self, machine: Machine, *, paused: bool = False) -> None:
+        """Wait until the VM executes, or is ready to."""
         if not await machine.answered():
+            return
+        if paused or machine.runstate == _PRELAUNCH:
+            # The agent that had ordered it may have ended meanwhile.
+            machine.tell(phase=Phase.RUNNING)
             return
         try:
             saved = self._settings.vm.saved_state

@@ -15,7 +15,7 @@ from typing import Any, Final, Optional
 import attrs
 
 from he_fsm.errors import HypervisorError
-from he_fsm.runtime.hypervisors.qemu.command import MONITOR, SECOND_MONITOR
+from he_fsm.runtime.hypervisors.qemu.command import MONITOR, SECOND_MONITOR, SERIAL
 from he_fsm.runtime.hypervisors.qemu.console import SCREENS, void_password
 from he_fsm.runtime.hypervisors.qemu.monitor import Monitor, MonitorLostError
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmFile, VmRecord
@@ -262,7 +262,7 @@ class Machine:
             asyncio.get_running_loop().call_later(_REAP_S, self._on_end)
             return
         # A killed QEMU leaves its sockets.
-        for name in (MONITOR, SECOND_MONITOR, DATA):
+        for name in (MONITOR, SECOND_MONITOR, SERIAL, DATA):
             (self.run_dir / name).unlink(missing_ok=True)
         try:
             self._file.clear(self.record)
