@@ -10,6 +10,7 @@ import attrs
 
 from he_fsm.document.nodes import Mapping as Tree
 from he_fsm.runtime.config.settings import Config
+from he_fsm.runtime.leases.resetting import StoredLeases
 from he_fsm.runtime.ports import (
     Channel,
     Finding,
@@ -127,6 +128,7 @@ class LeaseKind:
     whose daemon takes the lease by itself sees what became of it; None: no such daemon can. `own`
     names a function (`module:function`) that takes what `settings` returned, and returns the
     `OwnLease` of the process that calls it; empty: no process can keep the lease for another one.
+    `stored` makes what writes the leases anew; None: another program does that.
     """
 
     maker: str
@@ -140,6 +142,7 @@ class LeaseKind:
     guard: Callable[[Config, VmAccess], Optional[Guard]] = no_guard
     sight: Optional[Callable[[Config], LeaseSight]] = None
     own: str = ""
+    stored: Optional[Callable[[Config], StoredLeases]] = None
 
 
 @attrs.frozen(kw_only=True)

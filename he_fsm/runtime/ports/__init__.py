@@ -17,6 +17,7 @@ from he_fsm.runtime.ports.monitors import HealthReport, Monitor, Monitors
 from he_fsm.runtime.ports.notify import Channel, Event, Message, Notifier
 from he_fsm.runtime.ports.storage import Storage
 from he_fsm.runtime.ports.vm import (
+    ConnectsStorage,
     Console,
     HasSerialConsole,
     LeaseUse,
@@ -28,6 +29,7 @@ from he_fsm.runtime.ports.vm import (
 
 __all__ = [
     "Channel",
+    "ConnectsStorage",
     "Console",
     "Event",
     "Finding",

@@ -132,3 +132,14 @@ class VmByHand(Protocol):
 
     def power_off(self) -> None:
         """End the VM; on return its end is ordered."""
+
+
+@runtime_checkable
+class ConnectsStorage(Protocol):
+    """A `VmByHand` whose daemon connects this host with the storage."""
+
+    def connect_storage(self) -> None:
+        """Connect the storage that the hosts share; a minute at most."""
+
+    def disconnect_storage(self) -> None:
+        """Disconnect it; nothing that uses it may run."""

@@ -11,6 +11,7 @@ from he_fsm.document.nodes import nearest, refusal
 from he_fsm.errors import LockspaceError, SanlockMissingError
 from he_fsm.runtime.config.settings import Config
 from he_fsm.runtime.kinds import Guard, LeaseKind, Made
+from he_fsm.runtime.leases.resetting import StoredLeases
 from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.leases.sanlock import storage
 from he_fsm.runtime.leases.sanlock.daemon import module
@@ -49,6 +50,11 @@ def set_up(config: Config) -> Made:
     found = settings_of(config)
     is_new = storage.initialise(found, config.policy.io_timeout_s)
     return Made(what=f"sanlock's leases in {found.path}", is_new=is_new)
+
+
+def stored(config: Config) -> StoredLeases:
+    """Make what writes the leases anew."""
+    return storage.SanlockStored(settings_of(config), config.policy.io_timeout_s)
 
 
 def guard(config: Config, access: VmAccess) -> Guard:
@@ -129,4 +135,5 @@ KIND: Final = LeaseKind(
     sight=sight,
     own="he_fsm.runtime.leases.sanlock.own:make",
     keeps_host_id=True,
+    stored=stored,
 )
