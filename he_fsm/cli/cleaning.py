@@ -20,7 +20,7 @@ from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.config import load_config
 from he_fsm.runtime.config.settings import Config
-from he_fsm.runtime.leases.resetting import reset
+from he_fsm.runtime.leases.resetting import Patience, reset
 from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.parts import lease_kind
 from he_fsm.runtime.storage.whiteboard_io import WhiteboardFile
@@ -97,9 +97,7 @@ def clean_slot(config: Config, host_id: int, *, is_forced: bool, force: str) -> 
     is_own = host_id == config.host.id
     refusal = _why_own_is_kept(found) if is_own else why_kept(found, host_id)
     if refusal is None and not is_forced and record is not None and not record.get("stopped"):
-        refusal = (
-            f"host {host_id} has not said that it stopped; if it is gone or dead, add {force}"
-        )
+        refusal = f"host {host_id} has not said that it stopped; if it is gone or dead, add {force}"
     if refusal is not None or record is None:
         msg = f"slot {host_id} stays as it is: {refusal or found['storage']}"
         raise StorageError(msg)
@@ -118,9 +116,7 @@ def _why_own_is_kept(found: Mapping[str, Any]) -> Optional[str]:
     if found["storage"] != "ok":
         return str(found["storage"])
     if runs:
-        return (
-            "the agent of this host runs, and would write it again: systemctl stop he-fsm-agent"
-        )
+        return "the agent of this host runs, and would write it again: systemctl stop he-fsm-agent"
     if lease is None:
         return "the lease manager of this host does not answer; try again when it does"
     if lease["owner"] == found["host_id"]:
@@ -160,7 +156,7 @@ def reset_lockspace(config: Config, *, is_forced: bool) -> Iterator[str]:
         raise ConfigError(msg)
     policy = config.policy
     rules = Rules(io_timeout_s=policy.io_timeout_s, watchdog_s=policy.watchdog_s)
-    yield from reset(make(config), _board(config), rules, is_forced=is_forced)
+    yield from reset(make(config), _board(config), Patience(rules), is_forced=is_forced)
 
 
 def _board(config: Config) -> Optional[Whiteboard]:

@@ -20,7 +20,6 @@ from he_fsm.runtime.deep import deep_findings, named_once
 from he_fsm.runtime.notify import hook
 from he_fsm.runtime.parts import findings
 
-
 _type_option = click.option(
     "--type",
     "wanted",

@@ -101,7 +101,9 @@ def _help(words: Sequence[str]) -> int:
 
 
 _VERBS: Final = {
-    "--deploy": _Verb("deployment:deploy", "", "Set up this host: a later release; says what to do"),
+    "--deploy": _Verb(
+        "deployment:deploy", "", "Set up this host: a later release; says what to do"
+    ),
     "--vm-start": _Verb("vm:vm_start", "[--vm-conf=FILE]", "Start the VM on this host"),
     "--vm-start-paused": _Verb(
         "vm:vm_start_paused", "", "Start the VM on this host, so that it executes nothing yet"

@@ -86,7 +86,9 @@ def clean_metadata(words: Sequence[str]) -> int:
     wanted = option(words, "--host-id")
     host_id = config.host.id if wanted is None else _host_id(wanted)
     try:
-        said = clean_slot(config, host_id, is_forced="--force-cleanup" in words, force="--force-cleanup")
+        said = clean_slot(
+            config, host_id, is_forced="--force-cleanup" in words, force="--force-cleanup"
+        )
     except RefusedRequestError:
         raise
     except BrokerError as error:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, Optional
+from typing import Final, NoReturn, Optional
 
 from he_fsm.cli.hosted_engine.here import (
     FAILED,
@@ -79,7 +79,7 @@ def _start(wanted: Wanted, conf: Optional[Path]) -> int:
 
 def _check_conf(config: Config, conf: Optional[Path]) -> None:
     """Refuse a start from a `vm.conf` that is not there, where the VM is made from one."""
-    if not config.hypervisor.kind == "vdsm" or config.ovirt is None:
+    if config.hypervisor.kind != "vdsm" or config.ovirt is None:
         return
     if conf is None:
         named = deployment_of(config.ovirt).get("conf")
@@ -142,7 +142,9 @@ def add_console_password(words: Sequence[str]) -> int:
         msg = "expected a password, got an empty one"
         raise WrongUseError(msg)
     screens = [
-        each for each in (by_hand_of(config), make_access(config)) if isinstance(each, TakesPassword)
+        each
+        for each in (by_hand_of(config), make_access(config))
+        if isinstance(each, TakesPassword)
     ]
     if not screens:
         msg = f"a VM of kind {config.hypervisor.kind} has no screen"
@@ -169,10 +171,13 @@ def console(words: Sequence[str]) -> int:
     """Connect the terminal with the VM's serial console."""
     only(words)
     config = deployed_config()
-    access = make_access(config)
-    if access.identity() is None:
-        sys.stdout.write("The engine VM is not on this host\n")
-        return OK
+    if make_access(config).identity() is not None:
+        _connect(config)
+    sys.stdout.write("The engine VM is not on this host\n")
+    return OK
+
+
+def _connect(config: Config) -> NoReturn:
     command = serial_console(config)
     if sys.stdin.isatty():
         sys.stderr.write("hosted-engine: connected; Ctrl-] ends it\n")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Final, Optional, Protocol, Union
+from typing import Final, NoReturn, Optional, Protocol, Union
 
 import attrs
 
@@ -63,6 +63,15 @@ class StoredLeases(Protocol):
         """
 
 
+@attrs.frozen
+class Patience:
+    """By whose times a host is dead, and how a process waits and reads its clock (seconds)."""
+
+    rules: Rules
+    wait: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+
+
 # The engine's lease as it can't be read: then anybody may have it.
 _UNKNOWN: Final = "unknown"
 _NO_LEASE: Final = (LeaseMissingError, LeaseDamagedError, LeaseForeignError)
@@ -72,11 +81,9 @@ _Owner = Union[int, str, None]
 def reset(
     leases: StoredLeases,
     board: Optional[Whiteboard],
-    rules: Rules,
+    patience: Patience,
     *,
     is_forced: bool,
-    wait: Callable[[float], None] = time.sleep,
-    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[str]:
     """
     Write the leases anew, one sentence for each step.
@@ -84,12 +91,10 @@ def reset(
     Args:
         leases: those of the storage.
         board: what the hosts say of themselves; None: the whiteboard can't be read.
-        rules: by their times a host that renews its id no longer is dead.
+        patience: by its rules a host that does not renew its id any more is dead.
         is_forced: also without global maintenance and beside hosts that did not stop cleanly. A
             host whose id is being renewed, or that may have the engine's lease, is in the way all
             the same: it is watched until it is known to be dead.
-        wait: waits so many seconds.
-        clock: a monotonic clock, in seconds.
 
     Raises:
         LockspaceError: the leases stay as they are; the message says why, and what to do.
@@ -97,12 +102,12 @@ def reset(
     if not is_forced:
         refusal = why_not(board)
         if refusal:
-            raise _refused(refusal)
+            _refuse(refusal)
     marks, owner = _marks(leases, board), _owner(leases)
     if not is_forced:
         _check_released(marks, owner)
     if marks or owner is not None:
-        yield from _watch(leases, marks, owner, rules, wait, clock)
+        yield from _watch(leases, marks, owner, patience)
     leases.rewrite()
     yield "the leases of all host ids were written anew, and the engine's with them"
 
@@ -110,13 +115,13 @@ def reset(
 def _check_released(marks: dict[int, IdMark], owner: _Owner) -> None:
     if marks:
         who = ", ".join(f"host {host_id}" for host_id in sorted(marks))
-        raise _refused(
+        _refuse(
             f"{who} did not give back its host id: stop agent and broker there ({_STOP}"
             " he-fsm-broker); if that host is dead, add --force"
         )
     if owner is not None:
         what = f"names host {owner}" if isinstance(owner, int) else "can't be read"
-        raise _refused(
+        _refuse(
             f"the engine's lease {what}, so that a VM may run; add --force to wait until none can"
         )
 
@@ -188,12 +193,11 @@ def _watch(
     leases: StoredLeases,
     marks: dict[int, IdMark],
     owner: _Owner,
-    rules: Rules,
-    wait: Callable[[float], None],
-    clock: Callable[[], float],
+    patience: Patience,
 ) -> Iterator[str]:
     """Watch hosts for as long as it takes to know that they are dead; raises if one lives."""
     # safety: a VM may execute for as long as its host's id has not run out.
+    rules, clock = patience.rules, patience.clock
     watch_s = rules.renewal_s * _RENEWALS if owner is None else rules.expiry_s
     why = "" if owner is None else ", because the engine's lease can't be read"
     if isinstance(owner, int):
@@ -202,17 +206,18 @@ def _watch(
     yield f"host ids that were not given back: {hosts}; watching for {watch_s:.0f} s{why}"
     ends = clock() + watch_s
     while clock() < ends:
-        wait(min(_LOOK_S, max(0.0, ends - clock())))
+        patience.wait(min(_LOOK_S, max(0.0, ends - clock())))
         for host_id, before in marks.items():
             now = _mark(leases, host_id)
             if now is not None and now != before:
-                raise _refused(
+                _refuse(
                     f"host {host_id} lives: it renews its host id; stop agent and broker there"
                     f" ({_STOP} he-fsm-broker), and end the VM if it is there"
                 )
         if _owner(leases) not in (owner, None):
-            raise _refused("somebody has taken the engine's lease meanwhile: a VM runs")
+            _refuse("somebody has taken the engine's lease meanwhile: a VM runs")
 
 
-def _refused(why: str) -> LockspaceError:
-    return LockspaceError(f"the leases stay as they are: {why}")
+def _refuse(why: str) -> NoReturn:
+    msg = f"the leases stay as they are: {why}"
+    raise LockspaceError(msg)

@@ -110,9 +110,7 @@ class VdsmByHand:
             done = self.client.call("StoragePool.connectStorageServer", params, _STORAGE_S)
             _check_connected(done)
         # It makes vdsm look for new mounts.
-        self.client.call(
-            "StorageDomain.getStats", {"storagedomainID": self.domain_id}, _STORAGE_S
-        )
+        self.client.call("StorageDomain.getStats", {"storagedomainID": self.domain_id}, _STORAGE_S)
 
     def disconnect_storage(self) -> None:
         """Have vdsm disconnect the storage."""

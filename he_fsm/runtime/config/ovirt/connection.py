@@ -81,7 +81,9 @@ def _nfs_version(values: Mapping[str, str], kind: str) -> str:
         return _OF_TYPE[kind]
     named = values.get("nfs_version", "auto")
     if named not in _OF_NFS:
-        msg = f"hosted-engine.conf: nfs_version: expected one of {', '.join(_OF_NFS)}; got {named!r}"
+        msg = (
+            f"hosted-engine.conf: nfs_version: expected one of {', '.join(_OF_NFS)}; got {named!r}"
+        )
         raise ConfigError(msg)
     return _OF_NFS[named]
 

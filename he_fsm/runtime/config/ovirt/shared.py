@@ -95,7 +95,8 @@ class SharedConfig:
         """Return all values, by type and key; of a key that is there twice, the last one."""
         return {
             name: {
-                _joined(each): each.value for each in _PLACES[name].form.read(_text(self._content(name)))
+                _joined(each): each.value
+                for each in _PLACES[name].form.read(_text(self._content(name)))
             }
             for name in self._types(None)
         }

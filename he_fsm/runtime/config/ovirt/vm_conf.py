@@ -12,7 +12,7 @@ import base64
 import binascii
 import io
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Union
+from typing import Any, Final, NoReturn, Optional, Union
 from xml.etree import ElementTree as ET
 
 from he_fsm.document.lossless import VM
@@ -91,7 +91,7 @@ def spec_of(text: str, key: str) -> Spec:
     if text.startswith("{"):
         found, rest = _mapping(text[1:], key)
         if rest:
-            raise _unread(key, f"expected nothing behind the last brace, got {rest[:20]!r}")
+            _refuse(key, f"expected nothing behind the last brace, got {rest[:20]!r}")
         return found
     if "," not in text:
         return text
@@ -106,18 +106,18 @@ def _mapping(text: str, key: str) -> tuple[dict[str, Any], str]:
     while not rest.startswith("}"):
         name, colon, rest = rest.partition(":")
         if not colon or not name or "}" in name:
-            raise _unread(key, f"expected NAME:VALUE, got {name[:20]!r}")
+            _refuse(key, f"expected NAME:VALUE, got {name[:20]!r}")
         if rest.startswith("{"):
             found[name], rest = _mapping(rest[1:], key)
         else:
             end = min(_ends(rest), default=-1)
             if end < 0:
-                raise _unread(key, "a closing brace is missing")
+                _refuse(key, "a closing brace is missing")
             found[name], rest = rest[:end], rest[end:]
         if rest.startswith(","):
             rest = rest[1:]
         elif not rest.startswith("}"):
-            raise _unread(key, "a closing brace is missing")
+            _refuse(key, "a closing brace is missing")
     return found, rest[1:]
 
 
@@ -129,20 +129,22 @@ def _unpacked(packed: str) -> str:
     try:
         return base64.b64decode(packed, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
-        raise _unread("xmlBase64", f"expected a text in base 64: {error}") from error
+        _refuse("xmlBase64", f"expected a text in base 64: {error}", error)
 
 
 def _launched_paused(xml: str) -> str:
     """Return a domain's XML whose metadata of oVirt's say that it executes nothing at first."""
     try:
-        for _, (prefix, uri) in ET.iterparse(io.BytesIO(xml.encode()), events=("start-ns",)):
+        spaces: Any = ET.iterparse(io.BytesIO(xml.encode()), events=("start-ns",))  # noqa: S314 - as below
+        for _, (prefix, uri) in spaces:
+            # Else the prefixes would have other names than vdsm's own reader knows.
             ET.register_namespace(prefix, uri)
         root = ET.fromstring(xml)  # noqa: S314 - of this host's own files
     except ET.ParseError as error:
-        raise _unread("xmlBase64", f"expected a domain's XML: {error}") from error
+        _refuse("xmlBase64", f"expected a domain's XML: {error}", error)
     vm = root.find(f"metadata/{{{_OVIRT}}}vm")
     if vm is None:
-        raise _unread("xmlBase64", "the domain has no metadata of oVirt's, where it could pause")
+        _refuse("xmlBase64", "the domain has no metadata of oVirt's, where it could pause")
     found = vm.find(f"{{{_OVIRT}}}launchPaused")
     if found is None:
         found = ET.SubElement(vm, f"{{{_OVIRT}}}launchPaused")
@@ -150,5 +152,6 @@ def _launched_paused(xml: str) -> str:
     return ET.tostring(root, encoding="unicode")
 
 
-def _unread(key: str, why: str) -> ConfigError:
-    return ConfigError(f"vm.conf: {key}: {why}")
+def _refuse(key: str, why: str, cause: Optional[Exception] = None) -> NoReturn:
+    msg = f"vm.conf: {key}: {why}"
+    raise ConfigError(msg) from cause

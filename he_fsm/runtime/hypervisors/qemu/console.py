@@ -20,9 +20,7 @@ _PASSWORD_BYTES: Final = 6
 _CONNECTED_WITHIN_S: Final = 5.0
 
 
-def give_out(
-    run_dir: Path, protocol: str, valid_s: int, password: Optional[str] = None
-) -> str:
+def give_out(run_dir: Path, protocol: str, valid_s: int, password: Optional[str] = None) -> str:
     """
     Return a new password for the screen of the VM of a run folder; the last one is void then.
 
