@@ -98,7 +98,7 @@ class AgentsVm:
             raise HypervisorError(msg) from error
 
     def _order(self, wanted: Wanted) -> int:
-        """Give an order, and wait until the agent has carried it out; return its number."""
+        """Put an order, and wait until the agent has carried it out; return its number."""
         self._report()
         number = self._broker.order_vm(wanted)
         ends = time.monotonic() + _TAKEN_WITHIN_S

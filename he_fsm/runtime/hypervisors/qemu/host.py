@@ -16,7 +16,7 @@ import attrs
 from he_fsm.errors import HypervisorError, LockspaceError
 from he_fsm.runtime.hypervisors.qemu import command as qemu_command
 from he_fsm.runtime.hypervisors.qemu.accel import usable_accel
-from he_fsm.runtime.hypervisors.qemu.machine import RUNNING, Machine
+from he_fsm.runtime.hypervisors.qemu.machine import Machine, detail_of, state_of
 from he_fsm.runtime.hypervisors.qemu.migration import channel as qemu_channel
 from he_fsm.runtime.hypervisors.qemu.migration.arrival import (
     Arrival,
@@ -188,13 +188,13 @@ class QemuHost:
     def _look(self, *results: Result) -> None:
         """Publish the present state for other threads, with the results that have led to it."""
         machine = self._machine
-        state = VmState.ABSENT if machine is None else _state(machine)
+        state = VmState.ABSENT if machine is None else state_of(machine)
         # Its end is seen together with its result.
         state = state if self.departure is None else VmState.LEAVING
         is_other = state is not self.state
         with self.guard:
             self._results += results
-            self.detail = "" if machine is None else _detail(machine, state)
+            self.detail = "" if machine is None else detail_of(machine, state)
             if is_other:
                 self.state, self.since = state, time.monotonic()
         if is_other or results:
@@ -320,7 +320,7 @@ class QemuHost:
     async def migrate(self, target: int) -> None:
         """Begin to move the VM to the host *target*."""
         machine = self._machine
-        if machine is None or self.departure is not None or _state(machine) is not VmState.UP:
+        if machine is None or self.departure is not None or state_of(machine) is not VmState.UP:
             self.tell(Outcome.MIGRATION_FAILED, "the VM can't be migrated now")
             return
         self.departure = Departure(machine, self._lease, target, self._settings.move)
@@ -382,33 +382,3 @@ async def _load(machine: Machine, saved: Path) -> None:
     await load_from(machine.monitor, saved)
     while not await has_arrived(machine):
         await machine.stirs()
-
-
-def _detail(machine: Machine, state: VmState) -> str:
-    """Return why a VM is as it is, where that is not all in its state."""
-    if state is VmState.UNKNOWN:
-        return "the hypervisor does not answer"
-    if state is VmState.PAUSED:
-        return f"QEMU says {machine.runstate}"
-    record = machine.record
-    return f"to host {record.leaving_to}" if record.is_leaving else record.failure
-
-
-def _state(machine: Machine) -> VmState:
-    record = machine.record
-    if record.phase is Phase.MIGRATED:
-        return VmState.ABSENT
-    if record.phase is Phase.STARTING:
-        return VmState.STARTING
-    if record.phase is Phase.ARRIVING:
-        return VmState.ARRIVING
-    if record.is_leaving:
-        return VmState.LEAVING
-    if not machine.runstate or not machine.is_answering:
-        return VmState.UNKNOWN
-    if record.phase is Phase.STOPPING:
-        return VmState.STOPPING
-    if machine.is_moving:
-        # Somebody else has ordered it.
-        return VmState.LEAVING
-    return VmState.UP if machine.runstate == RUNNING else VmState.PAUSED
