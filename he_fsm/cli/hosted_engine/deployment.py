@@ -35,7 +35,7 @@ def unfinished() -> str:
         return ""
     try:
         found = subprocess.run(  # noqa: S603 - a list of words, and no shell
-            [virsh, "--readonly", "--connect", "qemu:///system", "dominfo", _LOCAL_VM],
+            [virsh, "--readonly", "dominfo", _LOCAL_VM],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_ANSWERS_WITHIN_S,

@@ -51,7 +51,8 @@ class Console:
     protocol: str
     address: str
     port: int
-    password: str
+    # Not shown where this is logged.
+    password: str = attrs.field(repr=False)
     valid_s: int
 
 
