@@ -10,7 +10,6 @@ import attrs
 
 from he_fsm.document.nodes import Mapping as Tree
 from he_fsm.runtime.config.settings import Config
-from he_fsm.runtime.leases.resetting import StoredLeases
 from he_fsm.runtime.ports import (
     Channel,
     Finding,
@@ -18,6 +17,7 @@ from he_fsm.runtime.ports import (
     LeaseSight,
     Monitor,
     MovableLease,
+    StoredLeases,
     VmAccess,
     VmByHand,
 )

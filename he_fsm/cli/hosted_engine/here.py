@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Optional
+from typing import TYPE_CHECKING, Final, Optional
 
+from he_fsm.cli.hosted_engine.quick import socket_of
 from he_fsm.runtime.broker.client import BrokerClient
-from he_fsm.runtime.config import DEFAULT_PATH, Config, load_config
-from he_fsm.runtime.config.ovirt.files import deployment_of
+
+if TYPE_CHECKING:
+    from he_fsm.runtime.config import Config
 
 # Names another configuration than the usual one.
 CONFIG_VARIABLE: Final = "HE_FSM_CONFIG"
+CONFIG: Final = "/etc/he-fsm/he-fsm.yaml"
 OK: Final = 0
 FAILED: Final = 1
 UNKNOWN: Final = 2
@@ -30,12 +33,20 @@ class NotDeployedError(Exception):
 
 def config_here() -> Optional[Config]:
     """Return this host's configuration; None: it has none."""
-    path = Path(os.environ.get(CONFIG_VARIABLE, DEFAULT_PATH))
+    from he_fsm.runtime.config import load_config  # noqa: PLC0415 - takes longer than all else
+
+    path = _path()
     return load_config(path) if path.exists() else None
+
+
+def _path() -> Path:
+    return Path(os.environ.get(CONFIG_VARIABLE, CONFIG))
 
 
 def is_deployed(config: Optional[Config]) -> bool:
     """Whether the engine has been deployed here: this host is configured, and has a VM."""
+    from he_fsm.runtime.config.ovirt.files import deployment_of  # noqa: PLC0415 - as above
+
     if config is None:
         return False
     return config.ovirt is None or "vmid" in deployment_of(config.ovirt)
@@ -57,6 +68,19 @@ def deployed_config() -> Config:
 def broker_of(config: Config) -> BrokerClient:
     """Return the client of this host's broker."""
     return BrokerClient(str(config.broker_socket), _ANSWERS_WITHIN_S)
+
+
+def broker_here() -> BrokerClient:
+    """
+    Return the client of the broker of a host on which the engine has been deployed, quickly.
+
+    Raises:
+        NotDeployedError: this is none.
+    """
+    socket = socket_of(_path())
+    if socket is None:
+        return broker_of(deployed_config())
+    return BrokerClient(str(socket), _ANSWERS_WITHIN_S)
 
 
 def only(words: Sequence[str], *known: str) -> None:

@@ -13,9 +13,8 @@ from he_fsm.cli.hosted_engine.here import (
     UNKNOWN,
     NotDeployedError,
     WrongUseError,
-    broker_of,
+    broker_here,
     config_here,
-    deployed_config,
     is_deployed,
     only,
 )
@@ -32,7 +31,7 @@ def vm_status(words: Sequence[str]) -> int:
     """Print each host's record, and whether it is up to date."""
     only(words, "--json")
     try:
-        broker = broker_of(deployed_config())
+        broker = broker_here()
     except NotDeployedError:
         if _has_unfinished_deployment(as_json="--json" in words):
             return UNKNOWN
@@ -92,7 +91,7 @@ def set_maintenance(words: Sequence[str]) -> int:
     if mode not in _MODES:
         msg = f"expected --mode=MODE, where MODE is one of {', '.join(_MODES)}"
         raise WrongUseError(msg)
-    broker = broker_of(deployed_config())
+    broker = broker_here()
     if mode == "none":
         broker.maintenance(local=False, everywhere=False)
     elif mode == "local":

@@ -7,7 +7,7 @@ import http.client
 import json
 import socket
 from pathlib import Path
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from he_fsm.errors import (
     BrokerError,
@@ -16,9 +16,11 @@ from he_fsm.errors import (
     RefusedRequestError,
     StorageError,
 )
-from he_fsm.runtime.broker import protocol
-from he_fsm.runtime.ports import Event
 from he_fsm.runtime.vm_orders.order import VmOrder, Wanted, order_of
+
+if TYPE_CHECKING:
+    from he_fsm.runtime.broker import protocol
+    from he_fsm.runtime.ports import Event
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -52,6 +54,8 @@ class BrokerClient:
 
     def facts(self) -> protocol.BrokerFacts:
         """Ask for readings, leases and flags."""
+        from he_fsm.runtime.broker import protocol  # noqa: PLC0415 - few commands need it
+
         plain = self._json("GET", "/v1/facts")
         try:
             return protocol.facts_from_json(plain)
@@ -100,6 +104,8 @@ class BrokerClient:
 
     def tell(self, event: Event) -> None:
         """Queue something that people may be told."""
+        from he_fsm.runtime.broker import protocol  # noqa: PLC0415 - as above
+
         self._call("POST", "/v1/events", protocol.event_to_json(event))
 
     def wake(self, after: int, timeout_s: float) -> int:
@@ -115,6 +121,8 @@ class BrokerClient:
         self, *, local: Optional[bool] = None, everywhere: Optional[bool] = None
     ) -> protocol.Maintenance:
         """Set the flags that are given; say what both are."""
+        from he_fsm.runtime.broker import protocol  # noqa: PLC0415 - as above
+
         changes = {"local": local, "global": everywhere}
         wanted = {name: value for name, value in changes.items() if value is not None}
         method = "PUT" if wanted else "GET"

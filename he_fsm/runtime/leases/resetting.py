@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Final, NoReturn, Optional, Protocol, Union
+from typing import Final, NoReturn, Optional, Union
 
 import attrs
 
@@ -23,6 +23,7 @@ from he_fsm.metadata.layout import HOST_ID_MAX
 from he_fsm.metadata.record import SlotProblem
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.runtime.leases.rules import Rules
+from he_fsm.runtime.ports import IdMark, StoredLeases
 
 # Host ids below it are looked at also where the whiteboard names no such host.
 _LOOKED_AT: Final = 64
@@ -31,36 +32,6 @@ _LOOK_S: Final = 1.0
 _RENEWALS: Final = 1.5
 GLOBAL: Final = "hosted-engine --set-maintenance --mode=global"
 _STOP: Final = "systemctl stop he-fsm-agent"
-
-
-@attrs.frozen
-class IdMark:
-    """The lease of a host id that was taken and not given back; it changes with each renewal."""
-
-    generation: int
-    renewed: float
-
-
-class StoredLeases(Protocol):
-    """
-    The leases as they stand on the storage, also where this host has not joined.
-
-    Methods raise `LockspaceError`s. `LeaseMissingError`, `LeaseDamagedError`, `LeaseForeignError`:
-    what is there is nobody's lease.
-    """
-
-    def host_id(self, host_id: int) -> Optional[IdMark]:
-        """Return what the lease of a host id says; None: it was given back, or never taken."""
-
-    def engine(self) -> Optional[tuple[int, int]]:
-        """Return who took the engine's lease last, as host id and generation; None: it is free."""
-
-    def rewrite(self) -> None:
-        """
-        Write the host ids' leases and the engine's anew, all free.
-
-        `OldVmError`: an engine VM runs on this host.
-        """
 
 
 @attrs.frozen

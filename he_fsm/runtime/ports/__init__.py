@@ -3,6 +3,7 @@
 from he_fsm.runtime.ports.findings import Finding
 from he_fsm.runtime.ports.hypervisor import Hypervisor, Observation, Peer, StartsPaused
 from he_fsm.runtime.ports.leases import (
+    IdMark,
     JoinedLeases,
     LeaseHolder,
     LeasePlace,
@@ -12,6 +13,7 @@ from he_fsm.runtime.ports.leases import (
     LeaseStatus,
     MovableLease,
     OwnLease,
+    StoredLeases,
 )
 from he_fsm.runtime.ports.monitors import HealthReport, Monitor, Monitors
 from he_fsm.runtime.ports.notify import Channel, Event, Message, Notifier
@@ -36,6 +38,7 @@ __all__ = [
     "HasSerialConsole",
     "HealthReport",
     "Hypervisor",
+    "IdMark",
     "JoinedLeases",
     "LeaseHolder",
     "LeasePlace",
@@ -54,6 +57,7 @@ __all__ = [
     "Peer",
     "StartsPaused",
     "Storage",
+    "StoredLeases",
     "TakesPassword",
     "VmAccess",
     "VmByHand",

@@ -22,8 +22,9 @@ from he_fsm.runtime.leases.files import records
 from he_fsm.runtime.leases.files.engine_lease import EngineLease, Taken
 from he_fsm.runtime.leases.files.lockspace import EmbeddedLeases
 from he_fsm.runtime.leases.files.stored import EmbeddedStored
-from he_fsm.runtime.leases.resetting import IdMark, Patience, reset
+from he_fsm.runtime.leases.resetting import Patience, reset
 from he_fsm.runtime.leases.rules import Rules
+from he_fsm.runtime.ports import IdMark
 
 RULES = Rules(io_timeout_s=10.0, watchdog_s=60.0)
 DOWN = EngineStatus("down", "bad", "unknown", "vm not running on this host")

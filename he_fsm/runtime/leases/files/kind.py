@@ -9,8 +9,7 @@ from he_fsm.runtime.kinds import LeaseKind, Made
 from he_fsm.runtime.leases.files.movable import MovableEmbedded
 from he_fsm.runtime.leases.files.records import ENGINE_FILE, create_lockspace
 from he_fsm.runtime.leases.files.stored import EmbeddedStored
-from he_fsm.runtime.leases.resetting import StoredLeases
-from he_fsm.runtime.ports import MovableLease
+from he_fsm.runtime.ports import MovableLease, StoredLeases
 
 # Where a VM that knows nothing of leases has its own looked after, in the host's run folder.
 LEASE_SOCKET: Final = "vm.lease"

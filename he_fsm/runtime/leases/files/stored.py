@@ -9,7 +9,7 @@ from typing import Optional
 from he_fsm.errors import LeaseDamagedError, LeaseMissingError, LockspaceError, OldVmError
 from he_fsm.runtime.leases.files import records
 from he_fsm.runtime.leases.files.records import EngineRecord
-from he_fsm.runtime.leases.resetting import IdMark
+from he_fsm.runtime.ports import IdMark
 
 
 class EmbeddedStored:

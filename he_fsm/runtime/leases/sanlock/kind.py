@@ -11,7 +11,6 @@ from he_fsm.document.nodes import nearest, refusal
 from he_fsm.errors import LockspaceError, SanlockMissingError
 from he_fsm.runtime.config.settings import Config
 from he_fsm.runtime.kinds import Guard, LeaseKind, Made
-from he_fsm.runtime.leases.resetting import StoredLeases
 from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.leases.sanlock import storage
 from he_fsm.runtime.leases.sanlock.daemon import module
@@ -25,7 +24,7 @@ from he_fsm.runtime.leases.sanlock.section import (
 from he_fsm.runtime.leases.sanlock.settings import SanlockSettings
 from he_fsm.runtime.leases.sanlock.sight import SanlockSight
 from he_fsm.runtime.leases.sanlock.watching.guard import LeaseGuard
-from he_fsm.runtime.ports import Finding, LeaseSight, MovableLease, VmAccess
+from he_fsm.runtime.ports import Finding, LeaseSight, MovableLease, StoredLeases, VmAccess
 
 _SOCKET: Final = "sanlock.sock"
 

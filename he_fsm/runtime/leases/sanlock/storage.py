@@ -10,12 +10,12 @@ from typing import Any, Optional
 
 from he_fsm.errors import LeaseMissingError, LockspaceError, OldVmError
 from he_fsm.runtime.leases.files.records import FILE_MODE, lease_error
-from he_fsm.runtime.leases.resetting import IdMark
 from he_fsm.runtime.leases.sanlock.daemon import errors as sanlock_errors
 from he_fsm.runtime.leases.sanlock.daemon.command import SOCKET, SanlockDaemon
 from he_fsm.runtime.leases.sanlock.daemon.module import call
 from he_fsm.runtime.leases.sanlock.settings import SanlockSettings
 from he_fsm.runtime.leases.vm_lock import VmLock
+from he_fsm.runtime.ports import IdMark
 
 
 def initialise(settings: SanlockSettings, io_timeout_s: float) -> bool:
