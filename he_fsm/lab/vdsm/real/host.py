@@ -14,7 +14,7 @@ import psutil
 from he_fsm.errors import ConfigError
 from he_fsm.lab.vdsm.real.qemu import LabQemu, NotingLease
 from he_fsm.lab.vdsm.real.storage import LabDomain
-from he_fsm.lab.vdsm.real.vm import LabVm
+from he_fsm.lab.vdsm.real.vm import LabVm, no_such_vm
 from he_fsm.lab.vdsm.verbs import Emit
 from he_fsm.runtime.config import Config
 from he_fsm.runtime.hypervisors.qemu.host import QemuSettings
@@ -23,7 +23,6 @@ from he_fsm.runtime.parts import make_movable_lease
 from he_fsm.runtime.vdsm.interface import (
     GENERAL_ERROR,
     NO_SUCH_METHOD,
-    NO_SUCH_VM,
     RECOVERING,
     Json,
     VdsmError,
@@ -134,8 +133,7 @@ class LabVdsm:
     def _named(self, asked: Mapping[str, Any]) -> LabVm:
         vm = self.vm
         if asked["vmID"] != vm.vm_id:
-            text = f"Virtual machine does not exist: {{'vmId': '{asked['vmID']}'}}"
-            raise VdsmError(NO_SUCH_VM, text)
+            raise no_such_vm(asked["vmID"])
         return vm
 
     def _create(self, asked: Mapping[str, Any]) -> Json:

@@ -66,7 +66,9 @@ def down(vm_id: str, end: End, at: str) -> dict[str, Any]:
     }
 
 
-def running(vm_id: str, vm: VmConfig, status: str, at: str, percent: Optional[int]) -> dict[str, Any]:
+def running(
+    vm_id: str, vm: VmConfig, status: str, at: str, percent: Optional[int]
+) -> dict[str, Any]:
     """Return the record of a VM that has not ended; *percent*: how far a migration has come."""
     console = vm.console
     screens = []

@@ -37,9 +37,7 @@ class LabDomain:
         policy = config.policy
         rules = Rules(io_timeout_s=policy.io_timeout_s, watchdog_s=policy.watchdog_s)
         lock = VmLock.named(self._settings.vm_lock, "")
-        self._leases = SanlockLeases(
-            self._settings, self._host_id, rules, vm_is_gone=lock.is_free
-        )
+        self._leases = SanlockLeases(self._settings, self._host_id, rules, vm_is_gone=lock.is_free)
         self._sight = SanlockSight(self._settings, self._host_id, rules)
         self._guard = threading.Lock()
         self._is_wanted = threading.Event()

@@ -21,7 +21,12 @@ from he_fsm.runtime.hypervisors.qemu.section import VmConfig
 from he_fsm.runtime.hypervisors.vdsm import status as words
 from he_fsm.runtime.ports import Observation, Peer
 from he_fsm.runtime.service.supervised import SupervisedThread
-from he_fsm.runtime.vdsm.interface import MIGRATION_NOT_IN_PROGRESS, NO_SUCH_VM, VM_EXISTS, VdsmError
+from he_fsm.runtime.vdsm.interface import (
+    MIGRATION_NOT_IN_PROGRESS,
+    NO_SUCH_VM,
+    VM_EXISTS,
+    VdsmError,
+)
 from he_fsm.snapshot import Outcome, VmState
 
 # vdsm's codes; source: vdsm 4.50.7, `common/exception.py`.
@@ -44,6 +49,11 @@ _STATUSES: Final = {
     VmState.ARRIVING: words.MIGRATION_DESTINATION,
 }
 _UNDER_WAY: Final = {"code": 0, "message": "Migration in progress"}
+
+
+def no_such_vm(vm_id: str) -> VdsmError:
+    """Return the error about a VM that is not in the list, or has ended."""
+    return VdsmError(NO_SUCH_VM, f"Virtual machine does not exist: {{'vmId': '{vm_id}'}}")
 
 
 class LabVm:
@@ -165,13 +175,13 @@ class LabVm:
 
     def _known(self) -> str:
         if self._status is None:
-            raise VdsmError(NO_SUCH_VM, f"Virtual machine does not exist: {{'vmId': '{self.vm_id}'}}")
+            raise no_such_vm(self.vm_id)
         return self._status
 
     def _active(self) -> str:
         status = self._known()
         if status == words.DOWN:
-            raise VdsmError(NO_SUCH_VM, f"Virtual machine does not exist: {{'vmId': '{self.vm_id}'}}")
+            raise no_such_vm(self.vm_id)
         return status
 
     # What is ordered.

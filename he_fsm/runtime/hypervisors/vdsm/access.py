@@ -72,7 +72,7 @@ class VdsmVm(DaemonVm):
             raise HypervisorError(msg)
         password = secrets.token_urlsafe(_PASSWORD_BYTES)
         # As oVirt's own command has it.
-        ticket = {
+        ticket: dict[str, Any] = {
             "deviceType": "graphics",
             "graphicsType": screen.get("type"),
             "password": password,

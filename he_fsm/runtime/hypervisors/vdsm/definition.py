@@ -172,7 +172,9 @@ def _local(tag: str) -> str:
     return tag.rpartition("}")[2]
 
 
-def findings(definition: VmDefinition, place: LeasePlace, *, vm_id: str, name: str) -> list[Finding]:
+def findings(
+    definition: VmDefinition, place: LeasePlace, *, vm_id: str, name: str
+) -> list[Finding]:
     """Return what is wrong with a definition; without the engine's lease nothing is started."""
     found = []
     if not any(lease.is_at(place) for lease in definition.leases):

@@ -100,8 +100,8 @@ class Here(Published):
         self.known = KnownVm(settings.run_dir / STATE, self.guard)
         self._stirs = threading.Lock()
         self._stir_in, self._stir_out = os.pipe()
-        os.set_blocking(self._stir_in, False)  # noqa: FBT003 - the function's only way
-        os.set_blocking(self._stir_out, False)  # noqa: FBT003 - see above
+        os.set_blocking(self._stir_in, False)
+        os.set_blocking(self._stir_out, False)
         self._is_open = True
         self.client = connect(self)
 

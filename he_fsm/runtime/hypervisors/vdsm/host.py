@@ -102,7 +102,7 @@ class VdsmHost:
                 self._publish(seen, record)
 
     def _is_starting(self) -> bool:
-        """Show a start that this agent has ordered, whatever vdsm says; say whether there is one."""
+        """Show a start that was ordered here, whatever vdsm says; say whether there is one."""
         here = self._here
         with here.guard:
             if here.starting is not None:

@@ -74,7 +74,7 @@ def check(config: Config, tree: Tree) -> None:
     if not _vm_id(config):
         raise lacking(tree, ("hypervisor",), "vm_id", _WHO)
     if config.leases != _MANAGER:
-        # safety: vdsm joins and leaves the lockspace as it sees fit, and takes the VM's lease there.
+        # safety: vdsm joins and leaves the lockspace in which its VM has the lease.
         message = (
             "kind vdsm has its leases where vdsm has joined the lockspace of a storage domain; "
             "write 'leases: vdsm'"

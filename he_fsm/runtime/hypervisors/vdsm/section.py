@@ -108,7 +108,8 @@ class VdsmConfig(HypervisorSection):
         metadata=written_as(
             "pid_dir",
             PathForm(),
-            "the folder of libvirt's pid files, by which the VM's process is found while vdsm hangs",
+            "the folder of libvirt's pid files, by which the VM's process is found while vdsm "
+            "hangs",
         ),
     )
     driver_conf: Path = attrs.field(

@@ -132,7 +132,7 @@ def number(value: Any) -> Optional[float]:
 
 def _whole(value: Any) -> Optional[int]:
     found = number(value)
-    return None if found is None or found != found or abs(found) > 1e9 else int(found)
+    return int(found) if found is not None and found.is_integer() else None
 
 
 def _text(value: Any) -> str:

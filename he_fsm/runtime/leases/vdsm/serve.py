@@ -15,9 +15,7 @@ def make(settings: StorageSettings) -> JoinedLeases:
     told = ServeSettings.from_text(settings.lease)
     rules = Rules(io_timeout_s=settings.io_timeout_s, watchdog_s=settings.watchdog_s)
     vm_lock = VmLock.named(told.sanlock.vm_lock, told.sanlock.vm_pid_file)
-    joins = VdsmJoins(
-        settings=told.sanlock, host_id=settings.host_id, rules=rules, vdsm=told.vdsm
-    )
+    joins = VdsmJoins(settings=told.sanlock, host_id=settings.host_id, rules=rules, vdsm=told.vdsm)
     return SanlockLeases(
         told.sanlock, settings.host_id, rules, vm_is_gone=vm_lock.is_free, joins=joins
     )

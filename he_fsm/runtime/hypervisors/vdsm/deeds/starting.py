@@ -110,7 +110,7 @@ def _start(here: Here, starting: Starting) -> None:
         _log.warning("%s", error)
         is_lost = True
     try:
-        _await(here, starting, before, is_lost=is_lost)
+        _await(here, before, is_lost=is_lost)
     except _NoStartError:
         if starting.is_unwanted:
             raise _NoStartError(Outcome.START_FAILED, _POWERED_OFF) from None
@@ -156,7 +156,7 @@ def _clean(here: Here) -> None:
     here.destroy()
 
 
-def _await(here: Here, starting: Starting, before: LeaseSeen, *, is_lost: bool) -> None:
+def _await(here: Here, before: LeaseSeen, *, is_lost: bool) -> None:
     """Wait until the VM executes by its lease; raises `_NoStartError`."""
     began_at = time.monotonic()
     ends_at = began_at + here.settings.lease_wait_s + _SLACK_S
