@@ -255,7 +255,7 @@ class LabVm:
         return True
 
     def cancel_migration(self) -> bool:
-        """Give the migration up."""
+        """Cancel the migration."""
         with self._guard:
             if self._active() != words.MIGRATION_SOURCE:
                 raise VdsmError(MIGRATION_NOT_IN_PROGRESS[0], "Migration not in progress")

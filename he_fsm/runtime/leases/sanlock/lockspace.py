@@ -29,7 +29,7 @@ from he_fsm.runtime.leases.joining import Joining
 from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.leases.sanlock.daemon.clock import DaemonClock
 from he_fsm.runtime.leases.sanlock.daemon.command import DaemonStatus, Leader, SanlockDaemon, Space
-from he_fsm.runtime.leases.sanlock.joins import Joins, OwnJoins
+from he_fsm.runtime.leases.sanlock.daemon.joins import Joins, OwnJoins
 from he_fsm.runtime.leases.sanlock.quiet import Glance, Known, QuietTime
 from he_fsm.runtime.leases.sanlock.settings import SanlockSettings
 from he_fsm.runtime.leases.sanlock.view import JoinedView

@@ -56,7 +56,7 @@ class VdsmPlace:
 
 @attrs.frozen(kw_only=True)
 class VdsmJoins:
-    """Orders it of vdsm; implements `leases.sanlock.joins.Joins`."""
+    """Orders it of vdsm; implements `leases.sanlock.daemon.joins.Joins`."""
 
     settings: SanlockSettings
     host_id: int

@@ -86,7 +86,7 @@ def cancel(here: Here) -> None:
 
 
 def _cancel(here: Here, departure: Optional[Departure]) -> None:
-    """Give it up; one that has not begun yet is given up when it has."""
+    """Cancel it; one that has not begun yet is cancelled when it has."""
     while here.state is VmState.LEAVING and here.departure is departure:
         try:
             here.call("VM.migrateCancel")
