@@ -50,6 +50,7 @@ _OWN: Final = {
         "embedded": "he_fsm.rehearse.backends:EMBEDDED",
         "libvirt": "he_fsm.rehearse.backends:LIBVIRT",
         "sanlock": "he_fsm.rehearse.backends:SANLOCK",
+        "vdsm": "he_fsm.rehearse.backends:VDSM",
     },
 }
 
