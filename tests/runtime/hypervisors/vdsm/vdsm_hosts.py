@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import signal
 import subprocess
@@ -19,6 +18,7 @@ import yaml
 from he_fsm.errors import HypervisorError
 from he_fsm.lab.guest.build import double_on, make_disk
 from he_fsm.lab.guest.saved import guest_vm, page, resting, say
+from he_fsm.lab.ovirt.definition import VM_ID, vm_conf
 from he_fsm.runtime.config.plain import plain
 from he_fsm.runtime.hypervisors.daemon_vm import DaemonVm
 from he_fsm.runtime.hypervisors.qemu.section import MoveConfig, VmConfig
@@ -42,27 +42,11 @@ from tests.runtime.leases.sanlock.sanlock_lab import WHY_NOT as NO_SANLOCK
 from tests.runtime.leases.sanlock.sanlock_lab import SanlockLab
 
 IDS = (1, 2)
-VM_ID = "11111111-2222-4333-8444-555555555555"
 NEEDS_VDSM = [
     pytest.mark.sanlock,
     pytest.mark.qemu,
     pytest.mark.skipif(bool(NO_SANLOCK), reason=NO_SANLOCK or "sanlock is here"),
 ]
-
-
-def vm_conf(place: Optional[LeasePlace], name: str = "engine", more: str = "") -> str:
-    """Return a vm.conf whose domain has the lease at *place*; None: it has none."""
-    lease = ""
-    if place is not None:
-        lease = (
-            f"<lease><lockspace>{place.lockspace}</lockspace><key>{place.resource}</key>"
-            f"<target path='{place.path}' offset='{place.offset}'/></lease>"
-        )
-    xml = (
-        f"<domain type='kvm'><name>{name}</name><uuid>{VM_ID}</uuid>"
-        f"<devices>{lease}{more}</devices></domain>"
-    )
-    return f"vmId={VM_ID}\nmemSize=64\nxmlBase64={base64.b64encode(xml.encode()).decode()}\n"
 
 
 class VdsmProcess:
@@ -170,7 +154,7 @@ class VdsmLab:
         self.leases: dict[int, Any] = {}
         self.daemons: dict[int, VdsmProcess] = {}
 
-    def set_up(self) -> None:
+    def set_up(self, *, are_joined: bool = True) -> None:
         for host_id in IDS:
             host = self.sanlock.add(host_id, f"host{host_id}")
             self.leases[host_id] = host.client
@@ -178,10 +162,15 @@ class VdsmLab:
             settings = self.sanlock.at(host_id).settings
             self.daemons[host_id] = VdsmProcess(folder, self.vm(host_id), settings, host_id)
         for host_id in IDS:
-            until(lambda host_id=host_id: joins(self.leases[host_id]))
+            if are_joined:
+                until(lambda host_id=host_id: joins(self.leases[host_id]))
             daemon = self.daemons[host_id]
             daemon.peers = {f"127.0.0.{other}:{self.daemons[other].port}": other for other in IDS}
             daemon.start()
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(io_timeout_s=self.sanlock.io_timeout_s, watchdog_s=self.sanlock.watchdog_s)
 
     def vm(self, host_id: int) -> VmConfig:
         guest = resting(self.prepared.guest)
@@ -222,7 +211,7 @@ class VdsmHosts(VmHosts):
         # Hosts whose vdsm is another than the lab's usual one.
         self.changed: set[int] = set()
         self.conf = folder / "vm.conf"
-        self.conf.write_text(vm_conf(lab.place()))
+        self.write_conf(lab.place())
         self.configs = {
             host_id: VdsmConfig(
                 host="127.0.0.1",
@@ -239,12 +228,16 @@ class VdsmHosts(VmHosts):
         }
         super().__init__(folder, lab.sanlock.io_timeout_s)
 
+    def write_conf(self, place: Optional[LeasePlace]) -> None:
+        """Write a definition with the lease at *place*; None: it has none."""
+        vm = self.lab.vm(1)
+        self.conf.write_text(vm_conf(place, vm.name, vm.memory))
+
     def join_all(self) -> dict[int, Any]:
         return self.lab.leases
 
     def sight(self, host_id: int) -> SanlockSight:
-        rules = Rules(io_timeout_s=self.io_timeout_s, watchdog_s=self.lab.sanlock.watchdog_s)
-        return SanlockSight(self.lab.sanlock.at(host_id).settings, host_id, rules)
+        return SanlockSight(self.lab.sanlock.at(host_id).settings, host_id, self.lab.rules)
 
     def make(self, host_id: int) -> Hypervisor:
         settings = VdsmSettings(
