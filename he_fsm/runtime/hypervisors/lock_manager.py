@@ -13,6 +13,8 @@ _WANTED: Final = "sanlock"
 _MEND: Final = (
     'install libvirt-sanlock, write lock_manager = "sanlock" in {conf}, and restart libvirtd'
 )
+# The daemons' own group; libvirt's file is root's alone as it is installed.
+_READ: Final = "setfacl -m g:he-fsm:r {conf}"
 
 
 def lock_manager_of(text: str) -> str:
@@ -21,7 +23,9 @@ def lock_manager_of(text: str) -> str:
     return str(found[-1]) if found else ""
 
 
-def driver_findings(conf: Path, *, is_plugin: bool = True) -> tuple[Finding, ...]:
+def driver_findings(
+    conf: Path, *, is_plugin: bool = True, starts_paused: bool = True
+) -> tuple[Finding, ...]:
     """
     Return what is wrong with libvirt's lock manager, as far as its file tells.
 
@@ -29,7 +33,8 @@ def driver_findings(conf: Path, *, is_plugin: bool = True) -> tuple[Finding, ...
     lease.
 
     libvirt's interface does not tell it. Who may not read the file learns it at the first start:
-    the agent lets no domain execute whose process sanlock does not know.
+    the agent lets no domain execute whose process sanlock does not know. Where the domain is not
+    *started paused*, it would execute by then, and so the file has to be readable.
     """
     try:
         manager = lock_manager_of(conf.read_text(encoding="utf-8", errors="replace"))
@@ -38,6 +43,12 @@ def driver_findings(conf: Path, *, is_plugin: bool = True) -> tuple[Finding, ...
     except OSError as error:
         if not is_plugin:
             return ()
+        if not starts_paused:
+            what = (
+                f"{conf} can't be read ({error.strerror}): whether libvirt takes leases is not "
+                "known, and without that no VM is started"
+            )
+            return (Finding(what=what, mend=_READ.format(conf=conf), path=conf),)
         what = (
             f"{conf} can't be read ({error.strerror}): whether libvirt takes leases shows at the "
             "first start, which ends at once where it does not"

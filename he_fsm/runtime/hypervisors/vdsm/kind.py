@@ -97,7 +97,8 @@ def peer_name(config: Config, host_id: int) -> Optional[str]:
 
 def needs(config: Config) -> Sequence[Finding]:
     """Need a definition with the engine's lease, libvirt's lock manager, and vdsm."""
-    return (*driver_findings(config.hypervisor.driver_conf), *_definition(config), *_vdsm(config))
+    driver = driver_findings(config.hypervisor.driver_conf, starts_paused=False)
+    return (*driver, *_definition(config), *_vdsm(config))
 
 
 def _definition(config: Config) -> Iterator[Finding]:

@@ -49,6 +49,13 @@ def test_without_a_lock_manager_nothing_is_given_to_vdsm(hosts: VdsmHosts, tmp_p
     assert hosts.by_hand(1, "Host.getVMList") == []
 
 
+def test_a_lock_manager_that_can_not_be_read_is_none(hosts: VdsmHosts, tmp_path: Path) -> None:
+    """A folder stands for a file that this user may not read."""
+    hosts.change(1, driver_conf=tmp_path)
+    assert "without that no VM is started" in refused(hosts)
+    assert hosts.by_hand(1, "Host.getVMList") == []
+
+
 def test_a_start_that_fails_is_no_want_of_the_lease(hosts: VdsmHosts) -> None:
     broken = hosts.folder / "broken-qemu"
     broken.write_text("#!/bin/sh\nexit 1\n")

@@ -83,7 +83,7 @@ def test_what_can_not_be_used_is_refused(
 
 
 def test_leases_of_vdsm_are_for_vms_of_vdsm(tmp_path: Path) -> None:
-    hypervisor = {"kind": "qemu", "vm": {"name": "engine"}}
+    hypervisor = {"kind": "qemu", "vm": {"disks": [{"path": "/srv/engine.raw"}]}}
     with pytest.raises(ConfigError, match="leases: vdsm are those of a VM of vdsm"):
         loaded(tmp_path, hypervisor=hypervisor)
 

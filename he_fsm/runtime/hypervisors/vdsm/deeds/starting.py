@@ -124,7 +124,7 @@ def _definition(here: Here) -> VmDefinition:
     wrong = findings(
         definition, here.sight.place, vm_id=here.settings.vm_id, name=here.settings.config.name
     )
-    for finding in (*wrong, *driver_findings(config.driver_conf)):
+    for finding in (*wrong, *driver_findings(config.driver_conf, starts_paused=False)):
         if finding.is_fatal:
             raise HypervisorError(str(finding))
     return definition
