@@ -22,7 +22,6 @@ from he_fsm.cli.hosted_engine.here import (
 )
 from he_fsm.cli.vm.by_hand import serial_console
 from he_fsm.errors import ConfigError, HeFsmError, HypervisorError
-from he_fsm.runtime.config.ovirt.files import deployment_of
 from he_fsm.runtime.config.settings import Config
 from he_fsm.runtime.parts import make_access
 from he_fsm.runtime.ports import TakesPassword, VmByHand
@@ -79,20 +78,15 @@ def _start(wanted: Wanted, conf: Optional[Path]) -> int:
 
 def _check_conf(config: Config, conf: Optional[Path]) -> None:
     """Refuse a start from a `vm.conf` that is not there, where the VM is made from one."""
-    if config.hypervisor.kind != "vdsm" or config.ovirt is None:
+    usual: Optional[Path] = getattr(config.hypervisor, "conf", None)
+    path = conf or usual
+    if usual is None or path is None or os.access(path, os.R_OK):
         return
-    if conf is None:
-        named = deployment_of(config.ovirt).get("conf")
-        if named is None:
-            return
-        conf = Path(named.text)
-    if not os.access(conf, os.R_OK):
-        msg = (
-            f"{conf} is missing or can't be read: the VM's configuration was not fetched from the"
-            " shared storage yet. Look whether he-fsm-agent runs, and at sanlock: sanlock client"
-            " status"
-        )
-        raise HypervisorError(msg)
+    msg = (
+        f"{path} is missing or can't be read: the VM's configuration was not fetched from the"
+        " shared storage yet. Look whether the agent runs, and at sanlock: sanlock client status"
+    )
+    raise HypervisorError(msg)
 
 
 def _end(vm: VmByHand) -> None:

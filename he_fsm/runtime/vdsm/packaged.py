@@ -37,8 +37,6 @@ _log = logging.getLogger(__name__)
 
 # vdsm's own health check, which does nothing else.
 _PING: Final = "Host.ping2"
-# A vdsm that has sent nothing for so long is asked for a sign of life (seconds).
-_QUIET_S: Final = 10.0
 _CLOSED_S: Final = 5.0
 _LOST: Final = "lost"
 
@@ -220,8 +218,8 @@ class PackagedClient:
         except VdsmError:
             # Also while it recovers, vdsm has answered.
             return ""
-        except VdsmUnreachableError as error:
-            return str(error)
+        except VdsmUnreachableError:
+            return f"no answer to {_PING} within {self._times.connect_s:g} s"
         return ""
 
     def _deliver(self, raw: Any) -> str:
@@ -231,8 +229,9 @@ class PackagedClient:
             self._listener.events_lost("the connection is new")
         while not self._wake.is_over:
             try:
-                said = self._events.get(timeout=_QUIET_S)
+                said = self._events.get(timeout=self._times.wanted_s)
             except queue.Empty:
+                # It does not tell the end of a connection, so it is asked for a sign of life.
                 self._is_suspect = True
                 said = None
             if said is not None and self._listener is not None:

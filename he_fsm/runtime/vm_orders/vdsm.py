@@ -17,7 +17,7 @@ import attrs
 from he_fsm.errors import ConfigError, HypervisorError
 from he_fsm.runtime.config.ovirt.connection import Connection
 from he_fsm.runtime.config.ovirt.vm_conf import params_of
-from he_fsm.runtime.hypervisors.libvirt.definition.reading import read
+from he_fsm.runtime.hypervisors.vdsm.definition import VmDefinition, of_xml
 from he_fsm.runtime.ports import Console
 from he_fsm.runtime.vdsm.interface import NO_SUCH_VM, VdsmClient, VdsmError
 
@@ -40,13 +40,15 @@ class VdsmByHand:
     """
     The VM with the id `vm_id` by a vdsm; implements `ports.VmByHand` and what goes with it.
 
-    `conf`: the usual `vm.conf`. `connection` returns how the storage is connected, and `domain_id`
+    `conf`: the usual `vm.conf`. `vet` raises `HypervisorError` where a definition must not be
+    started on this host now. `connection` returns how the storage is connected, and `domain_id`
     is the storage domain's id. `consoles`: the folder of the serial consoles' sockets.
     """
 
     client: VdsmClient
     vm_id: str
     conf: Path
+    vet: Callable[[VmDefinition], None]
     connection: Callable[[], Connection]
     domain_id: str = ""
     consoles: Path = _CONSOLES
@@ -58,8 +60,10 @@ class VdsmByHand:
 
     def start(self, *, paused: bool = False, conf: Optional[Path] = None) -> None:
         """Have vdsm create the VM; whether it gets the lease shows in its status."""
-        params = params_of(_text_of(conf or self.conf), paused=paused)
-        _check_lease(params, conf or self.conf)
+        path = conf or self.conf
+        params = params_of(_text_of(path), paused=paused)
+        # safety: libvirt starts a VM whose definition names no lease without one.
+        self.vet(_definition(params, path))
         self.client.call("VM.create", {"vmID": self.vm_id, "vmParams": params})
 
     def shut_down(self) -> None:
@@ -133,8 +137,8 @@ class VdsmByHand:
         return stats
 
 
-def _check_lease(params: Mapping[str, Any], path: Path) -> None:
-    """Refuse a VM that vdsm would start without a lease, or not at all."""
+def _definition(params: Mapping[str, Any], path: Path) -> VmDefinition:
+    """Return what matters of the domain that vdsm gets."""
     xml = params.get("xml")
     if not isinstance(xml, str):
         msg = (
@@ -142,10 +146,11 @@ def _check_lease(params: Mapping[str, Any], path: Path) -> None:
             " anew (change something of the VM there)"
         )
         raise ConfigError(msg)
-    # safety: without it, the VM could be started on two hosts.
-    if not read(xml).leases:
-        msg = f"the VM's definition in {path} has no <lease>: it is not started"
-        raise ConfigError(msg)
+    try:
+        return of_xml(xml)
+    except ValueError as error:
+        msg = f"{path}: {error}"
+        raise ConfigError(msg) from error
 
 
 def _check_connected(done: object) -> None:

@@ -19,7 +19,7 @@ from he_fsm.runtime.vdsm.session import Times
 from he_fsm.runtime.vdsm.tls import Certificates
 
 # A test waits for nothing that is longer.
-QUICK = Times(again_s=0.05, again_max_s=0.2)
+QUICK = Times(wanted_s=1.0, again_s=0.05, again_max_s=0.2)
 VM_ID = "5a5c0b0e-5a7d-4a0e-9d5b-0d2f5ad9ad4b"
 VM_STATUS = f"|virt|VM_status|{VM_ID}"
 

@@ -293,18 +293,6 @@ def test_an_unknown_host_is_named() -> None:
 # Heart-beats.
 
 
-def test_a_quiet_connection_lives_by_heart_beats() -> None:
-    """The server closes after 1 s of silence, and the client after 1.5 s; nothing else is said."""
-    heard = Heard()
-    times = Times(send_every_s=0.3, promised_s=1.0, wanted_s=1.0, silent_after_s=1.5)
-    with served() as server, connected(server, heard, times=times):
-        until(lambda: heard.losses)
-        began_at = time.monotonic()
-        until(lambda: time.monotonic() - began_at > 3.5)
-        assert heard.losses == ["the connection is new"]
-        assert server.connection_count == 1
-
-
 def test_a_server_without_heart_beats_is_given_up() -> None:
     heard = Heard()
     times = Times(wanted_s=1.0, silent_after_s=1.2, again_s=0.05)

@@ -14,6 +14,7 @@ import pytest
 from he_fsm.errors import ConfigError, HypervisorError
 from he_fsm.lab.vdsm.server import VdsmServer
 from he_fsm.runtime.config.ovirt.connection import connection_of
+from he_fsm.runtime.hypervisors.vdsm.definition import VmDefinition
 from he_fsm.runtime.ports import ConnectsStorage, HasSerialConsole, TakesPassword
 from he_fsm.runtime.vdsm.client import OwnClient
 from he_fsm.runtime.vdsm.connection import Address
@@ -26,7 +27,14 @@ STORAGE = {"domainType": "nfs4", "storage": "server:/engine", "connectionUUID": 
 
 
 def xml(devices: str = LEASE) -> str:
-    return f"<domain type='kvm'><name>HostedEngine</name><devices>{devices}</devices></domain>"
+    names = f"<name>HostedEngine</name><uuid>{VM_ID}</uuid>"
+    return f"<domain type='kvm'>{names}<devices>{devices}</devices></domain>"
+
+
+def has_lease(definition: VmDefinition) -> None:
+    if not definition.leases:
+        msg = "the definition names no lease"
+        raise HypervisorError(msg)
 
 
 @attrs.define
@@ -90,6 +98,7 @@ def vm(verbs: Verbs, conf: Path, tmp_path: Path) -> Iterator[VdsmByHand]:
         client=client,
         vm_id=VM_ID,
         conf=conf,
+        vet=has_lease,
         connection=lambda: connection_of(STORAGE),
         domain_id="d",
         consoles=tmp_path,
@@ -116,9 +125,12 @@ def test_another_definition_can_be_given(vm: VdsmByHand, verbs: Verbs, tmp_path:
 def test_a_definition_without_a_lease_is_never_started(
     vm: VdsmByHand, verbs: Verbs, conf: Path
 ) -> None:
+    conf.write_text(f"xmlBase64={base64.b64encode(xml('').encode()).decode()}\n")
+    with pytest.raises(HypervisorError, match="names no lease"):
+        vm.start()
     for text, why in (
-        (f"xmlBase64={base64.b64encode(xml('').encode()).decode()}\n", "has no <lease>"),
         (f"vmId={VM_ID}\nmemSize=4096\n", "has no xmlBase64"),
+        (f"xmlBase64={base64.b64encode(b'<pool/>').decode()}\n", "is no domain"),
     ):
         conf.write_text(text)
         with pytest.raises(ConfigError, match=why):

@@ -18,6 +18,7 @@ import attrs
 
 from he_fsm.lab.vdsm.wire.queues import RESPONSES
 from he_fsm.runtime.vdsm.interface import (
+    INTERNAL_ERROR,
     INVALID_PARAMS,
     INVALID_REQUEST,
     PARSE_ERROR,
@@ -70,7 +71,7 @@ RECOVERS: Final = VdsmError(RECOVERING, "Recovering from crash or Initializing")
 
 @attrs.frozen
 class Request:
-    """One call that can be carried out; *call_id* None: its sender wants no answer."""
+    """One call; *call_id* None: it has none, which vdsm does not survive."""
 
     method: str
     params: Mapping[str, Json]
@@ -96,6 +97,11 @@ def read(body: bytes) -> Read:
         return Read((), (_refused("request batch is empty"),))
     requests, refusals = [], []
     for each in said if isinstance(said, list) else [said]:
+        if not isinstance(each, dict):
+            refusals.append(
+                answer(None, error=VdsmError(INTERNAL_ERROR, "Internal JSON-RPC error"))
+            )
+            continue
         problem = _problem(each)
         if problem:
             refusals.append(_refused(problem))
@@ -154,9 +160,7 @@ def _key(call_id: Json) -> str:
     return json.dumps(call_id, sort_keys=True)
 
 
-def _problem(said: Any) -> str:
-    if not isinstance(said, dict):
-        return "no object"
+def _problem(said: Mapping[str, Any]) -> str:
     if said.get("jsonrpc") != _VERSION:
         return "Wrong protocol version"
     if not isinstance(said.get("method"), str):
