@@ -152,7 +152,11 @@ def reset_lockspace(config: Config, *, is_forced: bool) -> Iterator[str]:
     """
     make = lease_kind(config).stored
     if make is None:
-        msg = f"leases: {config.leases} are not he_fsm's to write anew"
+        msg = (
+            f"leases: {config.leases}: these leases are made by {config.leases} itself, and not"
+            " written anew by this command (the lockspace of oVirt's own agents is another one, and"
+            " the original command's to write)"
+        )
         raise ConfigError(msg)
     policy = config.policy
     rules = Rules(io_timeout_s=policy.io_timeout_s, watchdog_s=policy.watchdog_s)
