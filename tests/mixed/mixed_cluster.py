@@ -95,7 +95,7 @@ class Cluster:
             self.dead_owner, self.vm = (host_id, self.now + LEASE_EXPIRES_S), None
 
     def run(self, seconds: float, seen: Callable[[], None] = lambda: None) -> None:
-        """Let time pass; *seen* is called each second."""
+        """Pass so many seconds; *seen* is called each second."""
         until = self.now + seconds
         while self.now < until:
             self.now += 1.0
