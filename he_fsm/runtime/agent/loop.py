@@ -329,7 +329,7 @@ class Loop:
             engine_seen=self._engine_seen.report(facts.now),
             migration=self._sight.observed.progress,
             vm_detail=self._sight.observed.detail,
-            by_hand=self._by_hand.report(),
+            **self._by_hand.report(),
         )
         orders: Sequence[VmOrder] = ()
         try:

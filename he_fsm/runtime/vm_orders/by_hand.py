@@ -63,9 +63,9 @@ class ByHand:
             _log.warning("not done: %s", refusal)
         self._done.append({**order.to_json(), "refused": refusal, "result": None, "detail": ""})
 
-    def report(self) -> list[dict[str, Any]]:
-        """Return the last orders and what came of them, as plain objects."""
-        return list(self._done)
+    def report(self) -> dict[str, Any]:
+        """Return the last orders and what came of them, for the agent's report; empty: none."""
+        return {"by_hand": list(self._done)} if self._done else {}
 
     def _order(self, wanted: Wanted) -> None:
         hypervisor = self._hypervisor
