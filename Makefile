@@ -90,14 +90,16 @@ real: $(VENV)/.test ## The tests with real sanlock daemons and QEMU VMs (some as
 debian13: ## The tests with real sanlock and QEMU, and one rehearsal, on Debian 13 in a folder (root, half an hour or so)
 	tools/debian13
 
-rehearsals: $(VENV)/.test ## Every scenario on real daemons, and all tests of libvirt (an hour or so)
+rehearsals: $(VENV)/.test ## Every scenario on real daemons, and all tests of libvirt and vdsm (an hour or so)
 	$(FETCH_KERNEL)
 	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q tests/rehearse/test_files.py
 	$(BIN)/python -m pytest -n $(REAL) --dist worksteal -q \
 	  tests/rehearse/test_sanlock_files.py tests/rehearse/test_sanlock_backend.py \
 	  tests/rehearse/test_sanlock_networks.py tests/chaos/test_strike_sanlock.py \
 	  tests/rehearse/test_libvirt_files.py tests/rehearse/test_libvirt_backend.py \
-	  tests/chaos/test_strike_libvirt.py tests/runtime/hypervisors/libvirt
+	  tests/chaos/test_strike_libvirt.py tests/runtime/hypervisors/libvirt \
+	  tests/rehearse/test_vdsm_files.py tests/rehearse/test_vdsm_backend.py \
+	  tests/runtime/hypervisors/vdsm tests/runtime/leases/vdsm
 
 others: ## The tests on the oldest and the newest Python that are there
 	@tools/on-other-pythons $(VENV) $(PYTEST_WORKERS) $(OTHER_PYTHONS)
