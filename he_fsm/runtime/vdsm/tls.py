@@ -84,7 +84,12 @@ class Channel(Protocol):
         """
 
     def send(self, data: bytes) -> None:
-        """Take plain bytes for the peer; they wait until the two sides trust each other."""
+        """
+        Take plain bytes for the peer; they wait until the two sides trust each other.
+
+        Raises:
+            TlsError: as `received`.
+        """
 
     def outgoing(self) -> bytes:
         """Return the bytes that have to be sent now, and forget them."""
@@ -157,10 +162,9 @@ class Tls:
 
     def send(self, data: bytes) -> None:
         """Encrypt plain bytes, or keep them until that can be done."""
+        self._waiting.append(data)
         if self._is_trusted:
-            self._tls.write(data)
-        else:
-            self._waiting.append(data)
+            self._encrypt()
 
     def outgoing(self) -> bytes:
         """Return the encrypted bytes that have to be sent."""
@@ -174,10 +178,19 @@ class Tls:
         except (ssl.SSLError, OSError) as error:
             raise TlsError(_reason(error)) from error
         self._is_trusted = True
-        for data in self._waiting:
-            self._tls.write(data)
-        self._waiting.clear()
+        self._encrypt()
         return True
+
+    def _encrypt(self) -> None:
+        data = b"".join(self._waiting)
+        self._waiting.clear()
+        # Nothing is an end of the connection to Python 3.9.
+        if not data:
+            return
+        try:
+            self._tls.write(data)
+        except (ssl.SSLError, OSError) as error:
+            raise TlsError(_reason(error)) from error
 
     def _read(self) -> Optional[bytes]:
         try:

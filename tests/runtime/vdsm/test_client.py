@@ -271,8 +271,11 @@ def test_what_is_no_vdsm_is_named(says: bytes, words: str) -> None:
         def answer() -> None:
             raw, _ = listening.accept()
             with raw:
-                raw.recv(1000)
                 raw.sendall(says)
+                raw.shutdown(socket.SHUT_WR)
+                # To close with bytes that nobody read would be a reset.
+                while raw.recv(1000):
+                    pass
 
         answering = threading.Thread(target=answer)
         answering.start()
