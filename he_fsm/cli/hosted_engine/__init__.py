@@ -84,7 +84,7 @@ def run(words: Sequence[str]) -> int:
 
 def _usage() -> str:
     lines = ["Usage: hosted-engine [--help] <command> [<command options>]", "", "Commands:"]
-    lines += [f"  {name:24}{verb.about}" for name, verb in _VERBS.items()]
+    lines += [f"  {name:26}{verb.about}" for name, verb in _VERBS.items()]
     lines += ["", "hosted-engine --help <command> describes one of them.", ""]
     return "\n".join(lines)
 

@@ -167,7 +167,7 @@ class Loop:
         orders = self._report(facts, decision, own, score_text)
         for order in orders:
             # As an effect: the pass that follows at once sees it.
-            self._by_hand.carry_out(order, facts, self.policy)
+            self._by_hand.carry_out(order, facts, self.policy, self._names())
         return decision, bool(orders)
 
     def _with_failed_start(self, facts: tick.Facts) -> tick.Facts:
@@ -270,6 +270,15 @@ class Loop:
             _log.warning("%s: %s", type(effect).__name__, error)
             if isinstance(effect, StartVm):
                 self._start_error = str(error)
+
+    def _names(self) -> dict[int, str]:
+        """Return the names of the hosts whose records this host has read."""
+        sightings = self.memory.sightings.items()
+        return {
+            host_id: found.record.hostname
+            for host_id, found in sightings
+            if found.record is not None
+        }
 
     def _peer(self, host_id: int) -> Peer:
         """Return how another host is named; this host has read its record."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Optional
 
 from he_fsm import tick
@@ -43,7 +43,9 @@ class ByHand:
             if result.outcome in _NO_START and self._done:
                 self._done[-1] |= {"result": result.outcome.value, "detail": result.detail}
 
-    def carry_out(self, order: VmOrder, facts: tick.Facts, policy: Policy) -> None:
+    def carry_out(
+        self, order: VmOrder, facts: tick.Facts, policy: Policy, names: Mapping[int, str]
+    ) -> None:
         """
         Do what is ordered, or refuse it.
 
@@ -51,9 +53,13 @@ class ByHand:
             order: what somebody wants.
             facts: what this pass has found.
             policy: by its times the other hosts know when a lease can be taken.
+            names: the hosts' names by their ids, as far as they are known.
         """
         _log.warning("ordered by hand (user id %d): %s", order.by, order.wanted.value)
         refusal = why_not(order.wanted, facts, self._host_id, policy)
+        owner = None if facts.leases is None else facts.leases.owner
+        if refusal and owner is not None and names.get(owner):
+            refusal = refusal.replace(f"host {owner} ", f"host {owner} ({names[owner]}) ", 1)
         if not refusal:
             try:
                 self._order(order.wanted)
@@ -92,7 +98,9 @@ def why_not(wanted: Wanted, facts: tick.Facts, host_id: int, policy: Policy) -> 
             return f"the VM is on this host already: {state.value}"
         return why_no_lease(facts.leases, facts.now, host_id, policy)
     if state is VmState.ABSENT:
-        return "Virtual machine does not exist: it is not on this host"
+        owner = None if facts.leases is None else facts.leases.owner
+        elsewhere = f"; host {owner} holds its lease" if owner not in (None, host_id) else ""
+        return f"Virtual machine does not exist: it is not on this host{elsewhere}"
     if state is VmState.ARRIVING:
         return "the VM only arrives here by a migration, and still runs on the other host"
     return ""

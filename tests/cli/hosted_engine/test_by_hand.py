@@ -71,7 +71,9 @@ def test_a_vm_that_is_ended_by_hand_in_global_maintenance_stays_down(
     assert other.vm() is not None
     refused = vm(engine, "start")
     assert refused == Ran(
-        2, "", f"he-fsm: host {other.id} holds the engine's lease: the VM runs there\n"
+        2,
+        "",
+        f"he-fsm: host {other.id} (host{other.id}) holds the engine's lease: the VM runs there\n",
     )
     other.client.maintenance(everywhere=False)
     assert pair.engine_is_up() is other
@@ -92,7 +94,10 @@ def test_what_is_not_here_can_not_be_ended(pair: Cluster, engine: ClusterHost, v
     other = other_than(pair, engine)
     for order in ("shutdown", "poweroff"):
         done = vm(other, order)
-        assert "Virtual machine does not exist" in done.err
+        assert done.err == (
+            "he-fsm: Virtual machine does not exist: it is not on this host; host"
+            f" {engine.id} (host{engine.id}) holds its lease\n"
+        )
     assert engine.vm() is not None
     assert "is on this host already: Up" in vm(engine, "start").err
 
@@ -146,7 +151,8 @@ def test_the_commands_of_ovirt(
     assert said(engine, "--vm-start") == (1, "VM exists and its status is Up\n", "")
     status, out, err = said(other, "--vm-start")
     assert (status, out) == (1, "VM failed to launch\n")
-    assert err == f"hosted-engine: host {engine.id} holds the engine's lease: the VM runs there\n"
+    who = f"host {engine.id} (host{engine.id})"
+    assert err == f"hosted-engine: {who} holds the engine's lease: the VM runs there\n"
     assert said(other, "--vm-poweroff")[:2] == (1, "")
     assert said(other, "--console") == (0, "The engine VM is not on this host\n", "")
     assert said(engine, "--vm-shutdown") == (0, "", "")
