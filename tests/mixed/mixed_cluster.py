@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Optional
+from typing import Final, Optional, Union
 
 import attrs
 
@@ -14,6 +14,7 @@ from he_fsm.metadata.codec import decode_global
 from he_fsm.metadata.policy_print import policy_print
 from he_fsm.snapshot import LeaseView, Outcome, OwnerState, Result
 from tests.mixed.original import SLOT_BYTES, Original, Seen, remotes_of
+from tests.mixed.real_original import RealOriginal, make
 
 BOOTS_S: Final = 40.0
 LAUNCHES_S: Final = 5.0
@@ -152,13 +153,13 @@ class Host:
 class OldHost(Host):
     """A host with oVirt's agent."""
 
-    agent: Original = attrs.field(init=False)
+    agent: Union[Original, RealOriginal] = attrs.field(init=False)
     # How vdsm sees a VM that does not run, until the agent ends it.
     left: EngineStatus = ABSENT
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
-        self.agent = Original(self.host_id, self._act)
+        self.agent = make(self.host_id, self._act)
 
     def look(self) -> None:
         seen = self._seen()
@@ -181,6 +182,7 @@ class OldHost(Host):
             network=self.network,
             is_global=decode_global(board[:SLOT_BYTES]).maintenance is True,
             is_local=self.is_local,
+            board=board,
         )
 
     def _engine(self) -> EngineStatus:

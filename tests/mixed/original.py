@@ -46,7 +46,11 @@ class Remote:
 
 @attrs.frozen
 class Seen:
-    """What one collection of data has found; times in whole seconds of the host's own clock."""
+    """
+    What one collection of data has found; times in whole seconds of the host's own clock.
+
+    `remotes` are what is read of `board`.
+    """
 
     now: int
     engine: EngineStatus
@@ -54,6 +58,7 @@ class Seen:
     network: float = 1.0
     is_global: bool = False
     is_local: bool = False
+    board: bytes = b""
 
 
 @attrs.frozen

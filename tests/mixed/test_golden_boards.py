@@ -51,7 +51,7 @@ def grown(board: bytes, seconds: int) -> bytes:
 
 
 def looked_at(name: str, owner: int | None) -> Step:
-    """Let our agent look at a golden board for two minutes; return its last decision."""
+    """Play two minutes of our agent on a golden board; return its last decision."""
     board = (GOLDEN / f"{name}.metadata").read_bytes()
     identity = tick.Identity(host_id=OURS, hostname="ours")
     memory = Memory.beginning(1000.0)
