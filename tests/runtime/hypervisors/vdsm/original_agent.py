@@ -18,12 +18,6 @@ from typing import Any, Optional
 
 import pytest
 import yaml
-from tests.runtime.hypervisors.qemu.qemu_hosts import short_folder
-from tests.runtime.hypervisors.vdsm.original_host import OriginalHost, write_volumes
-from tests.runtime.hypervisors.vdsm.vdsm_hosts import VdsmLab, VdsmProcess
-from tests.runtime.leases.sanlock.sanlock_lab import SPEED
-from tests.runtime.vdsm.original import install
-from tests.runtime.vdsm.scene import made_certificates
 
 from he_fsm.errors import HeFsmError, HypervisorError
 from he_fsm.lab.guest.build import HEALTH_PAGE
@@ -31,12 +25,17 @@ from he_fsm.lab.ovirt.definition import VM_ID, vm_conf
 from he_fsm.lab.sanlock.release import program
 from he_fsm.metadata import Whiteboard
 from he_fsm.runtime.broker.client import BrokerClient
-from he_fsm.runtime.hypervisors.daemon_vm import DaemonVm
 from he_fsm.runtime.storage.whiteboard_io import WhiteboardFile
 from he_fsm.runtime.vdsm.client import OwnClient
 from he_fsm.runtime.vdsm.connection import Address
 from he_fsm.runtime.vdsm.tls import Certificates
 from he_fsm.testing.waiting import until
+from tests.runtime.hypervisors.qemu.qemu_hosts import short_folder
+from tests.runtime.hypervisors.vdsm.original_host import OriginalHost, write_volumes
+from tests.runtime.hypervisors.vdsm.vdsm_hosts import VdsmLab, VdsmProcess
+from tests.runtime.leases.sanlock.sanlock_lab import SPEED
+from tests.runtime.vdsm.original import install
+from tests.runtime.vdsm.scene import made_certificates
 
 THEIRS, OURS = 1, 2
 MINUTE = 60.0
@@ -109,11 +108,21 @@ class OurHost:
             timeout=60,
         )
 
+    @property
+    def client(self) -> BrokerClient:
+        return BrokerClient(str(self.folder / "run" / "broker.sock"), 5.0)
+
+    def state(self) -> Optional[str]:
+        """Return the state that the agent last reported."""
+        with suppress(HeFsmError):
+            return self.client.last_report().get("state")
+        return None
+
     def status(self) -> dict[str, Any]:
-        try:
-            return BrokerClient(self.folder / "run" / "broker.sock").status()
-        except HeFsmError:
-            return {}
+        """Return the broker's status; empty: it does not answer."""
+        with suppress(HeFsmError):
+            return self.client.status()
+        return {}
 
 
 class Mixed:
@@ -138,6 +147,9 @@ class Mixed:
         self.conf = folder / "vm.conf"
         self.conf.write_text(text)
         self._set_up_lockspace()
+        # What else runs on this machine is no matter of these tests.
+        (folder / "memory").write_text("12367 0.1\n")
+        (folder / "cpu").write_text("0.05\n")
         self.original = OriginalHost(
             folder / "original",
             Path(os.environ["HE_FSM_INTEROP_HA"]),
@@ -199,7 +211,12 @@ class Mixed:
                 "migrate": {"peers": "{hostname}"},
             },
             "engine": {"health": {"url": f"http://127.0.0.1:{self.lab.ports[OURS]}{HEALTH_PAGE}"}},
-            "monitors": {"network": {"test": "none"}, "bridge": {"name": "eth0"}},
+            "monitors": {
+                "network": {"test": "none"},
+                "bridge": {"name": "eth0"},
+                "memory": {"path": str(self.folder / "memory")},
+                "cpu": {"path": str(self.folder / "cpu")},
+            },
             "policy": {
                 "base": "ovirt",
                 "io_timeout_s": self.lab.sanlock.io_timeout_s,
@@ -219,7 +236,7 @@ class Mixed:
     def runs_on(self) -> Optional[int]:
         """Return the host whose VM executes; fails where two do."""
         running = []
-        for host_id, daemon in self.lab.daemons.items():
+        for host_id in self.lab.daemons:
             with suppress(HypervisorError):
                 [stats] = self.by_hand(host_id, "VM.getStats")
                 if stats["status"] in ("Up", "Powering up"):
@@ -249,3 +266,77 @@ def mixed() -> Iterator[Mixed]:
             yield mixed
         finally:
             mixed.close()
+
+
+# One test after the other: each begins with what the one before has left.
+
+# A cycle of the original's history, its loops, and a boot (seconds).
+BEGINS_S = 4 * MINUTE
+MOVES_S = 4 * MINUTE
+
+
+def test_the_original_starts_the_engine_and_ours_takes_note(mixed: Mixed) -> None:
+    mixed.original.start()
+    until(lambda: mixed.original.state() == "EngineUp", BEGINS_S)
+    mixed.ours.start()
+    until(lambda: mixed.ours.state() == "EngineDown", MINUTE)
+    until(lambda: "host2 (id: 2" in mixed.original.log(), 2 * MINUTE)
+    theirs, ours = mixed.record(THEIRS), mixed.record(OURS)
+    assert (theirs.engine.vm, theirs.engine.health) == ("up", "good")
+    assert ours.engine.vm == "down"
+    assert not theirs.stopped
+    assert not ours.stopped
+    assert mixed.runs_on() == THEIRS
+
+
+def test_a_flag_that_ours_sets_the_original_obeys(mixed: Mixed) -> None:
+    assert mixed.ours.command("maintenance", "global").returncode == 0
+    until(lambda: mixed.original.state() == "GlobalMaintenance", MINUTE)
+    assert mixed.ours.command("maintenance", "global", "--off").returncode == 0
+    until(lambda: mixed.original.state() == "EngineUp", 2 * MINUTE)
+
+
+def test_a_flag_that_the_original_sets_ours_obeys(mixed: Mixed) -> None:
+    mixed.original.set_global_maintenance(is_on=True)
+    until(lambda: mixed.ours.state() == "GlobalMaintenance", MINUTE)
+    mixed.original.set_global_maintenance(is_on=False)
+    until(lambda: mixed.ours.state() == "EngineDown", MINUTE)
+    until(lambda: mixed.original.state() == "EngineUp", 2 * MINUTE)
+    assert mixed.runs_on() == THEIRS
+
+
+def test_the_engine_moves_from_the_original_to_ours(mixed: Mixed) -> None:
+    mixed.original.stop("agent")
+    until(lambda: mixed.record(THEIRS).stopped, MINUTE)
+    # Its VM runs on, and has the lease: nobody else starts it.
+    looked_until = time.monotonic() + 30
+    while time.monotonic() < looked_until:
+        assert mixed.runs_on() == THEIRS
+        time.sleep(1)
+    assert mixed.ours.state() == "EngineDown"
+    mixed.by_hand(THEIRS, "VM.destroy")
+    until(lambda: mixed.ours.state() == "EngineUp", MOVES_S)
+    assert mixed.runs_on() == OURS
+    assert mixed.record(OURS).engine.health == "good"
+
+
+def test_the_original_comes_back_and_leaves_the_engine_where_it_is(mixed: Mixed) -> None:
+    before = mixed.original.log().count("Current state")
+    mixed.original.start("agent")
+    until(lambda: mixed.original.log().count("Current state") > before + 9, BEGINS_S)
+    assert mixed.original.state() == "EngineDown"
+    assert mixed.ours.state() == "EngineUp"
+    assert mixed.runs_on() == OURS
+
+
+def test_the_engine_moves_back_from_ours_to_the_original(mixed: Mixed) -> None:
+    mixed.ours.stop()
+    assert mixed.record(OURS).stopped
+    # The original does not go by that, and may try to start the engine: the lease refuses it.
+    looked_until = time.monotonic() + 2 * MINUTE
+    while time.monotonic() < looked_until:
+        assert mixed.runs_on() == OURS
+        time.sleep(1)
+    mixed.by_hand(OURS, "VM.destroy")
+    until(lambda: mixed.original.state() == "EngineUp", MOVES_S + 10 * MINUTE)
+    assert mixed.runs_on() == THEIRS

@@ -160,6 +160,20 @@ class OriginalHost:
             process.wait()
         self.processes.clear()
 
+    def set_global_maintenance(self, *, is_on: bool) -> None:
+        """Set or end the cluster's flag by oVirt's own client library."""
+        code = (
+            "from ovirt_hosted_engine_ha.client import client\n"
+            f"client.HAClient().set_maintenance_mode('GLOBAL', {is_on})\n"
+        )
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code],
+            env=self._environment(),
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+
     def log(self, name: str = "agent") -> str:
         path = self.folder / "log" / f"{name}.log"
         return path.read_text(errors="replace") if path.exists() else ""
@@ -191,13 +205,20 @@ class OriginalHost:
                 text = text.replace(place, str(self.folder / folder))
             text = re.sub(r"@(\w+)@", self._filled_in, text)
             # vdsm's port is no setting of the agent's, and other labs may be on this machine.
-            text = text.replace('client.connect(host="localhost",', f'client.connect(host="localhost", port={vdsm_port},')
+            text = text.replace(
+                'client.connect(host="localhost",',
+                f'client.connect(host="localhost", port={vdsm_port},',
+            )
             path.with_suffix("" if path.suffix == ".in" else ".py").write_text(text, "utf-8")
         # There is none on this machine, and its Python module comes with it.
         (library / "selinux.py").write_text("def is_selinux_enabled():\n    return 0\n")
         for daemon in ("agent", "broker"):
             conf = self.folder / "etc-ha" / f"{daemon}-log.conf"
             conf.write_text(_LOG.format(path=self.folder / "log" / f"{daemon}.log"))
+
+        # What else runs on this machine is no matter of these tests.
+        conf = self.folder / "etc-ha" / "agent.conf"
+        conf.write_text("[score]\ncpu-load-score-penalty=0\nfree-memory-score-penalty=0\n")
 
     def _filled_in(self, found: re.Match[str]) -> str:
         if found[1] in _FILLED_IN:
@@ -248,7 +269,8 @@ class OriginalHost:
                 vm_id=VM_ID,
                 conf=str(self.folder / "run" / "vm.conf"),
                 certificates=[
-                    str(each) for each in (certificates.key, certificates.certificate, certificates.ca)
+                    str(each)
+                    for each in (certificates.key, certificates.certificate, certificates.ca)
                 ],
             ),
         }
