@@ -14,17 +14,19 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, Final, Optional, Union
 
 from he_fsm.metadata import EngineStatus, HostRecord
 from tests.mixed.original import SLOT_BYTES, Original, Seen
 
-# The folder that tools/interop made; empty: it does not run.
-MADE: Final = os.environ.get("HE_FSM_INTEROP_HA", "")
+# The checkout that tools/interop was given; empty: it does not run.
+HA: Final = os.environ.get("HE_FSM_INTEROP_HA", "")
 _PACKAGE: Final = "ovirt_hosted_engine_ha"
 # What the state machine does not need, and what may not be there.
 _ABSENT: Final = ("selinux", "vdsm.config", "vdsm.client", "yajsonrpc.stomp", "vdsm.virt.vmstatus")
+_MADE: Final = ("agent.constants", "env.constants")
 _SCORE: Final = {
     "base-score": "BASE_SCORE",
     "network-score-penalty": "NETWORK_SCORE_PENALTY",
@@ -40,7 +42,7 @@ _SCORE: Final = {
 
 def make(host_id: int, act: Callable[[str], bool]) -> Union[Original, RealOriginal]:
     """Return oVirt's agent for one host: itself where it is there, else the model."""
-    return RealOriginal(host_id, act) if MADE else Original(host_id, act)
+    return RealOriginal(host_id, act) if HA else Original(host_id, act)
 
 
 class RealOriginal:
@@ -146,6 +148,11 @@ def _module(name: str) -> Any:
 @functools.cache
 def _prepare() -> None:
     """Put in place what the agent's modules import, and this machine does not have."""
+    sys.path.append(HA)
+    # A build would fill in folders, of which none is used here.
+    for name in _MADE:
+        source = Path(HA).joinpath(_PACKAGE, *name.split(".")).with_suffix(".py.in").read_text()
+        exec(source, vars(_stand_in(f"{_PACKAGE}.{name}")))  # noqa: S102 - the checkout's own
     for absent in _ABSENT:
         _stand_in(absent)
     # It asks whether the configuration is on the shared storage; here it is.
