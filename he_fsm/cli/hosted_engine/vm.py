@@ -34,6 +34,8 @@ _VALID_S: Final = 120
 # A VM that was ended has gone by then (seconds).
 _ENDS_WITHIN_S: Final = 30.0
 _LOOK_S: Final = 0.1
+# A VM that somebody has started says one of these.
+_STARTED: Final = ("WaitForLaunch", "Powering up", "Up")
 # What oVirt's command ends before a start, by what is wanted. Source: as above.
 _CLEANED: Final = {Wanted.START: ("Down", "Paused"), Wanted.START_PAUSED: ("Down",)}
 
@@ -62,9 +64,9 @@ def _start(wanted: Wanted, conf: Optional[Path]) -> int:
             return FAILED
         shown = status if wanted is Wanted.START else "down"
         sys.stdout.write(f"VM exists and is {shown}, cleaning up and restarting\n")
-        _end(vm)
+        _end(vm, status)
     try:
-        vm.start(paused=wanted is Wanted.START_PAUSED, conf=conf)
+        _launch(vm, wanted, conf)
     except ConfigError:
         raise
     except HeFsmError as error:
@@ -74,6 +76,17 @@ def _start(wanted: Wanted, conf: Optional[Path]) -> int:
     sys.stdout.write("VM in WaitForLaunch\n")
     _tell(wanted, config)
     return OK
+
+
+def _launch(vm: VmByHand, wanted: Wanted, conf: Optional[Path]) -> None:
+    """Start the VM, unless the agent has done so meanwhile, as it does without maintenance."""
+    if vm.status() is not None:
+        return
+    try:
+        vm.start(paused=wanted is Wanted.START_PAUSED, conf=conf)
+    except HypervisorError:
+        if vm.status() not in _STARTED:
+            raise
 
 
 def _check_conf(config: Config, conf: Optional[Path]) -> None:
@@ -89,13 +102,13 @@ def _check_conf(config: Config, conf: Optional[Path]) -> None:
     raise HypervisorError(msg)
 
 
-def _end(vm: VmByHand) -> None:
-    """End a VM that does not execute, and wait until it has gone."""
+def _end(vm: VmByHand, status: str) -> None:
+    """End a VM that does not execute, and wait until it is no longer what it was."""
     vm.power_off()
     ends = time.monotonic() + _ENDS_WITHIN_S
-    while vm.status() is not None:
+    while vm.status() == status:
         if time.monotonic() > ends:
-            msg = f"the VM is still here {_ENDS_WITHIN_S:g} s after it was powered off"
+            msg = f"the VM is still {status} {_ENDS_WITHIN_S:g} s after it was powered off"
             raise HypervisorError(msg)
         time.sleep(_LOOK_S)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from typing import Callable
 
@@ -160,3 +162,26 @@ def test_the_commands_of_ovirt(
     assert said(other, "--vm-start")[:2] == (0, "VM in WaitForLaunch\n")
     assert other.vm() is not None
     assert said(other, "--vm-start", "--vm-conf=/nowhere")[0] == 1
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_a_paused_vm_is_ended_and_started_anew(
+    pair: Cluster,
+    engine: ClusterHost,
+    everywhere: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if everywhere:
+        keeps_hands_off(pair, engine)
+    before = engine.vm()
+    assert before is not None
+    monkeypatch.setenv(CONFIG_VARIABLE, str(engine.path))
+    os.kill(before.pid, signal.SIGSTOP)
+    until(lambda: engine.report().get("vm") == "paused")
+    # Without maintenance the agent may start it first.
+    assert hosted_engine(["--vm-start"]) == 0
+    assert capsys.readouterr().out == (
+        "VM exists and is Paused, cleaning up and restarting\nVM in WaitForLaunch\n"
+    )
+    until(lambda: any(host.vm() not in (None, before) for host in pair.hosts.values()))
