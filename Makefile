@@ -24,6 +24,9 @@ COUNT ?= 50
 REV ?=
 ROUNDS ?= 5
 ONLY ?=
+# Of `make interop`: checkouts of oVirt/vdsm and oVirt/ovirt-hosted-engine-ha.
+VDSM ?=
+HA ?=
 # A kernel for the guest. Where none can be had it says why, tests are skipped, and commands say so.
 FETCH_KERNEL = -@$(BIN)/python -m he_fsm.lab.guest.kernel > /dev/null
 # libvirt's module is built against its headers; without them, tests of libvirt are skipped.
@@ -35,7 +38,7 @@ UNLESS_NATIVE = $(shell if command -v gcc > /dev/null; then echo 'and not compil
 # The other Pythons that the tests run on where they are there: the oldest and the newest.
 OTHER_PYTHONS = $(shell sh tools/other-pythons)
 
-.PHONY: help demo demo-real demo-libvirt debian13 talk test computing test-compiled native check-three compiled lint types unit processes real rehearsals others bench bench-compiled bench-against bench-real chaos chaos-real chaos-libvirt soak search true-clock deep diagram stories clean
+.PHONY: help demo demo-real demo-libvirt debian13 talk test computing test-compiled native check-three compiled lint types unit processes real rehearsals others bench bench-compiled bench-against bench-real chaos chaos-real chaos-libvirt interop soak search true-clock deep diagram stories clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -87,14 +90,16 @@ real: $(VENV)/.test ## The tests with real sanlock daemons and QEMU VMs (some as
 debian13: ## The tests with real sanlock and QEMU, and one rehearsal, on Debian 13 in a folder (root, half an hour or so)
 	tools/debian13
 
-rehearsals: $(VENV)/.test ## Every scenario on real daemons, and all tests of libvirt (an hour or so)
+rehearsals: $(VENV)/.test ## Every scenario on real daemons, and all tests of libvirt and vdsm (an hour or so)
 	$(FETCH_KERNEL)
 	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q tests/rehearse/test_files.py
 	$(BIN)/python -m pytest -n $(REAL) --dist worksteal -q \
 	  tests/rehearse/test_sanlock_files.py tests/rehearse/test_sanlock_backend.py \
 	  tests/rehearse/test_sanlock_networks.py tests/chaos/test_strike_sanlock.py \
 	  tests/rehearse/test_libvirt_files.py tests/rehearse/test_libvirt_backend.py \
-	  tests/chaos/test_strike_libvirt.py tests/runtime/hypervisors/libvirt
+	  tests/chaos/test_strike_libvirt.py tests/runtime/hypervisors/libvirt \
+	  tests/rehearse/test_vdsm_files.py tests/rehearse/test_vdsm_backend.py \
+	  tests/runtime/hypervisors/vdsm tests/runtime/leases/vdsm
 
 others: ## The tests on the oldest and the newest Python that are there
 	@tools/on-other-pythons $(VENV) $(PYTEST_WORKERS) $(OTHER_PYTHONS)
@@ -145,6 +150,9 @@ chaos-real: $(VENV)/.real ## Break real sanlock daemons, QEMU VMs and hosts at r
 chaos-libvirt: $(VENV)/.libvirt ## The same with a libvirt daemon for each host (root; SEED=1 TIME=5m)
 	$(FETCH_KERNEL)
 	$(BIN)/python tools/chaos --backend libvirt --seed $(SEED) --time $(TIME)
+
+interop: $(VENV)/.test ## Test vdsm's wire with oVirt's own code at the other end (VDSM=DIR, a checkout of oVirt/vdsm)
+	VENV=$(VENV) tools/interop '$(VDSM)' '$(HA)'
 
 soak: $(VENV)/.test ## See whether ten thousand loops on slow storage are in time, and nothing grows
 	$(BIN)/python tools/soak

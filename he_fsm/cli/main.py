@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Optional
 
 import click
@@ -9,6 +10,9 @@ import click
 from he_fsm import __version__
 from he_fsm.cli.loading import load
 from he_fsm.cli.running import HELP_NAMES, Commands, run
+
+# What the package logs is for daemons, which say where it goes; commands say themselves what is so.
+logging.getLogger("he_fsm").addHandler(logging.NullHandler())
 
 # By name of the command: its module, and its line in the help.
 _COMMANDS = {
@@ -28,14 +32,17 @@ _COMMANDS = {
     "score": ("he_fsm.cli.score", "Score a host by its readings, part by part."),
     "timing": ("he_fsm.cli.timing", "Compute the worst case of each recovery; refuse unsafe sets."),
     "status": ("he_fsm.cli.status", "Show the live cluster: hosts, scores and why, engine, lease."),
-    "what-if": ("he_fsm.cli.live.what_if", "Predict what a fault would do to the live cluster now."),
+    "what-if": ("he_fsm.cli.live.what_if", "Predict what a fault would do to the live cluster."),
     "maintenance": (
         "he_fsm.cli.maintenance",
         "Set or show the maintenance flags, each on its own.",
     ),
     "console": ("he_fsm.cli.console", "Give out a password for the engine VM's screen, once."),
-    "vm": ("he_fsm.cli.vm", "Show and change the definition of the VM that all hosts share."),
+    "vm": ("he_fsm.cli.vm", "Start and stop the VM on this host; its shared definition."),
+    "liveliness": ("he_fsm.cli.liveliness", "Ask the engine's health page, now and from here."),
     "storage": ("he_fsm.cli.storage", "Set up what the hosts share: whiteboard and leases."),
+    "lockspace": ("he_fsm.cli.cleaning", "Write the leases of all hosts anew."),
+    "clean": ("he_fsm.cli.cleaning", "Empty the slot of a host that has stopped or was removed."),
     "whiteboard": ("he_fsm.cli.whiteboard", "Decode a whiteboard, slot by slot."),
     "config": ("he_fsm.cli.config", "Show and check the configuration of the daemons."),
 }

@@ -13,7 +13,7 @@ from he_fsm.lab.lab import Lab
 from he_fsm.lab.libvirt import needs as libvirt_needs
 from he_fsm.lab.sanlock import needs as sanlock_needs
 from he_fsm.lab.spec import LabSpec
-from he_fsm.rehearse.cannot import cannot, libvirt_cannot, sanlock_cannot
+from he_fsm.rehearse.cannot import cannot, libvirt_cannot, sanlock_cannot, vdsm_cannot
 from he_fsm.rehearse.played import notices
 from he_fsm.runtime import registry
 from he_fsm.scenario.model import Scenario
@@ -74,6 +74,22 @@ LIBVIRT: Final = Backend(
     cannot=libvirt_cannot,
     notices=notices,
     make=_libvirt_lab,
+)
+
+
+def _vdsm_lab(spec: LabSpec, folder: Path) -> Lab:
+    # Needs the extra `qemu`.
+    from he_fsm.lab.ovirt.lab import OvirtLab  # noqa: PLC0415
+
+    return OvirtLab(spec, folder)
+
+
+VDSM: Final = Backend(
+    name="vdsm",
+    missing=sanlock_needs.missing,
+    cannot=vdsm_cannot,
+    notices=notices,
+    make=_vdsm_lab,
 )
 
 

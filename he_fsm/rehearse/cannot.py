@@ -89,6 +89,19 @@ def sanlock_cannot(scenario: Scenario, speed: float) -> list[str]:
     return reasons
 
 
+def vdsm_cannot(scenario: Scenario, speed: float) -> list[str]:
+    """Return which entries of a scenario the vdsm back end can't do, and why."""
+    reasons = cannot(scenario, has_sanlock=True)
+    reasons.extend(
+        f"{entry.place}: {entry.text}: vdsm does not tell that a guest has reported its own death; "
+        "--backend libvirt does"
+        for entry in scenario.timeline
+        if entry.verb is Verb.ENGINE and entry.value[0] == "panic"
+    )
+    reasons.extend(_of_sanlock(scenario, speed))
+    return reasons
+
+
 def libvirt_cannot(scenario: Scenario, speed: float) -> list[str]:
     """Return which entries of a scenario the libvirt back end can't do, and why."""
     reasons = _of_one_machine(scenario, has_sanlock=True)

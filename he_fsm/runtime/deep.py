@@ -38,7 +38,7 @@ def deep_findings(config: Config) -> Iterator[Finding]:
         yield from _path("storage.leases", config.storage.leases)
     yield from _interfaces(plain)
     yield from _names(config, plain)
-    if config.leases == "sanlock":
+    if config.leases in ("sanlock", "vdsm"):
         yield from _watchdog()
     board = _whiteboard(config)
     if board is not None:

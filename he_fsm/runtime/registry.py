@@ -28,10 +28,12 @@ _OWN: Final = {
         "libvirt": "he_fsm.runtime.hypervisors.libvirt.kind:KIND",
         "qemu": "he_fsm.runtime.hypervisors.qemu.kind:KIND",
         "systemd": "he_fsm.runtime.hypervisors.systemd.kind:KIND",
+        "vdsm": "he_fsm.runtime.hypervisors.vdsm.kind:KIND",
     },
     LEASES: {
         "embedded": "he_fsm.runtime.leases.files.kind:KIND",
         "sanlock": "he_fsm.runtime.leases.sanlock.kind:KIND",
+        "vdsm": "he_fsm.runtime.leases.vdsm.kind:KIND",
     },
     MONITORS: {
         "ping": "he_fsm.runtime.monitors.kinds:PING",
@@ -48,6 +50,7 @@ _OWN: Final = {
         "embedded": "he_fsm.rehearse.backends:EMBEDDED",
         "libvirt": "he_fsm.rehearse.backends:LIBVIRT",
         "sanlock": "he_fsm.rehearse.backends:SANLOCK",
+        "vdsm": "he_fsm.rehearse.backends:VDSM",
     },
 }
 

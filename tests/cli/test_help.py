@@ -27,7 +27,10 @@ NAMES = [
     "maintenance",
     "console",
     "vm",
+    "liveliness",
     "storage",
+    "lockspace",
+    "clean",
     "whiteboard",
     "config",
 ]

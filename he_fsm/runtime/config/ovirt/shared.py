@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple, Optional
 
-from he_fsm.document.lossless import INI, SHELL, VM, Form
+from he_fsm.document.lossless import INI, SHELL, VM, Entry, Form
 from he_fsm.errors import ConfigError
 from he_fsm.files.whole import replacing
 from he_fsm.runtime.config.outside import OvirtConfig
@@ -91,6 +91,16 @@ class SharedConfig:
         msg = f"{key} is a key of no file; the keys are\n{known}"
         raise ConfigError(msg)
 
+    def all(self) -> dict[str, dict[str, str]]:
+        """Return all values, by type and key; of a key that is there twice, the last one."""
+        return {
+            name: {
+                _joined(each): each.value
+                for each in _PLACES[name].form.read(_text(self._content(name)))
+            }
+            for name in self._types(None)
+        }
+
     def set(self, key: str, value: str, wanted: Optional[str] = None) -> None:
         """
         Change a value, and nothing else of its file.
@@ -126,8 +136,7 @@ class SharedConfig:
         return form.get(_text(self._content(name)), option, section)
 
     def _keys(self, name: str) -> list[str]:
-        entries = _PLACES[name].form.read(_text(self._content(name)))
-        return [f"{each.section}.{each.key}" if each.section else each.key for each in entries]
+        return [_joined(each) for each in _PLACES[name].form.read(_text(self._content(name)))]
 
     # Files.
 
@@ -198,6 +207,11 @@ def _write_volume(volume: DirectFile, content: bytes) -> None:
     with volume.opened(os.O_RDWR, "written") as descriptor:
         for place in range(0, len(content), BLOCK_BYTES):
             volume.write_block(descriptor, content[place : place + BLOCK_BYTES], place)
+
+
+def _joined(entry: Entry) -> str:
+    """Return a key as people type it."""
+    return f"{entry.section}.{entry.key}" if entry.section else entry.key
 
 
 def _split(form: Form, key: str) -> tuple[str, str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 from typing import Any, Final, Optional
 
 import attrs
@@ -23,15 +22,13 @@ from he_fsm.runtime.hypervisors.libvirt.definition.shared import SharedDefinitio
 from he_fsm.runtime.hypervisors.libvirt.holder.known import KnownDomain
 from he_fsm.runtime.hypervisors.libvirt.holder.settings import HolderSettings
 from he_fsm.runtime.hypervisors.libvirt.section import LibvirtConfig
+from he_fsm.runtime.hypervisors.published import Published
 from he_fsm.runtime.hypervisors.vm_file import STATE
 from he_fsm.runtime.ports import LeaseSight, Observation, Peer, VmIdentity
-from he_fsm.snapshot import LocalVm, Outcome, Result, VmState
+from he_fsm.snapshot import Outcome
 
 _log = logging.getLogger(__name__)
 
-_STARTS: Final = (Outcome.START_REFUSED, Outcome.START_FAILED)
-# They belong to the end of the VM.
-_OF_THE_END: Final = (*_STARTS, Outcome.GUEST_DIED)
 # A process that was told to end has ended by then, save where its storage hangs (seconds).
 ENDS_S: Final = 10.0
 _LOOK_S: Final = 0.02
@@ -92,11 +89,12 @@ class Departure:
     is_cancelled: bool = False
 
 
-class Here:
+class Here(Published):
     """What the threads of one adapter know and order."""
 
     def __init__(self, settings: LibvirtSettings, sight: LeaseSight) -> None:
         """Know nothing yet."""
+        super().__init__("libvirt has not been asked yet")
         self.settings = settings
         self.sight = sight
         self.access = LibvirtVm(settings.run_dir, settings.config)
@@ -110,25 +108,12 @@ class Here:
         self.has_lost_move = False
         # libvirt has nothing under way with the domain, as of the last look.
         self.is_without_job = False
-        self.wake: Callable[[], None] = lambda: None
-        self.stirred = threading.Event()
-        # No deed goes on any more; and then nobody looks.
-        self.closing = threading.Event()
-        self.closed = threading.Event()
-        self.guard = threading.RLock()
         # None: the hosts share no definition.
         self.definition: Optional[SharedDefinition] = None
         if settings.config.definition is not None:
             self.definition = SharedDefinition(settings.config.definition, settings.state_dir)
         # What is known of the domain's process, and outlives the agent.
         self.known = KnownDomain(settings.run_dir / STATE, self.guard, self.stir)
-        self._seen = Observation(
-            vm=LocalVm(VmState.UNKNOWN), detail="libvirt has not been asked yet"
-        )
-        self._results: list[Result] = []
-        # Results whose consequence has not been seen yet.
-        self._owed: list[Result] = []
-        self._threads: set[threading.Thread] = set()
         # The process whose guest has reported its own death, and how.
         self._death: Optional[tuple[int, str]] = None
 
@@ -137,53 +122,13 @@ class Here:
         """The domain's name."""
         return self.settings.config.domain
 
-    @property
-    def observed(self) -> Observation:
-        """The VM as it was last published, without results."""
-        return self._seen
-
-    @property
-    def state(self) -> VmState:
-        """The state of the VM as it was last published."""
-        return self._seen.vm.state
-
     # What others see.
 
     def observation(self) -> Observation:
         """Return the VM and each result once."""
         with self.guard:
-            results, self._results = tuple(self._results), []
             version = 0 if self.definition is None else self.definition.version
-            return attrs.evolve(self._seen, results=results, definition=version)
-
-    def publish(self, state: VmState, detail: str = "", progress: Optional[float] = None) -> None:
-        """Show another state, with the results that belong to it."""
-        with self.guard:
-            is_other = state is not self._seen.vm.state
-            since = time.monotonic() if is_other else self._seen.since
-            self._seen = Observation(
-                vm=LocalVm(state), detail=detail, progress=progress, since=since
-            )
-            if state is VmState.UP:
-                # Somebody else's start went well: there is nothing left to tell of ours.
-                self._owed = [each for each in self._owed if each.outcome not in _STARTS]
-            due = [each for each in self._owed if _is_due(each, state)]
-            self._results += due
-            self._owed = [each for each in self._owed if each not in due]
-        if is_other or due:
-            self.wake()
-
-    def tell(self, outcome: Outcome, detail: str) -> None:
-        """Add a result that changes nothing about the VM."""
-        with self.guard:
-            self._results.append(Result(outcome, detail))
-        self.wake()
-
-    def owe(self, outcome: Outcome, detail: str) -> None:
-        """Add a result that is told together with its consequence."""
-        with self.guard:
-            self._owed.append(Result(outcome, detail))
-        self.stir()
+            return attrs.evolve(super().observation(), definition=version)
 
     def is_dead(self, why: str) -> None:
         """Take what the guest of the domain has reported: its own death."""
@@ -197,10 +142,6 @@ class Here:
         """Return how the guest of the process *vm* has died, as it reported; empty: it has not."""
         death = self._death
         return death[1] if death is not None and death[0] == vm.pid else ""
-
-    def stir(self) -> None:
-        """Have the domain looked at now."""
-        self.stirred.set()
 
     # libvirt.
 
@@ -231,7 +172,7 @@ class Here:
             record = self.known.record
             death, self._death = self._death, None
             if record is not None and death is not None and death[0] == record.pid:
-                self._owed.append(Result(Outcome.GUEST_DIED, death[1]))
+                self.owe(Outcome.GUEST_DIED, death[1])
             self.known.forget()
 
     # Ends.
@@ -270,38 +211,3 @@ class Here:
                 msg = f"the domain's process {vm.pid} does not end"
                 raise HypervisorError(msg)
             time.sleep(_LOOK_S)
-
-    # Threads.
-
-    def begin(self, name: str, work: Callable[[], None]) -> None:
-        """Do what takes long in a thread of its own; what it raises is logged, and it ends."""
-
-        def run() -> None:
-            try:
-                work()
-            except Exception:  # noqa: BLE001 - see below
-                # A bug: whoever waits for its result learns from the domain how it went.
-                _log.exception("thread %s failed", name)
-            finally:
-                self._threads.discard(threading.current_thread())
-                self.stir()
-
-        thread = threading.Thread(target=run, name=name, daemon=True)
-        self._threads.add(thread)
-        thread.start()
-
-    def join(self, within_s: float) -> None:
-        """Wait for the deeds under way."""
-        ends_at = time.monotonic() + within_s
-        for thread in tuple(self._threads):
-            if thread is not threading.current_thread():
-                thread.join(max(0.0, ends_at - time.monotonic()))
-
-
-def _is_due(result: Result, state: VmState) -> bool:
-    """Whether a state is the consequence of a result."""
-    if state in (VmState.UNKNOWN, VmState.STARTING, VmState.LEAVING):
-        return False
-    if result.outcome in _OF_THE_END:
-        return state in (VmState.ABSENT, VmState.ARRIVING)
-    return result.outcome is not Outcome.MIGRATION_DONE or state is VmState.ABSENT

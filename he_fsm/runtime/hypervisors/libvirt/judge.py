@@ -14,8 +14,8 @@ from typing import Final, Optional
 import attrs
 
 from he_fsm.errors import LockspaceError
+from he_fsm.runtime.hypervisors import paused
 from he_fsm.runtime.hypervisors.libvirt import domain as domains
-from he_fsm.runtime.hypervisors.libvirt import paused
 from he_fsm.runtime.hypervisors.libvirt.connection import Connection, LibvirtRefusedError
 from he_fsm.runtime.hypervisors.libvirt.domain import DomainSeen
 from he_fsm.runtime.hypervisors.libvirt.here import Here

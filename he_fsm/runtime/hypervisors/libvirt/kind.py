@@ -18,11 +18,12 @@ from he_fsm.runtime.hypervisors.libvirt.definition.findings import (
     findings,
     mended_by,
 )
-from he_fsm.runtime.hypervisors.libvirt.definition.host import driver_findings, locality
+from he_fsm.runtime.hypervisors.libvirt.definition.host import locality
 from he_fsm.runtime.hypervisors.libvirt.definition.publishing import published
 from he_fsm.runtime.hypervisors.libvirt.definition.reading import read
 from he_fsm.runtime.hypervisors.libvirt.holder.settings import HolderSettings
 from he_fsm.runtime.hypervisors.libvirt.section import PLACES, LibvirtConfig
+from he_fsm.runtime.hypervisors.lock_manager import driver_findings
 from he_fsm.runtime.hypervisors.vm_file import STATE
 from he_fsm.runtime.kinds import HypervisorKind, LeaseKind
 from he_fsm.runtime.leases.rules import Rules

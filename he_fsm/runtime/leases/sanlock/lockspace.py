@@ -27,10 +27,9 @@ from he_fsm.errors import (
 )
 from he_fsm.runtime.leases.joining import Joining
 from he_fsm.runtime.leases.rules import Rules
-from he_fsm.runtime.leases.sanlock.daemon import errors as sanlock_errors
 from he_fsm.runtime.leases.sanlock.daemon.clock import DaemonClock
 from he_fsm.runtime.leases.sanlock.daemon.command import DaemonStatus, Leader, SanlockDaemon, Space
-from he_fsm.runtime.leases.sanlock.daemon.module import call
+from he_fsm.runtime.leases.sanlock.daemon.joins import Joins, OwnJoins
 from he_fsm.runtime.leases.sanlock.quiet import Glance, Known, QuietTime
 from he_fsm.runtime.leases.sanlock.settings import SanlockSettings
 from he_fsm.runtime.leases.sanlock.view import JoinedView
@@ -50,7 +49,8 @@ class SanlockLeases:
     The lease of one host id; implements `ports.Leases`, and can be used from several threads.
 
     The times of *rules* are sanlock's as this process's clock counts them.
-    *vm_is_gone* says whether no engine VM runs here; it is asked before each joining.
+    *vm_is_gone* says whether no engine VM runs here; it is asked before each joining. *joins* has
+    the lockspace joined and left; None: this process orders it of sanlock.
     """
 
     def __init__(
@@ -60,11 +60,15 @@ class SanlockLeases:
         rules: Rules,
         *,
         vm_is_gone: Callable[[], bool],
+        joins: Optional[Joins] = None,
     ) -> None:
         self.settings = settings
         self.host_id = host_id
         self.rules = rules
         self._vm_is_gone = vm_is_gone
+        self._joins: Joins = joins or OwnJoins(
+            settings=settings, host_id=host_id, io_timeout_s=rules.io_timeout_s
+        )
         self._wait_s = settings.wait_s
         self._daemon = SanlockDaemon(settings)
         self._clock = DaemonClock(settings.clock_rate)
@@ -110,7 +114,7 @@ class SanlockLeases:
                 wait_for_other(
                     *(self._id_watch, self._look_at_id, daemon.name), self.host_id, self._wait_s
                 )
-                self._joining = Joining(self._add_lockspace)
+                self._joining = Joining(self._joins.join)
             self._finish_joining(self._joining, daemon.name)
             self._warn(daemon)
 
@@ -134,16 +138,6 @@ class SanlockLeases:
             _log.warning(NO_WATCHDOG)
             self._has_warned = True
 
-    def _add_lockspace(self) -> None:
-        at = self.settings
-        call(
-            *(at.run_dir, "add_lockspace"),
-            *(at.lockspace.encode(), self.host_id, at.path, at.offset),
-            iotimeout=at.daemon_io_timeout(self.rules.io_timeout_s),
-            what=f"join {at.lockspace} as host {self.host_id}",
-            meanings=sanlock_errors.JOINING,
-        )
-
     def leave(self) -> None:
         """
         Release this host's id, or stop joining; nothing happens if the id is not held.
@@ -156,7 +150,7 @@ class SanlockLeases:
             if self._space(self._daemon.status()) is None:
                 return
             try:
-                self._remove_lockspace()
+                self._joins.leave()
             except NotJoinedError:
                 return
             # The earlier request to join is void.
@@ -166,17 +160,6 @@ class SanlockLeases:
             ends_at = time.monotonic() + self._wait_s
             while self._space(self._daemon.status()) is not None and time.monotonic() < ends_at:
                 time.sleep(_POLL_S)
-
-    def _remove_lockspace(self) -> None:
-        at = self.settings
-        call(
-            *(at.run_dir, "rem_lockspace"),
-            *(at.lockspace.encode(), self.host_id, at.path, at.offset),
-            wait=False,
-            unused=True,
-            what=f"host {self.host_id} leaves {at.lockspace}",
-            meanings=sanlock_errors.LEAVING,
-        )
 
     def close(self) -> None:
         """Disconnect; the daemon keeps the id and renews it."""

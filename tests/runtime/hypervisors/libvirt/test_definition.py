@@ -17,17 +17,14 @@ from he_fsm.runtime.hypervisors.libvirt.definition.findings import (
     lease_findings,
     lease_xml,
 )
-from he_fsm.runtime.hypervisors.libvirt.definition.host import (
-    driver_findings,
-    locality,
-    lock_manager_of,
-)
+from he_fsm.runtime.hypervisors.libvirt.definition.host import locality
 from he_fsm.runtime.hypervisors.libvirt.definition.reading import (
     Definition,
     Lease,
     read,
     with_password,
 )
+from he_fsm.runtime.hypervisors.lock_manager import driver_findings, lock_manager_of
 from he_fsm.runtime.ports import LeasePlace
 
 PLACE = LeasePlace(

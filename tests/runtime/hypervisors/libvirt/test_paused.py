@@ -6,7 +6,7 @@ from typing import Optional
 
 import pytest
 
-from he_fsm.runtime.hypervisors.libvirt.paused import (
+from he_fsm.runtime.hypervisors.paused import (
     LEFT_BEHIND_S,
     Known,
     Verdict,

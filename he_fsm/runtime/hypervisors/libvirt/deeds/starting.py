@@ -23,10 +23,10 @@ from he_fsm.runtime.hypervisors.libvirt.definition.findings import (
     autostart_finding,
     lease_findings,
 )
-from he_fsm.runtime.hypervisors.libvirt.definition.host import driver_findings
 from he_fsm.runtime.hypervisors.libvirt.definition.reading import read
 from he_fsm.runtime.hypervisors.libvirt.here import Here, Starting
 from he_fsm.runtime.hypervisors.libvirt.holder.begun import UnwantedError, Wanted
+from he_fsm.runtime.hypervisors.lock_manager import driver_findings
 from he_fsm.runtime.hypervisors.vm_file import Phase
 from he_fsm.runtime.ports import LeaseSeen, VmIdentity
 from he_fsm.snapshot import Outcome, VmState

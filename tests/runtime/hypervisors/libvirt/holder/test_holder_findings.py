@@ -15,9 +15,9 @@ from he_fsm.runtime.hypervisors.libvirt.definition.findings import (
     findings,
     lease_findings,
 )
-from he_fsm.runtime.hypervisors.libvirt.definition.host import driver_findings
 from he_fsm.runtime.hypervisors.libvirt.definition.reading import read
 from he_fsm.runtime.hypervisors.libvirt.holder.settings import HolderSettings, MovedNote
+from he_fsm.runtime.hypervisors.lock_manager import driver_findings
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmFile, VmRecord
 from tests.runtime.hypervisors.libvirt.test_definition import PLACE, XML, changed
 from tests.runtime.hypervisors.libvirt.test_kind import written

@@ -1,10 +1,10 @@
 """
 What becomes of a domain that has put its lease down: pure functions.
 
-libvirt's sanlock plug-in gives the lease away when a domain is paused, takes it again when the
-domain is resumed, and does not look whether anybody had it meanwhile. A domain that goes on then
-has the memory of before, and a disk that another host has written to. sanlock counts how often a
-lease was taken, and that count tells.
+libvirt's sanlock plug-in, by which vdsm's VMs have their leases too, gives the lease away when a
+domain is paused, takes it again when the domain is resumed, and does not look whether anybody had
+it meanwhile. A domain that goes on then has the memory of before, and a disk that another host has
+written to. sanlock counts how often a lease was taken, and that count tells.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""What the agent orders of vdsm, each deed in a thread of its own."""

@@ -1,0 +1,1 @@
+"""The leases `vdsm`: sanlock's, in the lockspace of a storage domain that vdsm joins."""
