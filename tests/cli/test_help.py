@@ -23,6 +23,7 @@ NAMES = [
     "score",
     "timing",
     "status",
+    "why",
     "what-if",
     "maintenance",
     "console",

@@ -5,30 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 import attrs
 import click
 
-from he_fsm.cli.broker import broker_option, config_path
+from he_fsm.cli.broker import broker_option
+from he_fsm.cli.live.seen import Seen, read
 from he_fsm.cli.options.common import json_option, set_option, settings_of
 from he_fsm.cli.output.blocks import printable
 from he_fsm.cli.output.forecast import Forecast, forecast_of
-from he_fsm.document.nodes import refused_as
-from he_fsm.errors import ScenarioError
-from he_fsm.metadata import Whiteboard
 from he_fsm.runtime.broker.client import BrokerClient
-from he_fsm.runtime.config import load_config
-from he_fsm.scenario import Scenario, parse_scenarios
-from he_fsm.scenario.beginning.captured import Captured, capture
-from he_fsm.scenario.beginning.sight import sight_of
-from he_fsm.scenario.language.additions import Additions, timeline_entry
-from he_fsm.scenario.language.writing import policy_keys
 from he_fsm.simulate import simulate
 from he_fsm.words import id_ranges, several, span_text
 
-_NAME = "what-if"
-_CLUSTER = "the live cluster"
 # For how long all hosts lose the storage where `--any` asks about that.
 _STORAGE_AWAY_S = 600
 
@@ -83,11 +72,11 @@ def what_if(  # noqa: PLR0913 - one for each option
     if asks_any == bool(faults):
         msg = "say what happens, like 'host: 1, power: off', or --any"
         raise click.UsageError(msg)
-    seen = _seen(broker)
-    _say(seen.captured)
+    seen = read(broker)
+    seen.say()
     questions = list(_any(seen)) if asks_any else [_asked(faults, at)]
     overrides = settings_of(settings)
-    scenarios = [_scenario(seen, question, overrides) for question in questions]
+    scenarios = [seen.scenario(question.faults, overrides) for question in questions]
     found = [
         forecast_of(question.text, [simulate(scenario, seed=seed) for seed in range(1, seeds + 1)])
         for question, scenario in zip(questions, scenarios)
@@ -101,50 +90,13 @@ def what_if(  # noqa: PLR0913 - one for each option
         sys.exit(1)
 
 
-@attrs.frozen
-class _Seen:
-    """The cluster as it was read, and the keys of a scenario that begins with it."""
-
-    captured: Captured
-    keys: dict[str, Any]
-
-    @property
-    def hosts(self) -> list[int]:
-        """The ids of the hosts that have power and an agent."""
-        return [
-            host["id"]
-            for host in self.keys["hosts"]
-            if host.get("powered", True) and host.get("agent") != "stopped"
-        ]
-
-
-def _seen(broker: BrokerClient) -> _Seen:
-    """Read whiteboard, leases and policy; raises `HeFsmError` where that can't be done."""
-    board, status = broker.whiteboard(), broker.status()
-    captured = capture(Whiteboard.parse(board), sight_of(status, "the broker's status"))
-    if not captured.keys["hosts"]:
-        msg = "the whiteboard has no host that can be believed (he-fsm status says why)"
-        raise ScenarioError(msg)
-    keys = dict(captured.keys)
-    path = config_path()
-    if path is not None:
-        keys.update(policy_keys(load_config(path).policy))
-    return _Seen(captured, keys)
-
-
-def _say(captured: Captured) -> None:
-    """Report what was assumed, on standard error."""
-    for note in captured.notes:
-        click.echo(f"note: {printable(note)}", err=True)
-
-
 def _asked(faults: tuple[str, ...], at: str) -> _Question:
     return _Question("; ".join(faults), tuple((at, each) for each in faults))
 
 
-def _any(seen: _Seen) -> Iterator[_Question]:
+def _any(seen: Seen) -> Iterator[_Question]:
     """Return a question for each loss that a cluster should survive."""
-    every = seen.hosts
+    every = seen.living
     for host in every:
         yield _Question(f"host {host} loses its power", (("0s", f"host: {host}, power: off"),))
     hosts = f"hosts: [{id_ranges(every)}]"
@@ -153,16 +105,6 @@ def _any(seen: _Seen) -> Iterator[_Question]:
         f"the storage is lost for all hosts, for {span_text(_STORAGE_AWAY_S)}",
         (("0s", f"{hosts}, storage: cut"), (f"{_STORAGE_AWAY_S}s", f"{hosts}, storage: restore")),
     )
-
-
-def _scenario(seen: _Seen, question: _Question, overrides: dict[str, str]) -> Scenario:
-    """Return the scenario that begins with the cluster; raises `ScenarioError` for a bad fault."""
-    with refused_as(ScenarioError):
-        timeline = tuple(timeline_entry(at, text) for at, text in question.faults)
-    additions = Additions.beginning(seen.keys, _CLUSTER, timeline)
-    text = json.dumps({"scenarios": [{"name": _NAME, "about": f"The start is {_CLUSTER}."}]})
-    (scenario,) = parse_scenarios(text, _CLUSTER, overrides, additions)
-    return scenario
 
 
 def _show(found: list[Forecast], seeds: int, boot_s: float) -> None:

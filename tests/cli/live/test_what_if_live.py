@@ -4,41 +4,24 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from he_fsm.runtime.config import load_config
-from he_fsm.testing.waiting import until
+from tests.cli.live import live_cluster
+from tests.cli.live.live_cluster import living
 from tests.runtime.cluster import Cluster
-
-CODE = "from he_fsm.cli.main import main; main()"
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Three hosts; the first, which is the best one, runs the engine, and the third is the last."""
-    cluster = Cluster(tmp_path_factory.mktemp("what-if"), (1, 2, 3))
-    cluster.hosts[2].measure(cpu="0.3")
-    cluster.hosts[3].measure(cpu="0.9")
-    cluster.start()
-    try:
-        until(lambda: cluster.engines() == [1], within_s=40.0)
-        until(lambda: cluster.hosts[1].report().get("alive") == [1, 2, 3])
-        yield cluster
-    finally:
-        cluster.tear_down()
+    yield from living(tmp_path_factory.mktemp("what-if"))
 
 
 def ask(cluster: Cluster, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", CODE, "what-if", "--config", str(cluster.hosts[1].path), *words],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return live_cluster.ask(cluster, "what-if", *words)
 
 
 def answer(cluster: Cluster, *words: str) -> tuple[int, list[dict[str, Any]]]:
