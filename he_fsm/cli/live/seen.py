@@ -14,6 +14,7 @@ from he_fsm.cli.output.blocks import printable
 from he_fsm.document.nodes import refused_as
 from he_fsm.errors import ScenarioError
 from he_fsm.metadata import Whiteboard
+from he_fsm.policy import Policy
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.config import load_config
 from he_fsm.scenario import Scenario, parse_scenarios
@@ -88,11 +89,21 @@ def read(broker: BrokerClient) -> Seen:
     Raises:
         HeFsmError: something can't be read, or no host can be believed.
     """
+    path = config_path()
+    return read_with(broker, None if path is None else load_config(path).policy)
+
+
+def read_with(broker: BrokerClient, policy: Optional[Policy]) -> Seen:
+    """
+    Read whiteboard and leases; *policy*: None is the one that the scores look like.
+
+    Raises:
+        HeFsmError: something can't be read, or no host can be believed.
+    """
     board, status = Whiteboard.parse(broker.whiteboard()), broker.status()
     captured = capture(board, sight_of(status, "the broker's status"))
     if not captured.keys["hosts"]:
         msg = "the whiteboard has no host that can be believed (he-fsm status says why)"
         raise ScenarioError(msg)
-    path = config_path()
-    policy = {} if path is None else policy_keys(load_config(path).policy)
-    return Seen(status=status, board=board, captured=captured, keys={**captured.keys, **policy})
+    keys = {**captured.keys, **({} if policy is None else policy_keys(policy))}
+    return Seen(status=status, board=board, captured=captured, keys=keys)

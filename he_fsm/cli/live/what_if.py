@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 
-import attrs
 import click
 
 from he_fsm.cli.broker import broker_option
-from he_fsm.cli.live.seen import Seen, read
+from he_fsm.cli.live.losses import Question, losses
+from he_fsm.cli.live.seen import read
 from he_fsm.cli.options.common import json_option, set_option, settings_of
 from he_fsm.cli.output.blocks import printable
 from he_fsm.cli.output.forecast import Forecast, forecast_of
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.simulate import simulate
-from he_fsm.words import id_ranges, several, span_text
-
-# For how long all hosts lose the storage where `--any` asks about that.
-_STORAGE_AWAY_S = 600
-
-
-@attrs.frozen
-class _Question:
-    """What is asked: in words, and as entries of a timeline, each with its time."""
-
-    text: str
-    faults: tuple[tuple[str, str], ...]
+from he_fsm.words import several, span_text
 
 
 @click.command("what-if")
@@ -74,7 +62,7 @@ def what_if(  # noqa: PLR0913 - one for each option
         raise click.UsageError(msg)
     seen = read(broker)
     seen.say()
-    questions = list(_any(seen)) if asks_any else [_asked(faults, at)]
+    questions = list(losses(seen.living)) if asks_any else [_asked(faults, at)]
     overrides = settings_of(settings)
     scenarios = [seen.scenario(question.faults, overrides) for question in questions]
     found = [
@@ -90,21 +78,8 @@ def what_if(  # noqa: PLR0913 - one for each option
         sys.exit(1)
 
 
-def _asked(faults: tuple[str, ...], at: str) -> _Question:
-    return _Question("; ".join(faults), tuple((at, each) for each in faults))
-
-
-def _any(seen: Seen) -> Iterator[_Question]:
-    """Return a question for each loss that a cluster should survive."""
-    every = seen.living
-    for host in every:
-        yield _Question(f"host {host} loses its power", (("0s", f"host: {host}, power: off"),))
-    hosts = f"hosts: [{id_ranges(every)}]"
-    yield _Question("the gateway is lost for all hosts", (("0s", f"{hosts}, set: {{gateway: 0}}"),))
-    yield _Question(
-        f"the storage is lost for all hosts, for {span_text(_STORAGE_AWAY_S)}",
-        (("0s", f"{hosts}, storage: cut"), (f"{_STORAGE_AWAY_S}s", f"{hosts}, storage: restore")),
-    )
+def _asked(faults: tuple[str, ...], at: str) -> Question:
+    return Question("; ".join(faults), tuple((at, each) for each in faults))
 
 
 def _show(found: list[Forecast], seeds: int, boot_s: float) -> None:
