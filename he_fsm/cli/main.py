@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Optional
 
 import click
@@ -9,6 +10,9 @@ import click
 from he_fsm import __version__
 from he_fsm.cli.loading import load
 from he_fsm.cli.running import HELP_NAMES, Commands, run
+
+# What the package logs is for daemons, which say where it goes; commands say themselves what is so.
+logging.getLogger("he_fsm").addHandler(logging.NullHandler())
 
 # By name of the command: its module, and its line in the help.
 _COMMANDS = {

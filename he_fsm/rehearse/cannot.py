@@ -24,13 +24,8 @@ def cannot(scenario: Scenario, *, has_sanlock: bool = False) -> list[str]:
     Found before anything is started. *has_sanlock*: each host has a sanlock daemon of its own.
     """
     reasons = _of_one_machine(scenario, has_sanlock=has_sanlock)
-    if scenario.world.arrival_timeout_s:
-        why = netns.why_not() if has_sanlock else "--backend sanlock drops packets"
-        if why:
-            reasons.append(
-                "world: arrival_timeout: a host's kernel closes the connections of a process that "
-                f"is killed, and nothing drops its packets here: {why}"
-            )
+    if scenario.world.arrival_timeout_s and not has_sanlock:
+        reasons.append(_drops_no_packets("--backend sanlock drops packets"))
     if not scenario.world.pause_keeps_lease:
         reasons.append(
             "world: pause_keeps_lease: the VMs here keep their lease while paused; "
@@ -110,11 +105,6 @@ def vdsm_cannot(scenario: Scenario, speed: float) -> list[str]:
 def libvirt_cannot(scenario: Scenario, speed: float) -> list[str]:
     """Return which entries of a scenario the libvirt back end can't do, and why."""
     reasons = _of_one_machine(scenario, has_sanlock=True)
-    if scenario.world.arrival_timeout_s:
-        reasons.append(
-            "world: arrival_timeout: domains move by sockets of this machine here, whose other "
-            "ends its kernel closes; --backend sanlock drops packets"
-        )
     pauses = [
         f"{entry.place}: {entry.text}"
         for entry in scenario.timeline
@@ -132,6 +122,13 @@ def libvirt_cannot(scenario: Scenario, speed: float) -> list[str]:
     return reasons
 
 
+def _drops_no_packets(why: str) -> str:
+    return (
+        "world: arrival_timeout: a host's kernel closes the connections of a process that is "
+        f"killed, and nothing drops its packets here: {why}"
+    )
+
+
 def _of_sanlock(scenario: Scenario, speed: float) -> list[str]:
     """Return which entries of a scenario real sanlock daemons and real VMs can't do, and why."""
     reasons = [
@@ -144,6 +141,8 @@ def _of_sanlock(scenario: Scenario, speed: float) -> list[str]:
         for host in scenario.hosts
         if host.id == OUTSIDER
     )
+    if scenario.world.arrival_timeout_s and (why := netns.why_not()):
+        reasons.append(_drops_no_packets(why))
     if speed < 1:
         reasons.append(f"--speed {speed:g}: sanlock can be faster than the clock, not slower")
     io_timeout_s = scenario.policy.io_timeout_s

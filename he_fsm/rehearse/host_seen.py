@@ -17,6 +17,8 @@ class HostSeen:
     score: Optional[int] = None
     pid: Optional[int] = None
     word: Optional[str] = None
+    # The last process here that waited for a VM to arrive.
+    arriving_pid: Optional[int] = None
     failed_migrations: int = 0
     # The host to which its VM was last seen to move.
     leaving_to: Optional[int] = None

@@ -49,11 +49,14 @@ class VmObserver:
         words = {}
         for name, record in records.items():
             seen = self._hosts[name]
+            if record is not None and record.phase is Phase.ARRIVING:
+                seen.arriving_pid = record.pid
             if record is None or not self._counts(name, record):
                 self._vm_is_gone(t, name, seen, records)
                 continue
             if record.pid != seen.pid:
-                self._vm_is_new(t, name, seen, record)
+                came_over = self._came_over(name, record, records)
+                self._vm_is_new(t, name, seen, record, came_over=came_over)
             if record.failed_migrations > seen.failed_migrations:
                 seen.failed_migrations = record.failed_migrations
                 self._judge.count(t, "failed_migrations", name)
@@ -106,31 +109,43 @@ class VmObserver:
         there = records[to]
         return to if there is not None and there.phase is Phase.RUNNING else None
 
-    def _vm_is_new(self, t: float, name: str, seen: HostSeen, record: VmRecord) -> None:
+    def _vm_is_new(
+        self, t: float, name: str, seen: HostSeen, record: VmRecord, *, came_over: bool
+    ) -> None:
         seen.pid = record.pid
         seen.failed_migrations = record.failed_migrations
-        # A VM that arrived was good at its source; of a new VM that has to be observed. A start may
-        # be over before it is observed: a VM that runs has come from another host, or was started.
-        came_over = record.phase is not Phase.STARTING and self._was_sent_to(name)
         seen.is_sent_here = False
+        # A VM that arrived was good at its source; of a new VM that has to be observed.
         seen.was_good = came_over or self._is_first
         if not came_over and not self._is_first:
             self._judge.count(t, "starts", name)
             self._note(t, name, "vm", "lease taken, the VM starts", vm="starting")
             seen.word = "starting"
 
-    def _was_sent_to(self, name: str) -> bool:
-        """Whether another host's VM is leaving for this one, or has left for it."""
-        if self._hosts[name].is_sent_here:
+    def _came_over(
+        self, name: str, record: VmRecord, records: dict[str, Optional[VmRecord]]
+    ) -> bool:
+        """
+        Whether a VM has come from another host.
+
+        A start may be over before it is observed: a VM that runs has come over, or was started.
+        """
+        if record.phase is Phase.STARTING:
+            return False
+        here = self._hosts[name]
+        if here.is_sent_here or record.pid == here.arriving_pid:
             return True
         host_id = self._lab.hosts[name].host_id
         for other, host in self._lab.hosts.items():
             if other == name:
                 continue
-            left = host.last_record()
+            sent, left = records[other], host.last_record()
             if self._hosts[other].leaving_to == host_id:
                 return True
-            if left is not None and left.leaving_to == host_id:
+            if sent is not None and sent.leaving_to == host_id:
+                return True
+            # That of a host that lost its power may say for ever that its VM is leaving.
+            if left is not None and left.phase is Phase.MIGRATED and left.leaving_to == host_id:
                 return True
         return False
 

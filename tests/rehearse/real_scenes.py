@@ -194,3 +194,17 @@ SANLOCK_SCENES = {
           - {total: {starts: 1, resets: 1}}
         """,
 }
+# Its kernel's farewell does not reach the target: its packets are dropped.
+SOURCE_SILENT = """
+    world: {io_timeout: 2s, vm_boot: 5s, migration: 30s, arrival_timeout: 1y}
+    hosts: 2
+    engine: {running_on: 1}
+    timeline:
+      - {at: 20s, engine: migrate 2}
+      - {at: 30s, host: 1, power: off}
+    until: 6m
+    expect:
+      - {from: 60s, to: 90s, running: 0}
+      - {by: 3m, engine_on: 2, engine: good}
+      - {total: {starts: 1}}
+"""

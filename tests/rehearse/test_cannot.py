@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from he_fsm.cli.main import main
 from he_fsm.errors import HeFsmError
+from he_fsm.lab import netns
 from he_fsm.lab.sanlock import needs
 from he_fsm.rehearse import cannot as cannot_module
 from he_fsm.rehearse.backends import SANLOCK
 from he_fsm.rehearse.cannot import cannot, libvirt_cannot, sanlock_cannot
 from he_fsm.rehearse.run import rehearse
+from he_fsm.scenario.model import Scenario
 from tests.rehearse.scenes import file_of, scenario_of
 
 CLOCK = "one clock for all hosts"
@@ -181,10 +184,17 @@ def test_an_engine_that_is_paused_at_the_beginning_is_refused_as_well():
     assert libvirt_cannot(scenario_of(FREES_LEASE + paused), 10.0) == []
 
 
-def test_a_domain_whose_source_falls_silent_is_refused():
-    world = "world: {arrival_timeout: 1m}\nhosts: 2\nuntil: 1m\n"
-    (reason,) = libvirt_cannot(scenario_of(world), 10.0)
+@pytest.mark.parametrize("refused", [sanlock_cannot, libvirt_cannot])
+def test_a_source_falls_silent_only_where_hosts_have_networks_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, refused: Callable[[Scenario, float], list[str]]
+):
+    scenario = scenario_of("world: {arrival_timeout: 1m}\nhosts: 2\nuntil: 1m\n")
+    monkeypatch.setattr(netns, "why_not", lambda: "")
+    assert refused(scenario, 10.0) == []
+    monkeypatch.setattr(netns, "why_not", lambda: "the command ip is missing")
+    (reason,) = refused(scenario, 10.0)
     assert reason.startswith("world: arrival_timeout: ")
+    assert "the command ip is missing" in reason
 
 
 @pytest.mark.parametrize(

@@ -142,3 +142,10 @@ def test_whatever_fails_a_rehearsal_shows_what_the_simulator_predicts(name: str)
 @pytest.mark.parametrize("name", COMMON)
 def test_what_is_true_of_vms_of_qemu_is_true_of_domains(name: str) -> None:
     assert rehearsed_as_predicted(scenario_of(COMMON[name]), COMMON_SPEED, backend=LIBVIRT) == ""
+
+
+@pytest.mark.long
+def test_a_target_whose_source_loses_its_power_does_not_wait_for_ever() -> None:
+    """Here libvirt at the target hears nothing either: its connection to the source stays."""
+    scenario = scenario_of(common.SOURCE_SILENT)
+    assert rehearsed_as_predicted(scenario, SPEED, backend=LIBVIRT, in_order=False) == ""

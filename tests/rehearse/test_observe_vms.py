@@ -160,3 +160,31 @@ def test_a_start_that_is_seen_is_one_though_a_migration_was_under_way(observed: 
     observed.look(a=vm(7, to=2))
     observed.look(a=vm(7, to=2), b=vm(8, Phase.STARTING))
     assert observed.counted["starts", "b"] == 1
+
+
+def test_a_start_is_counted_though_another_host_lost_its_power_while_it_sent_its_vm(
+    observed: Observed,
+) -> None:
+    observed.look(a=vm(7))
+    observed.look(a=vm(7, to=2), b=vm(8, Phase.ARRIVING))
+    # What its file said of the VM when the power was lost stays there.
+    observed.look(b=vm(8, Phase.ARRIVING))
+    observed.look()
+    observed.look(b=vm(9))
+    assert observed.counted == {("starts", "a"): 1, ("starts", "b"): 1}
+
+
+def test_a_vm_that_arrived_before_its_source_lost_its_power_was_not_started(
+    observed: Observed,
+) -> None:
+    observed.look(a=vm(7))
+    observed.look(a=vm(7, to=2), b=vm(8, Phase.ARRIVING))
+    observed.look(b=vm(8, Phase.ARRIVING))
+    assert observed.look(b=vm(8)) == {"b": "bad"}
+    assert observed.counted == {("starts", "a"): 1}
+
+
+def test_a_vm_whose_source_is_seen_after_it_was_not_started(observed: Observed) -> None:
+    observed.look(c=vm(7))
+    observed.look(c=vm(7, to=2), b=vm(8))
+    assert observed.counted == {("starts", "c"): 1}

@@ -28,6 +28,7 @@ from he_fsm.report.outcome import Outcome
 from he_fsm.runtime.leases.sanlock.watching.daemon_watch import NO_WATCHDOG
 from he_fsm.runtime.monitors.probes.ping import Ping
 from he_fsm.simulate import simulate
+from tests.rehearse import real_scenes
 from tests.rehearse.scenes import scenario_of
 from tests.rehearse.telling import REAL_SPEED, alone, rehearsed_as_predicted, told
 
@@ -66,24 +67,10 @@ def at_times(acts: dict[float, Callable[[Rehearsal], None]]) -> Callable[[Rehear
 
 # Networks.
 
-SOURCE_SILENT = """
-    world: {io_timeout: 2s, vm_boot: 5s, migration: 30s, arrival_timeout: 1y}
-    hosts: 2
-    engine: {running_on: 1}
-    timeline:
-      - {at: 20s, engine: migrate 2}
-      - {at: 30s, host: 1, power: off}
-    until: 6m
-    expect:
-      - {from: 60s, to: 90s, running: 0}
-      - {by: 3m, engine_on: 2, engine: good}
-      - {total: {starts: 1}}
-"""
-
 
 def test_a_target_whose_source_loses_its_power_does_not_wait_for_ever():
     """The source's packets are dropped: its kernel's farewell does not reach the target."""
-    scenario = scenario_of(SOURCE_SILENT)
+    scenario = scenario_of(real_scenes.SOURCE_SILENT)
     assert rehearsed_as_predicted(scenario, SPEED, backend=SANLOCK, in_order=False) == ""
 
 

@@ -18,13 +18,14 @@ from he_fsm.lab.libvirt.daemon import SOCKET, LibvirtProcess
 from he_fsm.lab.libvirt.domain import NAME
 from he_fsm.lab.libvirt.sight import DomainSight
 from he_fsm.lab.libvirt.site import LibvirtSite
-from he_fsm.lab.sanlock.host import SanlockHost
+from he_fsm.lab.sanlock.host import PEER, SanlockHost
 from he_fsm.lab.spec import HostSpec
 from he_fsm.lab.vm_sight import VmSight
 from he_fsm.runtime.config.plain import plain
 from he_fsm.runtime.hypervisors.libvirt.access import LibvirtVm
 from he_fsm.runtime.hypervisors.libvirt.connection import Connection
-from he_fsm.runtime.hypervisors.libvirt.section import LibvirtConfig, MigrateConfig, filled
+from he_fsm.runtime.hypervisors.libvirt.deeds.moving import parameters
+from he_fsm.runtime.hypervisors.libvirt.section import LibvirtConfig, MigrateConfig
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmRecord
 from he_fsm.runtime.ports import Peer
 
@@ -38,6 +39,8 @@ _MOVED_S: Final = 600.0
 _BY_HAND: Final = (
     libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER | libvirt.VIR_MIGRATE_UNSAFE
 )
+# In a second: a guest's memory takes some seconds, so that a fault finds the move under way.
+_SLOWLY_MIB: Final = 4
 # What the daemon is called among the host's daemons that stand still.
 LIBVIRTD: Final = "libvirtd"
 
@@ -50,7 +53,12 @@ class LibvirtHost(SanlockHost):
     def __init__(self, site: LibvirtSite, spec: HostSpec) -> None:
         """Make the folders; nothing runs yet."""
         super().__init__(site, spec)
-        self.libvirt = LibvirtProcess(self.folder / "libvirt", self.sanlock_dir, within=self.within)
+        self.libvirt = LibvirtProcess(
+            self.folder / "libvirt",
+            self.sanlock_dir,
+            PEER.format(id=self.host_id) if site.loses_power_silently else None,
+            within=self.within,
+        )
         self._move: Optional[threading.Thread] = None
         # The other hosts of the lab.
         self.others: tuple[LibvirtHost, ...] = ()
@@ -73,19 +81,26 @@ class LibvirtHost(SanlockHost):
 
     @property
     def _section(self) -> LibvirtConfig:
-        # By sockets of this machine: the gateway's link is not the way of migrations.
-        other = f"{self.site.by_id}/{{id}}"
         return LibvirtConfig(
             uri=self.libvirt.uri,
             domain=NAME,
             definition=self.site.definition,
             pid_dir=self.libvirt.pid_dir,
             driver_conf=self.libvirt.driver_conf,
-            migrate=MigrateConfig(
-                peers=f"qemu+unix:///system?socket={other}/../libvirt/run/{SOCKET}",
-                data=f"unix://{other}/migrate.sock",
-                unsafe=True,
-            ),
+            migrate=self._migrate,
+        )
+
+    @property
+    def _migrate(self) -> MigrateConfig:
+        if self.site.loses_power_silently:
+            peers = f"qemu+tcp://{PEER}/system"
+            return MigrateConfig(peers=peers, unsafe=True, bandwidth=_SLOWLY_MIB)
+        # By sockets of this machine: the gateway's link is not the way of migrations.
+        other = f"{self.site.by_id}/{{id}}"
+        return MigrateConfig(
+            peers=f"qemu+unix:///system?socket={other}/../libvirt/run/{SOCKET}",
+            data=f"unix://{other}/migrate.sock",
+            unsafe=True,
         )
 
     # Services beside the daemons.
@@ -178,15 +193,14 @@ class LibvirtHost(SanlockHost):
 
     def _move_to(self, target: int) -> None:
         migrate, peer = self._section.migrate, Peer(target)
-        uri, data = migrate.address_of(peer), filled(migrate.data or "", peer)
+        uri, wanted = migrate.address_of(peer), parameters(migrate, peer)
         # One that comes to nothing is seen by what becomes of the domain.
         with suppress(HypervisorError), self.by_hand() as connection:
             domain = connection.domain(NAME)
-            parameters = {libvirt.VIR_MIGRATE_PARAM_URI: data}
             if domain is not None:
                 connection.call(
                     "move the domain",
-                    lambda: domain.migrateToURI3(uri, parameters, _BY_HAND),
+                    lambda: domain.migrateToURI3(uri, wanted, _BY_HAND),
                     _MOVED_S,
                 )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Optional
@@ -23,8 +23,9 @@ from he_fsm.runtime.service.lock import locked
 
 # The file's name, in the host's run folder.
 STATE: Final = "vm.json"
-# A process's entry in /proc: the state's letter, and when it was started.
-_STATE, _PARENT, _STARTED = 0, 1, 19
+# A process's entry in /proc: the state's letter, the parent, how many threads there are, and when
+# the process was started.
+_STATE, _PARENT, _THREADS, _STARTED = 0, 1, 17, 19
 # The state of a process that was stopped, as /proc has it.
 STOPPED: Final = "T"
 # They say nothing where they are empty; releases that do not know them can read the others.
@@ -124,8 +125,7 @@ def process_state(pid: int, started_at_ticks: int) -> Optional[str]:
     fields = _process_fields(pid)
     if fields is None or int(fields[_STARTED]) != started_at_ticks:
         return None
-    # Z and X: a dead process whose parent has not collected its status.
-    return None if fields[_STATE] in "ZX" else fields[_STATE]
+    return None if _is_dead(fields) else fields[_STATE]
 
 
 def started_ticks(pid: int) -> int:
@@ -146,9 +146,15 @@ def started_ticks(pid: int) -> int:
 def parent_of(pid: int) -> Optional[tuple[int, int]]:
     """Return a process's parent, and when the process was started; None: it has ended."""
     fields = _process_fields(pid)
-    if fields is None or fields[_STATE] in "ZX":
+    if fields is None or _is_dead(fields):
         return None
     return int(fields[_PARENT]), int(fields[_STARTED])
+
+
+def _is_dead(fields: Sequence[str]) -> bool:
+    """Whether nothing of a process executes any more, and its parent has not asked for it yet."""
+    # safety: Z is what the first thread shows, while another may be at its last write to a disk.
+    return fields[_STATE] in "ZX" and int(fields[_THREADS]) <= 1
 
 
 def _process_fields(pid: int) -> Optional[list[str]]:

@@ -27,7 +27,6 @@ from he_fsm.runtime.vdsm.interface import (
     Listener,
     VdsmClient,
     VdsmError,
-    VdsmUnreachableError,
 )
 
 _log = logging.getLogger(__name__)
@@ -72,10 +71,14 @@ class Starting:
 
 @attrs.define(eq=False)
 class Departure:
-    """A migration away from here that this adapter has ordered."""
+    """
+    A migration away from here that this adapter has ordered.
+
+    `is_ended`: the VM was powered off meanwhile.
+    """
 
     peer: Peer
-    is_cancelled: bool = False
+    is_ended: bool = False
 
 
 class Here(Published):
@@ -94,8 +97,9 @@ class Here(Published):
         # The last record of the VM's end, which vdsm may forget before it is asked.
         self.last_down: Optional[VmSeen] = None
         self.progress: Optional[float] = None
-        # How often the VM was seen to go on after a pause.
+        # How often the VM has gone on after a pause, by events, some of which may be lost.
         self.resumes = 0
+        self.has_lost_events = False
         self._was_paused = False
         self.known = KnownVm(settings.run_dir / STATE, self.guard)
         self._stirs = threading.Lock()
@@ -151,16 +155,17 @@ class Here(Published):
         else:
             seen = VmSeen.of(record)
             if seen is not None:
-                self.note_status(seen)
+                self._note_status(seen)
         self.stir()
 
     def events_lost(self, why: str) -> None:
         """Look at the VM: what has happened may not have been told."""
         _log.debug("vdsm's events: %s", why)
+        self.has_lost_events = True
         self.stir()
 
-    def note_status(self, seen: VmSeen) -> None:
-        """Note what follows from the order in which statuses come."""
+    def _note_status(self, seen: VmSeen) -> None:
+        """Note what follows from the order in which statuses come; an answer may be an old one."""
         with self.guard:
             if seen.is_down:
                 self.last_down = seen
@@ -219,8 +224,3 @@ class Here(Published):
                 msg = f"the VM's process {vm.pid} does not end"
                 raise HypervisorError(msg)
             time.sleep(_LOOK_S)
-
-
-def is_answer(error: HypervisorError) -> bool:
-    """Whether vdsm itself has refused, so that it is known what became of the call."""
-    return isinstance(error, VdsmError) and not isinstance(error, VdsmUnreachableError)

@@ -94,12 +94,18 @@ class VdsmHost:
             self._see_no_process(seen)
         else:
             self._stray_since = None
-            here.note_status(seen)
-            if here.state is VmState.LEAVING and seen.vm_state() is not VmState.LEAVING:
-                self._judge.doubt()
+            self._doubt_after(seen)
             record = self._note(seen, vm)
             if not self._is_ended(seen, vm, record):
                 self._publish(seen, record)
+
+    def _doubt_after(self, seen: VmSeen) -> None:
+        """Have sanlock asked again, where the VM may have put its lease down since it was."""
+        here = self._here
+        has_stayed = here.state is VmState.LEAVING and seen.vm_state() is not VmState.LEAVING
+        if has_stayed or here.has_lost_events or seen.vm_state() is VmState.PAUSED:
+            here.has_lost_events = False
+            self._judge.doubt()
 
     def _is_starting(self) -> bool:
         """Show a start that was ordered here, whatever vdsm says; say whether there is one."""

@@ -17,7 +17,7 @@ from he_fsm.runtime.hypervisors import paused
 from he_fsm.runtime.hypervisors.vdsm.here import Here
 from he_fsm.runtime.hypervisors.vdsm.status import VmSeen
 from he_fsm.runtime.hypervisors.vm_file import VmRecord
-from he_fsm.runtime.ports import VmIdentity
+from he_fsm.runtime.ports import LeaseSeen, VmIdentity
 from he_fsm.runtime.service.log import Repeats
 from he_fsm.runtime.vdsm.interface import VdsmError
 from he_fsm.snapshot import VmState
@@ -58,7 +58,7 @@ class Judge:
     def why_ended(self, seen: VmSeen, vm: VmIdentity, record: VmRecord) -> str:
         """Say why the VM has to end now; empty: it may go on."""
         try:
-            if seen.executes:
+            if seen.executes and self._here.departure is None:
                 why = self._why_not(vm, record)
             elif seen.vm_state() is VmState.PAUSED and self._here.departure is None:
                 why = self._why_not_kept(vm, record)
@@ -89,7 +89,7 @@ class Judge:
         now = (vm.pid, self._here.resumes)
         if self._judged == now:
             return ""
-        seen = self._here.sight.seen()
+        seen = self._seen(vm)
         known = self._known(vm, record)
         # One resume may have come before its event, or before this agent.
         why = paused.why_not(seen, attrs.evolve(known, resumes=max(1, known.resumes)))
@@ -98,6 +98,25 @@ class Judge:
             self._here.has_lost_move = False
             self._here.known.note(vm, lease_version=seen.version)
         return why
+
+    def _seen(self, vm: VmIdentity) -> LeaseSeen:
+        """
+        Return the lease of a VM that executes, once it has been taken for it, where it has to be.
+
+        libvirt's plug-in does not take it where QEMU goes on by itself: on the source of a
+        migration that fails in its last moment, when libvirt has put the lease down.
+        """
+        here = self._here
+        seen = here.sight.seen()
+        if vm.pid in seen.holders or not here.has_lost_move:
+            return seen
+        try:
+            here.sight.restore(vm.pid)
+        except LockspaceError as error:
+            _log.error("the VM executes, and its lease is not to be had: %s", error)
+        else:
+            _log.error("the VM executed without its lease: it has been taken again")
+        return here.sight.seen()
 
     def _why_not_kept(self, vm: VmIdentity, record: VmRecord) -> str:
         """Say why a paused VM must not stay; resume one that a migration has left behind."""

@@ -22,7 +22,6 @@ from he_fsm.runtime.ports import Finding, Hypervisor, LeaseSight, MovableLease, 
 from he_fsm.runtime.vdsm.choose import open_client
 from he_fsm.runtime.vdsm.connection import Address
 from he_fsm.runtime.vdsm.interface import Listener, VdsmClient
-from he_fsm.runtime.vdsm.tls import Certificates
 
 _WHO: Final = 'the hypervisor "vdsm"'
 _MANAGER: Final = "vdsm"
@@ -32,8 +31,7 @@ _LOOK_S: Final = 0.8
 
 def connects(section: VdsmConfig) -> Callable[[Optional[Listener]], VdsmClient]:
     """Return what makes a client of the vdsm of a section."""
-    certificates = Certificates(key=section.key, certificate=section.cert, ca=section.ca)
-    address = Address(section.host, section.port, certificates if section.tls else None)
+    address = Address(section.host, section.port, section.certificates)
 
     def connect(listener: Optional[Listener]) -> VdsmClient:
         return open_client(address, listener, answer_s=section.deadline_s)

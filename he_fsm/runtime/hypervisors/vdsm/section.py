@@ -12,12 +12,11 @@ from he_fsm.document.mappings import Record, written_as
 from he_fsm.runtime.config.forms import PORT, TIME, LineForm, MatchForm, PathForm
 from he_fsm.runtime.config.kind_form import HypervisorSection, named
 from he_fsm.runtime.ports import Peer
+from he_fsm.runtime.vdsm.tls import Certificates
 
-# Source of the paths and the port: vdsm 4.50.7, `lib/vdsm/common/config.py.in` and `pki.py`.
+# Source: vdsm 4.50.7, `lib/vdsm/common/config.py.in`.
 VDSM_PORT: Final = 54321
-_CA: Final = "/etc/pki/vdsm/certs/cacert.pem"
-_CERT: Final = "/etc/pki/vdsm/certs/vdsmcert.pem"
-_KEY: Final = "/etc/pki/vdsm/keys/vdsmkey.pem"
+_FILE: Final = OrNull(PathForm())
 _CONF: Final = "/var/run/ovirt-hosted-engine-ha/vm.conf"
 # Where libvirt's system daemon, which vdsm uses, keeps the pid files of its VMs.
 _PID_DIR: Final = "/run/libvirt/qemu"
@@ -75,15 +74,16 @@ class VdsmConfig(HypervisorSection):
             "tls", Flag(), "whether both sides show certificates, and all is encrypted"
         ),
     )
-    ca: Path = attrs.field(
-        default=Path(_CA),
-        metadata=written_as("ca", PathForm(), "the certificates that are trusted"),
+    ca: Optional[Path] = attrs.field(
+        default=None,
+        metadata=written_as("ca", _FILE, "the certificates that are trusted; null: vdsm's own"),
     )
-    cert: Path = attrs.field(
-        default=Path(_CERT), metadata=written_as("cert", PathForm(), "this host's certificate")
+    cert: Optional[Path] = attrs.field(
+        default=None,
+        metadata=written_as("cert", _FILE, "this host's certificate; null: vdsm's own"),
     )
-    key: Path = attrs.field(
-        default=Path(_KEY), metadata=written_as("key", PathForm(), "its private key")
+    key: Optional[Path] = attrs.field(
+        default=None, metadata=written_as("key", _FILE, "its private key; null: vdsm's own")
     )
     vm_id: Optional[str] = attrs.field(
         default=None,
@@ -134,6 +134,16 @@ class VdsmConfig(HypervisorSection):
             "how the VM moves to another host while it runs",
         ),
     )
+
+    @property
+    def certificates(self) -> Optional[Certificates]:
+        """The files for TLS; None: there is none."""
+        if not self.tls:
+            return None
+        own = Certificates()
+        return Certificates(
+            key=self.key or own.key, certificate=self.cert or own.certificate, ca=self.ca or own.ca
+        )
 
     @property
     def pid_file(self) -> Optional[Path]:

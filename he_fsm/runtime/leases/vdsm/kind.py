@@ -40,15 +40,15 @@ def _place(config: Config) -> VdsmPlace:
     if section.kind != NAME:
         msg = f"leases: vdsm are those of hypervisor: {{kind: vdsm}}, not of {section.kind}"
         raise ConfigError(msg)
-    files = (section.key, section.cert, section.ca) if section.tls else ("", "", "")
-    key, cert, ca = map(str, files)
+    files = section.certificates
+    key, cert, ca = ("", "", "") if files is None else (files.key, files.certificate, files.ca)
     return VdsmPlace(
         host=section.host,
         port=section.port,
         deadline_s=section.deadline_s,
-        key=key,
-        cert=cert,
-        ca=ca,
+        key=str(key),
+        cert=str(cert),
+        ca=str(ca),
     )
 
 

@@ -17,7 +17,7 @@ pytestmark = [*NEEDS_VDSM, pytest.mark.long]
 
 
 def has_screen(hosts: VdsmHosts) -> ConsoleConfig:
-    """Give the VM a screen; it boots, for a saved state is that of a VM without one."""
+    """Start VMs with a screen; they boot, for a saved state is that of a VM without one."""
     port = next(port for port in iter(free_port, None) if port >= 5900)
     screen = ConsoleConfig(port=port)
     hosts.change_daemon(1, vm=attrs.evolve(hosts.lab.vm(1), saved_state=None, console=screen))

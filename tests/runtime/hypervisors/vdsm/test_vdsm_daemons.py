@@ -6,6 +6,7 @@ import logging
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,7 @@ from tests.runtime.hypervisors.vdsm.vdsm_hosts import (
     VdsmLab,
     VdsmProcess,
 )
+from tests.runtime.vdsm.scene import made_certificates
 
 pytestmark = [*NEEDS_VDSM, pytest.mark.long]
 
@@ -187,3 +189,23 @@ def test_a_vm_that_is_down_is_cleaned_up_by_the_next_start(hosts: VdsmHosts) -> 
     hosts.reaches(1, VmState.ABSENT)
     until(lambda: hosts.by_hand(1, "VM.getStats")[0]["status"] == "Down")
     hosts.start(1)
+
+
+def test_by_tls_all_is_as_without(hosts: VdsmHosts, tmp_path: Path) -> None:
+    files = made_certificates(tmp_path / "own")
+    hosts.change_daemon(1, certificates=files)
+    tls = {"tls": True, "key": files.key, "cert": files.certificate, "ca": files.ca}
+    hosts.change(1, **tls)
+    hosts.start(1)
+    hosts.pause(1)
+    hosts.reaches(1, VmState.PAUSED)
+    hosts.resume(1)
+    until(lambda: hosts.is_good_on(1))
+    # Whoever is trusted by another authority is told so, and the VM runs on.
+    other = made_certificates(tmp_path / "other")
+    hosts.change(1, key=other.key, cert=other.certificate, ca=other.ca)
+    assert hosts.state(1) is VmState.UNKNOWN
+    assert "certificate" in hosts.hypervisor(1).observe().detail
+    assert hosts.page() == 200
+    hosts.change(1, **tls)
+    until(lambda: hosts.is_good_on(1))

@@ -32,6 +32,7 @@ from he_fsm.runtime.leases.sanlock.hold import SanlockHolder
 from he_fsm.runtime.leases.sanlock.settings import SanlockSettings
 from he_fsm.runtime.leases.sanlock.sight import SanlockSight
 from he_fsm.runtime.ports import Hypervisor, LeasePlace, Peer
+from he_fsm.runtime.vdsm.tls import Certificates
 from he_fsm.snapshot import VmState
 from he_fsm.testing.hypervisors import MigrationContract
 from he_fsm.testing.leases import joins
@@ -59,6 +60,8 @@ class VdsmProcess:
         self.move = MoveConfig(peers=f"unix:{folder.parent}/{{id}}/m.sock")
         self.port = free_port()
         self.peers: dict[str, int] = {}
+        # None: no TLS.
+        self.certificates: Optional[Certificates] = None
         self.pid_dir = folder / "pids"
         self.driver_conf = folder / "qemu.conf"
         self._sanlock = sanlock
@@ -107,6 +110,10 @@ class VdsmProcess:
         words = [sys.executable, "-m", "he_fsm.lab.vdsm", str(self.write_config())]
         words += ["--vm-id", VM_ID, "--pid-dir", str(self.pid_dir), "--port", str(self.port)]
         words += ["--recovery", str(recovery_s)]
+        if self.certificates is not None:
+            files = self.certificates
+            words += ["--key", str(files.key), "--cert", str(files.certificate)]
+            words += ["--ca", str(files.ca)]
         for address, host_id in self.peers.items():
             words += ["--peer", f"{address}={host_id}"]
         with (self.folder / "vdsm.log").open("ab") as log:
@@ -309,7 +316,9 @@ class VdsmHosts(VmHosts):
             daemon.thaw()
             if daemon.process is None or host_id in self.changed:
                 move = attrs.evolve(daemon.move, bandwidth=0)
-                self.change_daemon(host_id, vm=self.lab.vm(host_id), move=move)
+                usual = {"vm": self.lab.vm(host_id), "move": move, "certificates": None}
+                self.change_daemon(host_id, **usual)
+                self.change(host_id, tls=False)
         for host_id in self.ids:
             with suppress(HypervisorError):
                 self.by_hand(host_id, "VM.destroy")

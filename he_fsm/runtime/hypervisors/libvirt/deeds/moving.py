@@ -22,6 +22,7 @@ import libvirt
 from he_fsm.errors import HypervisorError, LockspaceError
 from he_fsm.runtime.hypervisors.libvirt.connection import Connection, LibvirtRefusedError
 from he_fsm.runtime.hypervisors.libvirt.here import Departure, Here
+from he_fsm.runtime.hypervisors.libvirt.section import MigrateConfig
 from he_fsm.runtime.hypervisors.vm_file import Phase
 from he_fsm.runtime.ports import Peer
 from he_fsm.snapshot import Outcome, VmState
@@ -158,6 +159,17 @@ def _asked(here: Here, departure: Departure) -> Outcome:
     return Outcome.MIGRATION_FAILED
 
 
+def parameters(config: MigrateConfig, peer: Peer) -> dict[str, Any]:
+    """Return libvirt's parameters of a migration to *peer*: where the memory goes, how fast."""
+    wanted: dict[str, Any] = {}
+    data = config.data_address_of(peer)
+    if data is not None:
+        wanted[libvirt.VIR_MIGRATE_PARAM_URI] = data
+    if config.bandwidth:
+        wanted[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = config.bandwidth
+    return wanted
+
+
 def _move(here: Here, connection: Connection, departure: Departure, uri: str) -> None:
     """Have libvirt move the domain; raises `HypervisorError`."""
     config, domain = here.settings.config.migrate, here.domain(connection)
@@ -172,16 +184,11 @@ def _move(here: Here, connection: Connection, departure: Departure, uri: str) ->
     if here.known.has_holder:
         # safety: there, nobody has the lease before this host's holder has let it go.
         flags |= libvirt.VIR_MIGRATE_PAUSED
-    parameters: dict[str, Any] = {}
-    data = config.data_address_of(departure.peer)
-    if data is not None:
-        parameters[libvirt.VIR_MIGRATE_PARAM_URI] = data
-    if config.bandwidth:
-        parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = config.bandwidth
+    wanted = parameters(config, departure.peer)
     began_at = time.monotonic()
     connection.call(
         f"move the domain to {departure.peer} at {uri}",
-        lambda: domain.migrateToURI3(uri, parameters, flags),
+        lambda: domain.migrateToURI3(uri, wanted, flags),
         _LONGEST_S,
     )
     _log.info("moved to %s in %.1f s", departure.peer, time.monotonic() - began_at)

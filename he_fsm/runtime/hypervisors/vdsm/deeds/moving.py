@@ -80,8 +80,6 @@ def cancel(here: Here) -> None:
     """Order the end of the migration under way, whoever ordered it."""
     if here.state is VmState.LEAVING:
         departure = here.departure
-        if departure is not None:
-            departure.is_cancelled = True
         here.begin("vdsm-cancel", lambda: _cancel(here, departure))
 
 
@@ -168,7 +166,7 @@ def _ended(here: Here, departure: Departure, seen: Optional[VmSeen]) -> tuple[Ou
         if owner is not None and owner != here.settings.host_id:
             return Outcome.MIGRATION_FAILED, f"host {owner} has the lease now"
         is_free = owner is None and here.access.identity() is None
-        if is_free and last is not None and not has_moved:
+        if is_free and (departure.is_ended or (last is not None and not has_moved)):
             break
         if here.closing.wait(_LOOK_S):
             break

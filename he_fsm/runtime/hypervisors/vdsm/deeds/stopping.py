@@ -52,6 +52,9 @@ def power_off(here: Here) -> None:
         starting = here.starting
         if starting is not None:
             starting.is_unwanted = True
+        departure = here.departure
+        if departure is not None:
+            departure.is_ended = True
         here.begin("vdsm-power-off", lambda: _end(here))
 
 
