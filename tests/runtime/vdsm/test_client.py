@@ -307,6 +307,20 @@ def test_an_unknown_host_is_named() -> None:
     client.close()
 
 
+@pytest.mark.parametrize("host", ["a..b", "x" * 300])
+def test_what_is_no_name_of_a_host_is_named(host: str) -> None:
+    client = OwnClient(Address(host, 54321, None), times=QUICK)
+    with pytest.raises(VdsmUnreachableError, match="is no name of a host"):
+        client.call("Host.ping2")
+    client.close()
+
+
+@pytest.mark.parametrize("port", [0, 65536])
+def test_a_port_that_no_host_has_is_refused(port: int) -> None:
+    with pytest.raises(ValueError, match="port"):
+        Address("localhost", port)
+
+
 # Heart-beats.
 
 
