@@ -232,6 +232,8 @@ class VdsmServer:
             return requests.answer(request.call_id, error=requests.RECOVERS)
         try:
             result = await self._carried_out(request)
+            # A verb may return what JSON has not.
+            json.dumps(result)
         except VdsmError as error:
             return requests.answer(request.call_id, error=error)
         except Exception as error:  # noqa: BLE001 - as vdsm does, for whatever a verb raises

@@ -102,11 +102,11 @@ class Calls:
             if call.is_over.is_set():
                 return
             if self._sent.pop(call.call_id, None) is not None:
-                msg = f"vdsm at {place} does not answer within {limit_s:g} s: {call.method}"
+                msg = f"vdsm at {place} does not answer within {limit_s:.3g} s: {call.method}"
                 call.error = VdsmSilentError(msg)
                 return
             self._to_send.remove(call)
-            msg = f"no connection to vdsm at {place} within {limit_s:g} s: {call.method}"
+            msg = f"no connection to vdsm at {place} within {limit_s:.3g} s: {call.method}"
             call.error = VdsmUnreachableError(msg)
 
 

@@ -93,7 +93,7 @@ class OwnClient:
         self._thread.close()
         self._wake.end()
         self._thread.join(_CLOSED_S)
-        self._calls.fail("this client is closed")
+        self._calls.fail(f"no connection to vdsm at {self}: this client is closed")
         if not self._thread.is_running:
             self._wake.close()
 
@@ -126,9 +126,8 @@ class OwnClient:
                 self._note_loss(str(error))
             finally:
                 # Also when the thread is about to begin anew: nobody waits for what is lost.
-                self._calls.fail(
-                    f"no connection to vdsm at {self}: {self._trouble or 'see the log'}"
-                )
+                why = "this client is closed" if self._wake.is_over else self._trouble
+                self._calls.fail(f"no connection to vdsm at {self}: {why or 'see the log'}")
             if time.monotonic() - began_at > self._times.again_max_s:
                 self._again_s = self._times.again_s
             # A call ends the wait.

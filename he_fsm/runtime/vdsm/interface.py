@@ -106,4 +106,4 @@ class VdsmClient(Protocol):
         """
 
     def close(self) -> None:
-        """End the connection and the client's thread; calls under way fail at once."""
+        """End the connection and the client's thread; calls under way fail, by their deadlines."""

@@ -129,7 +129,7 @@ class PackagedClient:
             if self._raw is not None and not self._wake.is_over:
                 return self._raw
             why = "this client is closed" if self._wake.is_over else self._trouble
-        msg = f"no connection to vdsm at {self}: {why or f'not within {limit_s:g} s'}: {method}"
+        msg = f"no connection to vdsm at {self}: {why or f'not within {limit_s:.3g} s'}: {method}"
         raise VdsmUnreachableError(msg)
 
     def _asked(self, raw: Any, method: str, params: Mapping[str, Json], limit_s: float) -> Json:
@@ -145,7 +145,7 @@ class PackagedClient:
         except library.ServerError as error:
             raise VdsmError(int(error.code), str(error.resp_msg)) from None
         except library.TimeoutError:
-            msg = f"vdsm at {self} does not answer within {limit_s:g} s: {method}"
+            msg = f"vdsm at {self} does not answer within {limit_s:.3g} s: {method}"
             raise VdsmSilentError(msg) from None
         except library.Error as error:
             reason = getattr(error, "reason", type(error).__name__)

@@ -9,6 +9,7 @@ has the host's name or address. (vdsm verifies no names either, unless `verify_c
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NoReturn, Optional, Protocol
 
@@ -19,6 +20,10 @@ from he_fsm.errors import HeFsmError
 # What a TLS record has at most, so that one read of it is one of those (bytes).
 _PIECE: Final = 16384
 _PKI: Final = Path("/etc/pki/vdsm")
+_HINTS: Final[Mapping[type[OSError], str]] = {
+    FileNotFoundError: "; a host that oVirt has deployed has it, and a vdsm without TLS needs none",
+    PermissionError: "; vdsm's files are for the user vdsm and the group kvm",
+}
 
 
 class TlsError(HeFsmError):
@@ -48,7 +53,7 @@ class Certificates:
             try:
                 path.open("rb").close()
             except OSError as error:
-                msg = f"{path}: {error.strerror}; vdsm's files are for the user vdsm, group kvm"
+                msg = f"{path}: {error.strerror}{_HINTS.get(type(error), '')}"
                 raise TlsError(msg) from error
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if is_server else ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -84,7 +89,12 @@ class Channel(Protocol):
         """
 
     def send(self, data: bytes) -> None:
-        """Take plain bytes for the peer; they wait until the two sides trust each other."""
+        """
+        Take plain bytes for the peer; they wait until the two sides trust each other.
+
+        Raises:
+            TlsError: as `received`.
+        """
 
     def outgoing(self) -> bytes:
         """Return the bytes that have to be sent now, and forget them."""
@@ -157,10 +167,9 @@ class Tls:
 
     def send(self, data: bytes) -> None:
         """Encrypt plain bytes, or keep them until that can be done."""
+        self._waiting.append(data)
         if self._is_trusted:
-            self._tls.write(data)
-        else:
-            self._waiting.append(data)
+            self._encrypt()
 
     def outgoing(self) -> bytes:
         """Return the encrypted bytes that have to be sent."""
@@ -174,10 +183,19 @@ class Tls:
         except (ssl.SSLError, OSError) as error:
             raise TlsError(_reason(error)) from error
         self._is_trusted = True
-        for data in self._waiting:
-            self._tls.write(data)
-        self._waiting.clear()
+        self._encrypt()
         return True
+
+    def _encrypt(self) -> None:
+        data = b"".join(self._waiting)
+        self._waiting.clear()
+        # Nothing is an end of the connection to Python 3.9.
+        if not data:
+            return
+        try:
+            self._tls.write(data)
+        except (ssl.SSLError, OSError) as error:
+            raise TlsError(_reason(error)) from error
 
     def _read(self) -> Optional[bytes]:
         try:

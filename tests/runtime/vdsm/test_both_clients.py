@@ -6,11 +6,14 @@ Without vdsm's code, which `make interop VDSM=DIR` has, the library and the serv
 
 from __future__ import annotations
 
+import gc
 import logging
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Union
 
 import pytest
@@ -267,3 +270,25 @@ def test_a_quiet_connection_lives_by_heart_beats(server_kind: str) -> None:
         began_at = time.monotonic()
         until(lambda: time.monotonic() - began_at > 3.5)
     assert heard.losses == ["the connection is new"]
+
+
+def test_thousands_of_calls_leave_memory_descriptors_and_threads_where_they_were(
+    plain: Scene,
+) -> None:
+    count = 10_000 if MADE else 1_000
+    with plain.served() as server, plain.connected(server.port, Heard()) as client:
+
+        def ask(count: int) -> tuple[int, int, list[str]]:
+            for number in range(count):
+                assert client.call("Host.echo", {"n": number}) == {"n": number}
+            plain.verbs.calls.clear()
+            until(lambda: "Host.echo" not in thread_names())
+            gc.collect()
+            descriptors = len(list(Path("/proc/self/fd").iterdir()))
+            return sys.getallocatedblocks(), descriptors, thread_names()
+
+        ask(200)
+        before, after = ask(200), ask(count)
+    # Blocks of memory: one of each call would be as many as there are calls.
+    assert after[0] - before[0] < count / 2
+    assert after[1:] == before[1:]

@@ -16,7 +16,6 @@ from he_fsm.runtime.vdsm.connection import Address
 from he_fsm.runtime.vdsm.packaged import PackagedClient
 from he_fsm.runtime.vdsm.tls import Certificates
 from tests.runtime.vdsm.library import Library
-from tests.runtime.vdsm.original import MADE
 
 NOWHERE = Address("127.0.0.1", 1, None)
 
@@ -29,13 +28,22 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vdsm.client", module)
 
 
+def has_vdsm(folder: str) -> bool:
+    return (Path(folder) / "vdsm" / "client.py").exists()
+
+
 def line(caplog: pytest.LogCaptureFixture) -> str:
     [found] = [each.message for each in caplog.records if each.name.endswith("vdsm.choose")]
     return found
 
 
-@pytest.mark.skipif(bool(MADE), reason="vdsm-client is there")
-def test_without_the_package_it_is_the_own_one(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_the_package_it_is_the_own_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Also where oVirt's packages are, or `make interop` has its code.
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if not has_vdsm(each)])
+    for name in [each for each in sys.modules if each.partition(".")[0] == "vdsm"]:
+        monkeypatch.delitem(sys.modules, name)
     caplog.set_level(logging.INFO)
     with closing(open_client(NOWHERE)) as client:
         assert isinstance(client, OwnClient)

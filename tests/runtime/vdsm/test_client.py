@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,15 @@ def test_a_verb_that_fails_unexpectedly_is_an_error_of_vdsms() -> None:
     verbs.verbs["Host.broken"] = lambda params: params["missing"]
     with served(verbs) as server, connected(server) as client:
         with pytest.raises(VdsmError, match="missing") as caught:
+            client.call("Host.broken")
+        assert caught.value.code == -32603
+
+
+def test_a_result_that_json_has_not_is_an_error_of_vdsms() -> None:
+    verbs = Verbs()
+    verbs.verbs["Host.broken"] = lambda _: {1, 2}
+    with served(verbs) as server, connected(server) as client:
+        with pytest.raises(VdsmError, match="set") as caught:
             client.call("Host.broken")
         assert caught.value.code == -32603
 
@@ -269,18 +279,25 @@ def test_what_is_no_vdsm_is_named(says: bytes, words: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def answer() -> None:
-            raw, _ = listening.accept()
-            with raw:
-                raw.recv(1000)
-                raw.sendall(says)
+            # The client comes again, until the port is closed.
+            with suppress(OSError):
+                while True:
+                    raw, _ = listening.accept()
+                    with raw:
+                        raw.sendall(says)
+                        raw.shutdown(socket.SHUT_WR)
+                        # To close with bytes that nobody read would be a reset.
+                        while raw.recv(1000):
+                            pass
 
         answering = threading.Thread(target=answer)
         answering.start()
         client = OwnClient(Address("127.0.0.1", listening.getsockname()[1], None), times=QUICK)
         with pytest.raises(VdsmUnreachableError, match=words):
             client.call("Host.ping2")
-        answering.join()
         client.close()
+        listening.shutdown(socket.SHUT_RDWR)
+        answering.join()
 
 
 def test_an_unknown_host_is_named() -> None:
@@ -288,6 +305,20 @@ def test_an_unknown_host_is_named() -> None:
     with pytest.raises(VdsmUnreachableError, match=r"no-such-host\.invalid:54321"):
         client.call("Host.ping2")
     client.close()
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 300])
+def test_what_is_no_name_of_a_host_is_named(host: str) -> None:
+    client = OwnClient(Address(host, 54321, None), times=QUICK)
+    with pytest.raises(VdsmUnreachableError, match="is no name of a host"):
+        client.call("Host.ping2")
+    client.close()
+
+
+@pytest.mark.parametrize("port", [0, 65536])
+def test_a_port_that_no_host_has_is_refused(port: int) -> None:
+    with pytest.raises(ValueError, match="port"):
+        Address("localhost", port)
 
 
 # Heart-beats.

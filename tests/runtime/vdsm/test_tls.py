@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import logging
-import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -157,9 +156,8 @@ def test_renewed_certificates_count_with_the_next_connection(tmp_path: Path) -> 
 
 def test_a_missing_file_is_named_with_what_to_do(tmp_path: Path) -> None:
     missing = Certificates(tmp_path / "vdsmkey.pem")
-    assert "vdsmkey.pem: No such file or directory; vdsm's files are for the user vdsm" in refused(
-        Address("127.0.0.1", 1, missing)
-    )
+    words = refused(Address("127.0.0.1", 1, missing))
+    assert "vdsmkey.pem: No such file or directory; a host that oVirt has deployed has it" in words
 
 
 @pytest.mark.parametrize("which", ["key", "certificate", "ca"])
@@ -192,12 +190,11 @@ def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_a_password(tmp_path
         made.context(is_server=False)
 
 
-def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
+def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
     made = made_certificates(tmp_path)
-    made.key.chmod(0)
-    if os.access(made.key, os.R_OK):
-        pytest.skip("root may read everything")
-    with pytest.raises(TlsError, match="Permission denied"):
+    made.key.unlink()
+    made.key.mkdir()
+    with pytest.raises(TlsError, match=r"key\.pem: Is a directory"):
         made.context(is_server=False)
 
 
