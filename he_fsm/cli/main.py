@@ -37,8 +37,11 @@ _COMMANDS = {
         "Set or show the maintenance flags, each on its own.",
     ),
     "console": ("he_fsm.cli.console", "Give out a password for the engine VM's screen, once."),
-    "vm": ("he_fsm.cli.vm", "Show and change the definition of the VM that all hosts share."),
+    "vm": ("he_fsm.cli.vm", "Start and stop the VM on this host; its shared definition."),
+    "liveliness": ("he_fsm.cli.liveliness", "Ask the engine's health page, now and from here."),
     "storage": ("he_fsm.cli.storage", "Set up what the hosts share: whiteboard and leases."),
+    "lockspace": ("he_fsm.cli.cleaning", "Write the leases of all hosts anew."),
+    "clean": ("he_fsm.cli.cleaning", "Empty the slot of a host that has stopped or was removed."),
     "whiteboard": ("he_fsm.cli.whiteboard", "Decode a whiteboard, slot by slot."),
     "config": ("he_fsm.cli.config", "Show and check the configuration of the daemons."),
 }

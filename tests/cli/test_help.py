@@ -26,7 +26,10 @@ NAMES = [
     "maintenance",
     "console",
     "vm",
+    "liveliness",
     "storage",
+    "lockspace",
+    "clean",
     "whiteboard",
     "config",
 ]
