@@ -31,6 +31,9 @@ pytestmark = [*NEEDS_VDSM, pytest.mark.long]
 
 # A loop of the agent's, within which a vdsm that hangs has to be noticed.
 LOOP_S = 10.0
+# How soon it is looked again at a vdsm that does not answer, and at so many looks it is seen.
+AGAIN_S = 0.5
+LOOKS = 5
 # A look comes every 2 s, and more of the machine's own.
 POLLED_S = 4.0
 
@@ -87,6 +90,21 @@ def test_what_happens_while_there_is_no_vdsm_is_made_up_for(
     hosts.reaches(1, VmState.ABSENT)
     assert hosts.told[1] == []
     hosts.start(1)
+
+
+def test_nobody_is_busy_while_neither_vdsm_nor_the_vm_is_there(
+    hosts: VdsmHosts, daemon: VdsmDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts.start(1)
+    daemon.kill()
+    hosts.signal(1, signal.SIGKILL)
+    until(lambda: hosts.access(1).identity() is None)
+    hosts.reaches(1, VmState.UNKNOWN)
+    here, looks = hosts.hypervisor(1)._here, []
+    look = here.look
+    monkeypatch.setattr(here, "look", lambda: [looks.append(time.monotonic()), look()][1])
+    until(lambda: len(looks) >= LOOKS)
+    assert looks[-1] - looks[0] > (LOOKS - 1) * AGAIN_S / 2
 
 
 def test_a_vdsm_that_hangs_makes_the_state_unknown_and_costs_nothing_else(
