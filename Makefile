@@ -151,7 +151,7 @@ chaos-libvirt: $(VENV)/.libvirt ## The same with a libvirt daemon for each host 
 	$(FETCH_KERNEL)
 	$(BIN)/python tools/chaos --backend libvirt --seed $(SEED) --time $(TIME)
 
-interop: $(VENV)/.test ## Test vdsm's wire with oVirt's own code at the other end (VDSM=DIR, a checkout of oVirt/vdsm)
+interop: $(VENV)/.test ## Test vdsm's wire with oVirt's own code at the other end (VDSM=DIR, and HA=DIR for a mixed cluster)
 	VENV=$(VENV) tools/interop '$(VDSM)' '$(HA)'
 
 soak: $(VENV)/.test ## See whether ten thousand loops on slow storage are in time, and nothing grows

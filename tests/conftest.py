@@ -39,7 +39,7 @@ TESTS = Path(__file__).parent
 WITH_PROCESSES = (
     *("runtime", "rehearse", "cli/test_status.py", "cli/test_maintenance.py"),
     "cli/hosted_engine",
-    *("benchmarks/test_against.py", "chaos/test_living.py"),
+    *("benchmarks/test_against.py", "chaos/test_living.py", "lab/vdsm/test_server.py"),
 )
 # Only these folders have such tests, and only these are looked through for them (Makefile).
 FOLDERS_WITH_PROCESSES = (
@@ -55,6 +55,7 @@ WITHOUT = (
     *("runtime/leases/test_resetting.py", "runtime/vm_orders/test_order.py"),
     *("runtime/agent/test_memory_file.py", "runtime/test_registry.py"),
     "runtime/leases/sanlock/test_sight.py",
+    *(f"runtime/vdsm/test_{name}.py" for name in ("frames", "rpc", "heartbeats")),
     *(f"runtime/hypervisors/libvirt/test_{name}.py" for name in ("definition", "paused")),
     "runtime/hypervisors/libvirt/holder/test_holder_findings.py",
     *(f"runtime/leases/sanlock/daemon/test_{name}.py" for name in ("clock", "errors")),

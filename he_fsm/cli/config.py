@@ -15,7 +15,7 @@ from he_fsm.document.nodes import refused_as
 from he_fsm.errors import ConfigError
 from he_fsm.runtime.config import annotated_yaml, json_schema, load_config
 from he_fsm.runtime.config.ovirt.notes import ovirt_notes
-from he_fsm.runtime.config.ovirt.shared import TYPES, SharedConfig
+from he_fsm.runtime.config.ovirt.shared import ALL_TYPES, SharedConfig
 from he_fsm.runtime.deep import deep_findings, named_once
 from he_fsm.runtime.notify import hook
 from he_fsm.runtime.parts import findings
@@ -23,7 +23,7 @@ from he_fsm.runtime.parts import findings
 _type_option = click.option(
     "--type",
     "wanted",
-    type=click.Choice(TYPES),
+    type=click.Choice(ALL_TYPES),
     help="The file: of this host (he_local, ha), or of the volume that all hosts share.",
 )
 _shared_option = click.option(

@@ -143,8 +143,13 @@ def add_console_password(words: Sequence[str]) -> int:
     """Set a password for the VM's screen."""
     only_options(words, "--password=")
     config = deployed_config()
-    # Not in the argument list of any process: others can read that.
-    password = option(words, "--password") or os.environ.get(PASSWORD_VARIABLE) or _asked()
+    given = option(words, "--password")
+    if given is not None:
+        sys.stderr.write(
+            "hosted-engine: every user of this host can read a password in the list of processes;"
+            f" set {PASSWORD_VARIABLE} instead, or give it on standard input\n"
+        )
+    password = given or os.environ.get(PASSWORD_VARIABLE) or _asked()
     if not password:
         msg = "expected a password, got an empty one"
         raise WrongUseError(msg)

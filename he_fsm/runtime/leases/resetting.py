@@ -77,6 +77,9 @@ def reset(
     marks, owner = _marks(leases, board), _owner(leases)
     if not is_forced:
         _check_released(marks, owner)
+    elif owner is None and _may_run(board):
+        # safety: leases that were wiped off the storage are no sign that nothing runs.
+        owner = _UNKNOWN
     if marks or owner is not None:
         yield from _watch(leases, marks, owner, patience)
     leases.rewrite()
@@ -120,6 +123,11 @@ def why_not(board: Optional[Whiteboard]) -> str:
                 " (hosted-engine --vm-poweroff)"
             )
     return ""
+
+
+def _may_run(board: Optional[Whiteboard]) -> bool:
+    """Whether some host says that the VM runs there, or nobody can say anything."""
+    return board is None or any(record.engine.vm == "up" for record in board.records.values())
 
 
 def _marks(leases: StoredLeases, board: Optional[Whiteboard]) -> dict[int, IdMark]:
@@ -170,7 +178,7 @@ def _watch(
     # safety: a VM may execute for as long as its host's id has not run out.
     rules, clock = patience.rules, patience.clock
     watch_s = rules.renewal_s * _RENEWALS if owner is None else rules.expiry_s
-    why = "" if owner is None else ", because the engine's lease can't be read"
+    why = "" if owner is None else ", because nobody can tell whether a VM runs"
     if isinstance(owner, int):
         why = f", because the engine's lease names host {owner}"
     hosts = ", ".join(map(str, marks)) or "none"

@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any, Final, Optional
 
 import attrs
+from attrs.validators import ge, le
 
 from he_fsm.errors import HeFsmError
 from he_fsm.runtime.vdsm.frames import Frame, FrameError, Parser
@@ -27,6 +28,7 @@ _PIECE: Final = 2**18
 # times at that distance, and gives up what it sent for as long (seconds). Heart-beats are sooner.
 _IDLE_S: Final = 10
 _QUESTIONS: Final = 3
+_PORT_MAX: Final = 65535
 _CLOSED: Final = "this client is closed"
 
 
@@ -35,7 +37,7 @@ class Address:
     """Where vdsm is, and whom to trust; `certificates` None: no TLS."""
 
     host: str = "localhost"
-    port: int = PORT
+    port: int = attrs.field(default=PORT, validator=[ge(1), le(_PORT_MAX)])
     certificates: Optional[Certificates] = attrs.field(factory=Certificates)
 
     def __str__(self) -> str:
@@ -214,6 +216,9 @@ def _connected(address: Address, wake: Wake, within_s: float) -> socket.socket:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise ConnectionLostError(_words(error)) from error
+    except UnicodeError as error:
+        msg = f"{address.host!r} is no name of a host"
+        raise ConnectionLostError(msg) from error
     trouble = ConnectionLostError("it has no address")
     for number, (family, kind, protocol, _, place) in enumerate(found):
         # What is left is for all the addresses that are left.

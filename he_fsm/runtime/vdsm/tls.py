@@ -9,6 +9,7 @@ has the host's name or address. (vdsm verifies no names either, unless `verify_c
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NoReturn, Optional, Protocol
 
@@ -19,6 +20,10 @@ from he_fsm.errors import HeFsmError
 # What a TLS record has at most, so that one read of it is one of those (bytes).
 _PIECE: Final = 16384
 _PKI: Final = Path("/etc/pki/vdsm")
+_HINTS: Final[Mapping[type[OSError], str]] = {
+    FileNotFoundError: "; a host that oVirt has deployed has it, and a vdsm without TLS needs none",
+    PermissionError: "; vdsm's files are for the user vdsm and the group kvm",
+}
 
 
 class TlsError(HeFsmError):
@@ -48,7 +53,7 @@ class Certificates:
             try:
                 path.open("rb").close()
             except OSError as error:
-                msg = f"{path}: {error.strerror}; vdsm's files are for the user vdsm, group kvm"
+                msg = f"{path}: {error.strerror}{_HINTS.get(type(error), '')}"
                 raise TlsError(msg) from error
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if is_server else ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -148,9 +148,25 @@ def test_by_force_a_silent_host_without_the_lease_is_waited_for_shortly(
     owner: Optional[tuple[int, int]],
 ) -> None:
     world = World(marks={3: IdMark(4, 0.0)}, owner=owner)
-    world.reset(None, is_forced=True)
+    world.reset(board(stopped=False), is_forced=True)
     assert world.rewritten_at is not None
     assert RULES.renewal_s < world.rewritten_at < RULES.expiry_s
+
+
+@pytest.mark.parametrize("found", [None, board(stopped=False, engine=UP)], ids=["blind", "up"])
+def test_by_force_leases_that_were_wiped_are_no_sign_that_nothing_runs(
+    found: Optional[Whiteboard],
+) -> None:
+    world = World()
+    assert "nobody can tell whether a VM runs" in world.reset(found, is_forced=True)[0]
+    assert world.rewritten_at is not None
+    assert world.rewritten_at >= RULES.expiry_s
+
+
+def test_by_force_new_storage_is_written_at_once() -> None:
+    world = World()
+    world.reset(Whiteboard.parse(bytes(8192)), is_forced=True)
+    assert world.rewritten_at == 0.0
 
 
 @given(

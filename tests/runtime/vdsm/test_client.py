@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ from tests.runtime.vdsm.scene import (
     Heard,
     Verbs,
     connected,
+    no_more_threads_than,
     served,
     thread_names,
 )
@@ -307,6 +309,20 @@ def test_an_unknown_host_is_named() -> None:
     client.close()
 
 
+@pytest.mark.parametrize("host", ["a..b", "x" * 300])
+def test_what_is_no_name_of_a_host_is_named(host: str) -> None:
+    client = OwnClient(Address(host, 54321, None), times=QUICK)
+    with pytest.raises(VdsmUnreachableError, match="is no name of a host"):
+        client.call("Host.ping2")
+    client.close()
+
+
+@pytest.mark.parametrize("port", [0, 65536])
+def test_a_port_that_no_host_has_is_refused(port: int) -> None:
+    with pytest.raises(ValueError, match="port"):
+        Address("localhost", port)
+
+
 # Heart-beats.
 
 
@@ -349,7 +365,7 @@ def test_closing_ends_the_calls_the_thread_and_the_descriptors() -> None:
                 waits.result(5)
         with pytest.raises(VdsmUnreachableError, match="this client is closed"):
             client.call("Host.ping2")
-    assert thread_names() == before
+    assert no_more_threads_than(before)
     gc.collect()
     assert descriptor_count() == open_before
 
@@ -393,7 +409,7 @@ def test_ten_thousand_calls_leave_memory_descriptors_and_threads_where_they_were
         verbs = server._verbs
         assert isinstance(verbs, Verbs)
 
-        def ask(count: int) -> tuple[int, int, list[str]]:
+        def ask(count: int) -> tuple[int, int, Counter[str]]:
             for number in range(count):
                 assert client.call("Host.echo", {"n": number}) == {"n": number}
             verbs.calls.clear()
@@ -407,7 +423,8 @@ def test_ten_thousand_calls_leave_memory_descriptors_and_threads_where_they_were
         held_after, descriptors_after, threads_after = ask(10_000)
     # Blocks of memory; what each call leaves would be thousands.
     assert held_after - held < 1000
-    assert (descriptors_after, threads_after) == (descriptors, threads)
+    assert descriptors_after <= descriptors
+    assert not threads_after - threads
 
 
 def test_hundreds_of_connections_leave_nothing() -> None:

@@ -156,9 +156,8 @@ def test_renewed_certificates_count_with_the_next_connection(tmp_path: Path) -> 
 
 def test_a_missing_file_is_named_with_what_to_do(tmp_path: Path) -> None:
     missing = Certificates(tmp_path / "vdsmkey.pem")
-    assert "vdsmkey.pem: No such file or directory; vdsm's files are for the user vdsm" in refused(
-        Address("127.0.0.1", 1, missing)
-    )
+    words = refused(Address("127.0.0.1", 1, missing))
+    assert "vdsmkey.pem: No such file or directory; a host that oVirt has deployed has it" in words
 
 
 @pytest.mark.parametrize("which", ["key", "certificate", "ca"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from pathlib import Path
@@ -14,7 +15,10 @@ from he_fsm.runtime.leases.sanlock.lockspace import SanlockLeases
 from he_fsm.runtime.leases.sanlock.section import settings_of
 from he_fsm.runtime.leases.sanlock.sight import SanlockSight
 from he_fsm.runtime.leases.vm_lock import VmLock
+from he_fsm.runtime.service.log import Repeats
 from he_fsm.runtime.vdsm.interface import VdsmError
+
+_log = logging.getLogger(__name__)
 
 # vdsm's codes; source: vdsm 4.50.7, `storage/exception.py`.
 _GENERAL: Final = 200
@@ -23,7 +27,8 @@ _NO_IMAGE: Final = 254
 _NO_DOMAIN: Final = 358
 _NO_HOST_ID: Final = 661
 _VERSION: Final = 5
-_AGAIN_S: Final = 0.1
+# How often it is seen to that the lockspace is joined (seconds); vdsm's own monitor takes 10 s.
+_AGAIN_S: Final = 0.25
 
 
 class LabDomain:
@@ -41,7 +46,8 @@ class LabDomain:
         self._sight = SanlockSight(self._settings, self._host_id, rules)
         self._guard = threading.Lock()
         self._is_wanted = threading.Event()
-        self._joining: Optional[threading.Thread] = None
+        self._monitor: Optional[threading.Thread] = None
+        self._repeats = Repeats(_log)
 
     @property
     def name(self) -> str:
@@ -49,37 +55,38 @@ class LabDomain:
         return self._settings.lockspace
 
     def start_monitoring(self, domain: str, host_id: int) -> bool:
-        """Begin to join the lockspace."""
+        """Begin to join the lockspace, and to join it anew whenever it is lost, as vdsm does."""
         self._check(domain)
         if host_id != self._host_id:
             raise VdsmError(_NO_HOST_ID, f"Cannot acquire host id: ('{domain}', {host_id})")
         with self._guard:
             if not self._is_wanted.is_set():
                 self._is_wanted.set()
-                self._joining = threading.Thread(target=self._join, name="monitor", daemon=True)
-                self._joining.start()
+                self._monitor = threading.Thread(target=self._keep, name="monitor", daemon=True)
+                self._monitor.start()
         return True
 
-    def _join(self) -> None:
+    def _keep(self) -> None:
         while self._is_wanted.is_set():
             try:
                 self._leases.join()
             except JoinPendingError:
                 continue
-            except LockspaceError:
-                # Another has the id, or the daemon is not there: as vdsm does, it is tried again.
-                time.sleep(_AGAIN_S)
+            except LockspaceError as error:
+                # Another has the id, the storage is away, or the daemon is: it is tried again.
+                self._repeats.complain("join", "%s", error)
             else:
-                return
+                self._repeats.end("join", "the lockspace is joined again")
+            time.sleep(_AGAIN_S)
 
     def stop_monitoring(self, domain: str) -> bool:
         """Leave the lockspace; refused while the engine runs here, which vdsm would let die."""
         self._check(domain)
         with self._guard:
             self._is_wanted.clear()
-            joining, self._joining = self._joining, None
-        if joining is not None:
-            joining.join()
+            monitor, self._monitor = self._monitor, None
+        if monitor is not None:
+            monitor.join()
         try:
             self._leases.leave()
         except LockspaceError as error:

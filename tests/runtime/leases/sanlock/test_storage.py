@@ -37,13 +37,14 @@ except LockspaceError as error:
 
 RESET = f"""
 from he_fsm.errors import LockspaceError
+from he_fsm.metadata import Whiteboard
 from he_fsm.runtime.leases.resetting import Patience, reset
 from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.leases.sanlock.storage import SanlockStored
 rules = Rules(io_timeout_s={SanlockLab.io_timeout_s}, watchdog_s={SanlockLab.watchdog_s})
 stored = SanlockStored(settings, {IO_TIMEOUT / 10})
 try:
-    for line in reset(stored, None, Patience(rules), is_forced=True):
+    for line in reset(stored, Whiteboard.parse(b""), Patience(rules), is_forced=True):
         print(line)
 except LockspaceError as error:
     print(type(error).__name__, error)
