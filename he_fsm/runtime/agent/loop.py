@@ -167,7 +167,8 @@ class Loop:
         orders = self._report(facts, decision, own, score_text)
         for order in orders:
             # As an effect: the pass that follows at once sees it.
-            self._by_hand.carry_out(order, facts, self.policy, self._names())
+            names, alive = self._names(), decision.liveness.alive
+            self._by_hand.carry_out(order, facts, self.policy, names, alive)
         return decision, bool(orders)
 
     def _with_failed_start(self, facts: tick.Facts) -> tick.Facts:

@@ -90,9 +90,10 @@ class BrokerClient:
             msg = f"the broker's orders can't be used: {error}"
             raise BrokerError(msg) from error
 
-    def order_vm(self, wanted: Wanted) -> int:
+    def order_vm(self, wanted: Wanted, to: Optional[int] = None) -> int:
         """Order something of the agent about the VM here; return the order's number."""
-        number = self._json("POST", "/v1/vm", {"order": wanted.value}).get("number")
+        order: protocol.JSON = {"order": wanted.value, **({} if to is None else {"to": to})}
+        number = self._json("POST", "/v1/vm", order).get("number")
         if not isinstance(number, int):
             msg = "the broker's answer to POST /v1/vm has no number"
             raise BrokerError(msg)

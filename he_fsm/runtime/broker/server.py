@@ -17,7 +17,7 @@ from he_fsm.metadata.layout import SLOT_BYTES
 from he_fsm.runtime.broker import protocol
 from he_fsm.runtime.broker.listener import gid_of, is_member, peer_of
 from he_fsm.runtime.broker.service import BrokerService
-from he_fsm.runtime.vm_orders.order import wanted_of
+from he_fsm.runtime.vm_orders.order import target_of, wanted_of
 
 _log = logging.getLogger(__name__)
 _WAIT_MAX_S = 60.0
@@ -254,9 +254,10 @@ class BrokerServer:
         plain = await _object(request)
         try:
             wanted = wanted_of(plain.get("order"))
+            to = target_of(wanted, plain.get("to"))
         except HeFsmError as error:
             raise _BadRequestError(str(error)) from error
-        number = self._service.order_vm(wanted, peer_of(request.transport).uid)
+        number = self._service.order_vm(wanted, peer_of(request.transport).uid, to)
         return web.json_response({"number": number})
 
     async def _status(self, _: web.Request) -> web.Response:

@@ -266,9 +266,9 @@ class BrokerService:
             _log.info("global maintenance is %s", "set" if is_set else "ended")
         self._has_changed()
 
-    def order_vm(self, wanted: Wanted, by: int) -> int:
+    def order_vm(self, wanted: Wanted, by: int, to: Optional[int] = None) -> int:
         """Keep an order for the agent, which takes it with its next report; return its number."""
-        number = self._orders.put(wanted, by)
+        number = self._orders.put(wanted, by, to)
         _log.info("user id %d orders of the VM: %s", by, wanted.value)
         self._has_changed()
         return number

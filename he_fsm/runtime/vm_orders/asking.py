@@ -76,6 +76,17 @@ class AgentsVm:
         """Have the agent ask the guest."""
         self._order(Wanted.SHUT_DOWN)
 
+    def move(self, to: int) -> int:
+        """Have the agent begin to move the VM to a host; return the order's number."""
+        return self._order(Wanted.MOVE, to)
+
+    def why_failed(self, number: int) -> str:
+        """Return why what was ordered came to nothing; empty: it has not, as far as is known."""
+        done = _done(self._broker.last_report(), number)
+        if done is None or done["result"] is None:
+            return ""
+        return f"{done['result']}: {done['detail']}"
+
     def power_off(self) -> None:
         """Have the agent end the VM; where there is no agent, end its process."""
         try:
@@ -97,10 +108,10 @@ class AgentsVm:
             msg = f"this user may not end the VM's process {vm.pid}: ask as root"
             raise HypervisorError(msg) from error
 
-    def _order(self, wanted: Wanted) -> int:
+    def _order(self, wanted: Wanted, to: Optional[int] = None) -> int:
         """Put an order, and wait until the agent has carried it out; return its number."""
         self._report()
-        number = self._broker.order_vm(wanted)
+        number = self._broker.order_vm(wanted, to)
         ends = time.monotonic() + _TAKEN_WITHIN_S
         while time.monotonic() < ends:
             done = _done(self._broker.last_report(), number)

@@ -15,7 +15,7 @@ from typing import Any, Final, Optional
 from he_fsm import tick
 from he_fsm.errors import HypervisorError
 from he_fsm.policy import Policy
-from he_fsm.runtime.ports import Hypervisor, StartsPaused
+from he_fsm.runtime.ports import Hypervisor, Peer, StartsPaused
 from he_fsm.runtime.vm_orders.order import VmOrder, Wanted
 from he_fsm.snapshot import LeaseView, Outcome, Result, VmState
 from he_fsm.watchdogs import why_unlike
@@ -23,8 +23,8 @@ from he_fsm.watchdogs import why_unlike
 _log = logging.getLogger(__name__)
 # How many orders are remembered: more than people give within the seconds for which they wait.
 _KEPT: Final = 8
-# How a start ends that came to nothing.
-_NO_START: Final = (Outcome.START_REFUSED, Outcome.START_FAILED)
+# How an order ends that came to nothing.
+_NOTHING: Final = (Outcome.START_REFUSED, Outcome.START_FAILED, Outcome.MIGRATION_FAILED)
 
 
 class ByHand:
@@ -40,11 +40,16 @@ class ByHand:
     def take_results(self, results: Sequence[Result]) -> None:
         """Note how deeds have ended, for whoever waits for the last order."""
         for result in results:
-            if result.outcome in _NO_START and self._done:
+            if result.outcome in _NOTHING and self._done:
                 self._done[-1] |= {"result": result.outcome.value, "detail": result.detail}
 
     def carry_out(
-        self, order: VmOrder, facts: tick.Facts, policy: Policy, names: Mapping[int, str]
+        self,
+        order: VmOrder,
+        facts: tick.Facts,
+        policy: Policy,
+        names: Mapping[int, str],
+        alive: frozenset[int] = frozenset(),
     ) -> None:
         """
         Do what is ordered, or refuse it.
@@ -54,15 +59,18 @@ class ByHand:
             facts: what this pass has found.
             policy: by its times the other hosts know when a lease can be taken.
             names: the hosts' names by their ids, as far as they are known.
+            alive: the hosts that this one takes for alive.
         """
         _log.warning("ordered by hand (user id %d): %s", order.by, order.wanted.value)
         refusal = why_not(order.wanted, facts, self._host_id, policy)
+        if order.to is not None and not refusal:
+            refusal = why_not_there(order.to, facts, self._host_id, policy, alive)
         owner = None if facts.leases is None else facts.leases.owner
         if refusal and owner is not None and names.get(owner):
             refusal = refusal.replace(f"host {owner} ", f"host {owner} ({names[owner]}) ", 1)
         if not refusal:
             try:
-                self._order(order.wanted)
+                self._order(order, names)
             except HypervisorError as error:
                 refusal = str(error)
         if refusal:
@@ -73,9 +81,11 @@ class ByHand:
         """Return the last orders and what came of them, for the agent's report; empty: none."""
         return {"by_hand": list(self._done)} if self._done else {}
 
-    def _order(self, wanted: Wanted) -> None:
-        hypervisor = self._hypervisor
-        if wanted is Wanted.START:
+    def _order(self, order: VmOrder, names: Mapping[int, str]) -> None:
+        hypervisor, wanted = self._hypervisor, order.wanted
+        if order.to is not None:
+            hypervisor.migrate(Peer(order.to, names.get(order.to, "")))
+        elif wanted is Wanted.START:
             hypervisor.start()
         elif wanted is Wanted.SHUT_DOWN:
             hypervisor.shut_down()
@@ -103,6 +113,21 @@ def why_not(wanted: Wanted, facts: tick.Facts, host_id: int, policy: Policy) -> 
         return f"Virtual machine does not exist: it is not on this host{elsewhere}"
     if state is VmState.ARRIVING:
         return "the VM only arrives here by a migration, and still runs on the other host"
+    return ""
+
+
+def why_not_there(
+    to: int, facts: tick.Facts, host_id: int, policy: Policy, alive: frozenset[int]
+) -> str:
+    """Return why the VM, which is here, does not move to the host *to*; empty: it does."""
+    if facts.vm.state is not VmState.UP:
+        return f"the VM can't move: it is {facts.vm.state.value}"
+    if not policy.live_migration:
+        return "the policy says that the VM can't move while it runs (live_migration)"
+    if to == host_id:
+        return f"the VM is on host {to} already"
+    if to not in alive:
+        return f"host {to} is not alive, as this host sees it"
     return ""
 
 

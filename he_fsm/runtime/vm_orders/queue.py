@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Optional
 
 from he_fsm.runtime.vm_orders.order import VmOrder, Wanted
 
@@ -26,10 +26,10 @@ class OrderQueue:
         # Larger than all numbers of the broker before this one.
         self._numbers = itertools.count(time.time_ns())
 
-    def put(self, wanted: Wanted, by: int) -> int:
-        """Keep an order of the user *by*; return its number."""
+    def put(self, wanted: Wanted, by: int, to: Optional[int] = None) -> int:
+        """Keep an order of the user *by*, a move *to* a host, say; return its number."""
         with self._guard:
-            order = VmOrder(number=next(self._numbers), wanted=wanted, by=by)
+            order = VmOrder(number=next(self._numbers), wanted=wanted, by=by, to=to)
             self._orders.append((self._clock(), order))
         return order.number
 

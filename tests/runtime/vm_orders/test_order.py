@@ -16,9 +16,20 @@ from he_fsm.runtime.vm_orders.queue import VALID_S, OrderQueue
 from he_fsm.snapshot import LeaseView, OwnerState
 
 HERE = 1
-orders = st.builds(
-    VmOrder, number=st.integers(0), wanted=st.sampled_from(Wanted), by=st.integers(0, 2**32)
+by_itself = st.builds(
+    VmOrder,
+    number=st.integers(0),
+    wanted=st.sampled_from(Wanted).filter(lambda wanted: wanted is not Wanted.MOVE),
+    by=st.integers(0, 2**32),
 )
+moves = st.builds(
+    VmOrder,
+    number=st.integers(0),
+    wanted=st.just(Wanted.MOVE),
+    by=st.integers(0, 2**32),
+    to=st.integers(1, 2000),
+)
+orders = by_itself | moves
 
 
 @given(orders)
@@ -26,9 +37,20 @@ def test_an_order_arrives_as_it_was_given(order: VmOrder) -> None:
     assert order_of(order.to_json()) == order
 
 
-@pytest.mark.parametrize("plain", [{}, {"number": 1, "by": 0, "order": "stop"}, {"number": "1"}])
+@pytest.mark.parametrize(
+    "plain",
+    [
+        {},
+        {"number": 1, "by": 0, "order": "stop"},
+        {"number": "1"},
+        {"number": 1, "by": 0, "order": "move"},
+        {"number": 1, "by": 0, "order": "move", "to": 0},
+        {"number": 1, "by": 0, "order": "move", "to": "2"},
+        {"number": 1, "by": 0, "order": "start", "to": 2},
+    ],
+)
 def test_what_is_no_order_is_refused(plain: dict[str, object]) -> None:
-    with pytest.raises(HeFsmError, match="expected an order"):
+    with pytest.raises(HeFsmError, match="expected (an|the) order"):
         order_of(plain)
 
 
