@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import statistics
 import tempfile
 import time
@@ -13,6 +14,7 @@ from typing import Any, Callable
 
 import psutil
 from table import Row
+from timing import HOSTED_ENGINE, command_s
 
 from he_fsm import EngineStatus, HostRecord, parse_scenarios
 from he_fsm.errors import HeFsmError
@@ -146,6 +148,32 @@ def usage() -> Iterator[Row]:
 def crowd() -> Iterator[Row]:
     """Measure an agent that has many others to read."""
     yield Row("a look of the agent, 250 hosts", _crowd_s() * 1e3, 300.0, "ms")
+
+
+def vm_status() -> Iterator[Row]:
+    """Measure what scripts and monitoring call all the time, the interpreter's start included."""
+    with _lab(QUIET) as lab:
+        _wait_for(lambda: any(each.vm() for each in lab.hosts.values()))
+        json_s = _hosted_engine_s(lab.hosts["1"], "--vm-status", "--json")
+        yield Row("hosted-engine --vm-status --json, whole process", json_s, 0.25, "s")
+    with _lab(CROWD) as lab:
+        for host_id in range(1, _CROWD):
+            lab.write_block(host_id, _block(host_id, 7))
+        host = lab.hosts[str(_CROWD)]
+        _wait_for(lambda: _has_reported(host))
+        text_s = _hosted_engine_s(host, "--vm-status")
+        yield Row("hosted-engine --vm-status, 250 hosts, whole process", text_s, 0.5, "s")
+
+
+def _has_reported(host: LabHost) -> bool:
+    with contextlib.suppress(HeFsmError):
+        return "state" in host.client.last_report()
+    return False
+
+
+def _hosted_engine_s(host: LabHost, *words: str) -> float:
+    os.environ["HE_FSM_CONFIG"] = str(host.folder / "config.yaml")
+    return command_s(*words, command=HOSTED_ENGINE)
 
 
 @contextlib.contextmanager

@@ -51,6 +51,7 @@ MEASUREMENTS = {
         Measurement("recoveries", "daemons"),
         Measurement("usage", "daemons"),
         Measurement("crowd", "daemons"),
+        Measurement("vm-status", "daemons"),
     )
 }
 

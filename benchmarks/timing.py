@@ -8,6 +8,7 @@ import timeit
 from typing import Callable
 
 COMMAND = (sys.executable, "-c", "from he_fsm.cli.main import main; main()")
+HOSTED_ENGINE = (sys.executable, "-c", "from he_fsm.cli.hosted_engine import main; main()")
 
 
 def best(run: Callable[[], object], repeat: int = 5) -> float:
@@ -15,10 +16,10 @@ def best(run: Callable[[], object], repeat: int = 5) -> float:
     return min(timeit.repeat(run, number=1, repeat=repeat))
 
 
-def command_s(*arguments: str) -> float:
+def command_s(*arguments: str, command: tuple[str, ...] = COMMAND) -> float:
     """Time a whole command, the interpreter's start included: the shortest of several runs."""
 
     def run() -> None:
-        subprocess.run([*COMMAND, *arguments], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*command, *arguments], check=True, stdout=subprocess.DEVNULL)
 
     return best(run)

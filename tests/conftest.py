@@ -51,7 +51,8 @@ REAL = ("rehearsal", "sanlock", "qemu")
 OF_THE_REPOSITORY = "project"
 WITHOUT = (
     *("runtime/config/test_config.py", "runtime/config/test_ovirt.py"),
-    "runtime/config/test_ovirt_archive.py",
+    *("runtime/config/test_ovirt_archive.py", "runtime/config/test_ovirt_files.py"),
+    *("runtime/leases/test_resetting.py", "runtime/vm_orders/test_order.py"),
     *("runtime/agent/test_memory_file.py", "runtime/test_registry.py"),
     "runtime/leases/sanlock/test_sight.py",
     *(f"runtime/vdsm/test_{name}.py" for name in ("frames", "rpc", "heartbeats")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Optional
 
 import click
 
@@ -14,9 +15,24 @@ from he_fsm.document.nodes import refused_as
 from he_fsm.errors import ConfigError
 from he_fsm.runtime.config import annotated_yaml, json_schema, load_config
 from he_fsm.runtime.config.ovirt.notes import ovirt_notes
+from he_fsm.runtime.config.ovirt.shared import ALL_TYPES, SharedConfig
 from he_fsm.runtime.deep import deep_findings, named_once
 from he_fsm.runtime.notify import hook
 from he_fsm.runtime.parts import findings
+
+_type_option = click.option(
+    "--type",
+    "wanted",
+    type=click.Choice(ALL_TYPES),
+    help="The file: of this host (he_local, ha), or of the volume that all hosts share.",
+)
+_shared_option = click.option(
+    "--shared",
+    is_flag=True,
+    required=True,
+    expose_value=False,
+    help="Of oVirt's files, which hosts share; he-fsm.yaml is changed in an editor.",
+)
 
 
 @click.group(cls=Commands)
@@ -31,12 +47,16 @@ def config() -> None:
 @click.option(
     "--hook-schema", is_flag=True, help="Print a JSON Schema of what a hook (notify.hook) reads."
 )
-def show(path: Path, as_json: bool, schema: bool, hook_schema: bool) -> None:
+@click.option("--shared", is_flag=True, help="Print oVirt's files and their keys instead.")
+def show(path: Path, as_json: bool, schema: bool, hook_schema: bool, shared: bool) -> None:
     """
     Print all values, defaults too, and where each came from.
 
     What is printed is itself a configuration. Exit status 2: the file can't be used.
     """
+    if shared:
+        _show_shared(_shared(path), as_json=as_json)
+        return
     if schema or hook_schema:
         made = json_schema() if schema else hook.json_schema()
         click.echo(json.dumps(made, indent=2))
@@ -46,6 +66,57 @@ def show(path: Path, as_json: bool, schema: bool, hook_schema: bool) -> None:
         click.echo(json.dumps({"values": found.to_plain(), "origins": found.origins}, indent=2))
     else:
         click.echo(annotated_yaml(found), nl=False)
+
+
+def _show_shared(files: SharedConfig, *, as_json: bool) -> None:
+    values = files.all()
+    if as_json:
+        click.echo(json.dumps(values, indent=2))
+        return
+    for name, found in values.items():
+        click.echo(f"# {name}")
+        for key, value in found.items():
+            click.echo(f"{key} : {value}")
+
+
+@config.command()
+@click.argument("key", metavar="KEY")
+@_type_option
+@_shared_option
+@config_option
+def get(path: Path, key: str, wanted: Optional[str]) -> None:
+    """
+    Print a value of oVirt's files.
+
+    Exit status 2: no file has the key, or several have it.
+    """
+    click.echo(_shared(path).get(key, wanted).value)
+
+
+@config.command(name="set")
+@click.argument("key", metavar="KEY")
+@click.argument("value", metavar="VALUE")
+@_type_option
+@_shared_option
+@config_option
+def set_value(path: Path, key: str, value: str, wanted: Optional[str]) -> None:
+    """
+    Change a value of oVirt's files, and nothing else of its file.
+
+    Exit status 2: no file has the key, or it can't have this value; nothing is changed.
+    """
+    files = _shared(path)
+    name = wanted or files.get(key).type
+    files.set(key, value, name)
+    click.echo(f"{key} : {value}, type : {name}")
+
+
+def _shared(path: Path) -> SharedConfig:
+    found = load_config(path)
+    if found.ovirt is None:
+        msg = f"{path}: this host has no files of oVirt's: its configuration says 'ovirt: none'"
+        raise ConfigError(msg)
+    return SharedConfig(found.ovirt)
 
 
 @config.command()

@@ -17,7 +17,9 @@ from he_fsm.runtime.ports import (
     LeaseSight,
     Monitor,
     MovableLease,
+    StoredLeases,
     VmAccess,
+    VmByHand,
 )
 
 
@@ -82,7 +84,9 @@ class HypervisorKind:
     missing on this machine, without touching a VM, within a second. `make` makes the adapter of the
     agent, `access` what all other processes of the host use; both get the whole configuration, and
     `make` the engine's lease. `health` makes what judges it where that is not the engine's health
-    page. `can_migrate`: what runs can move to another host while it executes.
+    page. `can_migrate`: what runs can move to another host while it executes. `by_hand` makes what
+    commands order the VM with, where the hypervisor is a daemon that takes orders from any process
+    and starts no VM without its lease; None: they ask the agent, which has the adapter.
     """
 
     section: type[Any]
@@ -93,6 +97,7 @@ class HypervisorKind:
     peer_name: PeerName = no_peer_name
     health: Health = no_health
     can_migrate: bool = True
+    by_hand: Optional[Callable[[Config], VmByHand]] = None
 
 
 @attrs.frozen(kw_only=True)
@@ -123,6 +128,7 @@ class LeaseKind:
     whose daemon takes the lease by itself sees what became of it; None: no such daemon can. `own`
     names a function (`module:function`) that takes what `settings` returned, and returns the
     `OwnLease` of the process that calls it; empty: no process can keep the lease for another one.
+    `stored` makes what writes the leases anew; None: another program does that.
     """
 
     maker: str
@@ -136,6 +142,7 @@ class LeaseKind:
     guard: Callable[[Config, VmAccess], Optional[Guard]] = no_guard
     sight: Optional[Callable[[Config], LeaseSight]] = None
     own: str = ""
+    stored: Optional[Callable[[Config], StoredLeases]] = None
 
 
 @attrs.frozen(kw_only=True)

@@ -23,13 +23,13 @@ def make_hypervisor(config: Config) -> Hypervisor:
         ConfigError: the kind can't work with these leases.
         HypervisorError: something that the kind needs can't be used.
     """
-    hypervisor: Hypervisor = _hypervisor_kind(config).make(config, make_movable_lease(config))
+    hypervisor: Hypervisor = hypervisor_kind(config).make(config, make_movable_lease(config))
     return hypervisor
 
 
 def make_access(config: Config) -> VmAccess:
     """Make what says who the VM here is, for any process of this host."""
-    return _hypervisor_kind(config).access(config)
+    return hypervisor_kind(config).access(config)
 
 
 def make_guard(config: Config) -> Optional[Guard]:
@@ -44,15 +44,16 @@ def make_movable_lease(config: Config) -> MovableLease:
 
 def peer_name(config: Config, host_id: int) -> Optional[str]:
     """Return the name by which a migration reaches another host; None: it needs none."""
-    return _hypervisor_kind(config).peer_name(config, host_id)
+    return hypervisor_kind(config).peer_name(config, host_id)
 
 
 def findings(config: Config) -> tuple[Finding, ...]:
     """Return what is wrong with this machine for this configuration; takes a second at most."""
-    return (*lease_kind(config).needs(config), *_hypervisor_kind(config).needs(config))
+    return (*lease_kind(config).needs(config), *hypervisor_kind(config).needs(config))
 
 
-def _hypervisor_kind(config: Config) -> HypervisorKind:
+def hypervisor_kind(config: Config) -> HypervisorKind:
+    """Return the kind of hypervisor that the configuration names."""
     kind: HypervisorKind = registry.load(registry.HYPERVISORS, config.hypervisor.kind)
     return kind
 

@@ -19,6 +19,7 @@ from he_fsm.lab.host import ENDS_WITHIN_S
 from he_fsm.lab.ovirt.definition import VM_ID
 from he_fsm.runtime.vdsm.client import OwnClient
 from he_fsm.runtime.vdsm.connection import Address
+from he_fsm.runtime.vdsm.tls import Certificates
 
 _STARTS_WITHIN_S: Final = 20.0
 _LOCAL: Final = "127.0.0.1"
@@ -56,7 +57,9 @@ class VdsmProcess:
         self.driver_conf = folder / "qemu.conf"
         self.driver_conf.write_text(_LOCK_MANAGER)
         self.process: Optional[subprocess.Popen[bytes]] = None
-        self._peers = peers
+        self.peers = peers
+        # For TLS; None: there is none.
+        self.certificates: Optional[Certificates] = None
         self._within = within
         self._namespace = namespace
 
@@ -72,8 +75,12 @@ class VdsmProcess:
         words = [sys.executable, "-m", "he_fsm.lab.vdsm", str(path)]
         words += ["--vm-id", VM_ID, "--pid-dir", str(self.pid_dir)]
         words += ["--host", _LOCAL, "--port", str(self.port), "--recovery", str(recovery_s)]
-        for address, host_id in self._peers.items():
+        for address, host_id in self.peers.items():
             words += ["--peer", f"{address}={host_id}"]
+        files = self.certificates
+        if files is not None:
+            words += ["--key", str(files.key), "--cert", str(files.certificate)]
+            words += ["--ca", str(files.ca)]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own program
                 self._within(words),
@@ -135,7 +142,7 @@ class VdsmProcess:
         ends_at = time.monotonic() + _ORDER_S
         # Its thread belongs where it is made.
         with netns.inside(self._namespace):
-            client = OwnClient(Address(_LOCAL, self.port, None))
+            client = OwnClient(Address(_LOCAL, self.port, self.certificates))
         try:
             return client.call(method, {"vmID": VM_ID, **params}, ends_at - time.monotonic())
         finally:

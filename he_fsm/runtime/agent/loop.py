@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Optional, Protocol
 
 import attrs
@@ -40,6 +40,8 @@ from he_fsm.runtime.ports import Event, Hypervisor, Peer
 from he_fsm.runtime.service.clocks import Clocks, boot_time
 from he_fsm.runtime.service.log import Repeats
 from he_fsm.runtime.service.supervised import troubles
+from he_fsm.runtime.vm_orders.by_hand import ByHand
+from he_fsm.runtime.vm_orders.order import VmOrder
 from he_fsm.snapshot import Outcome, Result, VmState
 from he_fsm.step import Step
 
@@ -60,8 +62,8 @@ class Broker(AskedBroker, Protocol):
     def mend_global(self, maintenance: bool) -> bool:
         """Write slot 0 if it can't be believed; say whether it was written."""
 
-    def report(self, report: dict[str, Any]) -> None:
-        """Tell what the agent thinks."""
+    def report(self, report: dict[str, Any]) -> Sequence[VmOrder]:
+        """Tell what the agent thinks; return what people order of it, each order once."""
 
     def tell(self, event: Event) -> None:
         """Queue something that people may be told."""
@@ -103,6 +105,7 @@ class Loop:
         self.policy = policy
         self.broker = broker
         self.hypervisor = hypervisor
+        self._by_hand = ByHand(hypervisor, identity.host_id)
         self._memory_file = memory_file
         self._clock = clock
         self._wall_clock = wall_clock
@@ -135,8 +138,9 @@ class Loop:
         while self._next_loop <= began:
             self._next_loop += self.policy.loop_s
         for _ in range(_CHAIN_MAX):
-            decision = self._pass()
-            if decision.edge is None or self.stop_reason is not None:
+            decision, has_obeyed = self._pass()
+            is_settled = decision.edge is None and not has_obeyed
+            if is_settled or self.stop_reason is not None:
                 break
         else:
             _log.error("%d edges in a row: they go round in a circle", _CHAIN_MAX)
@@ -144,8 +148,10 @@ class Loop:
         self._worked_s = self._clock() - began
         return tick.next_look(decision, self._next_loop)
 
-    def _pass(self) -> Step:
+    def _pass(self) -> tuple[Step, bool]:
+        """Look once and do what follows; also return whether somebody's order was carried out."""
         facts = self._with_failed_start(self._sight.look(self.policy))
+        self._by_hand.take_results(facts.results)
         own, score_text = self._publish(facts)
         whiteboard = self._read()
         before = self.memory
@@ -158,8 +164,11 @@ class Loop:
             self._perform(effect, decision)
         self._note_problems(decision, facts)
         self._tell_people()
-        self._report(facts, decision, own, score_text)
-        return decision
+        orders = self._report(facts, decision, own, score_text)
+        for order in orders:
+            # As an effect: the pass that follows at once sees it.
+            self._by_hand.carry_out(order, facts, self.policy, self._names())
+        return decision, bool(orders)
 
     def _with_failed_start(self, facts: tick.Facts) -> tick.Facts:
         """Add the result of a start that could not be ordered, and of which nothing has come."""
@@ -262,6 +271,15 @@ class Loop:
             if isinstance(effect, StartVm):
                 self._start_error = str(error)
 
+    def _names(self) -> dict[int, str]:
+        """Return the names of the hosts whose records this host has read."""
+        sightings = self.memory.sightings.items()
+        return {
+            host_id: found.record.hostname
+            for host_id, found in sightings
+            if found.record is not None
+        }
+
     def _peer(self, host_id: int) -> Peer:
         """Return how another host is named; this host has read its record."""
         sighting = self.memory.sightings.get(host_id)
@@ -299,11 +317,11 @@ class Loop:
         decision: Step,
         own: Optional[HostRecord],
         score_text: str,
-    ) -> None:
+    ) -> Sequence[VmOrder]:
         here = tick.engine_status(facts.vm)
         self._engine_seen.look(decision, self.identity.host_id, here, facts.now)
         if self._sight.is_broker_away:
-            return
+            return ()
         report = report_of(
             facts,
             decision,
@@ -320,13 +338,16 @@ class Loop:
             engine_seen=self._engine_seen.report(facts.now),
             migration=self._sight.observed.progress,
             vm_detail=self._sight.observed.detail,
+            **self._by_hand.report(),
         )
+        orders: Sequence[VmOrder] = ()
         try:
-            self.broker.report(report)
+            orders = self.broker.report(report)
         except HeFsmError as error:
             self._repeats.complain("report", "the status is not up to date: %s", error)
         else:
             self._repeats.end("report", "the status is up to date again")
+        return orders
 
     def _save(self, *, is_last: bool = False) -> None:
         now, wall_now = self._clock(), self._wall_clock()

@@ -7,7 +7,7 @@ import http.client
 import json
 import socket
 from pathlib import Path
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from he_fsm.errors import (
     BrokerError,
@@ -16,8 +16,11 @@ from he_fsm.errors import (
     RefusedRequestError,
     StorageError,
 )
-from he_fsm.runtime.broker import protocol
-from he_fsm.runtime.ports import Event
+from he_fsm.runtime.vm_orders.order import VmOrder, Wanted, order_of
+
+if TYPE_CHECKING:
+    from he_fsm.runtime.broker import protocol
+    from he_fsm.runtime.ports import Event
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -51,6 +54,8 @@ class BrokerClient:
 
     def facts(self) -> protocol.BrokerFacts:
         """Ask for readings, leases and flags."""
+        from he_fsm.runtime.broker import protocol  # noqa: PLC0415 - few commands need it
+
         plain = self._json("GET", "/v1/facts")
         try:
             return protocol.facts_from_json(plain)
@@ -74,9 +79,24 @@ class BrokerClient:
         """Write slot 0 again if it can't be believed; say whether it was written."""
         return bool(self._json("POST", "/v1/mend", {"global": maintenance}).get("written"))
 
-    def report(self, report: protocol.JSON) -> None:
-        """Tell what the agent thinks."""
-        self._call("PUT", "/v1/report", report)
+    def report(self, report: protocol.JSON) -> tuple[VmOrder, ...]:
+        """Tell what the agent thinks; return what people order of it, each order once."""
+        data = self._call("PUT", "/v1/report", report)
+        if not data:
+            return ()
+        try:
+            return tuple(order_of(plain) for plain in json.loads(data)["orders"])
+        except (HeFsmError, ValueError, KeyError, TypeError, AttributeError) as error:
+            msg = f"the broker's orders can't be used: {error}"
+            raise BrokerError(msg) from error
+
+    def order_vm(self, wanted: Wanted) -> int:
+        """Order something of the agent about the VM here; return the order's number."""
+        number = self._json("POST", "/v1/vm", {"order": wanted.value}).get("number")
+        if not isinstance(number, int):
+            msg = "the broker's answer to POST /v1/vm has no number"
+            raise BrokerError(msg)
+        return number
 
     def last_report(self) -> protocol.JSON:
         """Ask what the agent thought last."""
@@ -84,6 +104,8 @@ class BrokerClient:
 
     def tell(self, event: Event) -> None:
         """Queue something that people may be told."""
+        from he_fsm.runtime.broker import protocol  # noqa: PLC0415 - as above
+
         self._call("POST", "/v1/events", protocol.event_to_json(event))
 
     def wake(self, after: int, timeout_s: float) -> int:
@@ -99,6 +121,8 @@ class BrokerClient:
         self, *, local: Optional[bool] = None, everywhere: Optional[bool] = None
     ) -> protocol.Maintenance:
         """Set the flags that are given; say what both are."""
+        from he_fsm.runtime.broker import protocol  # noqa: PLC0415 - as above
+
         changes = {"local": local, "global": everywhere}
         wanted = {name: value for name, value in changes.items() if value is not None}
         method = "PUT" if wanted else "GET"

@@ -11,19 +11,20 @@ What goes over the broker's socket: HTTP with JSON, so that a person can ask wit
 | GET /v1/whiteboard?fresh=1 | the same, of a reading that ends after the question: for the agent |
 | PUT /v1/slot | 204 when this host's slot (4096 bytes) is on the storage; 409 without the host id |
 | POST /v1/mend | writes {"global": bool} to slot 0 if that can't be believed: {"written": bool} |
-| PUT /v1/report | 204; what the agent thinks, shown by the status |
+| PUT /v1/report | what the agent thinks, shown by the status: 204, or {"orders": [...]} for it |
 | GET /v1/report | the agent's last report and its age; the storage is not touched |
 | POST /v1/events | 204; something people may be told, queued |
 | GET /v1/wake?after=N&timeout=S | {"count": M} as soon as M is not N: a change; else after S |
 | GET /v1/maintenance | {"local": bool, "global": bool, or null while slot 0 can't be read} |
 | PUT /v1/maintenance | sets {"local": bool} and/or {"global": bool}; the answer is as for GET |
+| POST /v1/vm | orders {"order": "start"} (start-paused, shutdown, poweroff): {"number": N} |
 | POST /v1/leave | 204 when the host id is given back; 409 while the engine's VM is here |
 | GET /v1/status | everything a person wants to know, as JSON |
 | GET /metrics | the same for Prometheus |
 
 Root and the broker's own user may ask all of it. Members of the broker's group may look, and set
 maintenance: what changes what other hosts see, or speaks in the agent's name, is the agent's alone
-(slot, mend, PUT report, events, join, leave).
+(slot, mend, PUT report, events, join, leave), and only root and the daemons' own user order the VM.
 
 Errors are {"error": sentence}: 400 what was asked is wrong, 403 not for you, 409 the lease manager
 refuses, 503 the storage can't be used, 500 anything else. docs/broker.md has an example of each.

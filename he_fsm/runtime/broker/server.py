@@ -17,6 +17,7 @@ from he_fsm.metadata.layout import SLOT_BYTES
 from he_fsm.runtime.broker import protocol
 from he_fsm.runtime.broker.listener import gid_of, is_member, peer_of
 from he_fsm.runtime.broker.service import BrokerService
+from he_fsm.runtime.vm_orders.order import wanted_of
 
 _log = logging.getLogger(__name__)
 _WAIT_MAX_S = 60.0
@@ -32,6 +33,8 @@ _AGENTS_OWN = frozenset(
         *(("POST", "/v1/events"), ("POST", "/v1/join"), ("POST", "/v1/leave")),
     )
 )
+# What ends or begins the VM is for those who could also do it without the broker.
+_ROOTS_OWN = frozenset((("POST", "/v1/vm"),))
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Result = TypeVar("Result")
 Number = TypeVar("Number", int, float)
@@ -70,6 +73,7 @@ class BrokerServer:
                 web.get("/v1/wake", self._wake),
                 web.get("/v1/maintenance", self._maintenance),
                 web.put("/v1/maintenance", self._set_maintenance),
+                web.post("/v1/vm", self._order_vm),
                 web.post("/v1/join", self._join),
                 web.post("/v1/leave", self._leave),
                 web.get("/v1/status", self._status),
@@ -100,6 +104,9 @@ class BrokerServer:
             if (request.method, request.path) in _AGENTS_OWN:
                 _log.warning("user id %d asks %s, as the agent does", peer.uid, request.path)
                 return _error(f"{request.method} {request.path} is for the agent alone", 403)
+            if (request.method, request.path) in _ROOTS_OWN:
+                _log.warning("user id %d may not order anything of the VM", peer.uid)
+                return _error("only root and the daemons' own user may start or end the VM", 403)
         return await handler(request)
 
     @web.middleware
@@ -157,8 +164,10 @@ class BrokerServer:
         if not isinstance(report.get("state"), str) or not isinstance(report.get("why"), str):
             msg = "expected an object with the texts 'state' and 'why'"
             raise _BadRequestError(msg)
-        self._service.report(report)
-        return web.Response(status=204)
+        orders = self._service.report(report)
+        if not orders:
+            return web.Response(status=204)
+        return web.json_response({"orders": [order.to_json() for order in orders]})
 
     async def _last_report(self, _: web.Request) -> web.Response:
         return web.json_response(self._service.last_report())
@@ -240,6 +249,15 @@ class BrokerServer:
             )
         )
         return _flags(found)
+
+    async def _order_vm(self, request: web.Request) -> web.Response:
+        plain = await _object(request)
+        try:
+            wanted = wanted_of(plain.get("order"))
+        except HeFsmError as error:
+            raise _BadRequestError(str(error)) from error
+        number = self._service.order_vm(wanted, peer_of(request.transport).uid)
+        return web.json_response({"number": number})
 
     async def _status(self, _: web.Request) -> web.Response:
         return web.json_response(await self._in_thread(self._service.status))

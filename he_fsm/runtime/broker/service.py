@@ -22,6 +22,8 @@ from he_fsm.runtime.service.clocks import Clocks
 from he_fsm.runtime.service.files import write_json
 from he_fsm.runtime.service.log import Repeats
 from he_fsm.runtime.service.supervised import troubles
+from he_fsm.runtime.vm_orders.order import VmOrder, Wanted
+from he_fsm.runtime.vm_orders.queue import OrderQueue
 
 _log = logging.getLogger(__name__)
 _DAMAGED_FLAG = (
@@ -81,6 +83,7 @@ class BrokerService:
         # Begins elsewhere with every start: who knows an earlier broker's number sees a change.
         self._changes = time.monotonic_ns()
         self._on_change: Optional[Callable[[], None]] = None
+        self._orders = OrderQueue(self._clocks.boot)
         self._report: protocol.JSON = {}
         self._reported_at: Optional[float] = None
         self._whiteboard: Optional[Whiteboard] = None
@@ -184,10 +187,11 @@ class BrokerService:
             self._has_changed()
         return is_written
 
-    def report(self, report: protocol.JSON) -> None:
-        """Keep what the agent thinks, for the status."""
+    def report(self, report: protocol.JSON) -> tuple[VmOrder, ...]:
+        """Keep what the agent thinks, for the status; return what people order of it."""
         self._report = report
         self._reported_at = self._clocks.boot()
+        return self._orders.take()
 
     def last_report(self) -> protocol.JSON:
         """Return what the agent thought last, and how many seconds ago; touches no storage."""
@@ -261,6 +265,13 @@ class BrokerService:
         if was_set is not is_set:
             _log.info("global maintenance is %s", "set" if is_set else "ended")
         self._has_changed()
+
+    def order_vm(self, wanted: Wanted, by: int) -> int:
+        """Keep an order for the agent, which takes it with its next report; return its number."""
+        number = self._orders.put(wanted, by)
+        _log.info("user id %d orders of the VM: %s", by, wanted.value)
+        self._has_changed()
+        return number
 
     def status(self) -> protocol.JSON:
         """

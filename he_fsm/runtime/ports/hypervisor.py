@@ -46,7 +46,7 @@ daemon takes the lease for the VM (libvirt, vdsm), `LeasePlace` is what it is to
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Optional, Protocol
+from typing import Optional, Protocol, runtime_checkable
 
 import attrs
 
@@ -173,4 +173,17 @@ class Hypervisor(Protocol):
 
         A VM that executes runs on; a switch-over that is under way is waited for, 15 s at most. A
         VM that only arrives may be ended. The next adapter of this host adopts what is here.
+        """
+
+
+@runtime_checkable
+class StartsPaused(Protocol):
+    """What a hypervisor has beside `Hypervisor` that keeps the lease of a VM that is paused."""
+
+    def start_paused(self) -> None:
+        """
+        Begin to take the lease and to make the VM here, which executes nothing.
+
+        As `start`, but PAUSED follows on STARTING. Nothing of the VM executes before somebody lets
+        it, by means of the hypervisor's own.
         """

@@ -201,3 +201,33 @@ class MovableLease(LeaseHolder, Protocol):
 
     def holds(self, pid: int) -> bool:
         """Return whether the process has the lease now."""
+
+
+@attrs.frozen
+class IdMark:
+    """The lease of a host id that was taken and not given back; it changes with each renewal."""
+
+    generation: int
+    renewed: float
+
+
+class StoredLeases(Protocol):
+    """
+    The leases as they stand on the storage, also where this host has not joined.
+
+    Methods raise `LockspaceError`s. `LeaseMissingError`, `LeaseDamagedError`, `LeaseForeignError`:
+    what is there is nobody's lease.
+    """
+
+    def host_id(self, host_id: int) -> Optional[IdMark]:
+        """Return what the lease of a host id says; None: it was given back, or never taken."""
+
+    def engine(self) -> Optional[tuple[int, int]]:
+        """Return who took the engine's lease last, as host id and generation; None: it is free."""
+
+    def rewrite(self) -> None:
+        """
+        Write the host ids' leases and the engine's anew, all free.
+
+        `OldVmError`: an engine VM runs on this host.
+        """

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
-from typing import Optional, Protocol
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional, Protocol, runtime_checkable
 
 import attrs
 
@@ -49,7 +51,8 @@ class Console:
     protocol: str
     address: str
     port: int
-    password: str
+    # Not shown where this is logged.
+    password: str = attrs.field(repr=False)
     valid_s: int
 
 
@@ -85,3 +88,59 @@ class VmAccess(Protocol):
         An earlier password is void on return. Takes at most 5 s. Raises `HypervisorError` where the
         VM is not here, has no screen, or this user may not ask.
         """
+
+
+@runtime_checkable
+class TakesPassword(Protocol):
+    """A `VmAccess` whose screen can be given a password that somebody has chosen."""
+
+    def set_password(self, password: str, valid_s: int) -> Console:
+        """As `VmAccess.console`, with this password; it is neither logged nor printed."""
+
+
+@runtime_checkable
+class HasSerialConsole(Protocol):
+    """A `VmAccess` of a VM with a serial console at which people can type."""
+
+    def serial_console(self) -> Sequence[str]:
+        """
+        Return the command that connects the terminal, and runs until the user leaves it.
+
+        Raises `HypervisorError` where the VM is not here or a program is missing.
+        """
+
+
+class VmByHand(Protocol):
+    """
+    What a person at this host does with the VM.
+
+    Where the hypervisor is a daemon that takes orders from any process, it is asked directly; else
+    the agent is. Deeds raise `HypervisorError` where they are refused, with the reason.
+    """
+
+    def status(self) -> Optional[str]:
+        """Return the VM's status here in vdsm's words, such as Up; None: no VM is here."""
+
+    def start(self, *, paused: bool = False, conf: Optional[Path] = None) -> None:
+        """
+        Start the VM here, with the engine's lease; on return it executes, or comes to.
+
+        *conf*: a `vm.conf` in place of the usual one. A VM that is here must have been ended.
+        """
+
+    def shut_down(self) -> None:
+        """Ask the guest to shut down; on return it has been asked."""
+
+    def power_off(self) -> None:
+        """End the VM; on return its end is ordered."""
+
+
+@runtime_checkable
+class ConnectsStorage(Protocol):
+    """A `VmByHand` whose daemon connects this host with the storage."""
+
+    def connect_storage(self) -> None:
+        """Connect the storage that the hosts share; a minute at most."""
+
+    def disconnect_storage(self) -> None:
+        """Disconnect it; nothing that uses it may run."""

@@ -11,6 +11,9 @@ import pytest
 from he_fsm.cli.hosted_engine import CONFIG_VARIABLE, run
 from he_fsm.metadata import HostRecord, encode_slot
 from he_fsm.metadata.record import EngineStatus
+from he_fsm.runtime.broker.client import BrokerClient
+from he_fsm.runtime.vm_orders.asking import what_follows
+from he_fsm.runtime.vm_orders.order import Wanted
 from he_fsm.testing.waiting import until
 from tests.runtime.cluster import Cluster, ClusterHost, served, storage_away
 
@@ -161,3 +164,33 @@ def test_the_help_of_one_command(
 def test_an_unknown_word_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--vm-status", "--xml"]) == 1
     assert capsys.readouterr().err == "hosted-engine: Invalid option '--xml'; known: --json\n"
+
+
+# What the agents do about an order.
+
+
+@pytest.mark.parametrize(
+    ("wanted", "everywhere", "local", "what"),
+    [
+        (Wanted.SHUT_DOWN, True, False, ""),
+        (Wanted.SHUT_DOWN, False, False, "an agent starts the VM again as soon as it has ended"),
+        (Wanted.POWER_OFF, False, True, "an agent starts the VM again as soon as it has ended"),
+        (Wanted.START, True, False, "no agent starts the VM again if it ends"),
+        (Wanted.START, False, False, ""),
+        (Wanted.START, False, True, "its agent moves the VM to another host"),
+        (Wanted.START_PAUSED, False, False, "the agent powers off a VM that stays paused"),
+        (Wanted.START_PAUSED, True, False, "no agent starts the VM again if it ends"),
+    ],
+)
+def test_what_the_agents_do_about_an_order_is_said(
+    host: ClusterHost, wanted: Wanted, everywhere: bool, local: bool, what: str
+) -> None:
+    host.client.maintenance(local=local, everywhere=everywhere)
+    said = what_follows(wanted, host.client)
+    assert what in said
+    assert bool(said) is bool(what)
+
+
+def test_where_the_broker_is_away_it_is_said_that_nobody_knows(tmp_path: Path) -> None:
+    broker = BrokerClient(str(tmp_path / "none.sock"), 1.0)
+    assert "not known what the agents do next" in what_follows(Wanted.START, broker)

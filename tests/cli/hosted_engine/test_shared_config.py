@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -13,6 +15,7 @@ from he_fsm.cli import hosted_engine
 from he_fsm.cli.hosted_engine import CONFIG_VARIABLE
 from he_fsm.runtime.config.ovirt import shared
 from he_fsm.runtime.config.ovirt.archive import ARCHIVE_BYTES, MEMBERS
+from tests.cli.conftest import Ran
 
 TAR = shutil.which("tar") or "tar"
 IDS = ("1d0c", "2e1d", "3f2e")
@@ -29,7 +32,7 @@ gateway=192.0.2.1
 BROKER = "[email]\nsmtp-server = localhost\nsmtp-port=25\n\n[notify]\nstate_transition=start|stop\n"
 CONTENTS = {
     "version": "2.5.3",
-    "fhanswers.conf": "[environment:default]\n",
+    "fhanswers.conf": "[environment:default]\nOVEHOSTED_NETWORK/fqdn=str:engine.example.com\n",
     "hosted-engine.conf": LOCAL.replace("host_id=1\n", "").replace("192.0.2.1", "192.0.2.254"),
     "broker.conf": BROKER,
     "vm.conf": "vmId=11111111-2222-4333-8444-555555555555\nmemSize=4096\n",
@@ -182,3 +185,49 @@ def test_a_volume_that_holds_no_archive_is_said(
     status, _, err = run(capsys, "--get-shared-config", "email.smtp-port", "--type=broker")
     assert status == 1
     assert "there is no shared configuration" in err or "is not whole" in err
+
+
+# The same under `he-fsm`.
+
+
+@pytest.fixture
+def he_fsm(host: Host, run_cli: Callable[..., Ran]) -> Callable[..., Ran]:
+    """Run `he-fsm config` on the host."""
+    path = host.folder / "he-fsm.yaml"
+    return lambda *words: run_cli("config", *words, "--config", path)
+
+
+@pytest.fixture
+def run_cli(request: pytest.FixtureRequest) -> Callable[..., Ran]:
+    # This file has a function of that name.
+    ran: Callable[..., Ran] = request.getfixturevalue("run")
+    return ran
+
+
+def test_a_value_alone_is_printed(he_fsm: Callable[..., Ran]) -> None:
+    assert he_fsm("get", "--shared", "memSize") == Ran(0, "4096\n", "")
+    done = he_fsm("get", "--shared", "gateway", "--type", "he_shared")
+    assert done.out == "192.0.2.254\n"
+    done = he_fsm("get", "--shared", "gateway")
+    assert (done.status, done.out) == (2, "")
+    assert "choose one with --type" in done.err
+
+
+def test_all_values_are_printed_by_file(he_fsm: Callable[..., Ran]) -> None:
+    shown = json.loads(he_fsm("show", "--shared", "--json").out)
+    assert list(shown) == ["he_local", "ha", "he_shared", "broker", "vm", "answers"]
+    assert shown["broker"]["email.smtp-port"] == "25"
+    assert shown["answers"] == {"OVEHOSTED_NETWORK/fqdn": "str:engine.example.com"}
+    assert "# ha\nlocal_maintenance : False\n" in he_fsm("show", "--shared").out
+
+
+def test_an_answer_is_changed_and_has_a_type(he_fsm: Callable[..., Ran], host: Host) -> None:
+    words = ("set", "--shared", "--type", "answers", "OVEHOSTED_NETWORK/fqdn")
+    refused = he_fsm(*words, "other.example.com")
+    assert refused.status == 2
+    assert "expected TYPE:VALUE" in refused.err
+    assert host.member("fhanswers.conf") == CONTENTS["fhanswers.conf"]
+    done = he_fsm(*words, "str:other.example.com")
+    assert done.out == "OVEHOSTED_NETWORK/fqdn : str:other.example.com, type : answers\n"
+    changed = CONTENTS["fhanswers.conf"].replace("engine.", "other.")
+    assert host.member("fhanswers.conf") == changed

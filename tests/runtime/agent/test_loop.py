@@ -32,6 +32,7 @@ from he_fsm.runtime.hypervisors.process.faults import Faults
 from he_fsm.runtime.hypervisors.process.vm.witness import read_log
 from he_fsm.runtime.ports import Event
 from he_fsm.runtime.service.clocks import boot_time
+from he_fsm.runtime.vm_orders.order import VmOrder
 from he_fsm.snapshot import Health, OwnerState, VmState
 from he_fsm.states.names import State
 from he_fsm.testing.waiting import until
@@ -97,8 +98,8 @@ class Switched:
             raise StorageError(msg)
         return self._ask("mend_global").mend_global(maintenance)
 
-    def report(self, report: dict[str, Any]) -> None:
-        self._ask("report").report(report)
+    def report(self, report: dict[str, Any]) -> tuple[VmOrder, ...]:
+        return self._ask("report").report(report)
 
     def tell(self, event: Event) -> None:
         if self.is_deaf:

@@ -31,6 +31,7 @@ from he_fsm.runtime.broker.listener import bind
 from he_fsm.runtime.broker.protocol import event_to_json
 from he_fsm.runtime.broker.server import BrokerServer
 from he_fsm.runtime.broker.service import BrokerService
+from he_fsm.runtime.vm_orders.order import Wanted
 from he_fsm.testing.waiting import until
 from tests.runtime.broker.test_service import EVENT, RECORD
 from tests.runtime.cluster import Cluster, ClusterHost, served, storage_away
@@ -362,6 +363,7 @@ def as_another(
     code = f"""
 import json, os
 from he_fsm.errors import HeFsmError
+from he_fsm.runtime.broker import protocol
 from he_fsm.runtime.broker.client import BrokerClient
 os.setgroups([])
 os.setgid({NOBODY if gid is None else gid})
@@ -438,6 +440,39 @@ def test_what_is_the_agents_is_refused_to_members_of_the_group(
         assert service.last_report() == before
         said = as_another(host.run_dir / "broker.sock", group.gr_gid, "maintenance(local=True)")
         assert said["found"].startswith("Maintenance(local=True")
+
+
+@needs_root
+def test_members_of_the_group_can_not_end_the_vm(open_cluster: Cluster) -> None:
+    host = open_cluster.hosts[1]
+    group = next(each for each in grp.getgrall() if each.gr_gid not in (0, NOBODY))
+    call = "_json('POST', '/v1/vm', {'order': 'poweroff'})"
+    with served(host, group.gr_name):
+        said = as_another(host.run_dir / "broker.sock", group.gr_gid, call)
+        assert said["error"] == "only root and the daemons' own user may start or end the VM"
+        assert host.client.report({"state": "EngineUp", "why": "it runs"}) == ()
+
+
+# Orders about the VM.
+
+
+def test_an_order_is_answered_to_the_agents_next_report(
+    host: ClusterHost, service: BrokerService
+) -> None:
+    before = service.changes
+    number = host.client.order_vm(Wanted.SHUT_DOWN)
+    # The agent is woken.
+    assert service.changes != before
+    report = {"state": "EngineUp", "why": "it runs"}
+    [order] = host.client.report(report)
+    assert (order.number, order.wanted, order.by) == (number, Wanted.SHUT_DOWN, os.geteuid())
+    assert host.client.report(report) == ()
+
+
+@pytest.mark.usefixtures("service")
+def test_what_is_no_order_is_refused(host: ClusterHost) -> None:
+    with pytest.raises(BrokerError, match="expected an order \\(start, start-paused"):
+        host.client._json("POST", "/v1/vm", {"order": "stop"})
 
 
 # Clients that close their own direction.

@@ -68,7 +68,7 @@ def read_ovirt(files: OvirtConfig, own: Tree) -> Tree:
         "engine.memory": vm.get("memSize"),
         "engine.health.url": _health_url(deployment.get("fqdn")),
         "monitors.bridge.name": deployment.get("bridge"),
-        **_vdsm(deployment, own),
+        **_vdsm(files, deployment, own),
         **_network(deployment, own),
         **_notify(files),
         **_policy(files, deployment, own),
@@ -88,14 +88,20 @@ def deployment_of(files: OvirtConfig) -> dict[str, Scalar]:
     return _deployment(files.setup_dir / "hosted-engine.conf")
 
 
-def _vdsm(deployment: Mapping[str, Scalar], own: Tree) -> dict[str, Optional[Node]]:
+def _vdsm(
+    files: OvirtConfig, deployment: Mapping[str, Scalar], own: Tree
+) -> dict[str, Optional[Node]]:
     """Return how this host's vdsm is reached, and the engine's disk, if our file names vdsm."""
     kind = _at(own, "hypervisor", "kind")
     if not (isinstance(kind, Scalar) and kind.text == "vdsm"):
         return {}
+    conf = deployment.get("conf")
+    if conf is not None and files.run_dir is not None:
+        path = str(files.run_dir / "vm.conf")
+        conf = attrs.evolve(conf, text=path, value=path)
     return {
         "hypervisor.tls": deployment.get("vdsm_use_ssl"),
-        "hypervisor.conf": deployment.get("conf"),
+        "hypervisor.conf": conf,
         "vdsm.image": deployment.get("vm_disk_id"),
         "vdsm.volume": deployment.get("vm_disk_vol_id"),
     }

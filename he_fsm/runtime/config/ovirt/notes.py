@@ -33,6 +33,7 @@ _OTHER_NAMES: Final = {
 _DEPLOYED_KEYS: Final = (
     *("fqdn", "vmid", "host_id", "sdUUID", "gateway", "bridge", "conf", "configured"),
     *("network_test", "tcp_t_address", "tcp_t_port"),
+    *("vdsm_use_ssl", "vm_disk_id", "vm_disk_vol_id"),
 )
 _PORT: Final = re.compile(r"(?P<host>[^:]+):(?P<port>[0-9]+)")
 

@@ -7,6 +7,7 @@ What `hosted-engine --get-shared-config` and `--set-shared-config` read and chan
 | ha | `ha.conf` of this host |
 | he_shared, broker | `hosted-engine.conf` and `broker.conf` in the volume that all hosts share |
 | vm | `vm.conf` in that volume; it is never changed |
+| answers | `fhanswers.conf` in that volume, the answers of the first deployment |
 
 A file of the volume that is changed is renewed in this host's copy, too. Source:
 ovirt-hosted-engine-setup 2.7.
@@ -19,10 +20,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple, Optional
 
-from he_fsm.document.lossless import INI, SHELL, VM, Form
+from he_fsm.document.lossless import ANSWERS, INI, SHELL, VM, Entry, Form
 from he_fsm.errors import ConfigError
 from he_fsm.files.whole import replacing
 from he_fsm.runtime.config.outside import OvirtConfig
+from he_fsm.runtime.config.ovirt.answers import DEFAULT, answers_of
 from he_fsm.runtime.config.ovirt.archive import ARCHIVE_BYTES, read_archive, with_member
 from he_fsm.runtime.config.ovirt.files import deployment_of
 from he_fsm.runtime.storage.direct_file import BLOCK_BYTES, DirectFile
@@ -51,8 +53,11 @@ _PLACES: Final[Mapping[str, _Place]] = {
     "he_shared": _Place(SHELL, None, "hosted-engine.conf"),
     "broker": _Place(INI, None, "broker.conf"),
     "vm": _Place(VM, None, "vm.conf", is_writable=False),
+    "answers": _Place(ANSWERS, None, "fhanswers.conf"),
 }
-TYPES: Final = tuple(_PLACES)
+ALL_TYPES: Final = tuple(_PLACES)
+# Those of oVirt's command, among which a key without a type is looked for.
+TYPES: Final = ALL_TYPES[:-1]
 
 
 class Found(NamedTuple):
@@ -91,6 +96,16 @@ class SharedConfig:
         msg = f"{key} is a key of no file; the keys are\n{known}"
         raise ConfigError(msg)
 
+    def all(self) -> dict[str, dict[str, str]]:
+        """Return all values, by type and key; of a key that is there twice, the last one."""
+        return {
+            name: {
+                _joined(each): each.value
+                for each in _PLACES[name].form.read(_text(self._content(name)))
+            }
+            for name in (ALL_TYPES if self._volume() is not None else self._types(None))
+        }
+
     def set(self, key: str, value: str, wanted: Optional[str] = None) -> None:
         """
         Change a value, and nothing else of its file.
@@ -111,6 +126,9 @@ class SharedConfig:
             after = place.form.set(_text(before), option, value, section)
         except ValueError as error:
             raise ConfigError(str(error)) from error
+        if place.form is ANSWERS:
+            # An answer has a type, which a deployment goes by.
+            answers_of(after, place.name)
         self._write(place, before, after.encode("utf-8", "surrogateescape"))
 
     def _types(self, wanted: Optional[str]) -> tuple[str, ...]:
@@ -126,8 +144,7 @@ class SharedConfig:
         return form.get(_text(self._content(name)), option, section)
 
     def _keys(self, name: str) -> list[str]:
-        entries = _PLACES[name].form.read(_text(self._content(name)))
-        return [f"{each.section}.{each.key}" if each.section else each.key for each in entries]
+        return [_joined(each) for each in _PLACES[name].form.read(_text(self._content(name)))]
 
     # Files.
 
@@ -200,10 +217,20 @@ def _write_volume(volume: DirectFile, content: bytes) -> None:
             volume.write_block(descriptor, content[place : place + BLOCK_BYTES], place)
 
 
+def _joined(entry: Entry) -> str:
+    """Return a key as people type it."""
+    if entry.section == DEFAULT:
+        return entry.key
+    return f"{entry.section}.{entry.key}" if entry.section else entry.key
+
+
 def _split(form: Form, key: str) -> tuple[str, str]:
     """Return section and option of a key as it is typed."""
     if not form.has_sections:
         return "", key
+    if form is ANSWERS:
+        # A key has a slash in it, and may have a dot.
+        return DEFAULT, key
     section, dot, option = key.partition(".")
     return (section, option) if dot else (_NO_SECTION, key)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import shutil
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 _PASSWORD_BYTES: Final = 6
 # Five calls follow each other, of which each takes milliseconds where libvirt is well (seconds).
 _CALL_S: Final = 1.0
+_VIRSH: Final = "virsh"
 _EXPIRES: Final = "%Y-%m-%dT%H:%M:%S"
 
 
@@ -33,6 +36,20 @@ class LibvirtVm(DaemonVm):
 
     def console(self, valid_s: int) -> Console:
         """Set a new password for the domain's screen by libvirt, and return it."""
+        return self.set_password(secrets.token_urlsafe(_PASSWORD_BYTES), valid_s)
+
+    def serial_console(self) -> Sequence[str]:
+        """Return virsh's command for the domain's serial console."""
+        if self.identity() is None:
+            msg = f"the domain {self._config.domain} does not run on this host"
+            raise HypervisorError(msg)
+        if shutil.which(_VIRSH) is None:
+            msg = "there is no virsh: install libvirt-clients (libvirt-client)"
+            raise HypervisorError(msg)
+        return (_VIRSH, "--connect", self._config.uri, "console", self._config.domain)
+
+    def set_password(self, password: str, valid_s: int) -> Console:
+        """Set this password for the domain's screen by libvirt."""
         try:
             from he_fsm.runtime.hypervisors.libvirt.connection import Connection  # noqa: PLC0415 - optional
         except ModuleNotFoundError as error:
@@ -49,7 +66,6 @@ class LibvirtVm(DaemonVm):
             if not connection.is_active(domain):
                 msg = f"the domain {self._config.domain} does not run on this host"
                 raise HypervisorError(msg)
-            password = secrets.token_urlsafe(_PASSWORD_BYTES)
             ends_at = datetime.now(timezone.utc) + timedelta(seconds=valid_s)
             set_password(connection, domain, password, ends_at)
             screen = read(connection.xml(domain, is_live=True)).screens[0]

@@ -21,6 +21,8 @@ from he_fsm.runtime.hypervisors.qemu.section import (
 MONITOR: Final = "vm.qmp"
 SECOND_MONITOR: Final = "vm.monitor"
 CONSOLE_LOG: Final = "vm.console"
+# The same as a socket, at which people type.
+SERIAL: Final = "vm.serial"
 _BINARIES: Final = ("qemu-system-x86_64", "/usr/libexec/qemu-kvm")
 _VNC_PORT: Final = 5900
 # Room for translated code, in MiB: QEMU's own choice is a GiB, which counts as the VM's memory.
@@ -42,7 +44,9 @@ def binary_of(vm: VmConfig) -> str:
     return found
 
 
-def command(vm: VmConfig, run_dir: Path, accel: str, *, awaits: bool) -> tuple[str, ...]:
+def command(
+    vm: VmConfig, run_dir: Path, accel: str, *, awaits: bool, paused: bool = False
+) -> tuple[str, ...]:
     """
     Return the command that becomes the VM.
 
@@ -51,6 +55,7 @@ def command(vm: VmConfig, run_dir: Path, accel: str, *, awaits: bool) -> tuple[s
         run_dir: the folder of its sockets.
         accel: kvm or tcg.
         awaits: it executes nothing before a state has come: of a migration, or a saved one.
+        paused: it executes nothing before somebody lets it.
 
     Raises:
         HypervisorError: QEMU is not installed.
@@ -70,7 +75,7 @@ def command(vm: VmConfig, run_dir: Path, accel: str, *, awaits: bool) -> tuple[s
         *("-nodefaults", "-no-user-config", "-display", "none"),
         *_monitor("agent", run_dir / MONITOR),
         *_monitor("people", run_dir / SECOND_MONITOR),
-        *("-chardev", f"file,id=console,path={_escaped(run_dir / CONSOLE_LOG)}"),
+        *("-chardev", _serial(run_dir)),
         *("-serial", "chardev:console"),
     ]
     if vm.cpu is not None:
@@ -93,6 +98,8 @@ def command(vm: VmConfig, run_dir: Path, accel: str, *, awaits: bool) -> tuple[s
     parts += _reporters(vm)
     if awaits:
         parts += ["-incoming", "defer"]
+    if paused:
+        parts += ["-S"]
     return tuple(parts)
 
 
@@ -110,6 +117,12 @@ def fingerprint(vm: VmConfig) -> str:
         **({} if vm.watchdog is None else {"watchdog": vm.watchdog}),
     }
     return hashlib.sha256(json.dumps(same).encode()).hexdigest()
+
+
+def _serial(run_dir: Path) -> str:
+    # The log has what is said while nobody is connected, too.
+    path, log = _escaped(run_dir / SERIAL), _escaped(run_dir / CONSOLE_LOG)
+    return f"socket,id=console,path={path},server=on,wait=off,logfile={log},logappend=off"
 
 
 def _monitor(name: str, path: Path) -> tuple[str, ...]:

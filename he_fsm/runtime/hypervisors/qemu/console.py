@@ -7,7 +7,7 @@ import os
 import secrets
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, Optional
 
 from he_fsm.errors import HypervisorError
 from he_fsm.runtime.hypervisors.qemu.command import SECOND_MONITOR
@@ -20,9 +20,11 @@ _PASSWORD_BYTES: Final = 6
 _CONNECTED_WITHIN_S: Final = 5.0
 
 
-def give_out(run_dir: Path, protocol: str, valid_s: int) -> str:
+def give_out(run_dir: Path, protocol: str, valid_s: int, password: Optional[str] = None) -> str:
     """
     Return a new password for the screen of the VM of a run folder; the last one is void then.
+
+    *password*: one that somebody has chosen; None: one is made.
 
     Connections have to begin within *valid_s* seconds. The host's agent makes the password void as
     soon as somebody has got in with it.
@@ -37,23 +39,23 @@ def give_out(run_dir: Path, protocol: str, valid_s: int) -> str:
     if not os.access(path, os.R_OK | os.W_OK):
         msg = f"this user may not use {path}"
         raise HypervisorError(msg)
-    return asyncio.run(_give_out(path, protocol, valid_s))
+    chosen = password or secrets.token_urlsafe(_PASSWORD_BYTES)
+    asyncio.run(_set(path, protocol, valid_s, chosen))
+    return chosen
 
 
-async def _give_out(path: Path, protocol: str, valid_s: int) -> str:
+async def _set(path: Path, protocol: str, valid_s: int, password: str) -> None:
     ends_at = time.monotonic() + _CONNECTED_WITHIN_S
     monitor = await Monitor.connect(path, lambda: time.monotonic() < ends_at)
     if monitor is None:
         msg = f"QEMU does not answer at {path}; somebody else may use this monitor"
         raise HypervisorError(msg)
     try:
-        password = secrets.token_urlsafe(_PASSWORD_BYTES)
         # In this order: there is no moment at which it is good for ever.
         await monitor.execute("expire_password", protocol=protocol, time=f"+{valid_s}")
         await monitor.execute("set_password", protocol=protocol, password=password)
     finally:
         await monitor.close()
-    return password
 
 
 async def void_password(monitor: Monitor, protocol: str) -> None:

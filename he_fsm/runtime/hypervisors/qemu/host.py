@@ -16,7 +16,7 @@ import attrs
 from he_fsm.errors import HypervisorError, LockspaceError
 from he_fsm.runtime.hypervisors.qemu import command as qemu_command
 from he_fsm.runtime.hypervisors.qemu.accel import usable_accel
-from he_fsm.runtime.hypervisors.qemu.machine import RUNNING, Machine
+from he_fsm.runtime.hypervisors.qemu.machine import Machine, detail_of, state_of
 from he_fsm.runtime.hypervisors.qemu.migration import channel as qemu_channel
 from he_fsm.runtime.hypervisors.qemu.migration.arrival import (
     Arrival,
@@ -43,6 +43,8 @@ from he_fsm.snapshot import Outcome, Result, VmState
 _log = logging.getLogger(__name__)
 _MIB: Final = 1 << 20
 _IN_MIGRATE: Final = "inmigrate"
+# QEMU's word for a VM that was begun with `-S`.
+_PRELAUNCH: Final = "prelaunch"
 # How often a host that can't listen for migrations tries to (seconds).
 LISTEN_AGAIN_S: Final = 20.0
 
@@ -186,13 +188,13 @@ class QemuHost:
     def _look(self, *results: Result) -> None:
         """Publish the present state for other threads, with the results that have led to it."""
         machine = self._machine
-        state = VmState.ABSENT if machine is None else _state(machine)
+        state = VmState.ABSENT if machine is None else state_of(machine)
         # Its end is seen together with its result.
         state = state if self.departure is None else VmState.LEAVING
         is_other = state is not self.state
         with self.guard:
             self._results += results
-            self.detail = "" if machine is None else _detail(machine, state)
+            self.detail = "" if machine is None else detail_of(machine, state)
             if is_other:
                 self.state, self.since = state, time.monotonic()
         if is_other or results:
@@ -210,25 +212,33 @@ class QemuHost:
 
     # Start and stop.
 
-    async def start(self) -> None:
-        """Take the lease and start the VM, unless one is here."""
+    async def start(self, *, paused: bool = False) -> None:
+        """Take the lease and start the VM, unless one is here; *paused*: it executes nothing."""
         try:
             if self._machine is None:
-                is_saved = self._settings.vm.saved_state is not None
-                machine = await self._spawn(self._lease.wrap, Phase.STARTING, awaits=is_saved)
-                self._begin(self._bring_up(machine))
+                # A saved state is where a start goes on; a VM to be looked at begins anew.
+                is_saved = self._settings.vm.saved_state is not None and not paused
+                machine = await self._spawn(
+                    self._lease.wrap, Phase.STARTING, awaits=is_saved, paused=paused
+                )
+                self._begin(self._bring_up(machine, paused=paused))
         except HypervisorError as error:
             self.tell(Outcome.START_FAILED, str(error))
 
     async def _spawn(
-        self, wrap: Callable[..., tuple[str, ...]], phase: Phase, *, awaits: bool
+        self,
+        wrap: Callable[..., tuple[str, ...]],
+        phase: Phase,
+        *,
+        awaits: bool,
+        paused: bool = False,
     ) -> Machine:
         """Start a QEMU's process; raises `HypervisorError`."""
         vm, run_dir = self._settings.vm, self._settings.run_dir
         accel = vm.accel
         if accel == "auto":
             accel = await in_thread(usable_accel, qemu_command.binary_of(vm))
-        command = qemu_command.command(vm, run_dir, accel, awaits=awaits)
+        command = qemu_command.command(vm, run_dir, accel, awaits=awaits, paused=paused)
         claimed: list[VmRecord] = []
 
         def claim(pid: int) -> bool:
@@ -256,9 +266,13 @@ class QemuHost:
             raise HypervisorError(msg)
         return self._follow(claimed[0])
 
-    async def _bring_up(self, machine: Machine) -> None:
-        """Wait until the VM executes."""
+    async def _bring_up(self, machine: Machine, *, paused: bool = False) -> None:
+        """Wait until the VM executes, or is ready to."""
         if not await machine.answered():
+            return
+        if paused or machine.runstate == _PRELAUNCH:
+            # The agent that had ordered it may have ended meanwhile.
+            machine.tell(phase=Phase.RUNNING)
             return
         try:
             saved = self._settings.vm.saved_state
@@ -306,7 +320,7 @@ class QemuHost:
     async def migrate(self, target: int) -> None:
         """Begin to move the VM to the host *target*."""
         machine = self._machine
-        if machine is None or self.departure is not None or _state(machine) is not VmState.UP:
+        if machine is None or self.departure is not None or state_of(machine) is not VmState.UP:
             self.tell(Outcome.MIGRATION_FAILED, "the VM can't be migrated now")
             return
         self.departure = Departure(machine, self._lease, target, self._settings.move)
@@ -368,33 +382,3 @@ async def _load(machine: Machine, saved: Path) -> None:
     await load_from(machine.monitor, saved)
     while not await has_arrived(machine):
         await machine.stirs()
-
-
-def _detail(machine: Machine, state: VmState) -> str:
-    """Return why a VM is as it is, where that is not all in its state."""
-    if state is VmState.UNKNOWN:
-        return "the hypervisor does not answer"
-    if state is VmState.PAUSED:
-        return f"QEMU says {machine.runstate}"
-    record = machine.record
-    return f"to host {record.leaving_to}" if record.is_leaving else record.failure
-
-
-def _state(machine: Machine) -> VmState:
-    record = machine.record
-    if record.phase is Phase.MIGRATED:
-        return VmState.ABSENT
-    if record.phase is Phase.STARTING:
-        return VmState.STARTING
-    if record.phase is Phase.ARRIVING:
-        return VmState.ARRIVING
-    if record.is_leaving:
-        return VmState.LEAVING
-    if not machine.runstate or not machine.is_answering:
-        return VmState.UNKNOWN
-    if record.phase is Phase.STOPPING:
-        return VmState.STOPPING
-    if machine.is_moving:
-        # Somebody else has ordered it.
-        return VmState.LEAVING
-    return VmState.UP if machine.runstate == RUNNING else VmState.PAUSED

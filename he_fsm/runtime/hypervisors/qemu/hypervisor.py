@@ -8,6 +8,7 @@ In the run folder of its host it keeps
     vm.report     whether the last start got the lease
     vm.qmp        QEMU's monitor, for the agent alone
     vm.monitor    the same for people: `socat - UNIX:vm.monitor`
+    vm.serial     the guest's serial console, at which people type
 
 All talk with QEMU and with other hosts' agents happens in one thread of its own (`qemu_host`). What
 others see is what that thread last saw, so that no method waits.
@@ -100,11 +101,18 @@ class QemuHypervisor:
 
     def start(self) -> None:
         """Take the lease and start the VM here, unless one is here."""
+        self._order_start(paused=False)
+
+    def start_paused(self) -> None:
+        """Take the lease and make the VM here, which executes nothing before somebody lets it."""
+        self._order_start(paused=True)
+
+    def _order_start(self, *, paused: bool) -> None:
         if self._host.state is VmState.ARRIVING:
             self._host.tell(Outcome.START_REFUSED, "the VM arrives here by a migration")
         elif self._host.state is VmState.ABSENT and not self._is_ordered:
             self._is_ordered = True
-            self._post(self._start())
+            self._post(self._start(paused=paused))
 
     def shut_down(self) -> None:
         """Press the VM's power button; a paused guest does not see it."""
@@ -146,9 +154,9 @@ class QemuHypervisor:
         self._thread.join()
         self._loop.close()
 
-    async def _start(self) -> None:
+    async def _start(self, *, paused: bool) -> None:
         try:
-            await self._host.start()
+            await self._host.start(paused=paused)
         finally:
             self._is_ordered = False
             self._host.wake()

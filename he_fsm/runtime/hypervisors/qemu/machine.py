@@ -15,12 +15,13 @@ from typing import Any, Final, Optional
 import attrs
 
 from he_fsm.errors import HypervisorError
-from he_fsm.runtime.hypervisors.qemu.command import MONITOR, SECOND_MONITOR
+from he_fsm.runtime.hypervisors.qemu.command import MONITOR, SECOND_MONITOR, SERIAL
 from he_fsm.runtime.hypervisors.qemu.console import SCREENS, void_password
 from he_fsm.runtime.hypervisors.qemu.monitor import Monitor, MonitorLostError
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmFile, VmRecord
 from he_fsm.runtime.hypervisors.vm_process import has_ended, open_process, send_signal
 from he_fsm.runtime.service.tasks import keep
+from he_fsm.snapshot import VmState
 
 _log = logging.getLogger(__name__)
 # Where a migration's data arrives, on hosts of one machine.
@@ -262,7 +263,7 @@ class Machine:
             asyncio.get_running_loop().call_later(_REAP_S, self._on_end)
             return
         # A killed QEMU leaves its sockets.
-        for name in (MONITOR, SECOND_MONITOR, DATA):
+        for name in (MONITOR, SECOND_MONITOR, SERIAL, DATA):
             (self.run_dir / name).unlink(missing_ok=True)
         try:
             self._file.clear(self.record)
@@ -285,3 +286,34 @@ class Machine:
             asyncio.get_running_loop().remove_reader(self._process)
             os.close(self._process)
             self._process = None
+
+
+def detail_of(machine: Machine, state: VmState) -> str:
+    """Return why a VM is as it is, where that is not all in its state."""
+    if state is VmState.UNKNOWN:
+        return "the hypervisor does not answer"
+    if state is VmState.PAUSED:
+        return f"QEMU says {machine.runstate}"
+    record = machine.record
+    return f"to host {record.leaving_to}" if record.is_leaving else record.failure
+
+
+def state_of(machine: Machine) -> VmState:
+    """Return what the VM is, by its record and by QEMU's own word."""
+    record = machine.record
+    if record.phase is Phase.MIGRATED:
+        return VmState.ABSENT
+    if record.phase is Phase.STARTING:
+        return VmState.STARTING
+    if record.phase is Phase.ARRIVING:
+        return VmState.ARRIVING
+    if record.is_leaving:
+        return VmState.LEAVING
+    if not machine.runstate or not machine.is_answering:
+        return VmState.UNKNOWN
+    if record.phase is Phase.STOPPING:
+        return VmState.STOPPING
+    if machine.is_moving:
+        # Somebody else has ordered it.
+        return VmState.LEAVING
+    return VmState.UP if machine.runstate == RUNNING else VmState.PAUSED

@@ -72,6 +72,8 @@ class VdsmHost:
             self._repeats.complain("vdsm", "%s", error, level=logging.ERROR)
             self._here.publish(VmState.UNKNOWN, str(error))
             self._judge.doubt()
+            # One that has ended would let nobody wait.
+            self._watch_process(None)
             return _AGAIN_S
         self._repeats.end("vdsm", "vdsm answers again")
         usual_s = _PERIODS_S.get(self._here.state, _USUAL_S)
@@ -82,11 +84,17 @@ class VdsmHost:
         if here.known.record is not None and here.access.identity() is None:
             # vdsm may take its time to notice, or not answer at all.
             self._ended_at = time.monotonic()
+            self._watch_process(None)
             self._see_absent()
+        under_way = (here.starting, here.departure)
         seen = here.look()
         vm = here.access.identity()
         self._watch_process(vm)
         if self._is_starting():
+            return
+        if (here.starting, here.departure) != under_way:
+            # It is not known whether vdsm's answer is of before or after.
+            here.stir()
             return
         if seen is None or seen.is_down:
             self._see_ended(seen, vm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Optional
 
@@ -9,19 +10,22 @@ from he_fsm.document.nodes import Mapping as Tree
 from he_fsm.document.nodes import lacking, nearest, refusal
 from he_fsm.errors import ConfigError, HypervisorError
 from he_fsm.runtime import registry
+from he_fsm.runtime.config.ovirt.connection import Connection, connection_of
+from he_fsm.runtime.config.ovirt.files import deployment_of
 from he_fsm.runtime.config.settings import Config
 from he_fsm.runtime.hypervisors.lock_manager import driver_findings
 from he_fsm.runtime.hypervisors.vdsm.access import VdsmVm
-from he_fsm.runtime.hypervisors.vdsm.definition import findings, load
+from he_fsm.runtime.hypervisors.vdsm.definition import VmDefinition, findings, load
 from he_fsm.runtime.hypervisors.vdsm.here import VdsmSettings
 from he_fsm.runtime.hypervisors.vdsm.hypervisor import VdsmHypervisor
 from he_fsm.runtime.hypervisors.vdsm.section import PLACES, VdsmConfig
 from he_fsm.runtime.kinds import HypervisorKind, LeaseKind
 from he_fsm.runtime.leases.rules import Rules
-from he_fsm.runtime.ports import Finding, Hypervisor, LeaseSight, MovableLease, VmAccess
+from he_fsm.runtime.ports import Finding, Hypervisor, LeaseSight, MovableLease, VmAccess, VmByHand
 from he_fsm.runtime.vdsm.choose import open_client
 from he_fsm.runtime.vdsm.connection import Address
 from he_fsm.runtime.vdsm.interface import Listener, VdsmClient
+from he_fsm.runtime.vm_orders.vdsm import VdsmByHand
 
 _WHO: Final = 'the hypervisor "vdsm"'
 _MANAGER: Final = "vdsm"
@@ -63,6 +67,43 @@ def access(config: Config) -> VmAccess:
     """Make what finds the VM's process by libvirt's pid file."""
     section: VdsmConfig = config.hypervisor
     return VdsmVm(config.run_dir, section, _vm_id(config), connects(section))
+
+
+def by_hand(config: Config) -> VmByHand:
+    """Make what a person of this host orders vdsm with, as oVirt's own command does."""
+    section: VdsmConfig = config.hypervisor
+
+    def connection() -> Connection:
+        found = {} if config.ovirt is None else deployment_of(config.ovirt)
+        return connection_of({key: value.text for key, value in found.items()})
+
+    return VdsmByHand(
+        client=connects(section)(None),
+        vm_id=_vm_id(config),
+        conf=section.conf,
+        vet=lambda definition: _vet(config, definition),
+        connection=connection,
+        domain_id=config.storage.domain_id or "",
+    )
+
+
+def _vet(config: Config, definition: VmDefinition) -> None:
+    """Raise an error where a definition must not be started here now, as the agent would not."""
+    section: VdsmConfig = config.hypervisor
+    sight = _sight(config)
+    wrong = findings(definition, sight.place, vm_id=_vm_id(config), name=section.name)
+    for finding in (*wrong, *driver_findings(section.driver_conf, starts_paused=False)):
+        if finding.is_fatal:
+            raise HypervisorError(str(finding))
+    seen = sight.seen()
+    if not seen.is_joined:
+        msg = f"host {config.host.id} has not joined the lockspace: without it there is no lease"
+        raise HypervisorError(msg)
+    left_s = None if seen.free_at is None else seen.free_at - time.monotonic()
+    if seen.owner is not None and (left_s is None or left_s > 0):
+        when = "" if left_s is None else f"; it can be taken in {left_s:.0f} s"
+        msg = f"host {seen.owner} holds the engine's lease{when}"
+        raise HypervisorError(msg)
 
 
 def check(config: Config, tree: Tree) -> None:
@@ -143,4 +184,5 @@ KIND: Final = HypervisorKind(
     check=check,
     needs=needs,
     peer_name=peer_name,
+    by_hand=by_hand,
 )

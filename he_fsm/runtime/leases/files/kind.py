@@ -8,7 +8,8 @@ from he_fsm.runtime.config.settings import Config
 from he_fsm.runtime.kinds import LeaseKind, Made
 from he_fsm.runtime.leases.files.movable import MovableEmbedded
 from he_fsm.runtime.leases.files.records import ENGINE_FILE, create_lockspace
-from he_fsm.runtime.ports import MovableLease
+from he_fsm.runtime.leases.files.stored import EmbeddedStored
+from he_fsm.runtime.ports import MovableLease, StoredLeases
 
 # Where a VM that knows nothing of leases has its own looked after, in the host's run folder.
 LEASE_SOCKET: Final = "vm.lease"
@@ -34,6 +35,11 @@ def set_up(config: Config) -> Made:
     return Made(what=f"leases in {folder}", is_new=is_new, for_group=(folder, engine))
 
 
+def stored(config: Config) -> StoredLeases:
+    """Make what writes the leases anew."""
+    return EmbeddedStored(config.storage.leases)
+
+
 KIND: Final = LeaseKind(
-    maker="he_fsm.runtime.leases.files.renewer:make", lease=lease, set_up=set_up
+    maker="he_fsm.runtime.leases.files.renewer:make", lease=lease, set_up=set_up, stored=stored
 )

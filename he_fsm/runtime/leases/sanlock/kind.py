@@ -24,7 +24,7 @@ from he_fsm.runtime.leases.sanlock.section import (
 from he_fsm.runtime.leases.sanlock.settings import SanlockSettings
 from he_fsm.runtime.leases.sanlock.sight import SanlockSight
 from he_fsm.runtime.leases.sanlock.watching.guard import LeaseGuard
-from he_fsm.runtime.ports import Finding, LeaseSight, MovableLease, VmAccess
+from he_fsm.runtime.ports import Finding, LeaseSight, MovableLease, StoredLeases, VmAccess
 
 _SOCKET: Final = "sanlock.sock"
 
@@ -49,6 +49,11 @@ def set_up(config: Config) -> Made:
     found = settings_of(config)
     is_new = storage.initialise(found, config.policy.io_timeout_s)
     return Made(what=f"sanlock's leases in {found.path}", is_new=is_new)
+
+
+def stored(config: Config) -> StoredLeases:
+    """Make what writes the leases anew."""
+    return storage.SanlockStored(settings_of(config), config.policy.io_timeout_s)
 
 
 def guard(config: Config, access: VmAccess) -> Guard:
@@ -129,4 +134,5 @@ KIND: Final = LeaseKind(
     sight=sight,
     own="he_fsm.runtime.leases.sanlock.own:make",
     keeps_host_id=True,
+    stored=stored,
 )

@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from he_fsm.errors import LeaseMissingError, LockspaceError, OldVmError
 from he_fsm.runtime.leases.files.records import FILE_MODE, lease_error
@@ -15,6 +15,7 @@ from he_fsm.runtime.leases.sanlock.daemon.command import SOCKET, SanlockDaemon
 from he_fsm.runtime.leases.sanlock.daemon.module import call
 from he_fsm.runtime.leases.sanlock.settings import SanlockSettings
 from he_fsm.runtime.leases.vm_lock import VmLock
+from he_fsm.runtime.ports import IdMark
 
 
 def initialise(settings: SanlockSettings, io_timeout_s: float) -> bool:
@@ -36,32 +37,81 @@ def initialise(settings: SanlockSettings, io_timeout_s: float) -> bool:
     _make_room(Path(settings.path), settings.offset + settings.align_bytes, settings)
     end = settings.resource_offset + settings.align_bytes
     _make_room(Path(settings.resource_path), end, settings)
-    area = {"align": settings.align_bytes, "sector": settings.sector_bytes}
-    lockspace = settings.lockspace.encode()
     has_no_ids = _is_missing(lambda: daemon.host_id_lease(1))
     has_no_lease = _is_missing(daemon.engine_lease)
     if has_no_ids or has_no_lease:
         _check_no_vm(settings, "host ids" if has_no_ids else "engine's lease")
-        # The generations of new host ids begin at 1 again. In a lease of before, an owner with a
-        # higher one would count as living for as long as somebody has its id. The lease comes
-        # first: if this ends between the two, the next call writes both.
-        resource = settings.resource.encode()
-        _write(settings, "write_resource", lockspace, resource, settings.disks, **area)
+        _write_engine(settings)
     if has_no_ids:
-        _write(
-            settings,
-            "write_lockspace",
-            *(lockspace, settings.path, settings.offset),
-            iotimeout=settings.daemon_io_timeout(io_timeout_s),
-            **area,
-        )
+        _write_ids(settings, io_timeout_s)
     return has_no_ids or has_no_lease
+
+
+class SanlockStored:
+    """The leases of sanlock as they stand on the storage; implements `StoredLeases`."""
+
+    def __init__(self, settings: SanlockSettings, io_timeout_s: float) -> None:
+        """Look by the daemon of *settings*; new leases are for this I/O timeout (seconds)."""
+        self._settings = settings
+        self._io_timeout_s = io_timeout_s
+        self._daemon = SanlockDaemon(settings)
+
+    def host_id(self, host_id: int) -> Optional[IdMark]:
+        """Return what the lease of a host id says; None: nobody has it."""
+        ids_max = self._settings.host_id_max
+        if ids_max is None or host_id > ids_max:
+            return None
+        found = self._daemon.host_id_lease(host_id)
+        return IdMark(found.generation, found.timestamp) if found.timestamp else None
+
+    def engine(self) -> Optional[tuple[int, int]]:
+        """Return who took the engine's lease last; None: it is free."""
+        found = self._daemon.engine_lease()
+        return (found.owner, found.generation) if found.timestamp else None
+
+    def rewrite(self) -> None:
+        """Write all leases anew; raises `OldVmError` beside a VM of this host."""
+        _check_areas(self._settings)
+        self._daemon.check_running()
+        # safety: the lease of a VM that runs here is in nobody's way any more if it is written.
+        _check_no_vm(self._settings, "leases")
+        _write_engine(self._settings)
+        _write_ids(self._settings, self._io_timeout_s)
+
+
+def _write_engine(settings: SanlockSettings) -> None:
+    """
+    Write the engine's lease anew, before the host ids are.
+
+    The generations of new host ids begin at 1 again. In a lease of before, an owner with a higher
+    one would count as living for as long as somebody has its id. If this ends between the two, the
+    next call writes both.
+    """
+    resource, lockspace = settings.resource.encode(), settings.lockspace.encode()
+    _write(settings, "write_resource", lockspace, resource, settings.disks, **_area(settings))
+
+
+def _write_ids(settings: SanlockSettings, io_timeout_s: float) -> None:
+    _write(
+        settings,
+        "write_lockspace",
+        *(settings.lockspace.encode(), settings.path, settings.offset),
+        iotimeout=settings.daemon_io_timeout(io_timeout_s),
+        **_area(settings),
+    )
+
+
+def _area(settings: SanlockSettings) -> dict[str, int]:
+    return {"align": settings.align_bytes, "sector": settings.sector_bytes}
 
 
 def _check_no_vm(settings: SanlockSettings, what: str) -> None:
     """Raise `OldVmError` if an engine VM runs on this host; of others nothing is known here."""
     # safety: another host could start the VM at once.
     if not VmLock.named(settings.vm_lock, settings.vm_pid_file).is_free():
+        if what == "leases":
+            msg = "the leases stay as they are: an engine VM runs here; end it first"
+            raise OldVmError(msg)
         path = settings.path if what == "host ids" else settings.resource_path
         msg = (
             f"the {what} in {path} can't be found, and an engine VM runs here: end it before the"

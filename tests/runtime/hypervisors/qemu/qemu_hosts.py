@@ -22,7 +22,7 @@ from he_fsm.lab.guest.kernel import find_kernel
 from he_fsm.lab.guest.saved import guest_vm, page, resting, saved_state, say
 from he_fsm.runtime.config.plain import plain
 from he_fsm.runtime.hypervisors.qemu.access import QemuVm
-from he_fsm.runtime.hypervisors.qemu.command import MONITOR, SECOND_MONITOR, command
+from he_fsm.runtime.hypervisors.qemu.command import MONITOR, SECOND_MONITOR, SERIAL, command
 from he_fsm.runtime.hypervisors.qemu.host import QemuSettings
 from he_fsm.runtime.hypervisors.qemu.hypervisor import QemuHypervisor
 from he_fsm.runtime.hypervisors.qemu.monitor import Monitor
@@ -216,7 +216,7 @@ class QemuHosts(RecordedHosts):
         for outlaw in self._outlaws:
             outlaw.kill()
             outlaw.wait()
-            for name in (MONITOR, SECOND_MONITOR):
+            for name in (MONITOR, SECOND_MONITOR, SERIAL):
                 for host_id in self.ids:
                     (self.run_dir(host_id) / name).unlink(missing_ok=True)
         for host_id in self.ids:

@@ -37,7 +37,9 @@ def words(vm: VmConfig, option: str) -> list[str]:
 
 def test_a_comma_in_a_path_ends_nothing() -> None:
     chardevs = words(VM, "-chardev")
-    assert any(each.endswith("path=/run/he,,fsm/vm.console") for each in chardevs)
+    [console] = [each for each in chardevs if "id=console" in each]
+    assert "path=/run/he,,fsm/vm.serial,server" in console
+    assert "logfile=/run/he,,fsm/vm.console,logappend" in console
     file = json.loads(words(VM, "-blockdev")[0])
     assert file["filename"] == "/srv/engine,1.raw"
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import pty
+import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +20,9 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
+from he_fsm.cli.hosted_engine import CONFIG_VARIABLE
+from he_fsm.cli.hosted_engine import run as hosted_engine
+from he_fsm.cli.hosted_engine.vm import PASSWORD_VARIABLE
 from he_fsm.cli.main import cli
 from he_fsm.errors import HypervisorError
 from he_fsm.runtime.config.plain import plain
@@ -60,6 +69,7 @@ def config_of(hosts: QemuHosts) -> Path:
         "hypervisor": {"kind": "qemu", "vm": vm},
         "engine": {"health": {"url": "http://127.0.0.1:8080/"}},
         "monitors": {"network": {"test": "none"}},
+        "ovirt": "none",
     }
     path.write_text(yaml.safe_dump(plain_config))
     return path
@@ -153,3 +163,69 @@ def test_a_vm_without_a_screen_says_so(hosts: QemuHosts) -> None:
     result = console(hosts)
     assert isinstance(result.exception, HypervisorError)
     assert str(result.exception) == "the VM has no screen: hypervisor.vm.console is not set"
+
+
+# A password that somebody has chosen.
+
+
+def test_a_chosen_password_lets_one_in(
+    started: QemuHosts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    screen = started.settings[1].vm.console
+    assert screen is not None
+    monkeypatch.setenv(CONFIG_VARIABLE, str(config_of(started)))
+    monkeypatch.setenv(PASSWORD_VARIABLE, "hush-1")
+    assert hosted_engine(["--add-console-password"]) == 0
+    said = f"You can now connect the hosted-engine VM with VNC at 127.0.0.1:{screen.port}\n"
+    assert capsys.readouterr().out == said
+    assert try_in(started, "hush-1") == LET_IN
+    # A script gives it as a line.
+    monkeypatch.delenv(PASSWORD_VARIABLE)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("hush-2\n"))
+    assert hosted_engine(["--add-console-password"]) == 0
+    assert try_in(started, "hush-2") == LET_IN
+    assert hosted_engine(["--add-console-password", "--password=hush-3"]) == 0
+    assert try_in(started, "hush-3") == LET_IN
+    assert "hush" not in capsys.readouterr().err
+
+
+def test_an_empty_password_is_refused(
+    started: QemuHosts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(CONFIG_VARIABLE, str(config_of(started)))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    assert hosted_engine(["--add-console-password"]) == 1
+    assert capsys.readouterr().err == "hosted-engine: expected a password, got an empty one\n"
+    assert try_in(started, "") == REFUSED
+
+
+# The serial console.
+
+
+@pytest.mark.skipif(shutil.which("socat") is None, reason="socat is not installed")
+def test_what_is_typed_at_the_serial_console_reaches_the_guest(started: QemuHosts) -> None:
+    mine, theirs = pty.openpty()
+    code = "from he_fsm.cli.hosted_engine import main; main()"
+    console = subprocess.Popen(
+        [sys.executable, "-c", code, "--console"],
+        env={**os.environ, CONFIG_VARIABLE: str(config_of(started))},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+    )
+    os.close(theirs)
+    assert console.stderr is not None
+    with console:
+        assert console.stderr.readline() == b"hosted-engine: connected; Ctrl-] ends it\n"
+        log = started.run_dir(1) / "vm.console"
+        until(lambda: "GUEST-UP" in log.read_text(errors="replace"), within_s=60)
+
+        # The guest's terminal shows what is typed, until it was seen to.
+        def is_echoed() -> bool:
+            os.write(mine, b"knock\r")
+            return "knock" in log.read_text(errors="replace")
+
+        until(is_echoed)
+        os.write(mine, b"\x1d")
+        assert console.wait(10) == 0
+    os.close(mine)

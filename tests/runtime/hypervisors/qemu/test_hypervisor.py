@@ -197,6 +197,39 @@ def test_a_vm_killed_while_it_starts_is_a_failed_start(hosts: QemuHosts) -> None
     assert hosts.outcomes(1) == [Outcome.START_FAILED]
 
 
+# A start by hand that executes nothing yet.
+
+
+def test_a_vm_that_is_started_paused_has_the_lease_and_executes_when_it_is_resumed(
+    hosts: QemuHosts,
+) -> None:
+    hypervisor = qemu(hosts, 1)
+    hypervisor.start_paused()
+    assert hypervisor.observe().vm.state is VmState.STARTING
+    hosts.reaches(1, VmState.PAUSED)
+    assert hosts.owner() == 1
+    # The next agent takes it for what it is.
+    hosts.restart_agent(1)
+    hosts.reaches(1, VmState.PAUSED)
+    hosts.hypervisor(2).start()
+    hosts.reaches(2, VmState.ABSENT)
+    assert hosts.outcomes(2) == [Outcome.START_REFUSED]
+    hosts.resume(1)
+    hosts.reaches(1, VmState.UP)
+
+
+def test_a_vm_that_was_begun_paused_by_an_agent_that_died_is_found(hosts: QemuHosts) -> None:
+    hypervisor = qemu(hosts, 1)
+    hypervisor.start_paused()
+    hosts.reaches(1, VmState.PAUSED)
+    file = VmFile(hosts.run_dir(1) / "vm.json")
+    hypervisor.close()
+    # As it stands before the agent has heard of QEMU.
+    file.write(attrs.evolve(hosts.record(1), phase=Phase.STARTING))
+    hosts.restart_agent(1)
+    hosts.reaches(1, VmState.PAUSED)
+
+
 # The agent's view.
 
 

@@ -37,7 +37,7 @@ def test_the_password_that_vdsm_sets_opens_the_screen(hosts: VdsmHosts) -> None:
     another = hosts.access(1).console(60)
     assert another.password != console.password
     # vdsm's log does not have it.
-    assert another.password not in (hosts.lab.daemons[1].folder / "vdsm.log").read_text()
+    assert another.password not in (hosts.lab.daemons[1].folder / "log").read_text()
 
 
 def test_a_vm_that_does_not_run_has_no_screen_to_be_seen(hosts: VdsmHosts) -> None:

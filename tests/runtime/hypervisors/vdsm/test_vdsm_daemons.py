@@ -21,9 +21,9 @@ from he_fsm.testing.hypervisors import EVENT_S
 from he_fsm.testing.waiting import until
 from tests.runtime.hypervisors.vdsm.vdsm_hosts import (
     NEEDS_VDSM,
+    VdsmDaemon,
     VdsmHosts,
     VdsmLab,
-    VdsmProcess,
 )
 from tests.runtime.vdsm.scene import made_certificates
 
@@ -31,18 +31,21 @@ pytestmark = [*NEEDS_VDSM, pytest.mark.long]
 
 # A loop of the agent's, within which a vdsm that hangs has to be noticed.
 LOOP_S = 10.0
+# How soon it is looked again at a vdsm that does not answer, and at so many looks it is seen.
+AGAIN_S = 0.5
+LOOKS = 5
 # A look comes every 2 s, and more of the machine's own.
 POLLED_S = 4.0
 
 
 @pytest.fixture
-def daemon(lab: VdsmLab) -> Iterator[VdsmProcess]:
+def daemon(lab: VdsmLab) -> Iterator[VdsmDaemon]:
     """Return the vdsm of host 1, and see that it runs after the test."""
     process = lab.daemons[1]
     yield process
-    process.thaw()
+    process.go_on()
     if process.process is None:
-        process.start()
+        process.begin()
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -55,7 +58,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_a_vdsm_that_restarts_costs_the_vm_nothing_and_the_log_two_lines(
-    hosts: VdsmHosts, daemon: VdsmProcess, caplog: pytest.LogCaptureFixture
+    hosts: VdsmHosts, daemon: VdsmDaemon, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     hosts.start(1)
@@ -65,7 +68,7 @@ def test_a_vdsm_that_restarts_costs_the_vm_nothing_and_the_log_two_lines(
     assert hosts.page() == 200
     assert hosts.owner() == 1
     # Every verb is answered with code 99 meanwhile.
-    daemon.start(recovery_s=3.0)
+    daemon.begin(recovery_s=3.0)
     assert hosts.state(1) is VmState.UNKNOWN
     until(lambda: hosts.is_good_on(1))
     assert hosts.pid(1) == pid
@@ -78,22 +81,37 @@ def test_a_vdsm_that_restarts_costs_the_vm_nothing_and_the_log_two_lines(
 
 
 def test_what_happens_while_there_is_no_vdsm_is_made_up_for(
-    hosts: VdsmHosts, daemon: VdsmProcess
+    hosts: VdsmHosts, daemon: VdsmDaemon
 ) -> None:
     hosts.start(1)
     daemon.kill()
     hosts.signal(1, signal.SIGKILL)
-    daemon.start()
+    daemon.begin()
     hosts.reaches(1, VmState.ABSENT)
     assert hosts.told[1] == []
     hosts.start(1)
 
 
-def test_a_vdsm_that_hangs_makes_the_state_unknown_and_costs_nothing_else(
-    hosts: VdsmHosts, daemon: VdsmProcess
+def test_nobody_is_busy_while_neither_vdsm_nor_the_vm_is_there(
+    hosts: VdsmHosts, daemon: VdsmDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hosts.start(1)
-    daemon.freeze()
+    daemon.kill()
+    hosts.signal(1, signal.SIGKILL)
+    until(lambda: hosts.access(1).identity() is None)
+    hosts.reaches(1, VmState.UNKNOWN)
+    here, looks = hosts.hypervisor(1)._here, []
+    look = here.look
+    monkeypatch.setattr(here, "look", lambda: [looks.append(time.monotonic()), look()][1])
+    until(lambda: len(looks) >= LOOKS)
+    assert looks[-1] - looks[0] > (LOOKS - 1) * AGAIN_S / 2
+
+
+def test_a_vdsm_that_hangs_makes_the_state_unknown_and_costs_nothing_else(
+    hosts: VdsmHosts, daemon: VdsmDaemon
+) -> None:
+    hosts.start(1)
+    daemon.stop()
     began_at = time.monotonic()
     hosts.reaches(1, VmState.UNKNOWN)
     assert time.monotonic() - began_at < LOOP_S
@@ -107,51 +125,51 @@ def test_a_vdsm_that_hangs_makes_the_state_unknown_and_costs_nothing_else(
     hypervisor.cancel_migration()
     assert hypervisor.observe().vm.state is VmState.UNKNOWN
     assert time.monotonic() - began_at < 0.5
-    daemon.thaw()
+    daemon.go_on()
     # It was asked to shut down, and is when it answers again: the order had been given.
     until(lambda: hosts.state(1) in (VmState.UP, VmState.STOPPING, VmState.ABSENT))
 
 
-def test_power_off_needs_no_vdsm(hosts: VdsmHosts, daemon: VdsmProcess) -> None:
+def test_power_off_needs_no_vdsm(hosts: VdsmHosts, daemon: VdsmDaemon) -> None:
     hosts.start(1)
-    daemon.freeze()
+    daemon.stop()
     hosts.hypervisor(1).power_off()
     until(lambda: hosts.access(1).identity() is None)
-    daemon.thaw()
+    daemon.go_on()
     hosts.reaches(1, VmState.ABSENT)
 
 
 def test_a_start_is_seen_to_its_end_though_vdsm_restarts(
-    hosts: VdsmHosts, daemon: VdsmProcess
+    hosts: VdsmHosts, daemon: VdsmDaemon
 ) -> None:
     hosts.starts_slowly(1)
     hosts.hypervisor(1).start()
     until(lambda: hosts.access(1).identity() is not None)
     daemon.kill()
-    daemon.start(recovery_s=1.0)
+    daemon.begin(recovery_s=1.0)
     until(lambda: hosts.is_good_on(1))
     assert hosts.told[1] == []
 
 
 def test_an_order_to_a_vdsm_that_hangs_is_not_kept_for_later(
-    hosts: VdsmHosts, daemon: VdsmProcess
+    hosts: VdsmHosts, daemon: VdsmDaemon
 ) -> None:
     hosts.hypervisor(1)
-    daemon.freeze()
+    daemon.stop()
     hosts.hypervisor(1).start()
     # Its question whether a VM is here gets no answer, and so no VM is created.
     until(lambda: Outcome.START_FAILED in hosts.outcomes(1) or hosts.state(1) is VmState.UNKNOWN)
-    daemon.thaw()
+    daemon.go_on()
     hosts.reaches(1, VmState.ABSENT)
     assert hosts.outcomes(1) == [Outcome.START_FAILED]
 
 
 def test_an_agent_begins_and_ends_beside_a_vdsm_that_hangs(
-    hosts: VdsmHosts, daemon: VdsmProcess
+    hosts: VdsmHosts, daemon: VdsmDaemon
 ) -> None:
     hosts.start(1)
     hosts.restart_agent(1)
-    daemon.freeze()
+    daemon.stop()
     began_at = time.monotonic()
     assert hosts.state(1) is VmState.UNKNOWN
     hosts.restart_agent(1)

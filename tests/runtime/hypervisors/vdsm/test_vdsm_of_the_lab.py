@@ -164,7 +164,7 @@ def test_a_vm_survives_its_vdsm_which_recovers_with_code_99(
     daemon.kill()
     with pytest.raises(HypervisorError):
         client.call("Host.ping2")
-    daemon.start(recovery_s=2.0)
+    daemon.begin(recovery_s=2.0)
     another = connects(hosts.configs[1])(None)
     try:
         with pytest.raises(VdsmError) as refused:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,11 +11,11 @@ from typing import Any, Optional
 
 import attrs
 import pytest
-import yaml
 
 from he_fsm.errors import HypervisorError
 from he_fsm.lab.guest.build import double_on, make_disk
 from he_fsm.lab.guest.saved import guest_vm, page, resting, say
+from he_fsm.lab.ovirt.daemon import VdsmProcess
 from he_fsm.lab.ovirt.definition import VM_ID, vm_conf
 from he_fsm.runtime.config.plain import plain
 from he_fsm.runtime.hypervisors.daemon_vm import DaemonVm
@@ -32,7 +30,6 @@ from he_fsm.runtime.leases.sanlock.hold import SanlockHolder
 from he_fsm.runtime.leases.sanlock.settings import SanlockSettings
 from he_fsm.runtime.leases.sanlock.sight import SanlockSight
 from he_fsm.runtime.ports import Hypervisor, LeasePlace, Peer
-from he_fsm.runtime.vdsm.tls import Certificates
 from he_fsm.snapshot import VmState
 from he_fsm.testing.hypervisors import MigrationContract
 from he_fsm.testing.leases import joins
@@ -50,38 +47,26 @@ NEEDS_VDSM = [
 ]
 
 
-class VdsmProcess:
-    """A lab's vdsm; its VM outlives it."""
+class VdsmDaemon(VdsmProcess):
+    """A lab's vdsm with its VM, on this machine's own network."""
 
     def __init__(self, folder: Path, vm: VmConfig, sanlock: SanlockSettings, host_id: int) -> None:
-        self.folder = folder
+        super().__init__(folder, free_port(), peers={})
         self.host_id = host_id
         self.vm = vm
         self.move = MoveConfig(peers=f"unix:{folder.parent}/{{id}}/m.sock")
-        self.port = free_port()
-        self.peers: dict[str, int] = {}
-        # None: no TLS.
-        self.certificates: Optional[Certificates] = None
-        self.pid_dir = folder / "pids"
-        self.driver_conf = folder / "qemu.conf"
         self._sanlock = sanlock
-        self.process: Optional[subprocess.Popen[str]] = None
-        (folder / "run").mkdir(parents=True)
-        (folder / "state").mkdir()
-        # The lab's VM takes its lease from sanlock, as libvirt's plug-in does.
-        self.driver_conf.write_text('lock_manager = "sanlock"\n')
 
-    @property
-    def run_dir(self) -> Path:
-        return self.folder / "run"
+    def begin(self, recovery_s: float = 0.0) -> None:
+        """Start it as it is configured now."""
+        self.start(self.config(), recovery_s)
 
-    def write_config(self) -> Path:
+    def config(self) -> dict[str, Any]:
         sanlock = self._sanlock
-        path = self.folder / "vdsm.yaml"
-        config = {
+        return {
             "host": {"id": self.host_id},
             "run_dir": str(self.run_dir),
-            "state_dir": str(self.folder / "state"),
+            "state_dir": str(self.state_dir),
             "storage": {"path": str(self.folder)},
             "leases": "sanlock",
             "sanlock": {
@@ -103,48 +88,6 @@ class VdsmProcess:
             },
             "ovirt": "none",
         }
-        path.write_text(yaml.safe_dump(config))
-        return path
-
-    def start(self, recovery_s: float = 0.0) -> None:
-        words = [sys.executable, "-m", "he_fsm.lab.vdsm", str(self.write_config())]
-        words += ["--vm-id", VM_ID, "--pid-dir", str(self.pid_dir), "--port", str(self.port)]
-        words += ["--recovery", str(recovery_s)]
-        if self.certificates is not None:
-            files = self.certificates
-            words += ["--key", str(files.key), "--cert", str(files.certificate)]
-            words += ["--ca", str(files.ca)]
-        for address, host_id in self.peers.items():
-            words += ["--peer", f"{address}={host_id}"]
-        with (self.folder / "vdsm.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
-            )
-        assert self.process.stdout is not None
-        said = self.process.stdout.readline()
-        assert said == f"ready {self.port}\n", (self.folder / "vdsm.log").read_text()
-
-    def kill(self) -> None:
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        self._end(signal.SIGTERM)
-
-    def _end(self, number: signal.Signals) -> None:
-        if self.process is not None:
-            with self.process:
-                self.process.send_signal(number)
-                # One that was stopped as a whole has to go on to end.
-                self.process.send_signal(signal.SIGCONT)
-            self.process = None
-
-    def freeze(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        if self.process is not None:
-            self.process.send_signal(signal.SIGCONT)
 
 
 class VdsmLab:
@@ -159,7 +102,7 @@ class VdsmLab:
         self.sanlock = SanlockLab(folder / "sanlock", folder / "leases")
         self.ports = {host_id: free_port() for host_id in IDS}
         self.leases: dict[int, Any] = {}
-        self.daemons: dict[int, VdsmProcess] = {}
+        self.daemons: dict[int, VdsmDaemon] = {}
 
     def set_up(self, *, are_joined: bool = True) -> None:
         for host_id in IDS:
@@ -167,13 +110,13 @@ class VdsmLab:
             self.leases[host_id] = host.client
             folder = self.folder / str(host_id)
             settings = self.sanlock.at(host_id).settings
-            self.daemons[host_id] = VdsmProcess(folder, self.vm(host_id), settings, host_id)
+            self.daemons[host_id] = VdsmDaemon(folder, self.vm(host_id), settings, host_id)
         for host_id in IDS:
             if are_joined:
                 until(lambda host_id=host_id: joins(self.leases[host_id]))
             daemon = self.daemons[host_id]
             daemon.peers = {f"127.0.0.{other}:{self.daemons[other].port}": other for other in IDS}
-            daemon.start()
+            daemon.begin()
 
     @property
     def rules(self) -> Rules:
@@ -302,10 +245,10 @@ class VdsmHosts(VmHosts):
     def change_daemon(self, host_id: int, **parts: Any) -> None:
         """Start vdsm anew, with other parts."""
         daemon = self.lab.daemons[host_id]
-        daemon.stop()
+        daemon.end()
         for name, part in parts.items():
             setattr(daemon, name, part)
-        daemon.start()
+        daemon.begin()
         self.changed.add(host_id)
 
     def tear_down(self) -> None:
@@ -313,7 +256,7 @@ class VdsmHosts(VmHosts):
         for host_id in self.ids:
             self.restart_agent(host_id)
             daemon = self.lab.daemons[host_id]
-            daemon.thaw()
+            daemon.go_on()
             if daemon.process is None or host_id in self.changed:
                 move = attrs.evolve(daemon.move, bandwidth=0)
                 usual = {"vm": self.lab.vm(host_id), "move": move, "certificates": None}

@@ -24,6 +24,8 @@ from he_fsm.errors import (
     WatchdogMissingError,
 )
 from he_fsm.metadata.layout import SLOT_BYTES
+from he_fsm.runtime.leases.rules import Rules
+from he_fsm.runtime.leases.sanlock.sight import SanlockSight
 from he_fsm.runtime.leases.vm_lock import VmLock
 from he_fsm.runtime.storage.client import StorageClient
 from he_fsm.snapshot import OwnerState
@@ -82,6 +84,31 @@ def test_a_host_knows_the_times_that_its_daemon_goes_by(lab: SanlockLab) -> None
 
 
 # Coming back.
+
+
+def test_a_path_may_have_colons_as_those_of_ovirts_domains_have(
+    tmp_path: Path, vms: list[Vm]
+) -> None:
+    """sanlock 3.8.5 writes them with a backslash: /rhev/data-center/mnt/host:_path/..."""
+    folder = tmp_path / "host:_path"
+    folder.mkdir()
+    lab = SanlockLab(tmp_path, folder / "leases")
+    try:
+        host = lab.add(1, "host1")
+        until(lambda: joins(host.client))
+        assert host.client.status().view.joined
+        vm = start(lab, vms, 1)
+        assert vm.report == {"lease": "taken"}
+        rules = Rules(io_timeout_s=lab.io_timeout_s, watchdog_s=lab.watchdog_s)
+        sight = SanlockSight(host.settings, 1, rules)
+        assert (sight.seen().owner, sight.seen().holders) == (1, {vm.process.pid})
+        host.client.join()
+        vm.kill()
+        until(lambda: sight.seen().owner is None)
+        host.client.leave()
+        assert not host.client.status().view.joined
+    finally:
+        lab.close()
 
 
 def test_who_comes_back_under_the_same_name_has_its_id_at_once(lab: SanlockLab) -> None:

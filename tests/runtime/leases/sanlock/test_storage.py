@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,22 @@ from he_fsm.errors import LockspaceError
 from he_fsm.runtime.leases.sanlock.storage import initialise
 try:
     initialise(settings, {IO_TIMEOUT / 10})
+except LockspaceError as error:
+    print(type(error).__name__, error)
+"""
+
+
+RESET = f"""
+from he_fsm.errors import LockspaceError
+from he_fsm.metadata import Whiteboard
+from he_fsm.runtime.leases.resetting import Patience, reset
+from he_fsm.runtime.leases.rules import Rules
+from he_fsm.runtime.leases.sanlock.storage import SanlockStored
+rules = Rules(io_timeout_s={SanlockLab.io_timeout_s}, watchdog_s={SanlockLab.watchdog_s})
+stored = SanlockStored(settings, {IO_TIMEOUT / 10})
+try:
+    for line in reset(stored, Whiteboard.parse(b""), Patience(rules), is_forced=True):
+        print(line)
 except LockspaceError as error:
     print(type(error).__name__, error)
 """
@@ -214,3 +231,51 @@ def test_the_command_sets_up_what_a_cluster_needs(lab: SanlockLab, tmp_path: Pat
         assert [line.rpartition(": ")[2] for line in done.stdout.splitlines()] == words
     settings = settings_of(load_config(config))
     assert SanlockDaemon(settings).engine_lease().timestamp == 0
+
+
+# Leases that are written anew by force.
+
+
+def reset(settings: SanlockSettings) -> list[str]:
+    done = python(RESET, settings)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_leases_are_not_written_anew_beside_a_host_that_renews(lab: SanlockLab) -> None:
+    host, other = lab.add(1, "host1"), lab.add(2, "host2")
+    until(lambda: joins(host.client))
+    vm = said(*begin(lab.holder(1)))
+    try:
+        lines = reset(other.settings)
+        assert "engine's lease names host 1" in lines[0]
+        assert "host 1 lives: it renews its host id" in lines[1]
+        assert lab.daemon_of(2).engine_lease().owner == 1
+        assert host.client.status().view.joined
+    finally:
+        vm.kill()
+
+
+def test_leases_of_a_host_that_died_are_written_anew_when_its_vm_must_have_ended(
+    lab: SanlockLab,
+) -> None:
+    host, other = lab.add(1, "host1"), lab.add(2, "host2")
+    until(lambda: joins(host.client))
+    vm = said(*begin(lab.holder(1)))
+    host.daemon.kill()
+    vm.kill()
+    began = time.monotonic()
+    assert reset(other.settings)[-1].startswith("the leases of all host ids were written anew")
+    assert time.monotonic() - began >= 8 * lab.io_timeout_s + lab.watchdog_s
+    assert lab.daemon_of(2).engine_lease().timestamp == 0
+    assert lab.daemon_of(2).host_id_lease(1).timestamp == 0
+    until(lambda: joins(other.client))
+
+
+def test_leases_are_written_anew_at_once_where_nobody_has_any(lab: SanlockLab) -> None:
+    host = lab.add(1, "host1")
+    with lab.disk.open("r+b") as file:
+        # Noise in place of all leases of host ids.
+        file.write(b"noise" * 1000)
+    assert len(reset(host.settings)) == 1
+    until(lambda: joins(host.client))

@@ -140,7 +140,12 @@ def test_nothing_is_set_up_that_is_vdsms(tmp_path: Path) -> None:
     assert ids.read_bytes() == b""
 
 
-def test_an_ovirt_hosts_own_files_say_all_that_is_not_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ovirt", "conf"), [({}, "/var/run/x/vm.conf"), ({"run_dir": "/srv/run"}, "/srv/run/vm.conf")]
+)
+def test_an_ovirt_hosts_own_files_say_all_that_is_not_written(
+    tmp_path: Path, ovirt: dict[str, str], conf: str
+) -> None:
     (tmp_path / "hosted-engine.conf").write_text(
         f"fqdn=engine.example.com\nvmid={VM_ID}\nhost_id=3\nsdUUID={DOMAIN}\nvm_disk_id=i\n"
         "vm_disk_vol_id=v\nvdsm_use_ssl=false\nconf=/var/run/x/vm.conf\nbridge=ovirtmgmt\n"
@@ -154,13 +159,13 @@ def test_an_ovirt_hosts_own_files_say_all_that_is_not_written(tmp_path: Path) ->
                 "leases": "vdsm",
                 "vdsm": {"path": "/srv/ids"},
                 "hypervisor": {"kind": "vdsm"},
-                "ovirt": {"dir": str(tmp_path), "run_dir": str(tmp_path)},
+                "ovirt": {"dir": str(tmp_path), **ovirt},
             }
         )
     )
     config = load_config(path)
     assert (config.host.id, config.engine.vm_id) == (3, VM_ID)
-    assert (config.hypervisor.tls, config.hypervisor.conf) == (False, Path("/var/run/x/vm.conf"))
+    assert (config.hypervisor.tls, config.hypervisor.conf) == (False, Path(conf))
     found = settings_of(config)
     assert (found.lockspace, found.resource) == (DOMAIN, "v")
     assert found.resource_path.endswith("/images/i/v.lease")

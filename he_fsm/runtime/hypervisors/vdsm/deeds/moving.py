@@ -21,7 +21,7 @@ from he_fsm.snapshot import Outcome, VmState
 
 _log = logging.getLogger(__name__)
 
-_LOOK_S: Final = 0.1
+_LOOK_S: Final = 0.2
 _CANCEL_AGAIN_S: Final = 0.5
 # The target has the lease within a second of the source's end, or does not get it (seconds).
 _TAKEN_S: Final = 20.0

@@ -310,6 +310,11 @@ def _escaped(path: str) -> str:
     return path.replace(":", "\\:")
 
 
+def _unescaped(path: str) -> str:
+    """Return the path that sanlock's command has written."""
+    return path.replace("\\:", ":")
+
+
 def _space(title: str, fields: Fields) -> Space:
     _, _, place = title.partition(" ")
     name, host_id, disk = place.strip().split(":", 2)
@@ -319,7 +324,7 @@ def _space(title: str, fields: Fields) -> Space:
     return Space(
         name=name,
         host_id=int(host_id),
-        path=path,
+        path=_unescaped(path),
         offset=int(offset),
         generation=int(fields["host_generation"]),
         io_timeout=int(fields["io_timeout"]),

@@ -1,4 +1,4 @@
-"""`he-fsm vm`: the definition of the engine VM that all hosts share."""
+"""`he-fsm vm define`, `show`, `edit`: the definition of the engine VM that all hosts share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import click
 
 from he_fsm.cli.options.common import json_option
 from he_fsm.cli.options.config import config_option
-from he_fsm.cli.running import Commands
 from he_fsm.errors import ConfigError, HeFsmError
 from he_fsm.metadata.definition import Document
 from he_fsm.runtime import registry
@@ -24,12 +23,7 @@ from he_fsm.runtime.kinds import LeaseKind
 from he_fsm.runtime.storage.set_up import gid_for_files
 
 
-@click.group(cls=Commands)
-def vm() -> None:
-    """Show and change the definition of the engine VM that all hosts start it from."""
-
-
-@vm.command()
+@click.command()
 @click.argument("file", metavar="FILE.xml", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--from-domain",
@@ -55,7 +49,7 @@ def define(path: Path, file: Optional[Path], domain: Optional[str]) -> None:
     click.echo(_said(_published(config, xml)))
 
 
-@vm.command()
+@click.command()
 @config_option
 @json_option
 def show(path: Path, as_json: bool) -> None:
@@ -69,7 +63,7 @@ def show(path: Path, as_json: bool) -> None:
     click.echo(document.text.rstrip("\n"))
 
 
-@vm.command()
+@click.command()
 @config_option
 def edit(path: Path) -> None:
     """
