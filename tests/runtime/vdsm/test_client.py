@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import socket
 import sys
@@ -19,6 +20,7 @@ from he_fsm.lab.vdsm.faults import Faults
 from he_fsm.lab.vdsm.server import VdsmServer
 from he_fsm.runtime.vdsm.client import OwnClient
 from he_fsm.runtime.vdsm.connection import Address
+from he_fsm.runtime.vdsm.frames import Parser
 from he_fsm.runtime.vdsm.interface import VdsmError, VdsmSilentError, VdsmUnreachableError
 from he_fsm.runtime.vdsm.session import Times
 from he_fsm.testing.waiting import until
@@ -265,6 +267,22 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up_in_time() -> None:
         with pytest.raises(VdsmUnreachableError, match=r"does not accept .* within 0\.5 s"):
             client.call("Host.ping2", timeout_s=5)
         client.close()
+
+
+def test_a_call_that_was_given_up_before_it_could_be_sent_is_never_sent() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        client = OwnClient(Address("127.0.0.1", listening.getsockname()[1], None))
+        raw, _ = listening.accept()
+        with raw:
+            with pytest.raises(VdsmUnreachableError, match="no connection to vdsm") as caught:
+                client.call("VM.create", timeout_s=0.1)
+            assert not isinstance(caught.value, VdsmSilentError)
+            raw.sendall(b"CONNECTED\nversion:1.2\n\n\0")
+            with pytest.raises(VdsmSilentError):
+                client.call("Host.ping2", timeout_s=0.3)
+            sent = Parser().feed(raw.recv(65536))
+        client.close()
+    assert [json.loads(each.body)[0]["method"] for each in sent if each.body] == ["Host.ping2"]
 
 
 @pytest.mark.parametrize(

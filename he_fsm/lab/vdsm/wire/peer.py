@@ -130,12 +130,13 @@ class Peer:
 
     async def _next_data(self) -> Optional[bytes]:
         """Return the next bytes, or None when there was something to do about heart-beats."""
+        await self._hears()
         limit_s = self._beats.next_s(time.monotonic(), _LOOK_S)
         try:
             data = await asyncio.wait_for(self._receive(), limit_s)
         except asyncio.TimeoutError:
             now = time.monotonic()
-            if self._beats.is_silent(now):
+            if self._beats.is_silent(now) and not self._faults.is_deaf:
                 msg = "the client's heart-beats are missing"
                 raise PeerError(msg) from None
             if self._beats.is_due(now):
@@ -146,10 +147,13 @@ class Peer:
         self._beats.heard(time.monotonic())
         return data
 
-    async def _receive(self) -> bytes:
-        # Another thread ends this, and tells nobody.
+    async def _hears(self) -> None:
+        """Wait until the connection is not deaf: another thread ends that, and tells nobody."""
         while self._faults.is_deaf:  # noqa: ASYNC110
             await asyncio.sleep(_DEAF_S)
+
+    async def _receive(self) -> bytes:
+        await self._hears()
         data = await self._reader.read(_PIECE)
         if not data:
             msg = "the client has ended"
