@@ -170,15 +170,18 @@ def test_a_lost_connection_is_told_and_comes_back(
 ) -> None:
     caplog.set_level(logging.INFO, "he_fsm.runtime.vdsm")
     heard = Heard()
-    with plain.served() as server, plain.connected(server.port, heard) as client:
+    with plain.served() as server:
         assert isinstance(server, VdsmServer)
-        until(lambda: heard.losses)
-        client.call("Host.ping2")
-        getattr(server, how)()
-        until(lambda: len(heard.losses) >= 3)
-        assert client.call("Host.ping2") is True
-        server.emit(VM_STATUS, {VM_ID: {"status": "Up"}})
-        until(lambda: heard.events)
+        before = thread_names()
+        with plain.connected(server.port, heard) as client:
+            until(lambda: heard.losses)
+            client.call("Host.ping2")
+            getattr(server, how)()
+            until(lambda: len(heard.losses) >= 3)
+            assert client.call("Host.ping2") is True
+            server.emit(VM_STATUS, {VM_ID: {"status": "Up"}})
+            until(lambda: heard.events)
+        until(lambda: thread_names() == before)
     assert heard.losses[1].startswith("the connection was lost: ")
     assert heard.losses[2] == "the connection is new"
     assert len(lines_of(plain, caplog)) == 2

@@ -3,10 +3,13 @@ A mixed cluster: oVirt's own agent on one host, he_fsm's on the other, one white
 
 `make interop VDSM=DIR HA=DIR` runs this. Real sanlock daemons, a real VM, the lab's vdsm behind
 the real `vdsm.client` by TLS; oVirt's broker and agent at their own speed, so it takes minutes.
+HE_FSM_REWRITE=1 writes the golden boards anew, by which CI knows what such a cluster's whiteboard
+has (tests/metadata/test_mixed_boards.py).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -31,7 +34,7 @@ from he_fsm.runtime.vdsm.connection import Address
 from he_fsm.runtime.vdsm.tls import Certificates
 from he_fsm.testing.waiting import until
 from tests.runtime.hypervisors.qemu.qemu_hosts import short_folder
-from tests.runtime.hypervisors.vdsm.original_host import OriginalHost, write_volumes
+from tests.runtime.hypervisors.vdsm.original_host import FIELDS_BYTES, SLOT_BYTES, OriginalHost, write_volumes
 from tests.runtime.hypervisors.vdsm.vdsm_hosts import VdsmLab, VdsmProcess
 from tests.runtime.leases.sanlock.sanlock_lab import SPEED
 from tests.runtime.vdsm.original import install
@@ -130,6 +133,7 @@ class Mixed:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.boards: dict[str, dict[str, list[str]]] = {}
         self.lab = VdsmLab(folder)
         certificates = made_certificates(folder / "pki")
         install(certificates)
@@ -227,6 +231,19 @@ class Mixed:
 
     # What is seen.
 
+    def note(self, moment: str) -> None:
+        """Keep the whiteboard of a moment for the golden file."""
+        whole = self.volumes["board"].read_bytes()
+        self.boards[moment] = {}
+        for number in (0, THEIRS, OURS):
+            slot = whole[number * SLOT_BYTES :][:SLOT_BYTES]
+            # What machines read, and the text for people.
+            parts = (slot[:FIELDS_BYTES], slot[FIELDS_BYTES:])
+            self.boards[moment][str(number)] = [part.rstrip(b"\0").decode() for part in parts]
+
+    def write_golden(self) -> None:
+        GOLDEN.write_text(json.dumps(self.boards, indent=1) + "\n", "ascii")
+
     def board(self) -> Whiteboard:
         return Whiteboard.parse(WhiteboardFile(self.volumes["board"]).read())
 
@@ -264,12 +281,15 @@ def mixed() -> Iterator[Mixed]:
         mixed = Mixed(folder)
         try:
             yield mixed
+            if os.environ.get("HE_FSM_REWRITE"):
+                mixed.write_golden()
         finally:
             mixed.close()
 
 
 # One test after the other: each begins with what the one before has left.
 
+GOLDEN = Path(__file__).parents[3] / "golden" / "mixed-boards.json"
 # A cycle of the original's history, its loops, and a boot (seconds).
 BEGINS_S = 4 * MINUTE
 MOVES_S = 4 * MINUTE
@@ -287,11 +307,13 @@ def test_the_original_starts_the_engine_and_ours_takes_note(mixed: Mixed) -> Non
     assert not theirs.stopped
     assert not ours.stopped
     assert mixed.runs_on() == THEIRS
+    mixed.note("the engine is the original's")
 
 
 def test_a_flag_that_ours_sets_the_original_obeys(mixed: Mixed) -> None:
     assert mixed.ours.command("maintenance", "global").returncode == 0
     until(lambda: mixed.original.state() == "GlobalMaintenance", MINUTE)
+    mixed.note("ours has set global maintenance")
     assert mixed.ours.command("maintenance", "global", "--off").returncode == 0
     until(lambda: mixed.original.state() == "EngineUp", 2 * MINUTE)
 
@@ -299,6 +321,7 @@ def test_a_flag_that_ours_sets_the_original_obeys(mixed: Mixed) -> None:
 def test_a_flag_that_the_original_sets_ours_obeys(mixed: Mixed) -> None:
     mixed.original.set_global_maintenance(is_on=True)
     until(lambda: mixed.ours.state() == "GlobalMaintenance", MINUTE)
+    mixed.note("the original has set global maintenance")
     mixed.original.set_global_maintenance(is_on=False)
     until(lambda: mixed.ours.state() == "EngineDown", MINUTE)
     until(lambda: mixed.original.state() == "EngineUp", 2 * MINUTE)
@@ -314,10 +337,12 @@ def test_the_engine_moves_from_the_original_to_ours(mixed: Mixed) -> None:
         assert mixed.runs_on() == THEIRS
         time.sleep(1)
     assert mixed.ours.state() == "EngineDown"
+    mixed.note("the original has stopped beside its engine")
     mixed.by_hand(THEIRS, "VM.destroy")
     until(lambda: mixed.ours.state() == "EngineUp", MOVES_S)
     assert mixed.runs_on() == OURS
     assert mixed.record(OURS).engine.health == "good"
+    mixed.note("the engine is ours")
 
 
 def test_the_original_comes_back_and_leaves_the_engine_where_it_is(mixed: Mixed) -> None:
@@ -332,6 +357,7 @@ def test_the_original_comes_back_and_leaves_the_engine_where_it_is(mixed: Mixed)
 def test_the_engine_moves_back_from_ours_to_the_original(mixed: Mixed) -> None:
     mixed.ours.stop()
     assert mixed.record(OURS).stopped
+    mixed.note("ours has stopped beside its engine")
     # The original does not go by that, and may try to start the engine: the lease refuses it.
     looked_until = time.monotonic() + 2 * MINUTE
     while time.monotonic() < looked_until:

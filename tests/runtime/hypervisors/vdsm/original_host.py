@@ -32,6 +32,7 @@ SHARED: Final = ("30000000-0000-4000-8000-000000000001", "30000000-0000-4000-800
 # Slots of the whiteboard, and what one has (bytes).
 SLOTS: Final = 65
 SLOT_BYTES: Final = 4096
+FIELDS_BYTES: Final = 512
 _PLACES: Final = {
     "/etc/ovirt-hosted-engine": "etc",
     "/rhev/data-center/mnt": "mnt",
