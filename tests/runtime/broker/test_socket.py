@@ -363,6 +363,7 @@ def as_another(
     code = f"""
 import json, os
 from he_fsm.errors import HeFsmError
+from he_fsm.runtime.broker import protocol
 from he_fsm.runtime.broker.client import BrokerClient
 os.setgroups([])
 os.setgid({NOBODY if gid is None else gid})
