@@ -56,7 +56,12 @@ class Session:
         self.beats: Optional[heartbeats.Heartbeats] = None
 
     def opening(self) -> bytes:
-        """Return the first bytes; they are more than the 11 that vdsm waits for."""
+        """
+        Return the first bytes, which go out in one packet; nothing follows before CONNECTED.
+
+        They are more than the 11 that vdsm waits for. While it finds out by them who is to have the
+        connection, two of its threads may read from it, and lose what comes later (vdsm 4.50.7).
+        """
         wanted_ms = round(self._times.wanted_s * 1000)
         promised_ms = round(self._times.promised_s * 1000)
         headers = {"accept-version": VERSION, "heart-beat": f"{promised_ms},{wanted_ms}"}

@@ -401,7 +401,11 @@ def test_frames_in_any_legal_order_split_anywhere_are_all_served(
     server: Server, steps: list[str], data: st.DataObject
 ) -> None:
     reply_to = str(uuid.uuid4())
-    stream = CONNECT + encode(Frame("SUBSCRIBE", {"id": "1", "destination": reply_to}))
+    # While vdsm 4.50.7 finds out who is to have a connection, two of its threads may read from it:
+    # what comes in several packets before CONNECTED may be lost.
+    is_joined = isinstance(server, OriginalServer)
+    stream = b"" if is_joined else CONNECT
+    stream += encode(Frame("SUBSCRIBE", {"id": "1", "destination": reply_to}))
     asked = []
     for number, step in enumerate(steps):
         if step == "beat":
@@ -423,11 +427,16 @@ def test_frames_in_any_legal_order_split_anywhere_are_all_served(
             stream += frame
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
     with closing(Client(server)) as client:
+        if is_joined:
+            client.join()
         client.send(*(stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)])))
-        frames = [client.frame() for _ in range(1 + len(asked) + steps.count("nobody"))]
+        frames = [
+            client.frame() for _ in range(len(asked) + steps.count("nobody") + (not is_joined))
+        ]
     commands = [frame.command for frame in frames if frame is not None]
-    assert commands[0] == "CONNECTED"
-    assert sorted(commands[1:]) == ["ERROR"] * steps.count("nobody") + ["MESSAGE"] * len(asked)
+    assert commands[:1] == ["CONNECTED"] or is_joined
+    expected = ["CONNECTED"] * (not is_joined) + ["ERROR"] * steps.count("nobody")
+    assert sorted(commands) == expected + ["MESSAGE"] * len(asked)
     answers = [json.loads(frame.body) for frame in frames if frame and frame.command == "MESSAGE"]
     assert sorted(answer["id"] for answer in answers) == sorted(asked)
 

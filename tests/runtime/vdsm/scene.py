@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,5 +95,10 @@ def made_certificates(folder: Path, ca: Optional[trustme.CA] = None) -> Certific
     return made
 
 
-def thread_names() -> list[str]:
-    return sorted(each.name for each in threading.enumerate())
+def thread_names() -> Counter[str]:
+    return Counter(each.name for each in threading.enumerate())
+
+
+def no_more_threads_than(before: Counter[str]) -> bool:
+    """Whether each thread was there before; those of earlier tests may end meanwhile."""
+    return not thread_names() - before

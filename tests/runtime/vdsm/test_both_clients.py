@@ -10,6 +10,7 @@ import gc
 import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -40,6 +41,7 @@ from tests.runtime.vdsm.scene import (
     Heard,
     Verbs,
     made_certificates,
+    no_more_threads_than,
     thread_names,
 )
 
@@ -181,7 +183,7 @@ def test_a_lost_connection_is_told_and_comes_back(
             assert client.call("Host.ping2") is True
             server.emit(VM_STATUS, {VM_ID: {"status": "Up"}})
             until(lambda: heard.events)
-        until(lambda: thread_names() == before)
+        until(lambda: no_more_threads_than(before))
     assert heard.losses[1].startswith("the connection was lost: ")
     assert heard.losses[2] == "the connection is new"
     assert len(lines_of(plain, caplog)) == 2
@@ -256,7 +258,7 @@ def test_closing_ends_the_threads(plain: Scene) -> None:
         before = thread_names()
         with plain.connected(server.port, Heard()) as client:
             client.call("Host.ping2")
-        until(lambda: thread_names() == before)
+        until(lambda: no_more_threads_than(before))
         with pytest.raises(VdsmUnreachableError, match="this client is closed"):
             client.call("Host.ping2")
 
@@ -281,7 +283,7 @@ def test_thousands_of_calls_leave_memory_descriptors_and_threads_where_they_were
     count = 10_000 if MADE else 1_000
     with plain.served() as server, plain.connected(server.port, Heard()) as client:
 
-        def ask(count: int) -> tuple[int, int, list[str]]:
+        def ask(count: int) -> tuple[int, int, Counter[str]]:
             for number in range(count):
                 assert client.call("Host.echo", {"n": number}) == {"n": number}
             plain.verbs.calls.clear()
@@ -294,4 +296,5 @@ def test_thousands_of_calls_leave_memory_descriptors_and_threads_where_they_were
         before, after = ask(200), ask(count)
     # Blocks of memory: one of each call would be as many as there are calls.
     assert after[0] - before[0] < count / 2
-    assert after[1:] == before[1:]
+    assert after[1] <= before[1]
+    assert not after[2] - before[2]

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ from tests.runtime.vdsm.scene import (
     Heard,
     Verbs,
     connected,
+    no_more_threads_than,
     served,
     thread_names,
 )
@@ -363,7 +365,7 @@ def test_closing_ends_the_calls_the_thread_and_the_descriptors() -> None:
                 waits.result(5)
         with pytest.raises(VdsmUnreachableError, match="this client is closed"):
             client.call("Host.ping2")
-    assert thread_names() == before
+    assert no_more_threads_than(before)
     gc.collect()
     assert descriptor_count() == open_before
 
@@ -407,7 +409,7 @@ def test_ten_thousand_calls_leave_memory_descriptors_and_threads_where_they_were
         verbs = server._verbs
         assert isinstance(verbs, Verbs)
 
-        def ask(count: int) -> tuple[int, int, list[str]]:
+        def ask(count: int) -> tuple[int, int, Counter[str]]:
             for number in range(count):
                 assert client.call("Host.echo", {"n": number}) == {"n": number}
             verbs.calls.clear()
@@ -421,7 +423,8 @@ def test_ten_thousand_calls_leave_memory_descriptors_and_threads_where_they_were
         held_after, descriptors_after, threads_after = ask(10_000)
     # Blocks of memory; what each call leaves would be thousands.
     assert held_after - held < 1000
-    assert (descriptors_after, threads_after) == (descriptors, threads)
+    assert descriptors_after <= descriptors
+    assert not threads_after - threads
 
 
 def test_hundreds_of_connections_leave_nothing() -> None:

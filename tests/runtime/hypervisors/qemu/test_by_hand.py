@@ -56,7 +56,7 @@ def said(
 
 
 def resume(host: ClusterHost) -> None:
-    """Let the VM execute, as the page says: by the monitor for people."""
+    """Resume the VM as the page says: by the monitor for people."""
     with socket.socket(socket.AF_UNIX) as monitor:
         monitor.connect(str(host.run_dir / "vm.monitor"))
         lines = monitor.makefile("rw")

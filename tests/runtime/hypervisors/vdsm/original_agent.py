@@ -34,7 +34,12 @@ from he_fsm.runtime.vdsm.connection import Address
 from he_fsm.runtime.vdsm.tls import Certificates
 from he_fsm.testing.waiting import until
 from tests.runtime.hypervisors.qemu.qemu_hosts import short_folder
-from tests.runtime.hypervisors.vdsm.original_host import FIELDS_BYTES, SLOT_BYTES, OriginalHost, write_volumes
+from tests.runtime.hypervisors.vdsm.original_host import (
+    FIELDS_BYTES,
+    SLOT_BYTES,
+    OriginalHost,
+    write_volumes,
+)
 from tests.runtime.hypervisors.vdsm.vdsm_hosts import VdsmLab, VdsmProcess
 from tests.runtime.leases.sanlock.sanlock_lab import SPEED
 from tests.runtime.vdsm.original import install
