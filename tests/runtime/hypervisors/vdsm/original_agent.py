@@ -31,7 +31,6 @@ from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.storage.whiteboard_io import WhiteboardFile
 from he_fsm.runtime.vdsm.client import OwnClient
 from he_fsm.runtime.vdsm.connection import Address
-from he_fsm.runtime.vdsm.tls import Certificates
 from he_fsm.testing.waiting import until
 from tests.runtime.hypervisors.qemu.qemu_hosts import short_folder
 from tests.runtime.hypervisors.vdsm.original_host import (
@@ -40,33 +39,13 @@ from tests.runtime.hypervisors.vdsm.original_host import (
     OriginalHost,
     write_volumes,
 )
-from tests.runtime.hypervisors.vdsm.vdsm_hosts import VdsmLab, VdsmProcess
+from tests.runtime.hypervisors.vdsm.vdsm_hosts import VdsmLab
 from tests.runtime.leases.sanlock.sanlock_lab import SPEED
 from tests.runtime.vdsm.original import install
 from tests.runtime.vdsm.scene import made_certificates
 
 THEIRS, OURS = 1, 2
 MINUTE = 60.0
-
-
-class TlsVdsm(VdsmProcess):
-    """A lab's vdsm that asks for TLS, as oVirt's agent does."""
-
-    certificates: Certificates
-
-    def start(self, recovery_s: float = 0.0) -> None:
-        files = self.certificates
-        words = [sys.executable, "-m", "he_fsm.lab.vdsm", str(self.write_config())]
-        words += ["--vm-id", VM_ID, "--pid-dir", str(self.pid_dir), "--port", str(self.port)]
-        words += ["--recovery", str(recovery_s), "--key", str(files.key)]
-        words += ["--cert", str(files.certificate), "--ca", str(files.ca)]
-        with (self.folder / "vdsm.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
-            )
-        assert self.process.stdout is not None
-        said = self.process.stdout.readline()
-        assert said == f"ready {self.port}\n", (self.folder / "vdsm.log").read_text()
 
 
 class OurHost:
@@ -145,11 +124,10 @@ class Mixed:
         self.certificates = certificates
         self.lab.set_up(are_joined=False)
         daemon = self.lab.daemons[THEIRS]
-        daemon.stop()
-        daemon.__class__ = TlsVdsm
-        assert isinstance(daemon, TlsVdsm)
+        # As oVirt's agent asks for it.
+        daemon.end()
         daemon.certificates = certificates
-        daemon.start()
+        daemon.begin()
         vm = self.lab.vm(THEIRS)
         text = vm_conf(self.lab.place(), vm.name, vm.memory)
         self.volumes = write_volumes(daemon.folder / "images", text)
