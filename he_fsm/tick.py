@@ -218,7 +218,14 @@ def decide(  # noqa: PLR0913 - the whole of what a decision is made from
     policy: Policy,
 ) -> Step:
     """Decide, from what was published and what was read."""
-    snapshot = Snapshot(
+    return step(memory, snapshot_of(facts, own, whiteboard, identity), policy)
+
+
+def snapshot_of(
+    facts: Facts, own: Optional[HostRecord], whiteboard: Optional[Whiteboard], identity: Identity
+) -> Snapshot:
+    """Return all that this host sees, from what was published and what was read."""
+    return Snapshot(
         now=facts.now,
         host_id=identity.host_id,
         vm=believed_vm(facts),
@@ -229,7 +236,6 @@ def decide(  # noqa: PLR0913 - the whole of what a decision is made from
         results=facts.results,
         boot_now=facts.boot_now,
     )
-    return step(memory, snapshot, policy)
 
 
 def believed_vm(facts: Facts) -> LocalVm:

@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional, TypeVar
 import click
 
 from he_fsm.runtime.broker.client import BrokerClient
-from he_fsm.runtime.config import load_config
+from he_fsm.runtime.config import DEFAULT_PATH, load_config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 DEFAULT_SOCKET = Path("/run/he-fsm/broker.sock")
@@ -41,6 +41,14 @@ def broker_option(command: Command) -> Command:
 
 def _keep(ctx: click.Context, _: click.Parameter, path: Optional[Path]) -> None:
     ctx.meta[_CONFIG] = path
+
+
+def config_path() -> Optional[Path]:
+    """Return the configuration that the command's `--config` names, or else the usual one."""
+    named: Optional[Path] = click.get_current_context().meta[_CONFIG]
+    if named is not None:
+        return named
+    return DEFAULT_PATH if DEFAULT_PATH.exists() else None
 
 
 def _client(ctx: click.Context, _: click.Parameter, path: Optional[Path]) -> BrokerClient:

@@ -32,6 +32,10 @@ _COMMANDS = {
     "score": ("he_fsm.cli.score", "Score a host by its readings, part by part."),
     "timing": ("he_fsm.cli.timing", "Compute the worst case of each recovery; refuse unsafe sets."),
     "status": ("he_fsm.cli.status", "Show the live cluster: hosts, scores and why, engine, lease."),
+    "doctor": ("he_fsm.cli.live.doctor", "Look at this host, and at what the cluster survives."),
+    "why": ("he_fsm.cli.live.why", "Explain what each host decides, and what would change it."),
+    "what-if": ("he_fsm.cli.live.what_if", "Predict what a fault would do to the live cluster."),
+    "notify": ("he_fsm.cli.live.notify", "Send a test message to the people who would be told."),
     "maintenance": (
         "he_fsm.cli.maintenance",
         "Set or show the maintenance flags, each on its own.",
@@ -57,7 +61,7 @@ class _Commands(Commands):
         found = _COMMANDS.get(cmd_name)
         if found is None:
             return super().get_command(ctx, cmd_name)
-        command = getattr(load(f"he-fsm {cmd_name}", found[0]), cmd_name)
+        command = getattr(load(f"he-fsm {cmd_name}", found[0]), cmd_name.replace("-", "_"))
         if not isinstance(command, click.Command):
             msg = f"{found[0]}.{cmd_name} is no command"
             raise TypeError(msg)

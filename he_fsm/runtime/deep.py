@@ -103,7 +103,9 @@ def _path(key: str, path: Path) -> Iterator[Finding]:
 
 
 def _interfaces(plain: dict[str, Any]) -> Iterator[Finding]:
-    wanted = {"monitors.bridge.name": plain["monitors"]["bridge"].get("name")}
+    bridge = plain["monitors"]["bridge"]
+    # Where a file says how the bridge is, its name is not asked for.
+    wanted = {"monitors.bridge.name": None if bridge.get("path") else bridge.get("name")}
     vm = plain["hypervisor"].get("vm") or {}
     for number, nic in enumerate(vm.get("nics", ())):
         if nic["kind"] in ("tap", "bridge"):

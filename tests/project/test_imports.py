@@ -25,7 +25,7 @@ OF_DOCUMENTS = {
     *("__future__", "collections", "contextlib", "difflib", "math", "operator", "pathlib", "re"),
     *("typing", "attrs", "yaml"),
 }
-PURE_FOLDERS = {"states", "metadata"}
+PURE_FOLDERS = {"states", "metadata", "why"}
 # Modules of the standard library in which nothing reads, writes, waits or draws lots.
 PURE = {
     *("__future__", "calendar", "collections.abc", "datetime", "enum", "functools", "json"),
@@ -89,7 +89,7 @@ def own(found: Import) -> bool:
 
 
 # From top to bottom: a layer may import what stands below it. Those of one line know nothing of
-# each other. The core, which is the modules at the top with `states` and `metadata`, is the last.
+# each other. The core, which is the modules at the top and the pure folders, is the last.
 LAYERS = (
     ("cli",),
     ("chaos",),
@@ -117,7 +117,7 @@ def graph() -> grimp.ImportGraph:
 
 
 def layer_of(module: str) -> str:
-    """Return the folder of a module; `core` for the modules at the top, states and metadata."""
+    """Return the folder of a module; `core` for the modules at the top and in pure folders."""
     if module == "he_fsm.__main__":
         return "cli"
     folder = module.split(".")[1] if "." in module else ""

@@ -33,6 +33,12 @@ def scenarios_text(scenarios: Iterable[Scenario]) -> str:
     return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, width=_WIDTH, allow_unicode=True)
 
 
+def policy_keys(policy: Policy) -> dict[str, Any]:
+    """Return the keys of a scenario, as plain values, that give its hosts this policy."""
+    world = {key: getattr(policy, name) for name, key in FROM_WORLD.items()}
+    return {"policy": _policy(policy), "world": world}
+
+
 class _Flow(dict[str, Any]):
     """A mapping that is written on one line."""
 

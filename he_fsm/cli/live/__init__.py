@@ -1,0 +1,1 @@
+"""Commands that ask about the live cluster, and change nothing on it."""

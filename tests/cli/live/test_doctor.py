@@ -1,0 +1,83 @@
+"""`he-fsm doctor` on a live cluster: from the machine up to what the cluster survives."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from he_fsm.testing.waiting import until
+from tests.cli.live.live_cluster import ask, living
+from tests.runtime.cluster import AGENT, BROKER, Cluster
+
+
+@pytest.fixture
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    yield from living(tmp_path_factory.mktemp("doctor"))
+
+
+def checks(cluster: Cluster, *words: str) -> tuple[int, list[dict[str, Any]]]:
+    done = ask(cluster, "doctor", "--json", *words)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)["checks"]
+
+
+def named(found: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [check for check in found if check["name"] == name]
+
+
+def test_a_healthy_host_is_well_from_the_storage_to_the_failover(cluster: Cluster) -> None:
+    status, found = checks(cluster, "--measure", "0.3s")
+    # A machine for tests may have no time service.
+    assert status == max((1 for check in found if check["level"] == "warning"), default=0)
+    assert {check["name"] for check in found if check["level"] == "warning"} <= {"clock", "storage"}
+    [storage] = named(found, "storage")
+    assert "an io_timeout of" in storage["text"]
+    [engine] = named(found, "engine")
+    assert engine["text"].startswith("engine good on host 1 since ")
+    asked = [check["text"].partition(",")[0] for check in named(found, "failover")]
+    assert asked[:3] == [f"if host {number} loses its power" for number in (1, 2, 3)]
+
+
+def test_a_cluster_that_would_not_survive_is_named_with_the_loss(cluster: Cluster) -> None:
+    for host_id in (2, 3):
+        cluster.hosts[host_id].stop()
+    until(lambda: cluster.hosts[1].report().get("alive") == [1], within_s=40.0)
+    status, found = checks(cluster)
+    assert status == 3
+    [lost] = [check for check in named(found, "failover") if check["level"] == "wrong"]
+    assert lost["text"].startswith("if host 1 loses its power, the engine does not come back: ")
+
+
+def test_without_a_broker_the_machine_is_looked_at_and_the_broker_is_named(
+    cluster: Cluster,
+) -> None:
+    cluster.hosts[1].kill(BROKER)
+    done = ask(cluster, "doctor")
+    assert done.returncode == 3
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("ok       configuration")
+    assert lines[-1].split()[:2] == ["wrong", "broker"]
+    assert lines[-1].endswith("systemctl enable --now he-fsm-broker")
+
+
+def test_an_agent_that_hangs_is_named(cluster: Cluster) -> None:
+    cluster.hosts[1].signal(AGENT, signal.SIGSTOP)
+    try:
+        until(lambda: cluster.hosts[1].status()["agent"]["age_s"] > 3.0, within_s=40.0)
+        status, found = checks(cluster)
+    finally:
+        cluster.hosts[1].signal(AGENT, signal.SIGCONT)
+    assert status == 3
+    [agent] = named(found, "agent")
+    assert agent["text"].startswith("it reports no more: EngineUp, ")
+
+
+@pytest.mark.parametrize("time", ["long", "-1s"])
+def test_a_time_that_is_none_is_refused(cluster: Cluster, time: str) -> None:
+    done = ask(cluster, "doctor", "--measure", time)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert time in done.stderr
