@@ -29,6 +29,9 @@ _log = logging.getLogger(__name__)
 _SLACK_S: Final = 60.0
 # How often it is looked how far the VM has come, and how soon its process is found (seconds).
 _LOOK_S: Final = 0.1
+# sanlock frees the lease of a process that has ended within milliseconds, if it is not busy
+# (seconds).
+_LET_GO_S: Final = 5.0
 # A VM that seems to execute without the lease is looked at so often before it is ended.
 _ASKED: Final = 3
 # An order without an answer is carried out by then, or never (seconds).
@@ -95,7 +98,7 @@ def _give_up(here: Here, starting: Starting, outcome: Outcome, detail: str) -> N
 
 def _start(here: Here, starting: Starting) -> None:
     definition = _definition(here)
-    before = here.sight.seen()
+    before = _settled(here)
     _check_lease(here, before)
     _clean(here)
     if starting.is_unwanted:
@@ -128,6 +131,17 @@ def _definition(here: Here) -> VmDefinition:
         if finding.is_fatal:
             raise HypervisorError(str(finding))
     return definition
+
+
+def _settled(here: Here) -> LeaseSeen:
+    """Return the lease, when sanlock has taken note of the end of a process that had it here."""
+    ends_at = time.monotonic() + _LET_GO_S
+    seen = here.sight.seen()
+    while seen.owner == here.settings.host_id and time.monotonic() < ends_at:
+        if here.closing.wait(_LOOK_S):
+            break
+        seen = here.sight.seen()
+    return seen
 
 
 def _check_lease(here: Here, seen: LeaseSeen) -> None:
