@@ -183,11 +183,8 @@ def _await(here: Here, before: LeaseSeen, *, is_lost: bool) -> None:
             raise _NoStartError(Outcome.START_FAILED, "it does not execute in time")
         try:
             seen = here.look()
-        except VdsmUnreachableError as error:
-            _log.debug("%s", error)
-            continue
-        except VdsmError as error:
-            # It recovers, say: the VM is as it was.
+        except (VdsmUnreachableError, VdsmError) as error:
+            # It restarts or recovers, say: the VM is as it was.
             _log.debug("%s", error)
             continue
         if seen is None:
@@ -198,7 +195,12 @@ def _await(here: Here, before: LeaseSeen, *, is_lost: bool) -> None:
             raise _why_down(here, before, seen.exit_message or "the VM ended before it executed")
         if not seen.executes or vm is None:
             continue
-        lease = here.sight.seen()
+        try:
+            lease = here.sight.seen()
+        except LockspaceError as error:
+            # It is asked again; the guard of the lease ends a VM whose sanlock is not there.
+            _log.debug("%s", error)
+            continue
         if vm.pid in lease.holders:
             here.known.note(vm, phase=Phase.RUNNING, is_paused=False, lease_version=lease.version)
             return
