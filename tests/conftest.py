@@ -38,7 +38,7 @@ TESTS = Path(__file__).parent
 # Tests that start daemons, VMs, servers or workers: `make processes` runs them.
 WITH_PROCESSES = (
     *("runtime", "rehearse", "cli/test_status.py", "cli/test_maintenance.py"),
-    "cli/hosted_engine",
+    *("cli/hosted_engine", "cli/live"),
     *("benchmarks/test_against.py", "chaos/test_living.py", "lab/vdsm/test_server.py"),
 )
 # Only these folders have such tests, and only these are looked through for them (Makefile).
@@ -53,7 +53,7 @@ WITHOUT = (
     *("runtime/config/test_config.py", "runtime/config/test_ovirt.py"),
     *("runtime/config/test_ovirt_archive.py", "runtime/config/test_ovirt_files.py"),
     *("runtime/leases/test_resetting.py", "runtime/vm_orders/test_order.py"),
-    *("runtime/agent/test_memory_file.py", "runtime/test_registry.py"),
+    *("runtime/agent/test_memory_file.py", "runtime/test_registry.py", "runtime/test_machine.py"),
     "runtime/leases/sanlock/test_sight.py",
     *(f"runtime/vdsm/test_{name}.py" for name in ("frames", "rpc", "heartbeats")),
     *(f"runtime/hypervisors/libvirt/test_{name}.py" for name in ("definition", "paused")),

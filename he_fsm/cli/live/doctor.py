@@ -12,10 +12,9 @@ import click
 
 from he_fsm.cli.live.examine import Check, Level, of_daemons, of_losses, of_machine, worst
 from he_fsm.cli.live.seen import read_with
-from he_fsm.cli.options.common import json_option
+from he_fsm.cli.options.common import duration_of, json_option
 from he_fsm.cli.options.config import config_option
 from he_fsm.cli.output.blocks import printable
-from he_fsm.document.units import parse_duration
 from he_fsm.errors import HeFsmError
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.config import Config, load_config
@@ -25,25 +24,12 @@ _EXITS: Final = {Level.OK: 0, Level.WARNING: 1, Level.FATAL: 3}
 _COLOURS: Final = {Level.OK: "green", Level.WARNING: "yellow", Level.FATAL: "red"}
 
 
-def _seconds(_ctx: click.Context, _param: click.Parameter, value: Optional[str]) -> Optional[float]:
-    if value is None:
-        return None
-    try:
-        seconds = parse_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-    if seconds < 0:
-        msg = f"expected a time like 60s, got {value}"
-        raise click.BadParameter(msg)
-    return seconds
-
-
 @click.command()
 @config_option
 @click.option(
     "--measure",
     "measure_s",
-    callback=_seconds,
+    callback=duration_of,
     metavar="TIME",
     help="Measure the storage for so long, like 60s, and say which io_timeout follows.",
 )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Optional, TypeVar
 
 import click
 
+from he_fsm.document.units import parse_duration
 from he_fsm.errors import ScenarioError
 from he_fsm.policy import POLICIES, Policy
 from he_fsm.scenario.model import Scenario, World
@@ -16,6 +17,22 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 only_option = click.option(
     "--only", multiple=True, metavar="NAME", help="Only this scenario; repeatable."
 )
+
+
+def duration_of(
+    _ctx: click.Context, _param: click.Parameter, value: Optional[str]
+) -> Optional[float]:
+    """Return the seconds of an option's value like `60s`; None: it was not given."""
+    if value is None:
+        return None
+    try:
+        seconds = parse_duration(value)
+    except ValueError:
+        seconds = -1.0
+    if seconds < 0:
+        msg = f"expected a time like 60s, got {value}"
+        raise click.BadParameter(msg)
+    return seconds
 
 
 def set_option(example: str = "world.loop=5s") -> Callable[[Command], Command]:
