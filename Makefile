@@ -99,7 +99,7 @@ rehearsals: $(VENV)/.test ## Every scenario on real daemons, and all tests of li
 	  tests/rehearse/test_sanlock_networks.py tests/chaos/test_strike_sanlock.py \
 	  tests/rehearse/test_libvirt_files.py tests/rehearse/test_libvirt_backend.py \
 	  tests/chaos/test_strike_libvirt.py tests/runtime/hypervisors/libvirt \
-	  tests/rehearse/test_vdsm_files.py tests/rehearse/test_vdsm_backend.py \
+	  tests/rehearse/test_vdsm_files.py tests/rehearse/test_vdsm_backend.py tests/rehearse/test_without_root.py \
 	  tests/runtime/hypervisors/vdsm tests/runtime/leases/vdsm
 
 others: ## The tests on the oldest and the newest Python that are there

@@ -58,6 +58,7 @@ WITHOUT = (
     *(f"runtime/vdsm/test_{name}.py" for name in ("frames", "rpc", "heartbeats")),
     *(f"runtime/hypervisors/libvirt/test_{name}.py" for name in ("definition", "paused")),
     "runtime/hypervisors/libvirt/holder/test_holder_findings.py",
+    *(f"runtime/hypervisors/vdsm/test_vdsm_{name}.py" for name in ("definition", "status")),
     *(f"runtime/leases/sanlock/daemon/test_{name}.py" for name in ("clock", "errors")),
     *("runtime/service/test_log.py", "rehearse/test_compare.py", "rehearse/test_cannot.py"),
     "rehearse/test_observe_vms.py",

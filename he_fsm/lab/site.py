@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from pathlib import Path
+from typing import Final
 
 import attrs
 
 from he_fsm.lab.spec import LabSpec
 from he_fsm.policy import Policy
+
+# Source: Linux, ip_local_port_range, which begins above.
+_LASTING: Final = (20000, 32000)
 
 
 def scaled(policy: Policy, speed: float) -> Policy:
@@ -26,6 +31,22 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def lasting_port() -> int:
+    """
+    Return a port of this machine that nobody listens on, for who begins to listen later, or anew.
+
+    The kernel gives connections ports of their own from 32768 on, which may be such a one by then.
+    """
+    while True:
+        port = random.randint(*_LASTING)  # noqa: S311 - nobody has to guess it
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 class Site:

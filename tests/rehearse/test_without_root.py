@@ -1,4 +1,4 @@
-"""The sanlock back end as an ordinary user: real daemons and VMs, no mounts."""
+"""The back ends sanlock and vdsm as an ordinary user: real daemons and VMs, no mounts."""
 
 from __future__ import annotations
 
@@ -56,18 +56,23 @@ def user() -> Iterator[AnotherUser]:
         yield user
 
 
-def rehearsed(user: AnotherUser, scene: str) -> subprocess.CompletedProcess[str]:
+def rehearsed(
+    user: AnotherUser, scene: str, backend: str = "sanlock"
+) -> subprocess.CompletedProcess[str]:
     path = user.folder / "scene.yaml"
     path.write_text(file_of(scene), encoding="utf-8")
     path.chmod(0o444)
-    done = user.run(COMMAND, "rehearse", str(path), "--backend", "sanlock", "--speed", SPEED)
+    done = user.run(COMMAND, "rehearse", str(path), "--backend", backend, "--speed", SPEED)
     assert list(user.labs.iterdir()) == []
     path.unlink()
     return done
 
 
-def test_an_ordinary_user_rehearses_on_real_daemons_and_vms(user: AnotherUser):
-    done = rehearsed(user, SCENE)
+@pytest.mark.parametrize(
+    "backend", ["sanlock", pytest.param("vdsm", marks=pytest.mark.long)], ids=str
+)
+def test_an_ordinary_user_rehearses_on_real_daemons_and_vms(user: AnotherUser, backend: str):
+    done = rehearsed(user, SCENE, backend)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 

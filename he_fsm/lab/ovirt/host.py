@@ -15,7 +15,7 @@ from he_fsm.lab.ovirt.definition import VM_ID, vm_conf
 from he_fsm.lab.qemu.host import QemuHost
 from he_fsm.lab.qemu.site import QemuSite
 from he_fsm.lab.sanlock.site import LOCKSPACE, RESOURCE
-from he_fsm.lab.site import free_port
+from he_fsm.lab.site import lasting_port
 from he_fsm.lab.spec import HostSpec
 from he_fsm.lab.vm_sight import VmSight
 from he_fsm.runtime.config.plain import plain
@@ -43,7 +43,7 @@ class OvirtHost(QemuHost):
         super().__init__(site, spec)
         self.vdsm = VdsmProcess(
             self.folder / "vdsm",
-            free_port(),
+            lasting_port(),
             peers={_PEERS.format(id=host_id): host_id for host_id in host_ids},
             within=self.within,
             namespace=self.network.pages.namespace,

@@ -25,7 +25,11 @@ from he_fsm.runtime.vdsm.tls import Certificates
 def main() -> None:
     """Serve until a signal comes; exit status 2: something that was given can't be used."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    options = _parser().parse_args()
+    parser = _parser()
+    options = parser.parse_args()
+    files = (options.key, options.cert, options.ca)
+    if any(files) and not all(files):
+        parser.error("--key, --cert and --ca go together")
     ends = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ends.set())

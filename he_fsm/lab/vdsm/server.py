@@ -207,7 +207,7 @@ class VdsmServer:
             _log.warning("an array of several requests gets no answer")
         for request in found.requests:
             if request.call_id is None:
-                # vdsm 4.50.7 answers nobody any more: what reads its requests has ended by this.
+                # Every call of this client has one.
                 _log.error("%s came without an id, and is not carried out", request.method)
                 continue
             self._keep(asyncio.ensure_future(self._serve_one(request, is_answered=is_answered)))

@@ -50,7 +50,7 @@ def test_an_order_arrives_as_it_was_given(order: VmOrder) -> None:
     ],
 )
 def test_what_is_no_order_is_refused(plain: dict[str, object]) -> None:
-    with pytest.raises(HeFsmError, match="expected (an|the) order"):
+    with pytest.raises(HeFsmError, match=r"expected (an|the) order"):
         order_of(plain)
 
 

@@ -81,14 +81,13 @@ class VdsmHost:
 
     def _look(self) -> None:
         here = self._here
-        if here.known.record is not None and here.access.identity() is None:
+        if here.known.record is not None and self._find_process() is None:
             # vdsm may take its time to notice, or not answer at all.
-            self._ended_at = time.monotonic()
             self._watch_process(None)
             self._see_absent()
         under_way = (here.starting, here.departure)
         seen = here.look()
-        vm = here.access.identity()
+        vm = self._find_process()
         self._watch_process(vm)
         if self._is_starting():
             return
@@ -122,6 +121,13 @@ class VdsmHost:
             if here.starting is not None:
                 here.publish(VmState.STARTING)
             return here.starting is not None
+
+    def _find_process(self) -> Optional[VmIdentity]:
+        """Return the VM's process, and note when one that was known has ended."""
+        vm = self._here.access.identity()
+        if vm is None and self._here.known.record is not None:
+            self._ended_at = time.monotonic()
+        return vm
 
     def _watch_process(self, vm: Optional[VmIdentity]) -> None:
         """Have the end of the process *vm* end the wait, and of no other one."""

@@ -10,8 +10,10 @@ from __future__ import annotations
 import errno
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -21,7 +23,7 @@ from he_fsm.runtime.leases.sanlock.settings import SanlockSettings
 from he_fsm.runtime.leases.sanlock.sight import SanlockSight
 from he_fsm.runtime.vdsm.choose import open_client
 from he_fsm.runtime.vdsm.connection import Address
-from he_fsm.runtime.vdsm.interface import Json, VdsmError
+from he_fsm.runtime.vdsm.interface import VdsmClient, VdsmError
 from he_fsm.runtime.vdsm.tls import Certificates
 
 # How often it is asked whether vdsm has joined (seconds).
@@ -43,13 +45,14 @@ class VdsmPlace:
     cert: str = ""
     ca: str = ""
 
-    def call(self, method: str, **params: Any) -> Json:
-        """Return a verb's result, by a connection of its own; raises `HypervisorError`."""
+    @contextmanager
+    def client(self) -> Iterator[VdsmClient]:
+        """Return a client for a while."""
         certificates = Certificates(Path(self.key), Path(self.cert), Path(self.ca))
         address = Address(self.host, self.port, certificates if self.key else None)
         client = open_client(address, answer_s=self.deadline_s)
         try:
-            return client.call(method, params)
+            yield client
         finally:
             client.close()
 
@@ -67,21 +70,18 @@ class VdsmJoins:
         """Have vdsm monitor the domain, and wait until it has its host id there."""
         domain = self.settings.lockspace
         ends_at = time.monotonic() + self.rules.expiry_s + _SLACK_S
+        wanted = {"sdUUID": domain, "hostID": self.host_id}
         try:
-            self.vdsm.call("Host.startMonitoringDomain", sdUUID=domain, hostID=self.host_id)
-            while not self._is_acquired(domain):
-                if time.monotonic() > ends_at:
-                    msg = f"vdsm does not get the host id {self.host_id} of the domain {domain}"
-                    raise LockspaceError(msg)
-                time.sleep(_ASK_S)
+            with self.vdsm.client() as client:
+                client.call("Host.startMonitoringDomain", wanted)
+                while not _is_acquired(client, domain):
+                    if time.monotonic() > ends_at:
+                        msg = f"vdsm does not get the host id {self.host_id} of the domain {domain}"
+                        raise LockspaceError(msg)
+                    time.sleep(_ASK_S)
         except HypervisorError as error:
             msg = f"vdsm does not join {domain} as host {self.host_id}: {error}"
             raise LockspaceError(msg) from error
-
-    def _is_acquired(self, domain: str) -> bool:
-        stats = self.vdsm.call("Host.getStorageRepoStats", domains=[domain])
-        found = stats.get(domain) if isinstance(stats, dict) else None
-        return isinstance(found, dict) and found.get("acquired") is True
 
     def leave(self) -> None:
         """Have vdsm monitor the domain no more, unless the engine's lease is held here."""
@@ -92,7 +92,8 @@ class VdsmJoins:
             msg = f"the engine runs here: vdsm keeps the host id {self.host_id} of {domain}"
             raise EngineHereError(msg, errno.EBUSY)
         try:
-            self.vdsm.call("Host.stopMonitoringDomain", sdUUID=domain)
+            with self.vdsm.client() as client:
+                client.call("Host.stopMonitoringDomain", {"sdUUID": domain})
         except VdsmError as error:
             why = "it is in use for a data center" if error.code == _IN_POOL else str(error)
             msg = f"vdsm keeps the host id {self.host_id} of the domain {domain}: {why}"
@@ -100,6 +101,12 @@ class VdsmJoins:
         except HypervisorError as error:
             msg = f"vdsm does not leave {domain}: {error}"
             raise LockspaceError(msg) from error
+
+
+def _is_acquired(client: VdsmClient, domain: str) -> bool:
+    stats = client.call("Host.getStorageRepoStats", {"domains": [domain]})
+    found = stats.get(domain) if isinstance(stats, dict) else None
+    return isinstance(found, dict) and found.get("acquired") is True
 
 
 @attrs.frozen(kw_only=True)

@@ -17,6 +17,7 @@ from he_fsm.lab.guest.build import double_on, make_disk
 from he_fsm.lab.guest.saved import guest_vm, page, resting, say
 from he_fsm.lab.ovirt.daemon import VdsmProcess
 from he_fsm.lab.ovirt.definition import VM_ID, vm_conf
+from he_fsm.lab.site import lasting_port
 from he_fsm.runtime.config.plain import plain
 from he_fsm.runtime.hypervisors.daemon_vm import DaemonVm
 from he_fsm.runtime.hypervisors.qemu.section import MoveConfig, VmConfig
@@ -33,7 +34,7 @@ from he_fsm.runtime.ports import Hypervisor, LeasePlace, Peer
 from he_fsm.snapshot import VmState
 from he_fsm.testing.hypervisors import MigrationContract
 from he_fsm.testing.leases import joins
-from he_fsm.testing.vm_hosts import VmHosts, free_port
+from he_fsm.testing.vm_hosts import VmHosts
 from he_fsm.testing.waiting import until
 from tests.runtime.hypervisors.qemu.qemu_hosts import PAGE_S, Prepared, prepare, short_folder
 from tests.runtime.leases.sanlock.sanlock_lab import WHY_NOT as NO_SANLOCK
@@ -51,7 +52,7 @@ class VdsmDaemon(VdsmProcess):
     """A lab's vdsm with its VM, on this machine's own network."""
 
     def __init__(self, folder: Path, vm: VmConfig, sanlock: SanlockSettings, host_id: int) -> None:
-        super().__init__(folder, free_port(), peers={})
+        super().__init__(folder, lasting_port(), peers={})
         self.host_id = host_id
         self.vm = vm
         self.move = MoveConfig(peers=f"unix:{folder.parent}/{{id}}/m.sock")
@@ -100,7 +101,7 @@ class VdsmLab:
         make_disk(self.disk)
         (folder / "sanlock").mkdir()
         self.sanlock = SanlockLab(folder / "sanlock", folder / "leases")
-        self.ports = {host_id: free_port() for host_id in IDS}
+        self.ports = {host_id: lasting_port() for host_id in IDS}
         self.leases: dict[int, Any] = {}
         self.daemons: dict[int, VdsmDaemon] = {}
 

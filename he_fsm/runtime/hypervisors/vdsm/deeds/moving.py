@@ -128,11 +128,8 @@ def _move(here: Here, departure: Departure, dst: str) -> tuple[Outcome, str]:
             if seen is None or seen.is_down:
                 return _ended(here, departure, seen)
             failure = _failure(here)
-        except VdsmUnreachableError as error:
+        except (VdsmUnreachableError, VdsmError) as error:
             # The migration goes on without vdsm, and so does its end.
-            _log.debug("%s", error)
-            continue
-        except VdsmError as error:
             _log.debug("%s", error)
             continue
         if failure and seen.vm_state() is not VmState.LEAVING:

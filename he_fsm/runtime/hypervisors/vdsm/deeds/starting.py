@@ -29,6 +29,9 @@ _log = logging.getLogger(__name__)
 _SLACK_S: Final = 60.0
 # How often it is looked how far the VM has come, and how soon its process is found (seconds).
 _LOOK_S: Final = 0.1
+# sanlock frees the lease of a process that has ended within milliseconds, if it is not busy
+# (seconds).
+_LET_GO_S: Final = 5.0
 # A VM that seems to execute without the lease is looked at so often before it is ended.
 _ASKED: Final = 3
 # An order without an answer is carried out by then, or never (seconds).
@@ -95,7 +98,7 @@ def _give_up(here: Here, starting: Starting, outcome: Outcome, detail: str) -> N
 
 def _start(here: Here, starting: Starting) -> None:
     definition = _definition(here)
-    before = here.sight.seen()
+    before = _settled(here)
     _check_lease(here, before)
     _clean(here)
     if starting.is_unwanted:
@@ -128,6 +131,17 @@ def _definition(here: Here) -> VmDefinition:
         if finding.is_fatal:
             raise HypervisorError(str(finding))
     return definition
+
+
+def _settled(here: Here) -> LeaseSeen:
+    """Return the lease, when sanlock has taken note of the end of a process that had it here."""
+    ends_at = time.monotonic() + _LET_GO_S
+    seen = here.sight.seen()
+    while seen.owner == here.settings.host_id and time.monotonic() < ends_at:
+        if here.closing.wait(_LOOK_S):
+            break
+        seen = here.sight.seen()
+    return seen
 
 
 def _check_lease(here: Here, seen: LeaseSeen) -> None:
@@ -169,11 +183,8 @@ def _await(here: Here, before: LeaseSeen, *, is_lost: bool) -> None:
             raise _NoStartError(Outcome.START_FAILED, "it does not execute in time")
         try:
             seen = here.look()
-        except VdsmUnreachableError as error:
-            _log.debug("%s", error)
-            continue
-        except VdsmError as error:
-            # It recovers, say: the VM is as it was.
+        except (VdsmUnreachableError, VdsmError) as error:
+            # It restarts or recovers, say: the VM is as it was.
             _log.debug("%s", error)
             continue
         if seen is None:
@@ -184,7 +195,12 @@ def _await(here: Here, before: LeaseSeen, *, is_lost: bool) -> None:
             raise _why_down(here, before, seen.exit_message or "the VM ended before it executed")
         if not seen.executes or vm is None:
             continue
-        lease = here.sight.seen()
+        try:
+            lease = here.sight.seen()
+        except LockspaceError as error:
+            # It is asked again; the guard of the lease ends a VM whose sanlock is not there.
+            _log.debug("%s", error)
+            continue
         if vm.pid in lease.holders:
             here.known.note(vm, phase=Phase.RUNNING, is_paused=False, lease_version=lease.version)
             return
