@@ -64,6 +64,13 @@ WITHOUT = (
     "rehearse/test_observe_vms.py",
 )
 
+# Files whose tests with processes take 20 to 60 seconds each.
+TAKES_LONG = (
+    *("chaos/test_soak.py", "chaos/test_chaos.py", "runtime/agent/test_two_services.py"),
+    *("rehearse/test_rehearse.py", "rehearse/test_files.py", "benchmarks/test_against.py"),
+    "project/test_write_a_back_end.py",
+)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that work with real processes, by where they are and what they take."""
@@ -79,6 +86,42 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if folder not in known:
                 msg = f"{path}: nobody looks for such tests in tests/{folder}; see the Makefile"
                 raise pytest.UsageError(msg)
+
+
+class LongOnesFirst:
+    """
+    Puts what takes long at the beginning of each worker's share.
+
+    Otherwise one of them begins last, and all other workers wait for it. Tests of one file stay
+    together but for these, which have no fixture in common.
+    """
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Reorder what is left after the deselection; the shares are those of xdist's worksteal."""
+        workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+        if workers == 1:
+            return
+        long = [item for item in items if _takes_long(item)]
+        others = [item for item in items if not _takes_long(item)]
+        total, ordered = len(items), []
+        for number in range(workers):
+            first = long[number::workers]
+            share = total // (workers - number)
+            total -= share
+            rest = max(0, share - len(first))
+            ordered += first + others[:rest]
+            del others[:rest]
+        items[:] = ordered + others
+
+
+def _takes_long(item: pytest.Item) -> bool:
+    return item.path.relative_to(TESTS).as_posix() in TAKES_LONG
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register what acts last."""
+    config.pluginmanager.register(LongOnesFirst())
 
 
 def _is_real(item: pytest.Item) -> bool:

@@ -17,6 +17,7 @@ others see is what that thread last saw, so that no method waits.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent import futures
@@ -26,6 +27,8 @@ from typing import Any, Final
 from he_fsm.runtime.hypervisors.qemu.host import QemuHost, QemuSettings
 from he_fsm.runtime.ports import MovableLease, Observation, Peer
 from he_fsm.snapshot import LocalVm, Outcome, VmState
+
+_log = logging.getLogger(__name__)
 
 # A new agent knows by then how the VM is that it finds; else it says that it does not (seconds).
 _ADOPTED_S: Final = 2.0
@@ -55,6 +58,8 @@ class QemuHypervisor:
         self._is_ordered = False
         # The same of an order to move: seen to stay, the VM would be taken for one that failed to.
         self._is_to_leave = False
+        # The thread did not end in time what it was doing when it was told to close.
+        self._is_late = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run_loop, name="qemu", daemon=True)
         self._thread.start()
@@ -148,8 +153,12 @@ class QemuHypervisor:
         self._host.wake = _nothing
         if self._loop.is_closed():
             return
-        with suppress(futures.TimeoutError):
-            asyncio.run_coroutine_threadsafe(self._host.close(), self._loop).result(_CLOSED_S)
+        closing = asyncio.run_coroutine_threadsafe(self._host.close(), self._loop)
+        try:
+            closing.result(_CLOSED_S)
+        except futures.TimeoutError:
+            _log.warning("what looks after the VM does not end within %g s", _CLOSED_S)
+            self._is_late = True
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -172,11 +181,24 @@ class QemuHypervisor:
         asyncio.set_event_loop(self._loop)
         # The executor's threads end with the loop.
         self._loop.run_forever()
+        if self._is_late:
+            self._loop.run_until_complete(_ended())
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
 
     def _post(self, order: Coroutine[Any, Any, Any]) -> futures.Future[Any]:
         """Queue an order for the thread."""
         return asyncio.run_coroutine_threadsafe(self._host.in_turn(order), self._loop)
+
+
+async def _ended() -> None:
+    """Let what is still under way end, then end it: a slow disk may have held the loop up."""
+    for is_cut_off in (False, True):
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            if is_cut_off:
+                task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=_CLOSED_S)
 
 
 def _nothing() -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import resource
 import signal
+import time
 from pathlib import Path
 
 import attrs
@@ -12,6 +14,7 @@ import pytest
 
 from he_fsm.lab.guest.build import double_on
 from he_fsm.runtime.hypervisors.qemu import command as command_module
+from he_fsm.runtime.hypervisors.qemu import hypervisor as hypervisor_module
 from he_fsm.runtime.hypervisors.qemu.hypervisor import QemuHypervisor
 from he_fsm.runtime.hypervisors.vm_file import Phase, VmFile
 from he_fsm.snapshot import Outcome, VmState
@@ -31,6 +34,21 @@ def qemu(hosts: QemuHosts, host_id: int) -> QemuHypervisor:
     hypervisor = hosts.hypervisor(host_id)
     assert isinstance(hypervisor, QemuHypervisor)
     return hypervisor
+
+
+def test_a_close_that_a_slow_disk_holds_up_leaves_nothing_half_done(
+    hosts: QemuHosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts.start(1)
+    hypervisor = qemu(hosts, 1)
+    loop = hypervisor._loop
+    limit_s = 0.2
+    monkeypatch.setattr(hypervisor_module, "_CLOSED_S", limit_s)
+    # As a write of the record does that the disk is slow to take.
+    loop.call_soon_threadsafe(time.sleep, 2 * limit_s)
+    hypervisor.close()
+    assert loop.is_closed()
+    assert asyncio.all_tasks(loop) == set()
 
 
 # The guest.
