@@ -9,7 +9,7 @@ PYTEST_WORKERS ?= 2
 WITH_PROCESSES = $(addprefix tests/,benchmarks campaign chaos cli lab project rehearse runtime)
 WITH_REAL_ONES = $(addprefix tests/,chaos lab rehearse runtime)
 # Tests with real processes wait more than they work.
-LABS ?= 4
+LABS ?= 5
 REAL ?= 2
 # The same examples with every run; `make deep` looks for new ones.
 export HYPOTHESIS_PROFILE ?= ci

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,7 +78,7 @@ def test_an_agent_that_hangs_is_named(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("time", ["long", "-1s"])
-def test_a_time_that_is_none_is_refused(cluster: Cluster, time: str) -> None:
-    done = ask(cluster, "doctor", "--measure", time)
+def test_a_time_that_is_none_is_refused(tmp_path: Path, time: str) -> None:
+    done = ask(Cluster(tmp_path, (1,)), "doctor", "--measure", time)
     assert (done.returncode, done.stdout) == (2, "")
     assert time in done.stderr

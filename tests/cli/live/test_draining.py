@@ -76,8 +76,9 @@ def test_nobody_moves_the_engine_in_global_maintenance_or_without_an_agent(
     ],
 )
 def test_a_wait_that_means_nothing_is_refused(
-    alone: Cluster, words: tuple[str, ...], said: str
+    tmp_path: Path, words: tuple[str, ...], said: str
 ) -> None:
-    done = ask(alone, "maintenance", *words)
+    # No daemon is asked.
+    done = ask(Cluster(tmp_path, (1,)), "maintenance", *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr

@@ -18,6 +18,12 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     yield from living(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The same for all that is refused."""
+    yield from living(tmp_path_factory.mktemp("calm"))
+
+
 def test_the_engine_moves_to_the_host_that_is_named(cluster: Cluster) -> None:
     done = ask(cluster, "move", "--to", "3", "--wait", "40s")
     assert done.returncode == 0, done.stderr
@@ -65,17 +71,17 @@ def test_a_move_that_fails_says_so(cluster: Cluster) -> None:
     ],
 )
 def test_what_can_not_be_done_is_one_sentence(
-    cluster: Cluster, words: tuple[str, ...], said: str
+    calm: Cluster, words: tuple[str, ...], said: str
 ) -> None:
-    done = ask(cluster, "move", *words)
+    done = ask(calm, "move", *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
-    assert cluster.engines() == [1]
+    assert calm.engines() == [1]
 
 
-def test_a_host_in_maintenance_is_no_target(cluster: Cluster) -> None:
-    cluster.hosts[2].client.maintenance(local=True)
-    until(lambda: cluster.hosts[1].status()["hosts"]["2"]["maintenance"])
-    done = ask(cluster, "move", "--to", "2")
+def test_a_host_in_maintenance_is_no_target(calm: Cluster) -> None:
+    calm.hosts[2].client.maintenance(local=True)
+    until(lambda: calm.hosts[1].status()["hosts"]["2"]["maintenance"])
+    done = ask(calm, "move", "--to", "2")
     assert done.returncode == 2
     assert "host 2 can't take the engine: it is in local maintenance" in done.stderr

@@ -92,6 +92,8 @@ def test_a_killed_vm_is_started_again(pair: Cluster) -> None:
     host = pair.engine_is_up()
     vm = vm_of(host)
     os.kill(vm, signal.SIGKILL)
+    # The agent may not have noticed it yet.
+    until(lambda: host.vm() is None or vm_of(host) != vm)
     assert vm_of(pair.engine_is_up()) != vm
     assert DOUBLE not in pair.witnessed()
 
