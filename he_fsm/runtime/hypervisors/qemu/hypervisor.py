@@ -191,7 +191,7 @@ class QemuHypervisor:
 
 
 async def _ended() -> None:
-    """Let what is still under way end, then end it: a slow disk may have held the loop up."""
+    """Wait for what is still under way, then end it: a slow disk may have held the loop up."""
     for is_cut_off in (False, True):
         left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:
