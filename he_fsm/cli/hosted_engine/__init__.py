@@ -60,6 +60,9 @@ def run(words: Sequence[str]) -> int:
         sys.stdout.write(_usage())
         return FAILED
     first, rest = words[0], words[1:]
+    if first.startswith(f"{_PASSWORD}="):
+        # As releases of 2013 took it.
+        first, rest = _PASSWORD, (f"--password={first.partition('=')[2]}", *rest)
     if first == "--help":
         return _help(rest)
     verb = _VERBS.get(first)
@@ -100,6 +103,7 @@ def _help(words: Sequence[str]) -> int:
     return OK
 
 
+_PASSWORD: Final = "--add-console-password"  # noqa: S105 - a command
 _VERBS: Final = {
     "--deploy": _Verb(
         "deployment:deploy", "", "Set up this host: a later release; says what to do"
@@ -111,7 +115,7 @@ _VERBS: Final = {
     "--vm-shutdown": _Verb("vm:vm_shutdown", "", "Ask the VM's guest to shut down"),
     "--vm-poweroff": _Verb("vm:vm_poweroff", "", "End the VM at once"),
     "--vm-status": _Verb("status:vm_status", "[--json]", "VM status according to the HA agents"),
-    "--add-console-password": _Verb(
+    _PASSWORD: _Verb(
         "vm:add_console_password",
         "[--password=PASSWORD]",
         "Set a password for the VM's screen, good for 120 s; asked for where none is given",

@@ -194,3 +194,18 @@ def test_what_the_agents_do_about_an_order_is_said(
 def test_where_the_broker_is_away_it_is_said_that_nobody_knows(tmp_path: Path) -> None:
     broker = BrokerClient(str(tmp_path / "none.sock"), 1.0)
     assert "not known what the agents do next" in what_follows(Wanted.START, broker)
+
+
+@pytest.mark.usefixtures("host")
+@pytest.mark.parametrize(
+    "words",
+    [("--add-console-password", "--password=s3cret"), ("--add-console-password=s3cret",)],
+)
+def test_a_password_among_the_words_is_taken_as_today_and_as_in_2013(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words) == 1
+    said = capsys.readouterr().err
+    assert "every user of this host can read a password in the list of processes" in said
+    assert "has no screen" in said
+    assert "s3cret" not in said
