@@ -12,7 +12,15 @@ set -eu
 version=3.8.5-1+b1
 folder=$(mktemp -d)
 daemon=
-trap 'if [ -n "$daemon" ]; then kill "$daemon" 2>/dev/null || true; wait "$daemon" 2>/dev/null || true; fi; rm -rf "$folder"' EXIT
+end() {
+    # With a lockspace it takes no other signal.
+    if [ -n "$daemon" ]; then
+        kill -9 "$daemon" 2>/dev/null || true
+        wait "$daemon" 2>/dev/null || true
+    fi
+    rm -rf "$folder"
+}
+trap end EXIT
 cd "$folder"
 apt-get -q -o APT::Sandbox::User=root -o Dir::Cache::archives="$folder" download \
     "sanlock=$version" "libsanlock1=$version" "libsanlock-client1=$version" "python3-sanlock=$version" >/dev/null
@@ -23,7 +31,7 @@ library=$(dirname "$(find root -name 'libsanlock.so.1' | head -n 1)")
 export LD_LIBRARY_PATH="$folder/$library" SANLOCK_RUN_DIR="$folder/run" SANLOCK_PRIVILEGED=0
 mkdir run "host:_path"
 sanlock() { "$folder/root/usr/sbin/sanlock" "$@"; }
-sanlock daemon -D -w 0 -U root -G root -e tried >daemon.log 2>&1 &
+"$folder/root/usr/sbin/sanlock" daemon -D -w 0 -U root -G root -e tried >daemon.log 2>&1 &
 daemon=$!
 tries=0
 until sanlock client status >/dev/null 2>&1; do
