@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -121,6 +122,19 @@ def test_what_comes_by_itself_is_foretold() -> None:
     assert coming.edge.to is State.ENGINE_STARTING
     at = next(t for t, to in states(played(TWO, entry), "2") if to == "EngineStarting")
     assert coming.after_s == pytest.approx(at - 120, abs=1.0)
+
+
+def test_a_better_host_that_is_silent_already_is_not_waited_for_longer_than_it_will_be() -> None:
+    hosts = "[{id: 1}, {id: 2, cpu_load: 0.9}, {id: 3}]"
+    entries = ("{at: 20s, host: 3, power: off}", "{at: 100s, host: 1, power: off}")
+    asked = scenario(hosts, *entries, until="130s")
+    asked = attrs.evolve(asked, engine=attrs.evolve(asked.engine, running_on="3"))
+    coming = outlook(standing(asked)[2].case)
+    assert coming is not None
+    assert coming.edge.to is State.ENGINE_STARTING
+    whole = attrs.evolve(asked, until=600.0)
+    at = next(t for t, to in states(simulate(whole), "2") if to == "EngineStarting")
+    assert coming.after_s == pytest.approx(at - 130, abs=TALK.loop_s)
 
 
 @given(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final, Optional
 
 import attrs
@@ -29,22 +29,15 @@ class Progress:
     is_empty: bool = False
 
 
-def drained(
-    broker: BrokerClient,
-    within_s: float,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[Progress]:
+def drained(broker: BrokerClient, within_s: float) -> Iterator[Progress]:
     """
     Yield what the agent of this host says, whenever it changes; the last one is over.
 
     Args:
         broker: of the host that is in local maintenance.
         within_s: how long to wait at most (seconds).
-        clock: a monotonic clock, in seconds.
-        sleep: waits for so many seconds.
     """
-    began = clock()
+    ends_at = time.monotonic() + within_s
     last = None
     while True:
         now = _look(broker)
@@ -54,11 +47,11 @@ def drained(
         if now.text != last:
             last = now.text
             yield now
-        if clock() - began > within_s:
+        if time.monotonic() > ends_at:
             said = f"not empty after {span_text(within_s)}: {now.text}"
             yield Progress(said, is_over=True)
             return
-        sleep(_LOOK_S)
+        time.sleep(_LOOK_S)
 
 
 def _look(broker: BrokerClient) -> Progress:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Optional
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from he_fsm import TALK
 from he_fsm.errors import HeFsmError
-from he_fsm.runtime.vm_orders.by_hand import why_no_lease
+from he_fsm.runtime.vm_orders.by_hand import why_no_lease, why_not_there
 from he_fsm.runtime.vm_orders.order import VmOrder, Wanted, order_of
 from he_fsm.runtime.vm_orders.queue import VALID_S, OrderQueue
-from he_fsm.snapshot import LeaseView, OwnerState
+from he_fsm.snapshot import LeaseView, LocalVm, OwnerState, Readings, VmState
+from he_fsm.tick import Facts
 
 HERE = 1
 by_itself = st.builds(
@@ -106,3 +108,22 @@ def test_a_host_whose_lease_manager_has_other_times_starts_nothing() -> None:
 
 def test_without_a_lease_manager_nothing_is_started() -> None:
     assert "does not answer" in why_no_lease(None, 100.0, HERE, TALK)
+
+
+@pytest.mark.parametrize(
+    ("to", "state", "live_migration", "said"),
+    [
+        (2, VmState.UP, True, ""),
+        (2, VmState.PAUSED, True, "the VM can't move: it is paused"),
+        (2, VmState.UP, False, "the VM can't move while it runs"),
+        (HERE, VmState.UP, True, "the VM is on host 1 already"),
+        (3, VmState.UP, True, "host 3 is not alive"),
+    ],
+)
+def test_the_agent_moves_a_vm_that_can_move_to_a_host_that_lives_elsewhere(
+    to: int, state: VmState, live_migration: bool, said: str
+) -> None:
+    facts = Facts(0.0, 0.0, Readings.of(), LocalVm(state), LeaseView())
+    policy = attrs.evolve(TALK, live_migration=live_migration)
+    why = why_not_there(to, facts, HERE, policy, frozenset((HERE, 2)))
+    assert why == "" if not said else said in why
