@@ -12,6 +12,7 @@ import click
 from he_fsm.cli.broker import TIMEOUT_S
 from he_fsm.cli.options.asking import Consent, destroys
 from he_fsm.cli.options.config import config_option
+from he_fsm.cli.options.hosts import host_ids
 from he_fsm.cli.output.verdict import is_stale, is_stopped
 from he_fsm.cli.running import Commands
 from he_fsm.cli.storage import slot_deed, why_kept
@@ -36,6 +37,7 @@ _LOOK_S: Final = 0.5
 @click.option(
     "--host-id",
     type=click.IntRange(1, HOST_ID_MAX),
+    shell_complete=host_ids,
     metavar="N",
     help="The slot of this host, in place of that of the host on which the command runs.",
 )

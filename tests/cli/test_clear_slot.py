@@ -211,3 +211,34 @@ def test_a_silent_host_that_owns_nothing_is_gone() -> None:
     silent = found()
     silent["hosts"]["3"] = host()
     assert why_kept(silent, 3) is None
+
+
+def completed(run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, line: str) -> list[str]:
+    """Return what a shell is told that may follow a line."""
+    words = line.split(" ")
+    monkeypatch.setenv("_HE_FSM_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
+    ran = run()
+    assert ran.err == ""
+    return [each.partition(",")[2] for each in ran.out.split()]
+
+
+@pytest.mark.usefixtures("broker")
+@pytest.mark.parametrize(
+    "command", ["storage clear-slot --config {}", "clean --config {} --host-id", "why --config {}"]
+)
+def test_host_ids_are_completed(
+    run: Callable[..., Ran], config: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    line = command.format(config)
+    assert completed(run, monkeypatch, f"he-fsm {line} ") == ["1", "2", "3", "4"]
+    assert completed(run, monkeypatch, f"he-fsm {line} 3") == ["3"]
+
+
+def test_without_a_broker_no_host_id_is_completed_and_nothing_is_said(
+    run: Callable[..., Ran], config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert completed(run, monkeypatch, f"he-fsm clean --config {config} --host-id ") == []
+    assert completed(run, monkeypatch, f"he-fsm clean --config {config}/none --host-id ") == []
+    assert completed(run, monkeypatch, f"he-fsm why --config {config} ") == []

@@ -31,7 +31,7 @@ DESTROY = {
 # Everything else: it reads, computes, or sets what the next command sets back.
 LOSE_NOTHING = {
     *("campaign", "check", "diagram", "explain", "rehearse", "score", "simulate", "timing", "tune"),
-    *("doctor", "liveliness", "status", "what-if", "why", "whiteboard show"),
+    *("completion", "doctor", "liveliness", "status", "what-if", "why", "whiteboard show"),
     *("config check", "config get", "config show", "vm show"),
     # They change what people see or use, and lose nothing.
     *("console", "maintenance", "move", "notify test", "vm console", "vm start"),

@@ -160,7 +160,8 @@ def test_the_command_asks_before_it_writes_over_something(lab: SanlockLab, tmp_p
     path.write_text(
         f"host: {{id: 1}}\nstorage: {{path: {tmp_path}}}\nleases: sanlock\n"
         f"sanlock: {{run_dir: {host.daemon.run_dir}, path: {other}}}\n"
-        "hypervisor: {kind: command, run: [/bin/true], health: [/bin/true]}\nmonitors: {network: {test: none}}\n"
+        "hypervisor: {kind: command, run: [/bin/true], health: [/bin/true]}\n"
+        "monitors: {network: {test: none}}\n"
         f"group: {grp.getgrgid(os.getgid()).gr_name}\n"
     )
 
