@@ -42,10 +42,10 @@ def build(target: Target, tree: Path, output: Path, at: int) -> list[Path]:
         (tree / "debian" / f"{package}.install").write_text("", encoding="utf-8")
     (tree / "debian" / "rules").chmod(0o755)
     call(["dpkg-buildpackage", "-us", "-uc", "-b", "-d"], tree, at, DEB_BUILD_OPTIONS="nocheck")
-    made = []
-    for path in sorted(tree.parent.glob(f"*_{version}_*.deb")):
-        made.append(Path(shutil.move(path, output / path.name)))
-    return made
+    return [
+        Path(shutil.move(path, output / path.name))
+        for path in sorted(tree.parent.glob(f"*_{version}_*.deb"))
+    ]
 
 
 def python_range(target: Target) -> str:
