@@ -9,7 +9,6 @@ from pathlib import Path
 
 from building import bundle
 from building.source import ROOT, call, project
-from building.stage import MAIN, ORIGINAL
 from building.targets import EXTRAS, Target
 
 
@@ -38,8 +37,6 @@ def build(target: Target, tree: Path, output: Path, at: int) -> list[Path]:
         text = text.replace(name, value)
     # A field must not end with a comma where nothing follows.
     control.write_text(re.sub(r",\s*\n(?=\S)", "\n", text), encoding="utf-8")
-    for package in (MAIN, ORIGINAL):
-        (tree / "debian" / f"{package}.install").write_text("", encoding="utf-8")
     (tree / "debian" / "rules").chmod(0o755)
     call(["dpkg-buildpackage", "-us", "-uc", "-b", "-d"], tree, at, DEB_BUILD_OPTIONS="nocheck")
     return [

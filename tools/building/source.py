@@ -15,9 +15,17 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-# What a build leaves in a tree that is no checkout.
+# What a build leaves in a tree that is no checkout, and what an sdist has beside the source.
 _NOT_SOURCE = shutil.ignore_patterns(
-    "build", "dist", "*.egg-info", "__pycache__", ".*cache", ".venv*", ".hypothesis", ".git"
+    *("PKG-INFO", "setup.cfg"),
+    "build",
+    "dist",
+    "*.egg-info",
+    "__pycache__",
+    ".*cache",
+    ".venv*",
+    ".hypothesis",
+    ".git",
 )
 _HOOK = (
     "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[2])"
@@ -47,13 +55,14 @@ def epoch(root: Path = ROOT) -> int:
     given = os.environ.get("SOURCE_DATE_EPOCH")
     if given is not None:
         return int(given)
-    found = subprocess.run(  # noqa: S603 - as below
-        [_found("git"), "-C", str(root), "log", "-1", "--format=%ct"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if found.returncode != 0:
+    found = None
+    if (root / ".git").exists():
+        found = subprocess.run(  # noqa: S603 - a list of words
+            [_found("git"), "-C", str(root), "log", "-1", "--format=%ct"],
+            stdout=subprocess.PIPE,
+            check=False,
+        )
+    if found is None or found.returncode != 0:
         msg = "this is no checkout: set SOURCE_DATE_EPOCH to the release's time"
         raise BuildError(msg)
     return int(found.stdout)
@@ -61,12 +70,11 @@ def epoch(root: Path = ROOT) -> int:
 
 def copy(root: Path, target: Path, at: int) -> None:
     """Copy the source, without what is built; modes and times depend on nobody."""
-    listed = subprocess.run(  # noqa: S603 - a list of words
-        [_found("git"), "-C", str(root), *("ls-files", "-z", "-c", "-o", "--exclude-standard")],
-        capture_output=True,
-        check=False,
-    )
-    if listed.returncode == 0 and (root / ".git").exists():
+    if (root / ".git").exists():
+        words = ["-C", str(root), "ls-files", "-z", "-c", "-o", "--exclude-standard"]
+        listed = subprocess.run(  # noqa: S603 - a list of words
+            [_found("git"), *words], stdout=subprocess.PIPE, check=True
+        )
         for name in filter(None, listed.stdout.decode().split("\0")):
             if (root / name).is_file():
                 (target / name).parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -157,3 +158,12 @@ def test_nothing_of_it_is_left_when_it_is_removed(new: Environment) -> None:
     found = [each for each in new.folder.rglob("*he[-_]fsm*") if cache not in each.parents]
     assert found == []
     assert shutil.which("he-fsm", path=str(new.folder / "bin")) is None
+
+
+def test_the_sdist_makes_the_same_wheel_and_the_same_sdist(tmp_path: Path) -> None:
+    made = build(tmp_path / "first")
+    with tarfile.open(made["he_fsm.gz"]) as sdist:
+        sdist.extractall(tmp_path / "tree", filter="data")
+    again = build(tmp_path / "second", root=tmp_path / "tree" / f"he_fsm-{__version__}")
+    for name in ("he_fsm.whl", "he_fsm.gz"):
+        assert again[name].read_bytes() == made[name].read_bytes(), name
