@@ -8,7 +8,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 from building import bundle
-from building.source import ROOT, call, project
+from building.source import ROOT, call, found, project
 from building.targets import EXTRAS, Target
 
 
@@ -19,6 +19,7 @@ def build(target: Target, tree: Path, output: Path, at: int) -> list[Path]:
     Raises:
         BuildError: dpkg-dev or debhelper are missing, or refuse something.
     """
+    found("dh_builddeb")
     shutil.copytree(ROOT / "packaging" / "debian", tree / "debian")
     version = f"{project()['version']}-1~{target.name}"
     changelog = (
@@ -54,11 +55,11 @@ def python_range(target: Target) -> str:
 def depends(target: Target) -> list[str]:
     """Return the system's packages with the versions that pyproject.toml asks for."""
     needs = project()["needs"]
-    found = []
+    names = []
     for each in [each for extra in ("", *EXTRAS) for each in needs[extra]]:
         package = target.depends.get(bundle.name_of(each))
         if package is not None:
-            found.append(f"{package} (>= {each.partition('>=')[2]})")
+            names.append(f"{package} (>= {each.partition('>=')[2]})")
     if not target.is_pure:
-        found.append("libc6 (>= 2.28)")
-    return found
+        names.append("libc6 (>= 2.28)")
+    return names
