@@ -17,6 +17,8 @@ from tests.cli.consent.test_asking import ALL
 from tests.project.packages.building import EPOCH, ROOT, build, field
 from tools.building import targets
 
+# What is built from a tree with compiled modules is no package of the source.
+pytestmark = pytest.mark.interpreted
 needs_debhelper = pytest.mark.skipif(
     shutil.which("dh") is None or shutil.which("dpkg-buildpackage") is None,
     reason="debhelper is not installed: install the package debhelper",

@@ -233,3 +233,17 @@ def test_what_was_edited_and_not_agreed_to_is_kept(host: Host, tmp_path: Path) -
     finally:
         kept.unlink()
     assert not is_changed(host)
+
+
+def test_an_edit_can_be_rehearsed(
+    host: Host, tmp_path: Path, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nsed -i 's/<vcpu>1</<vcpu>2</' \"$1\"\n")
+    editor.chmod(0o755)
+    monkeypatch.setenv("VISUAL", str(editor))
+    ran = run("vm", "edit", DRY_RUN, "--config", host.path)
+    assert ran.status == 0
+    assert ran.out.startswith("would replace the definition of all hosts: version ")
+    assert re.search(r"(?m)^\+.*<vcpu>2</vcpu>", ran.out)
+    assert not is_changed(host)
