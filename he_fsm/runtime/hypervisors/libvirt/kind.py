@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any, Final, Optional
 from urllib.parse import urlsplit
@@ -27,7 +27,15 @@ from he_fsm.runtime.hypervisors.lock_manager import driver_findings
 from he_fsm.runtime.hypervisors.vm_file import STATE
 from he_fsm.runtime.kinds import HypervisorKind, LeaseKind
 from he_fsm.runtime.leases.rules import Rules
-from he_fsm.runtime.ports import Finding, Hypervisor, LeasePlace, LeaseSight, MovableLease, VmAccess
+from he_fsm.runtime.ports import (
+    Finding,
+    Hypervisor,
+    LeasePlace,
+    LeaseSight,
+    MovableLease,
+    Peer,
+    VmAccess,
+)
 
 _WHO: Final = 'the hypervisor "libvirt"'
 _MANAGER: Final = "sanlock"
@@ -200,6 +208,15 @@ def _holder(config: Config) -> HolderSettings:
     )
 
 
+def reach(config: Config, peers: Sequence[Peer]) -> Iterable[Finding]:
+    """Ask the other hosts' daemons; without libvirt's module nobody is asked."""
+    if find_spec("libvirt") is None:
+        return ()
+    from he_fsm.runtime.hypervisors.libvirt import reach as asked  # noqa: PLC0415 - optional
+
+    return asked.reach(config, peers)
+
+
 def _sight(config: Config) -> LeaseSight:
     kind: LeaseKind = registry.load(registry.LEASES, config.leases)
     if kind.sight is None:
@@ -219,4 +236,5 @@ KIND: Final = HypervisorKind(
     check=check,
     needs=needs,
     peer_name=peer_name,
+    reach=reach,
 )
