@@ -96,12 +96,11 @@ def told_utc_s(text: str) -> Optional[int]:
     found = _WRITTEN.search(text)
     if found is None or found["month"] not in _MONTHS:
         return None
+    month = _MONTHS.index(found["month"]) + 1
+    day, hour, minute, second = (int(found[part]) for part in ("day", "hour", "minute", "second"))
     try:
         moment = dt.datetime(
-            int(found["year"]),
-            _MONTHS.index(found["month"]) + 1,
-            *(int(found[part]) for part in ("day", "hour", "minute", "second")),
-            tzinfo=dt.timezone.utc,
+            int(found["year"]), month, day, hour, minute, second, 0, dt.timezone.utc
         )
     except ValueError:
         return None

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Optional
 from urllib.parse import urlsplit
 
-from he_fsm import __version__
-from he_fsm.metadata.layout import SLOT_BYTES, WHITEBOARD_BYTES
+from he_fsm.metadata.layout import RELEASE, SLOT_BYTES, WHITEBOARD_BYTES
 from he_fsm.metadata.policy_print import with_another_policy
 from he_fsm.metadata.record import HostRecord
 from he_fsm.metadata.told import told_release
@@ -205,10 +204,10 @@ def _others(config: Config, board: Whiteboard) -> Iterator[Finding]:
 def _releases(others: Iterable[HostRecord]) -> Iterator[Finding]:
     for record in others:
         told = told_release(record.host_id, record.timestamp, record.text)
-        if told is not None and told != __version__ and not record.stopped:
+        if told is not None and told != RELEASE and not record.stopped:
             yield Finding(
                 what=f"host {record.host_id} ({record.hostname}) has release {told} of he_fsm,"
-                f" this host {__version__}",
+                f" this host {RELEASE}",
                 mend="upgrade all hosts, one after the other",
                 is_fatal=False,
             )

@@ -18,6 +18,7 @@ from he_fsm.runtime.ports import (
     Monitor,
     MovableLease,
     Peer,
+    Port,
     StoredLeases,
     VmAccess,
     VmByHand,
@@ -44,6 +45,8 @@ Needs = Callable[[Config], Sequence[Finding]]
 PeerName = Callable[[Config, int], Optional[str]]
 # Takes the configuration, and the other hosts.
 Reach = Callable[[Config, Sequence[Peer]], Iterable[Finding]]
+# Takes the configuration; returns the ports of this host that other hosts use.
+Ports = Callable[[Config], Sequence[Port]]
 # Returns the process of what runs here; None: nothing does.
 EnginePid = Callable[[], Optional[int]]
 Health = Callable[[Config, EnginePid], Optional[Monitor]]
@@ -71,6 +74,12 @@ def no_reach(config: Config, peers: Sequence[Peer]) -> Iterable[Finding]:
     return ()
 
 
+def no_ports(config: Config) -> Sequence[Port]:
+    """Listen at no port that other hosts use."""
+    del config
+    return ()
+
+
 def no_health(config: Config, pid: EnginePid) -> Optional[Monitor]:
     """Have the engine judged by its health page."""
     del config, pid
@@ -91,12 +100,13 @@ class HypervisorKind:
     `section` is the attrs class of the section `hypervisor` (see `HypervisorSection`). `check`
     refuses values that do not fit each other (`DocumentError`, at the value); `needs` says what is
     missing on this machine, without touching a VM, within a second; `reach` says what keeps a VM of
-    this host from moving to each other one, within seconds. `make` makes the adapter of the
-    agent, `access` what all other processes of the host use; both get the whole configuration, and
-    `make` the engine's lease. `health` makes what judges it where that is not the engine's health
-    page. `can_migrate`: what runs can move to another host while it executes. `by_hand` makes what
-    commands order the VM with, where the hypervisor is a daemon that takes orders from any process
-    and starts no VM without its lease; None: they ask the agent, which has the adapter.
+    this host from moving to each other one, within seconds, and `ports` which of this host's ports
+    that takes. `make` makes the adapter of the agent, `access` what all other processes of the host
+    use; both get the whole configuration, and `make` the engine's lease. `health` makes what judges
+    it where that is not the engine's health page. `can_migrate`: what runs can move to another host
+    while it executes. `by_hand` makes what commands order the VM with, where the hypervisor is a
+    daemon that takes orders from any process and starts no VM without its lease; None: they ask the
+    agent, which has the adapter.
     """
 
     section: type[Any]
@@ -106,6 +116,7 @@ class HypervisorKind:
     needs: Needs = no_needs
     peer_name: PeerName = no_peer_name
     reach: Reach = no_reach
+    ports: Ports = no_ports
     health: Health = no_health
     can_migrate: bool = True
     by_hand: Optional[Callable[[Config], VmByHand]] = None

@@ -12,7 +12,7 @@ from typing import Optional
 from he_fsm.runtime import registry
 from he_fsm.runtime.config import Config
 from he_fsm.runtime.kinds import Guard, HypervisorKind, LeaseKind
-from he_fsm.runtime.ports import Finding, Hypervisor, MovableLease, Peer, VmAccess
+from he_fsm.runtime.ports import Finding, Hypervisor, MovableLease, Peer, Port, VmAccess
 
 
 def make_hypervisor(config: Config) -> Hypervisor:
@@ -56,6 +56,11 @@ def findings(config: Config) -> tuple[Finding, ...]:
 def moves_hindered(config: Config, peers: Sequence[Peer]) -> tuple[Finding, ...]:
     """Return what keeps a VM of this host from moving to others; takes seconds."""
     return tuple(hypervisor_kind(config).reach(config, peers))
+
+
+def ports_used(config: Config) -> tuple[Port, ...]:
+    """Return the TCP ports of this host that other hosts have to reach."""
+    return tuple(hypervisor_kind(config).ports(config))
 
 
 def hypervisor_kind(config: Config) -> HypervisorKind:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final, Optional
 from urllib.parse import urlsplit
 
@@ -12,6 +14,7 @@ from he_fsm.document.nodes import lacking, nearest, refusal
 from he_fsm.errors import ConfigError, HeFsmError, HypervisorError, MissingExtraError
 from he_fsm.runtime import registry
 from he_fsm.runtime.config.settings import Config
+from he_fsm.runtime.doctor.certificates import ending_soon
 from he_fsm.runtime.hypervisors.libvirt.access import LibvirtVm
 from he_fsm.runtime.hypervisors.libvirt.definition.findings import (
     Circumstances,
@@ -34,6 +37,7 @@ from he_fsm.runtime.ports import (
     LeaseSight,
     MovableLease,
     Peer,
+    Port,
     VmAccess,
 )
 
@@ -41,6 +45,14 @@ _WHO: Final = 'the hypervisor "libvirt"'
 _MANAGER: Final = "sanlock"
 # A look at a domain takes milliseconds; a daemon that hangs must not hold up the agent's start.
 _LOOK_S: Final = 0.8
+# Where libvirt has its own. Source: libvirt, tlscerts.html.
+_CERTIFICATES: Final = tuple(
+    Path(f"/etc/pki/libvirt/{side}cert.pem") for side in ("server", "client")
+)
+# Where libvirt listens, and where its QEMUs take the memory of a VM that moves to them. Source:
+# libvirt, remote.html, and migration_port_min and _max of qemu.conf.
+_DAEMON_PORTS: Final = {"qemu+tls": 16514, "qemu": 16514, "qemu+tcp": 16509, "qemu+ssh": 22}
+_MEMORY_PORTS: Final = (49152, 49215)
 # Addresses of a daemon of this host, where descriptors can be given to.
 _LOCAL: Final = ("qemu", "qemu+unix")
 # The version by which libvirt gives QEMU descriptors, as libvirt counts them (8.2.0).
@@ -124,6 +136,8 @@ def needs(config: Config) -> Sequence[Finding]:
         )
     try:
         found += _domain_findings(config, section)
+        if urlsplit(section.migrate.peers or "").scheme.endswith("tls"):
+            found += (each for path in _CERTIFICATES for each in ending_soon(path))
     except HypervisorError as error:
         # The daemon may be started later; the agent waits for it.
         mend = "systemctl start libvirtd, and put this user in the group libvirt"
@@ -217,6 +231,22 @@ def reach(config: Config, peers: Sequence[Peer]) -> Iterable[Finding]:
     return asked.reach(config, peers)
 
 
+def ports(config: Config) -> Sequence[Port]:
+    """Return those of libvirt's daemon, and of the QEMU that takes the memory."""
+    migrate = config.hypervisor.migrate
+    if migrate.peers is None:
+        return ()
+    address = urlsplit(migrate.peers)
+    # An address that names a placeholder as its port is known to nobody before.
+    with suppress(ValueError):
+        own = address.port or _DAEMON_PORTS.get(address.scheme)
+        daemon = [] if own is None else [Port(own, own, "a move to this host")]
+        if migrate.tunnelled or migrate.data is not None or own is None:
+            return daemon
+        return (*daemon, Port(*_MEMORY_PORTS, "a move to this host"))
+    return ()
+
+
 def _sight(config: Config) -> LeaseSight:
     kind: LeaseKind = registry.load(registry.LEASES, config.leases)
     if kind.sight is None:
@@ -237,4 +267,5 @@ KIND: Final = HypervisorKind(
     needs=needs,
     peer_name=peer_name,
     reach=reach,
+    ports=ports,
 )
