@@ -136,6 +136,19 @@ class Made:
 
 
 @attrs.frozen(kw_only=True)
+class Plan:
+    """
+    What would be made on the storage, in words; `is_new` False: it is there already.
+
+    `overwrites`: what stands there now, is none of ours, and would be written over.
+    """
+
+    what: str
+    is_new: bool
+    overwrites: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
 class LeaseKind:
     """
     What keeps hosts and VMs apart: `leases` of a configuration.
@@ -145,7 +158,8 @@ class LeaseKind:
     `JoinedLeases` that take the host id: the process that serves the storage calls it, and imports
     nothing else of the kind. `settings` makes its further settings, as text. `lease` is how VMs
     of this host take the engine's lease. `set_up` makes the leases on the storage, once for all
-    hosts, where they are missing. `guard` is made beside the agent. `keeps_host_id`: a daemon keeps
+    hosts, where they are missing; `plan` says beforehand what it would make, and writes nothing
+    (None: that is not known). `guard` is made beside the agent. `keeps_host_id`: a daemon keeps
     the host id when the process that serves the storage is replaced. `sight` is how a hypervisor
     whose daemon takes the lease by itself sees what became of it; None: no such daemon can. `own`
     names a function (`module:function`) that takes what `settings` returned, and returns the
@@ -156,6 +170,7 @@ class LeaseKind:
     maker: str
     lease: Callable[[Config], MovableLease]
     set_up: Callable[[Config], Made]
+    plan: Optional[Callable[[Config], Plan]] = None
     settings: Callable[[Config], str] = lambda _: ""
     section: Optional[type[Any]] = None
     check: Check = no_check
