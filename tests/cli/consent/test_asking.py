@@ -11,7 +11,7 @@ import pexpect
 import pytest
 
 from he_fsm.cli.main import cli
-from he_fsm.cli.options.asking import DRY_RUN, YES
+from he_fsm.cli.options.asking import DRY_RUN, YES, Consent
 from tests.cli.conftest import command_line, environment
 from tests.cli.test_vm import Host
 
@@ -247,3 +247,12 @@ def test_an_edit_can_be_rehearsed(
     assert ran.out.startswith("would replace the definition of all hosts: version ")
     assert re.search(r"(?m)^\+.*<vcpu>2</vcpu>", ran.out)
     assert not is_changed(host)
+
+
+def test_a_name_from_another_host_does_nothing_to_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert not Consent(is_rehearsal=True).given("empty slot 3 (\x1b[2Jhost)", ["- \x07"])
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "\x07" not in shown

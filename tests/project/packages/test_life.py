@@ -73,9 +73,6 @@ class Packager:
         # rpm has no such thing: as docs/uninstall.md says.
         self.machine.run("rm", "-r", "/etc/he-fsm", "/var/lib/he-fsm", "/run/he-fsm")
         self.machine.run("userdel", "he-fsm")
-        wants = self.machine.root / "etc/systemd/system/multi-user.target.wants"
-        for name in DAEMONS:
-            (wants / f"{name}.service").unlink()
 
 
 @pytest.fixture(scope="module")
