@@ -18,6 +18,7 @@ from he_fsm.effects import (
     StopAgent,
     WriteGlobal,
 )
+from he_fsm.history.look import Look
 from he_fsm.simulate import rules
 from he_fsm.simulate.facts import facts_of
 from he_fsm.simulate.happenings import agent_process, hypervisor, migrations
@@ -66,6 +67,9 @@ def tick(world: World, skipper: Skipper, host: SimHost, agent: Agent) -> None:
         agent_process.kill(world, host)
         return
     agent.memory = decision.memory
+    if world.record is not None:
+        rated = loop.rate_host(before, facts, host.identity, host.policy)
+        world.record(host, Look.of(before, facts, own, whiteboard, rated, decision))
     _note_decision(world, host, agent, decision, facts)
     _note_liveness(world, host, agent, decision)
     agent.liveness = decision.liveness

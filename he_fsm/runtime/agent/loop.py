@@ -25,6 +25,7 @@ from he_fsm.effects import (
     WriteGlobal,
 )
 from he_fsm.errors import HeFsmError, HypervisorError
+from he_fsm.history.look import Look
 from he_fsm.machine import build_machine, follow
 from he_fsm.memory import Memory
 from he_fsm.metadata.record import HostRecord, ProblemWord
@@ -42,6 +43,7 @@ from he_fsm.runtime.service.log import Repeats
 from he_fsm.runtime.service.supervised import troubles
 from he_fsm.runtime.vm_orders.by_hand import ByHand
 from he_fsm.runtime.vm_orders.order import VmOrder
+from he_fsm.score import Score
 from he_fsm.snapshot import Outcome, Result, VmState
 from he_fsm.step import Step
 
@@ -91,6 +93,7 @@ class Loop:
         broker: Broker,
         hypervisor: Hypervisor,
         memory_file: MemoryFile,
+        keep: Optional[Callable[[Look], None]] = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         boot_clock: Callable[[], float] = boot_time,
@@ -99,6 +102,7 @@ class Loop:
         Begin with what the last agent remembered.
 
         Args:
+            keep: takes each look for the history, and does not wait.
             boot_clock: as *clock*, but it counts the time in which the host was suspended.
         """
         self.identity = identity
@@ -107,6 +111,7 @@ class Loop:
         self.hypervisor = hypervisor
         self._by_hand = ByHand(hypervisor, identity.host_id)
         self._memory_file = memory_file
+        self._keep = keep
         self._clock = clock
         self._wall_clock = wall_clock
         self._repeats = Repeats(_log)
@@ -152,19 +157,21 @@ class Loop:
         """Look once and do what follows; also return whether somebody's order was carried out."""
         facts = self._with_failed_start(self._sight.look(self.policy))
         self._by_hand.take_results(facts.results)
-        own, score_text = self._publish(facts)
+        own, score = self._publish(facts)
         whiteboard = self._read()
         before = self.memory
         decision = tick.decide(before, facts, own, whiteboard, self.identity, self.policy)
         self.memory = decision.memory
         self.decision = decision
+        if self._keep is not None:
+            self._keep(Look.of(before, facts, own, whiteboard, score, decision))
         self._follow(decision)
         self._telling.take(decision, self.identity, self._clock())
         for effect in decision.effects:
             self._perform(effect, decision)
         self._note_problems(decision, facts)
         self._tell_people()
-        orders = self._report(facts, decision, own, score_text)
+        orders = self._report(facts, decision, own, score.why)
         for order in orders:
             # As an effect: the pass that follows at once sees it.
             names, alive = self._names(), decision.liveness.alive
@@ -180,16 +187,16 @@ class Loop:
 
     # Publish and read.
 
-    def _publish(self, facts: tick.Facts) -> tuple[Optional[HostRecord], str]:
+    def _publish(self, facts: tick.Facts) -> tuple[Optional[HostRecord], Score]:
         score = tick.rate_host(self.memory, facts, self.identity, self.policy)
         if score.total != self._score_shown:
             _log.info("score %d: %s", score.total, score.why)
             self._score_shown = score.total
         if facts.leases is None or not facts.leases.joined:
-            return None, score.why
+            return None, score
         claims = self.memory.claimed_at is not None
         record = tick.make_record(facts, self._who(), score.total, self.policy, claims_lease=claims)
-        return (record if self._write(record, facts, score.why) else None), score.why
+        return (record if self._write(record, facts, score.why) else None), score
 
     def _who(self) -> tick.Identity:
         """Return who this host is, with the version of the VM's definition that it has now."""

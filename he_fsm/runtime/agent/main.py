@@ -22,6 +22,7 @@ from he_fsm.runtime.agent.memory_file import MemoryFile
 from he_fsm.runtime.agent.peer_names import LOOK_S, PeerNames
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.config import Config
+from he_fsm.runtime.history.keeper import make_keeper, session_of
 from he_fsm.runtime.kinds import Guard
 from he_fsm.runtime.service.daemon import (
     EXIT_BUSY,
@@ -79,6 +80,7 @@ class _Agent:
         self._systemd = SystemdNotifier()
         # What renews a broker within this process; None: the broker is another one.
         self._renew_broker: Optional[Callable[[Config], None]] = None
+        self._keeper = make_keeper(config, identity_of(config))
         # What ends a VM whose lease nobody looks after.
         self._guard: Optional[Guard] = None
 
@@ -86,6 +88,8 @@ class _Agent:
         signals = Signals(self._woken.set)
         with self._broker() as broker:
             loop = self._loop(broker)
+            if self._keeper is not None:
+                self._keeper.start()
             self._guard = parts.make_guard(self._config)
             try:
                 if once:
@@ -95,6 +99,8 @@ class _Agent:
                 if self._guard is not None:
                     self._guard.close()
                 loop.hypervisor.close()
+                if self._keeper is not None:
+                    self._keeper.close()
 
     @contextlib.contextmanager
     def _broker(self) -> Iterator[Broker]:
@@ -120,6 +126,7 @@ class _Agent:
             broker=broker,
             hypervisor=parts.make_hypervisor(config),
             memory_file=MemoryFile(config.state_dir / "memory.json"),
+            keep=None if self._keeper is None else self._keeper.take,
         )
 
     def _look_once(self, loop: Loop) -> int:
@@ -223,6 +230,8 @@ class _Agent:
         else:
             self._config = config
             loop.reload(identity_of(config), config.policy)
+            if self._keeper is not None:
+                self._keeper.renew(session_of(identity_of(config), config.policy))
             set_up_logging(config.log.level)
             _log.info("reloaded %s", self._path)
         self._systemd.ready()

@@ -169,6 +169,22 @@ class LogConfig:
     )
 
 
+@attrs.frozen(kw_only=True)
+class HistoryConfig:
+    """What is kept of this host's decisions, for `he-fsm history`, `capture` and `replay`."""
+
+    size_mib: int = attrs.field(
+        default=64,
+        metadata=written_as(
+            "size", Integer(0, 65_536), "how much is kept at most, in MiB; 0: nothing is"
+        ),
+    )
+    looks: int = attrs.field(
+        default=500_000,
+        metadata=written_as("looks", Integer(16, 100_000_000), "how many looks are kept at most"),
+    )
+
+
 HYPERVISOR_FORM: Final = KindForm(
     registry.HYPERVISORS, "a mapping like {kind: embedded}", "kind", "embedded"
 )
@@ -266,6 +282,14 @@ class Config:
     log: LogConfig = attrs.field(
         default=LogConfig(),
         metadata=written_as("log", Record(LogConfig, "a mapping like {level: info}"), "the log"),
+    )
+    history: HistoryConfig = attrs.field(
+        default=HistoryConfig(),
+        metadata=written_as(
+            "history",
+            Record(HistoryConfig, "a mapping like {size: 64}"),
+            "this host's decisions, which are kept below `state_dir`",
+        ),
     )
     ovirt: Optional[OvirtConfig] = attrs.field(
         default=OvirtConfig(),
