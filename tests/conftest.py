@@ -60,6 +60,7 @@ WITHOUT = (
     "runtime/hypervisors/libvirt/holder/test_holder_findings.py",
     *(f"runtime/hypervisors/vdsm/test_vdsm_{name}.py" for name in ("definition", "status")),
     *(f"runtime/leases/sanlock/daemon/test_{name}.py" for name in ("clock", "errors")),
+    *("runtime/history/test_ring.py", "runtime/history/test_keeper.py"),
     *("runtime/service/test_log.py", "rehearse/test_compare.py", "rehearse/test_cannot.py"),
     "rehearse/test_observe_vms.py",
 )

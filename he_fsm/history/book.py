@@ -96,6 +96,7 @@ class Writer:
         is_key = self._last is None or self._since_key >= _KEY_EVERY
         last = None if is_key else self._last
         seen = _seen_plain(last, look.seen)
+        seen["done_at"] = look.done_at
         if is_key:
             self._squeeze, self._since_key = zlib.compressobj(), 0
             seen = {**_session_plain(self._session, self._number, self.lost), **seen}
@@ -254,7 +255,7 @@ class _Reader:
             raise ValueError(msg)
         seen = self._seen(plain)
         decided, otherwise = self._decided(session, seen, decided_text)
-        self._last = Look(seen=seen, decided=decided)
+        self._last = Look(seen=seen, decided=decided, done_at=float(plain["done_at"]))
         self._number += 1
         return Recorded(
             number=self._number, session=session, look=self._last, lost=lost, otherwise=otherwise

@@ -95,10 +95,15 @@ class Decided:
 
 @attrs.frozen(kw_only=True)
 class Look:
-    """What was seen and what was decided."""
+    """
+    What was seen and what was decided.
+
+    `done_at`: when it was decided, on the host's monotonic clock: all was seen before that.
+    """
 
     seen: Seen
     decided: Decided
+    done_at: float
 
     @classmethod
     def of(  # noqa: PLR0913 - all that a pass of the loop knows
@@ -109,6 +114,7 @@ class Look:
         whiteboard: Optional[Whiteboard],
         score: Score,
         step: Step,
+        done_at: float,
     ) -> Look:
         """Return one pass of a loop."""
         seen = Seen(
@@ -119,7 +125,7 @@ class Look:
             score=score.total,
             score_why=score.why,
         )
-        return cls(seen=seen, decided=Decided.of(step))
+        return cls(seen=seen, decided=Decided.of(step), done_at=done_at)
 
 
 def _deed(effect: Effect) -> Deed:

@@ -69,7 +69,7 @@ def tick(world: World, skipper: Skipper, host: SimHost, agent: Agent) -> None:
     agent.memory = decision.memory
     if world.record is not None:
         rated = loop.rate_host(before, facts, host.identity, host.policy)
-        world.record(host, Look.of(before, facts, own, whiteboard, rated, decision))
+        world.record(host, Look.of(before, facts, own, whiteboard, rated, decision, now))
     _note_decision(world, host, agent, decision, facts)
     _note_liveness(world, host, agent, decision)
     agent.liveness = decision.liveness

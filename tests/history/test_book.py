@@ -103,7 +103,7 @@ def test_whatever_hosts_see_comes_back(drawn: list[Situation]) -> None:
             score_why="ünlike",
         )
         decided = Decided.of(step(each.memory, snapshot, each.policy))
-        looks.append(Look(seen=seen, decided=decided))
+        looks.append(Look(seen=seen, decided=decided, done_at=snapshot.now + 0.125))
     writer = Writer(session)
     out = looks_in(b"".join(map(writer.frame, looks)))
     assert [each.look for each in out] == looks

@@ -164,7 +164,8 @@ class Loop:
         self.memory = decision.memory
         self.decision = decision
         if self._keep is not None:
-            self._keep(Look.of(before, facts, own, whiteboard, score, decision))
+            now = self._clock()
+            self._keep(Look.of(before, facts, own, whiteboard, score, decision, now))
         self._follow(decision)
         self._telling.take(decision, self.identity, self._clock())
         for effect in decision.effects:

@@ -66,9 +66,10 @@ class Keeper:
     ) -> None:
         """Take the parts; nothing is written before `start`."""
         self._ring = ring
+        # Of the looks that are written now.
         self._session = session
         self._clock = clock
-        self._repeats = Repeats(_log)
+        self._repeats = Repeats(_log, clock=clock)
         self._waiting: collections.deque[Union[Look, Session]] = collections.deque()
         self._woken = threading.Event()
         self._is_closing = False
@@ -96,7 +97,6 @@ class Keeper:
     def renew(self, session: Session) -> None:
         """Note that the looks from now on are of another session."""
         with self._lock:
-            self._session = session
             self._waiting.append(session)
 
     def close(self, limit_s: float = _CLOSE_S) -> None:
@@ -124,6 +124,7 @@ class Keeper:
                     return
                 found = self._waiting.popleft()
             if isinstance(found, Session):
+                self._session = found
                 if self._writer is not None:
                     self._writer.begin_anew(found)
             else:
