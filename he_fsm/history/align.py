@@ -11,11 +11,10 @@ whatever the delays are; these make them wide, and never wrong.
 
 from __future__ import annotations
 
-import itertools
 import math
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Optional
 
 import attrs
@@ -45,9 +44,9 @@ class Track:
     """
 
     key: Key
-    wrote: Mapping[int, float]
-    heard: Mapping[int, Sequence[tuple[int, float]]]
-    looks: Sequence[tuple[float, float]]
+    wrote: dict[int, float] = attrs.field(factory=dict)
+    heard: dict[int, list[tuple[int, float]]] = attrs.field(factory=dict)
+    looks: list[tuple[float, float]] = attrs.field(factory=list)
 
     def wall(self, t: float) -> float:
         """Return what the wall clock showed at a time, as of the look before."""
@@ -61,35 +60,33 @@ def clock_time(recorded: Recorded) -> float:
     return facts.now if facts.boot_now is None else facts.boot_now
 
 
-def tracks_of(recorded: Iterable[Recorded]) -> list[Track]:
-    """Return the tracks in what one host has kept, one for each boot, in order."""
-    found = []
-    for key, each in itertools.groupby(
-        recorded, key=lambda one: (one.session.identity.host_id, one.session.boot)
-    ):
-        found.append(_track(key, list(each)))
-    return found
+class Tracks:
+    """Collects the tracks of one host, look after look."""
 
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.found: list[Track] = []
 
-def _track(key: Key, recorded: Sequence[Recorded]) -> Track:
-    wrote: dict[int, float] = {}
-    heard: dict[int, list[tuple[int, float]]] = {}
-    looks = []
-    for each in recorded:
-        t = clock_time(each)
-        seen = each.look.seen
-        looks.append((t, seen.wall_at - t))
-        done_at = t + each.look.done_at - seen.facts.now
+    def add(self, recorded: Recorded) -> Track:
+        """Take the next look; return the track that it belongs to."""
+        key = (recorded.session.identity.host_id, recorded.session.boot)
+        if not self.found or self.found[-1].key != key:
+            self.found.append(Track(key=key))
+        track = self.found[-1]
+        t = clock_time(recorded)
+        seen = recorded.look.seen
+        track.looks.append((t, seen.wall_at - t))
+        done_at = t + recorded.look.done_at - seen.facts.now
         if seen.own is not None:
-            wrote.setdefault(seen.own.timestamp, t)
+            track.wrote.setdefault(seen.own.timestamp, t)
         slots = {} if seen.whiteboard is None else seen.whiteboard.slots
         for host_id, record in slots.items():
             if host_id == key[0] or not isinstance(record, HostRecord):
                 continue
-            before = heard.setdefault(host_id, [])
+            before = track.heard.setdefault(host_id, [])
             if not before or before[-1][0] != record.timestamp:
                 before.append((record.timestamp, done_at))
-    return Track(key=key, wrote=wrote, heard=heard, looks=looks)
+        return track
 
 
 class _Envelope:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Callable, Final, Optional
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Optional
 
 from he_fsm.history.book import Recorded
 from he_fsm.history.look import Deed, Look
@@ -44,23 +44,19 @@ _READINGS: Final = ("gateway", "bridge")
 _Told = tuple[str, str, dict[str, Any]]
 
 
-def events_of(
-    recorded: Iterable[Recorded], name: str, time_of: Callable[[Recorded], float]
-) -> Iterator[Event]:
+def events_of(last: Optional[Recorded], now: Recorded) -> Iterator[Event]:
     """
-    Return what happened on a host, and what it saw of others, in order.
+    Return what happened on a host, and what it saw of others, from one of its looks to the next.
+
+    Each event has the time of the host's wall clock, and the number of the look that shows it.
 
     Args:
-        recorded: its looks.
-        name: the host's name in the events.
-        time_of: what an event's time is, for the look that shows it first.
+        last: the look before; None: this is the first that is known.
+        now: the look.
     """
-    last: Optional[Recorded] = None
-    for each in recorded:
-        t = time_of(each)
-        for kind, text, details in _told(last, each):
-            yield Event(t, name, kind, {"text": text, **details, "record": each.number})
-        last = each
+    t, name = now.look.seen.wall_at, str(now.session.identity.host_id)
+    for kind, text, details in _told(last, now):
+        yield Event(t, name, kind, {"text": text, **details, "record": now.number})
 
 
 def _told(last: Optional[Recorded], now: Recorded) -> Iterator[_Told]:
@@ -70,6 +66,7 @@ def _told(last: Optional[Recorded], now: Recorded) -> Iterator[_Told]:
     yield from _of_agent(last, now)
     yield from _of_sight(before, now.look)
     yield from _of_vm(before, now.look)
+    yield from _of_others(None if is_new_agent(last, now) else before, now.look)
     yield from _of_cluster(before, now.look)
     yield from _of_decision(now.look)
 
@@ -108,7 +105,7 @@ def _of_sight(last: Optional[Look], now: Look) -> Iterator[_Told]:
         word = "set" if seen.facts.local_maintenance else "ended"
         yield "maintenance", f"local maintenance is {word}", {}
     if (before.whiteboard is None) != (seen.whiteboard is None):
-        can = "can't be read" if seen.whiteboard is None else "can be read again"
+        can = "can't be read" if seen.whiteboard is None else "can be read"
         yield "storage", f"the whiteboard {can}", {}
     for name in _READINGS:
         value = getattr(seen.facts.readings, name).value
@@ -144,17 +141,20 @@ def _vm_words(before: Optional[LocalVm], vm: LocalVm) -> tuple[str, str]:
     return ("running", "the VM runs") if is_new else ("", "")
 
 
+def _of_others(last: Optional[Look], now: Look) -> Iterator[_Told]:
+    """Tell who is given up and who is seen again; a new agent has given up nobody."""
+    if last is None:
+        return
+    before, alive = last.decided, now.decided.liveness.alive
+    for host_id in sorted(before.liveness.alive - alive):
+        yield "liveness", f"host {host_id} is taken for dead", {"of": host_id, "alive": False}
+    for host_id in sorted(alive - before.liveness.alive - before.liveness.pending):
+        again = " again" if host_id in before.memory.sightings else ""
+        yield "liveness", f"host {host_id} is alive{again}", {"of": host_id, "alive": True}
+
+
 def _of_cluster(last: Optional[Look], now: Look) -> Iterator[_Told]:
-    """Tell what the host sees of the others, of slot 0 and of the lease."""
-    before = None if last is None else last.decided
-    decided = now.decided
-    if before is not None:
-        for host_id in sorted(before.liveness.alive - decided.liveness.alive):
-            text = f"host {host_id} is taken for dead"
-            yield "liveness", text, {"of": host_id, "alive": False}
-        known = before.liveness.alive | before.liveness.pending
-        for host_id in sorted(decided.liveness.alive - known):
-            yield "liveness", f"host {host_id} is alive again", {"of": host_id, "alive": True}
+    """Tell what the host sees of the engine, of slot 0 and of the lease."""
     engine, was = _engine(now), None if last is None else _engine(last)
     # Of its own VM a host tells more.
     if engine is not None and engine != was and engine[0] != _own_id(now):
@@ -179,7 +179,9 @@ def _engine(look: Look) -> Optional[tuple[Optional[int], str]]:
         return None, "the engine runs nowhere"
     own = look.seen.own
     sighting = look.decided.memory.sightings.get(runs_on)
-    record = own if own is not None and own.host_id == runs_on else sighting and sighting.record
+    record = None if sighting is None else sighting.record
+    if own is not None and own.host_id == runs_on:
+        record = own
     condition = "" if record is None else f", {engine_condition(record.engine)}"
     return runs_on, f"the engine runs on host {runs_on}{condition}"
 

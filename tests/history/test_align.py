@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from he_fsm.history.align import DRIFT_MAX, Alignment, Track, align, tracks_of
+from he_fsm.history.align import DRIFT_MAX, Alignment, Track, Tracks, align
 from he_fsm.history.book import Recorded, read
 from tests.history.recordings import recorded, ring_of
 
@@ -148,6 +148,13 @@ def test_heartbeats_of_another_boot_are_not_taken_for_those_of_this_one() -> Non
     wrote = {stamp: float(stamp) for stamp in range(101, 200, 7)} | {110: 110.0, 150: 150.0}
     two = Track(key=(2, "b"), wrote=wrote, heard={}, looks=[(101.0, 0.0)])
     assert align([one, two], one)[two.key].steps is None
+
+
+def tracks_of(looks: Sequence[Recorded]) -> list[Track]:
+    tracks = Tracks()
+    for look in looks:
+        tracks.add(look)
+    return tracks.found
 
 
 def of_simulation(host: str) -> list[Recorded]:
