@@ -105,6 +105,8 @@ def _collected(captor: Captor) -> tuple[dict[str, bytes], dict[str, str]]:
             files.update(part())
         except HeFsmError as error:
             missing[name] = str(error)
+        except Exception as error:  # noqa: BLE001 - a bug in one part must not cost the others
+            missing[name] = f"this part fails: {type(error).__name__}: {error}"
     return files, missing
 
 

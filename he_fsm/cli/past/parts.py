@@ -18,10 +18,12 @@ from he_fsm.cli.past.archive import RING
 from he_fsm.cli.past.logs import journal, log_file, tail
 from he_fsm.cli.past.ring_copy import without_secrets
 from he_fsm.cli.past.secrets import Secrets, secrets_in
-from he_fsm.errors import HeFsmError
+from he_fsm.errors import BrokerError, HeFsmError
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.config import Config
 from he_fsm.runtime.history.ring import FOLDER, ring_parts
+from he_fsm.runtime.storage.client import StorageClient
+from he_fsm.runtime.storage.protocol import StorageSettings
 
 _ANSWERS_WITHIN_S: Final = 10.0
 _DOCTOR_S: Final = 120.0
@@ -96,7 +98,12 @@ class Captor:
         return BrokerClient(str(self._known().broker_socket), _ANSWERS_WITHIN_S)
 
     def _whiteboard(self) -> dict[str, bytes]:
-        return {"whiteboard": self.secrets.blotted(self._client().whiteboard())}
+        """Ask the broker; where it does not answer, read the storage itself, with a deadline."""
+        try:
+            board = self._client().whiteboard()
+        except BrokerError:
+            board = _read_whiteboard(self._known())
+        return {"whiteboard": self.secrets.blotted(board)}
 
     def _status(self) -> dict[str, bytes]:
         return {"status.json": _json(self.secrets.without_in(self._client().status()))}
@@ -158,6 +165,23 @@ class Captor:
             msg = f"doctor has no answer: {self.secrets.without(said)}"
             raise HeFsmError(msg) from error
         return {"doctor.json": _json(self.secrets.without_in(plain))}
+
+
+def _read_whiteboard(config: Config) -> bytes:
+    settings = StorageSettings(
+        whiteboard=str(config.storage.whiteboard),
+        leases=str(config.storage.leases),
+        host_id=config.host.id,
+        name=config.host.hostname,
+        io_timeout_s=config.policy.io_timeout_s,
+        watchdog_s=config.policy.watchdog_s,
+        offset=config.storage.offset,
+    )
+    client = StorageClient(settings, config.storage.deadline_s)
+    try:
+        return client.read()
+    finally:
+        client.close()
 
 
 def find_secrets(path: Path, config: Optional[Config]) -> Secrets:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Final, Optional
 
 import click
 
 from he_fsm.document.units import parse_duration
 
+_FRACTION: Final = re.compile(r"\.(\d+)")
 _FORMS: Final = "2h (so long ago), 2026-12-01 13:00, or 13:00 (today)"
 
 
@@ -32,11 +34,12 @@ def moment_of(
 
 def _time_of(text: str, now: dt.datetime) -> dt.datetime:
     """Return a time; without a zone it is one of this machine's."""
+    # Python 3.9 knows three digits or six after the point, and no Z.
+    text = _FRACTION.sub(lambda match: f".{match[1]:0<6.6}", text).replace("Z", "+00:00")
     if "-" not in text:
         at = dt.time.fromisoformat(text)
         return dt.datetime.combine(now.date(), at).astimezone()
-    # Python 3.9 does not know the letter.
-    found = dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    found = dt.datetime.fromisoformat(text)
     return found if found.tzinfo is not None else found.astimezone()
 
 
