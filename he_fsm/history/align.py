@@ -128,10 +128,32 @@ class Bounds:
         self._upper = _Envelope(upper)
         self._lower = _Envelope(lower)
         self.is_known = bool(upper and lower)
+        self._tracks = (ahead, of)
 
     def at(self, t: float) -> tuple[float, float]:
         """Return the least and the most of the lead at a time; infinite where nothing is known."""
         return -self._lower.at(t), self._upper.at(t)
+
+    def likely(self, t: float) -> Optional[tuple[float, float]]:
+        """
+        Return the lead at a time, and by how much that may be wrong; None: it can't be bounded.
+
+        Within the bounds, wall clocks are believed: a time service keeps them far nearer.
+        """
+        least, most = self.at(t)
+        if most < least:
+            # A clock has jumped, as that of a machine that was restored does.
+            return None
+        ahead, of = self._tracks
+        lead = min(max(_by_wall(t, of, ahead) - t, least), most)
+        return lead, max(most - lead, lead - least)
+
+
+def _by_wall(t: float, of: Track, to: Track) -> float:
+    """Return a time of one clock on another, by the wall clocks of both."""
+    wall = of.wall(t)
+    first = to.looks[0][1]
+    return wall - (to.wall(wall - first) - (wall - first))
 
 
 def _heard(by: Track, of: Track) -> list[tuple[float, float]]:
@@ -184,22 +206,18 @@ class Alignment:
         """
         if self.steps is None:
             return self._by_wall(t), None
-        error_s = 0.0
+        at, error_s = t, 0.0
         for bounds in self.steps:
-            lower, upper = bounds.at(t)
-            if upper < lower:
-                # A clock has jumped, as that of a machine that was restored does.
+            found = bounds.likely(at)
+            if found is None:
                 return self._by_wall(t), None
-            t += (lower + upper) / 2
-            error_s += (upper - lower) / 2 + DRIFT_MAX * error_s
-        return t, error_s
+            lead, off_s = found
+            at += lead
+            error_s += off_s + DRIFT_MAX * error_s
+        return at, error_s
 
     def _by_wall(self, t: float) -> float:
-        wall = self.track.wall(t)
-        begins, ahead = self.reference.looks[0]
-        at = wall - ahead
-        # With the reference's wall clock as it was then.
-        return wall - (self.reference.wall(at) - at) if at > begins else at
+        return _by_wall(t, self.track, self.reference)
 
 
 def align(tracks: Sequence[Track], reference: Track) -> dict[Key, Alignment]:

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Final, Optional
 
 import click
 
@@ -23,6 +23,9 @@ from he_fsm.history.compare import Difference
 from he_fsm.report.events import Event
 from he_fsm.report.recorded import DETAILS
 from he_fsm.words import several
+
+# What clocks may differ by and be said to agree (seconds): it is not seen in the times.
+_AGREE_S: Final = 0.05
 
 
 @click.command()
@@ -151,10 +154,14 @@ def _clock_lines(clocks: Clocks, courses: Sequence[Course]) -> Iterator[str]:
                 " wrong by any amount"
             )
             continue
-        word = "ahead of" if ahead_s >= 0 else "behind"
+        if abs(ahead_s) < _AGREE_S:
+            how = "agree, as far as their heartbeats show"
+        else:
+            word = "behind" if ahead_s < 0 else "ahead"
+            how = f"do not agree: that of host {course.host_id} was {abs(ahead_s):.3f} s {word}"
         yield (
-            f"clocks: the wall clock of host {course.host_id} was {abs(ahead_s):.3f} s {word} that"
-            f" of host {first.host_id}; its times below are wrong by {within_s:.3f} s at most"
+            f"clocks: the wall clocks of hosts {first.host_id} and {course.host_id} {how}; the"
+            f" times of host {course.host_id} below are wrong by {within_s:.3f} s at most"
         )
 
 
