@@ -82,11 +82,12 @@ def _read_archive(path: Path) -> Source:
     try:
         with path.open("rb") as file:
             return _read_tar(path, file)
+    # Of these the first is an `OSError` too.
+    except (gzip.BadGzipFile, tarfile.TarError, EOFError, zlib.error, ValueError) as error:
+        msg = f"{path}: expected an archive of he-fsm capture (a tar, compressed by gzip): {error}"
+        raise ArchiveError(msg) from error
     except OSError as error:
         msg = f"{path}: can't be read: {error.strerror or error}"
-        raise ArchiveError(msg) from error
-    except (tarfile.TarError, EOFError, zlib.error, ValueError) as error:
-        msg = f"{path}: expected an archive of he-fsm capture (a tar, compressed by gzip): {error}"
         raise ArchiveError(msg) from error
 
 

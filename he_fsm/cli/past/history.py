@@ -59,7 +59,8 @@ def history(
     course = _Course(since_at, until_at)
     left = Left()
     events = course.events(looks_of(since(_parts(config), since_at), left))
-    shown = (each for each in events if shows_all or each.kind not in DETAILS)
+    # All is read before anything is printed: what can't be read says so alone.
+    shown = [each for each in events if shows_all or each.kind not in DETAILS]
     if as_json:
         found = [event_json(each) for each in shown]
         plain = {**course.as_json(config), "left_out": attrs.asdict(left), "events": found}

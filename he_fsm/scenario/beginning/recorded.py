@@ -12,6 +12,7 @@ from he_fsm.policy import TALK, Policy
 from he_fsm.scenario.beginning.likely import Rated
 from he_fsm.scenario.beginning.story import Fact, HostStory, Moment
 from he_fsm.scenario.model import Engine, FailedStarts, Host, Scenario, TimelineEntry, Verb, World
+from he_fsm.states.names import State
 
 # A host that begins to look so many loops after the first one was not there at the beginning.
 _LATE_LOOPS: Final = 12.0
@@ -107,8 +108,9 @@ class _Teller:
         """Return when a host left the state in which a new agent begins."""
         story = self.stories[host_id]
         begin = self.time_of(host_id, story.runs[0].begin)
+        end = story.runs[0].end
         for at, source, _ in story.edges[:1]:
-            if source == "Unknown":
+            if source == State.UNKNOWN.value and at[0] == end[0] and at[1] <= end[1]:
                 return self.time_of(host_id, at) + _BEFORE_S
         return begin
 
@@ -179,7 +181,7 @@ class _Teller:
         found: Sequence[tuple[float, Fact]],
         policy: Policy,
     ) -> None:
-        for t, fact in found:
+        for index, (t, fact) in enumerate(found):
             now = fact.value
             if now["score"] != before["score"] and now["score"]:
                 readings = self._likely(now, policy)
@@ -191,7 +193,8 @@ class _Teller:
                 self._note(t, host_id, {"agent": "stop"})
             elif before["alive"] and not now["alive"] and not now["stopped"]:
                 since = t - policy.dead_after_s
-                self._note(since, host_id, {"power": "off"} if now["dead"] else {"agent": "kill"})
+                dies = _dies([each for _, each in found[index:]])
+                self._note(since, host_id, {"power": "off"} if dies else {"agent": "kill"})
             elif now["alive"] and not before["alive"]:
                 self._note(t, host_id, {"power": "on"} if before["dead"] else {"agent": "start"})
             before = now
@@ -220,9 +223,11 @@ class _Teller:
             if name != "maintenance" and self._at(host_id, name, begins_at, False):
                 self._note(begins_at, host_id, sets)
         for deed in story.deeds:
-            t = self.time_of(host_id, deed.at)
+            t = self.time_of(host_id, deed.at) - _BEFORE_S
+            if deed.used_at is not None and self.time_of(host_id, deed.used_at) >= begins_at:
+                t = max(begins_at, t + 2 * _BEFORE_S)
             host = "" if "engine" in deed.entry else str(host_id)
-            self.entries.append((t - _BEFORE_S, host, deed.entry))
+            self.entries.append((t, host, deed.entry))
         self._agents(host_id, ends_at, policy)
 
     def _changed_readings(self, host_id: int, fact: Fact) -> dict[str, float]:
@@ -338,6 +343,16 @@ class _Teller:
             for at, source, to in self.stories[host_id].edges
             if self.time_of(host_id, at) >= begins_at
         ]
+
+
+def _dies(found: Sequence[Fact]) -> bool:
+    """Return whether a host that is silent is known to be dead before it is alive again."""
+    for fact in found:
+        if fact.value["alive"]:
+            return False
+        if fact.value["dead"]:
+            return True
+    return False
 
 
 def _value(verb: str, value: Any) -> Any:

@@ -40,10 +40,16 @@ class Fact:
 
 @attrs.frozen
 class Deed:
-    """What befell the host at a moment: an entry of a timeline without its time and host."""
+    """
+    What befell the host at a moment: an entry of a timeline without its time and host.
+
+    `used_at`: when something came of it, where that was later; what made an order fail may have
+    been so at any time since the order before.
+    """
 
     at: Moment
     entry: Mapping[str, Any]
+    used_at: Optional[Moment] = None
 
 
 @attrs.define
@@ -71,7 +77,11 @@ class HostStory:
     others: dict[int, list[Fact]] = attrs.field(factory=dict)
     took: dict[str, list[float]] = attrs.field(factory=dict)
     _last: Optional[Recorded] = None
+    # When each order was given last, and the time before that.
     _asked_at: dict[str, float] = attrs.field(factory=dict)
+    _orders: dict[str, tuple[Moment, Moment]] = attrs.field(factory=dict)
+    # Since when a migration is under way that somebody else began, to a host not known yet.
+    _leaving: Optional[Moment] = None
 
     @property
     def last(self) -> Optional[Recorded]:
@@ -181,7 +191,8 @@ class HostStory:
         if Outcome.MIGRATION_FAILED in outcomes:
             self._before_order("MigrateVm", {"migrations": "fail 1"})
         if after.state is VmState.LEAVING and before.state is VmState.UP:
-            self._take_leaving(between, now.look, state)
+            self._leaving = None if state is State.ENGINE_MIGRATING_AWAY else between
+        self._take_leaving(now.look)
         if before.state is not VmState.PAUSED and after.state is VmState.PAUSED:
             self.deeds.append(Deed(between, {"engine": "pause"}))
         if before.state is VmState.PAUSED and after.state is VmState.UP:
@@ -211,26 +222,29 @@ class HostStory:
             return at
         return at[0], (clock_time(last) + at[1]) / 2
 
-    def _take_leaving(self, at: Moment, look: Look, state: State) -> None:
-        """Note a migration that somebody else began, where it is known where it goes."""
-        if state is State.ENGINE_MIGRATING_AWAY:
+    def _take_leaving(self, look: Look) -> None:
+        """Note a migration that somebody else began, as soon as it is known where it goes."""
+        if self._leaving is None:
             return
-        board = look.seen.whiteboard
+        board, host_id = look.seen.whiteboard, look.decided.placement.engine_on
         records = {} if board is None else board.records
         to = [
-            host_id
-            for host_id, record in records.items()
+            each
+            for each, record in records.items()
             if record.engine.detail == "Migration Destination"
         ]
+        if look.seen.facts.vm.state is VmState.ABSENT and host_id is not None:
+            to.append(host_id)
         if to:
-            self.deeds.append(Deed(at, {"engine": f"migrate {to[0]}"}))
+            self.deeds.append(Deed(self._leaving, {"engine": f"migrate {to[0]}"}))
+        if to or look.seen.facts.vm.state is VmState.UP:
+            self._leaving = None
 
     def _before_order(self, order: str, entry: Mapping[str, Any]) -> None:
-        """Note what has to be so before the agent orders something, which it did a while ago."""
-        asked_at = self._asked_at.get(order)
-        if asked_at is not None and self.runs:
-            boot = self.runs[-1].end[0]
-            self.deeds.append(Deed((boot, asked_at), entry))
+        """Note what has been so when the agent ordered something, and maybe before."""
+        if order in self._orders:
+            before, last = self._orders[order]
+            self.deeds.append(Deed(before, entry, used_at=last))
 
     def _take_times(self, at: Moment, look: Look) -> None:
         """Measure how long what the agent orders takes, as well as looks show it."""
@@ -247,7 +261,10 @@ class HostStory:
         if last is VmState.STOPPING and vm.state is VmState.ABSENT:
             self._took("vm_shutdown", "ShutDownVm", t)
         for deed in look.decided.effects:
-            asked[str(deed["is"])] = t
+            order = str(deed["is"])
+            asked[order] = t
+            _, before = self._orders.get(order, (at, self.runs[0].begin))
+            self._orders[order] = (before, at)
 
     def _took(self, what: str, order: str, t: float) -> None:
         asked_at = self._asked_at.pop(order, None)
