@@ -49,17 +49,14 @@ def test_every_look_comes_back_as_it_was() -> None:
 
 
 def test_today_decides_the_same_byte_for_byte() -> None:
-    texts = []
     last = None
-    for each in looks_in(ring_of(HOST_2), ask=decided_today):
-        assert each.otherwise is None
-        today = decided_today(each.session, each.look.seen)
-        before = each.look.seen.before
-        texts.append(
-            outcome_text(last, before, today) == outcome_text(last, before, each.look.decided)
-        )
+    for each in looks_in(ring_of(HOST_2)):
+        seen = each.look.seen
+        today = outcome_text(last, seen.before, decided_today(each.session, seen))
+        assert today == outcome_text(last, seen.before, each.look.decided), each.number
         last = each.look
-    assert texts == [True] * len(HOST_2)
+    asked = looks_in(ring_of(HOST_2), ask=decided_today)
+    assert [each.number for each in asked if each.otherwise is not None] == []
 
 
 def test_another_decision_is_named_and_what_follows_rests_on_what_was_decided_then() -> None:
