@@ -48,6 +48,8 @@ class Identity:
     version: int = PARSE_VERSION
     # The fingerprint of its policy (`metadata.policy_print`), for others; empty: it is not told.
     policy_print: str = ""
+    # The release that the agent is of, for others; empty: it is not told.
+    release: str = ""
     # The version of the VM's definition that it has (`metadata.definition`); 0: no shared one.
     definition: int = 0
 
@@ -180,6 +182,7 @@ def make_block(  # noqa: PLR0913 - all that a slot is made of
     why: str,
     version: int = PARSE_VERSION,
     policy_print: str = "",
+    release: str = "",
 ) -> bytes:
     """
     Make the 4096 bytes of this host's slot: the record, and text for people.
@@ -201,7 +204,7 @@ def make_block(  # noqa: PLR0913 - all that a slot is made of
         "stopped": str(record.stopped),
     }
     text = human_text(record, extra, facts.wall_offset_s)
-    return encode_slot(record, text, version=version, policy_print=policy_print)
+    return encode_slot(record, text, version=version, policy_print=policy_print, release=release)
 
 
 def read_whiteboard(data: bytes, identity: Identity, policy: Policy) -> Whiteboard:

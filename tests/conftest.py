@@ -54,7 +54,7 @@ WITHOUT = (
     *("runtime/config/test_ovirt_archive.py", "runtime/config/test_ovirt_files.py"),
     *("runtime/leases/test_resetting.py", "runtime/vm_orders/test_order.py"),
     *("runtime/agent/test_memory_file.py", "runtime/test_registry.py", "runtime/test_machine.py"),
-    "runtime/leases/sanlock/test_sight.py",
+    *("runtime/leases/sanlock/test_sight.py", "runtime/doctor/test_clocks.py"),
     *(f"runtime/vdsm/test_{name}.py" for name in ("frames", "rpc", "heartbeats")),
     *(f"runtime/hypervisors/libvirt/test_{name}.py" for name in ("definition", "paused")),
     "runtime/hypervisors/libvirt/holder/test_holder_findings.py",

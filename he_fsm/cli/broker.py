@@ -14,7 +14,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 DEFAULT_SOCKET = Path("/run/he-fsm/broker.sock")
 # How long a command waits for the broker's answer.
 TIMEOUT_S = 10.0
-_CONFIG = "he_fsm.config"
+# Under this name, what `--config` says is kept beside the context of a command.
+CONFIG = "he_fsm.config"
 
 
 def broker_option(command: Command) -> Command:
@@ -40,19 +41,19 @@ def broker_option(command: Command) -> Command:
 
 
 def _keep(ctx: click.Context, _: click.Parameter, path: Optional[Path]) -> None:
-    ctx.meta[_CONFIG] = path
+    ctx.meta[CONFIG] = path
 
 
 def config_path() -> Optional[Path]:
     """Return the configuration that the command's `--config` names, or else the usual one."""
-    named: Optional[Path] = click.get_current_context().meta[_CONFIG]
+    named: Optional[Path] = click.get_current_context().meta[CONFIG]
     if named is not None:
         return named
     return DEFAULT_PATH if DEFAULT_PATH.exists() else None
 
 
 def _client(ctx: click.Context, _: click.Parameter, path: Optional[Path]) -> BrokerClient:
-    config: Optional[Path] = ctx.meta[_CONFIG]
+    config: Optional[Path] = ctx.meta[CONFIG]
     if path is None and config is not None:
         path = load_config(config).broker_socket
     return BrokerClient(str(path or DEFAULT_SOCKET), TIMEOUT_S)

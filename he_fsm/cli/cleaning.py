@@ -10,17 +10,19 @@ from typing import Any, Final, Optional
 import click
 
 from he_fsm.cli.broker import TIMEOUT_S
+from he_fsm.cli.options.asking import Consent, destroys
 from he_fsm.cli.options.config import config_option
+from he_fsm.cli.options.hosts import host_ids
 from he_fsm.cli.output.verdict import is_stale, is_stopped
 from he_fsm.cli.running import Commands
-from he_fsm.cli.storage import why_kept
+from he_fsm.cli.storage import slot_deed, why_kept
 from he_fsm.errors import ConfigError, LockspaceError, StorageError
 from he_fsm.metadata.layout import HOST_ID_MAX, SLOT_BYTES
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.config import load_config
 from he_fsm.runtime.config.settings import Config
-from he_fsm.runtime.leases.resetting import Patience, reset
+from he_fsm.runtime.leases.resetting import Patience, reset, watching
 from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.parts import lease_kind
 from he_fsm.runtime.storage.whiteboard_io import WhiteboardFile
@@ -35,12 +37,14 @@ _LOOK_S: Final = 0.5
 @click.option(
     "--host-id",
     type=click.IntRange(1, HOST_ID_MAX),
+    shell_complete=host_ids,
     metavar="N",
     help="The slot of this host, in place of that of the host on which the command runs.",
 )
 @click.option("--force", is_flag=True, help="Also where the host did not stop cleanly.")
+@destroys
 @config_option
-def clean(path: Path, host_id: Optional[int], force: bool) -> None:
+def clean(path: Path, host_id: Optional[int], force: bool, consent: Consent) -> None:
     """
     Empty a slot of the whiteboard: this host's own, or that of a host that was removed.
 
@@ -48,7 +52,10 @@ def clean(path: Path, host_id: Optional[int], force: bool) -> None:
     alive, or owns the engine's lease, or nobody can tell; the slot stays as it is.
     """
     config = load_config(path)
-    click.echo(clean_slot(config, host_id or config.host.id, is_forced=force, force="--force"))
+    wanted = host_id or config.host.id
+    said = clean_slot(config, wanted, consent, is_forced=force, force="--force")
+    if said is not None:
+        click.echo(said)
 
 
 @click.group(cls=Commands)
@@ -62,8 +69,9 @@ def lockspace() -> None:
     is_flag=True,
     help="Also without global maintenance, and beside hosts that did not stop cleanly.",
 )
+@destroys
 @config_option
-def reset_command(path: Path, force: bool) -> None:
+def reset_command(path: Path, force: bool, consent: Consent) -> None:
     """
     Write the leases of all host ids anew, and the engine's with them.
 
@@ -71,29 +79,55 @@ def reset_command(path: Path, force: bool) -> None:
     --force, hosts that did not give back their ids are watched until they are known to be dead.
     Exit status 2: one of them lives, or a VM runs under the lease; everything stays as it is.
     """
-    for line in reset_lockspace(load_config(path), is_forced=force):
+    for line in reset_lockspace(load_config(path), consent, is_forced=force):
         click.echo(line)
 
 
-def clean_slot(config: Config, host_id: int, *, is_forced: bool, force: str) -> str:
+def clean_slot(
+    config: Config, host_id: int, consent: Consent, *, is_forced: bool, force: str
+) -> Optional[str]:
     """
     Empty the slot of a host that has stopped, or, where it is forced, that is dead.
+
+    Return what was done; None: it was only to be said what would be done.
 
     Args:
         config: of the host on which this is done.
         host_id: whose slot it is.
+        consent: whether a person agrees.
         is_forced: the host need not have said that it stopped.
         force: the option that forces it, for messages.
 
     Raises:
         BrokerError: the broker of this host does not answer.
         StorageError: the slot stays as it is; the message says why.
+        NotConfirmedError: nobody has agreed.
     """
     broker = BrokerClient(str(config.broker_socket), TIMEOUT_S)
+    what = _lost(config, broker, host_id, is_forced=is_forced, force=force)
+    if what is None:
+        return f"slot {host_id}: empty already, left alone"
+    if not consent.given(slot_deed(config, host_id, what)):
+        return None
+    # safety: while somebody thought about it, the host may have come back.
+    if _lost(config, broker, host_id, is_forced=is_forced, force=force) is None:
+        return f"slot {host_id}: empty already, left alone"
+    if host_id == config.host.id:
+        _empty_own(broker)
+    else:
+        board = WhiteboardFile(config.storage.whiteboard, config.storage.offset)
+        board.write_slot(host_id, bytes(SLOT_BYTES))
+    return f"slot {host_id} ({what}): emptied"
+
+
+def _lost(
+    config: Config, broker: BrokerClient, host_id: int, *, is_forced: bool, force: str
+) -> Optional[str]:
+    """Return whose slot would be emptied; None: it is empty. Raises where it has to stay."""
     found = broker.status()
     record = found["hosts"].get(str(host_id))
     if record is None and found["storage"] == "ok":
-        return f"slot {host_id}: empty already, left alone"
+        return None
     is_own = host_id == config.host.id
     refusal = _why_own_is_kept(found) if is_own else why_kept(found, host_id)
     if refusal is None and not is_forced and record is not None and not record.get("stopped"):
@@ -101,12 +135,7 @@ def clean_slot(config: Config, host_id: int, *, is_forced: bool, force: str) -> 
     if refusal is not None or record is None:
         msg = f"slot {host_id} stays as it is: {refusal or found['storage']}"
         raise StorageError(msg)
-    if is_own:
-        _empty_own(broker)
-    else:
-        board = WhiteboardFile(config.storage.whiteboard, config.storage.offset)
-        board.write_slot(host_id, bytes(SLOT_BYTES))
-    return f"slot {host_id} ({record.get('hostname') or record['problem']}): emptied"
+    return str(record.get("hostname") or record["problem"])
 
 
 def _why_own_is_kept(found: Mapping[str, Any]) -> Optional[str]:
@@ -142,13 +171,14 @@ def _empty_own(broker: BrokerClient) -> None:
         broker.leave()
 
 
-def reset_lockspace(config: Config, *, is_forced: bool) -> Iterator[str]:
+def reset_lockspace(config: Config, consent: Consent, *, is_forced: bool) -> Iterator[str]:
     """
     Write the leases of all hosts anew, one sentence for each step.
 
     Raises:
         LockspaceError: they stay as they are; the message says why.
         ConfigError: these leases are another program's.
+        NotConfirmedError: nobody has agreed.
     """
     make = lease_kind(config).stored
     if make is None:
@@ -160,7 +190,16 @@ def reset_lockspace(config: Config, *, is_forced: bool) -> Iterator[str]:
         raise ConfigError(msg)
     policy = config.policy
     rules = Rules(io_timeout_s=policy.io_timeout_s, watchdog_s=policy.watchdog_s)
-    yield from reset(make(config), _board(config), Patience(rules), is_forced=is_forced)
+    leases, patience = make(config), Patience(rules)
+    watch_s = watching(leases, _board(config), patience, is_forced=is_forced)
+    deed = (
+        f"write the leases of all host ids in {config.storage.path} anew, and the engine's with"
+        " them: whoever has one of them loses it"
+    )
+    first = f"first, hosts that did not give back their ids are watched for {watch_s:.0f} s"
+    if consent.given(deed, (first,) if watch_s else ()):
+        # The whiteboard is read once more: somebody may have thought about it for long.
+        yield from reset(leases, _board(config), patience, is_forced=is_forced)
 
 
 def _board(config: Config) -> Optional[Whiteboard]:

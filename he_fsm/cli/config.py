@@ -9,6 +9,7 @@ from typing import Optional
 
 import click
 
+from he_fsm.cli.options.asking import Consent, destroys
 from he_fsm.cli.options.config import config_option
 from he_fsm.cli.running import Commands
 from he_fsm.document.nodes import refused_as
@@ -98,8 +99,9 @@ def get(path: Path, key: str, wanted: Optional[str]) -> None:
 @click.argument("value", metavar="VALUE")
 @_type_option
 @_shared_option
+@destroys
 @config_option
-def set_value(path: Path, key: str, value: str, wanted: Optional[str]) -> None:
+def set_value(path: Path, key: str, value: str, wanted: Optional[str], consent: Consent) -> None:
     """
     Change a value of oVirt's files, and nothing else of its file.
 
@@ -107,8 +109,18 @@ def set_value(path: Path, key: str, value: str, wanted: Optional[str]) -> None:
     """
     files = _shared(path)
     name = wanted or files.get(key).type
+    before = files.check(key, value, name)
+    if before != value and not consent.given(_change(key, before, value, name)):
+        return
     files.set(key, value, name)
     click.echo(f"{key} : {value}, type : {name}")
+
+
+def _change(key: str, before: Optional[str], value: str, name: str) -> str:
+    where = f"{key} of type {name}"
+    if before is None:
+        return f"add {where} with the value {value!r}"
+    return f"change {where} from {before!r} to {value!r}"
 
 
 def _shared(path: Path) -> SharedConfig:

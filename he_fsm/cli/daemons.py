@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Final, TypeVar
 
 import click
 
@@ -82,6 +82,11 @@ def _broker(path: Path, only_checks: bool) -> None:
         click.echo(f"{path}: host {config.host.id}: OK")
         return
     sys.exit(daemon.run(path, config))
+
+
+# What the manual pages are written from.
+AGENT_COMMAND: Final = _agent
+BROKER_COMMAND: Final = _broker
 
 
 def agent() -> None:

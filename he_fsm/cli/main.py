@@ -6,6 +6,7 @@ import logging
 from typing import Optional
 
 import click
+from click.shell_completion import CompletionItem
 
 from he_fsm import __version__
 from he_fsm.cli.loading import load
@@ -52,6 +53,7 @@ _COMMANDS = {
     "clean": ("he_fsm.cli.cleaning", "Empty the slot of a host that has stopped or was removed."),
     "whiteboard": ("he_fsm.cli.whiteboard", "Decode a whiteboard, slot by slot."),
     "config": ("he_fsm.cli.config", "Show and check the configuration of the daemons."),
+    "completion": ("he_fsm.cli.completion", "Print what completes command lines in a shell."),
 }
 
 
@@ -70,6 +72,14 @@ class _Commands(Commands):
             msg = f"{found[0]}.{cmd_name} is no command"
             raise TypeError(msg)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return what may follow; the commands' lines are known without loading them."""
+        found = click.Command.shell_complete(self, ctx, incomplete)
+        for name, (_, line) in _COMMANDS.items():
+            if name.startswith(incomplete):
+                found.append(CompletionItem(name, help=line))
+        return found
 
     def format_commands(
         self,

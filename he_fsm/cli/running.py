@@ -11,6 +11,12 @@ import click
 from he_fsm.cli.exits import STOPPED, UNUSABLE
 from he_fsm.errors import HeFsmError
 
+
+def variable_of(program: str) -> str:
+    """Return the variable by which a shell asks a program of click's what may follow."""
+    return f"_{program.replace('-', '_')}_COMPLETE".upper()
+
+
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 
@@ -52,7 +58,8 @@ def run(command: click.Command, name: str) -> None:
         click.echo(f"{name}: stopped", err=True)
         sys.exit(STOPPED)
     except HeFsmError as error:
-        click.echo(f"{name}: {error}", err=True)
+        if not _completes(name):
+            click.echo(f"{name}: {error}", err=True)
         sys.exit(UNUSABLE)
     except OSError as error:
         # The commands name the files that they read and write: this is what was printed. (A reader
@@ -62,6 +69,11 @@ def run(command: click.Command, name: str) -> None:
         # What is left over must not fail once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(UNUSABLE)
+
+
+def _completes(name: str) -> bool:
+    """Whether a shell asks what may follow: then nothing is written among what somebody types."""
+    return variable_of(name) in os.environ
 
 
 def _sentence(error: click.ClickException) -> str:

@@ -19,7 +19,13 @@ from he_fsm.errors import RecordFieldError, RecordTooLongError
 from he_fsm.metadata.engine import engine_from_text, engine_json
 from he_fsm.metadata.layout import HOST_ID_MAX, PARSE_VERSION, RECORD_BYTES, SLOT_BYTES
 from he_fsm.metadata.record import HostRecord, ProblemWord, SlotProblem
-from he_fsm.metadata.told import policy_line, told_watchdog_s, watchdog_line, without_lines
+from he_fsm.metadata.told import (
+    policy_line,
+    release_line,
+    told_watchdog_s,
+    watchdog_line,
+    without_lines,
+)
 
 # What a slot that is not empty turns out to be.
 SlotContent = Union[HostRecord, SlotProblem]
@@ -243,19 +249,24 @@ def _decode_text(block: bytes) -> str:
 
 
 def encode_slot(
-    record: HostRecord, text: str = "", *, version: int = PARSE_VERSION, policy_print: str = ""
+    record: HostRecord,
+    text: str = "",
+    *,
+    version: int = PARSE_VERSION,
+    policy_print: str = "",
+    release: str = "",
 ) -> bytes:
     """
     Encode one host's slot: exactly 4096 bytes, so that no older text remains.
 
     A *text* (see `human_text`) that does not fit is cut between two characters; behind it stands
     what the record tells other hosts (`he_fsm.metadata.told`), which is never cut: the watchdog's
-    time, and *policy_print*, the fingerprint of the writer's policy. Raises what `encode_record`
-    raises.
+    time, and, unless they are empty, *policy_print*, the fingerprint of the writer's policy, and
+    *release*, its release. Raises what `encode_record` raises.
     """
     told = watchdog_line(record.host_id, record.timestamp, record.watchdog_s)
-    if policy_print:
-        told += policy_line(record.host_id, record.timestamp, policy_print)
+    told += policy_line(record.host_id, record.timestamp, policy_print)
+    told += release_line(record.host_id, record.timestamp, release)
     line = told.encode()
     raw = without_lines(text).encode("utf-8", "replace")
     if line and raw and not raw.endswith(b"\n"):

@@ -14,3 +14,5 @@ WHITEBOARD_BYTES: Final = SLOT_BYTES * (HOST_ID_MAX + 1)
 PARSE_VERSION: Final = 1
 # No release will ever write a greater one; a longer number would leave no room in the record.
 VERSION_MAX: Final = 999
+# The release that writes what is described here; `he_fsm.__version__` is the same.
+RELEASE: Final = "0.1.0"

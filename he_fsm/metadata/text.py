@@ -1,12 +1,13 @@
-"""The part of a slot that is for people; no program ever reads it back."""
+"""The part of a slot that is for people; no decision ever reads it back."""
 
 from __future__ import annotations
 
 import datetime as dt
 import functools
 import math
+import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Optional
 
 from he_fsm.metadata.record import HostRecord
 
@@ -22,6 +23,12 @@ _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = (
     *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
     *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+)
+# The line of the record's own timestamp, whose moment `utc_text` writes.
+_WRITTEN: Final = re.compile(
+    r"^timestamp=\d+ \(\w+ (?P<month>\w+) +(?P<day>\d+)"
+    r" (?P<hour>\d+):(?P<minute>\d+):(?P<second>\d+) (?P<year>\d{4})\)$",
+    re.MULTILINE | re.ASCII,
 )
 
 
@@ -77,3 +84,24 @@ def _day_text(day: int) -> tuple[str, str]:
     date = dt.date.fromordinal(_EPOCH_DAY + day)
     weekday = _WEEKDAYS[date.weekday()]
     return f"{weekday} {_MONTHS[date.month - 1]} {date.day:2d}", f"{date.year:04d}"
+
+
+def told_utc_s(text: str) -> Optional[int]:
+    """
+    Return the wall clock's time at which he_fsm wrote a slot's text (seconds since 1970, UTC).
+
+    None: the text tells none. oVirt's agents write the local time of a zone that they do not name,
+    so the text of theirs says nothing.
+    """
+    found = _WRITTEN.search(text)
+    if found is None or found["month"] not in _MONTHS:
+        return None
+    month = _MONTHS.index(found["month"]) + 1
+    day, hour, minute, second = (int(found[part]) for part in ("day", "hour", "minute", "second"))
+    try:
+        moment = dt.datetime(
+            int(found["year"]), month, day, hour, minute, second, 0, dt.timezone.utc
+        )
+    except ValueError:
+        return None
+    return int(moment.timestamp())

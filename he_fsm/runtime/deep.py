@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, Final, Optional
 from urllib.parse import urlsplit
 
-from he_fsm.metadata.layout import SLOT_BYTES, WHITEBOARD_BYTES
+from he_fsm.metadata.layout import RELEASE, SLOT_BYTES, WHITEBOARD_BYTES
 from he_fsm.metadata.policy_print import with_another_policy
 from he_fsm.metadata.record import HostRecord
+from he_fsm.metadata.told import told_release
 from he_fsm.metadata.whiteboard import Whiteboard
+from he_fsm.runtime import parts
 from he_fsm.runtime.config import Config
-from he_fsm.runtime.ports import Finding
+from he_fsm.runtime.ports import Finding, Peer
 from he_fsm.words import hosts_text
 
 _INIT: Final = "he-fsm storage init, once, on one host"
@@ -44,6 +46,7 @@ def deep_findings(config: Config) -> Iterator[Finding]:
     if board is not None:
         yield from _others(config, board)
         yield from _peers(config, plain, board)
+        yield from parts.moves_hindered(config, list(_other_hosts(config, board)))
 
 
 def named_once(known: Iterable[Finding], further: Iterable[Finding]) -> list[Finding]:
@@ -181,7 +184,8 @@ def _others(config: Config, board: Whiteboard) -> Iterator[Finding]:
                 )
         elif not record.stopped:
             yield from _other(policy.score_max, policy.watchdog_s, policy.name, record)
-    others = (record for number, record in board.records.items() if number != here)
+    others = [record for number, record in board.records.items() if number != here]
+    yield from _releases(others)
     unlike = with_another_policy(
         # The score says it already.
         (record for record in others if record.score <= policy.score_max),
@@ -195,6 +199,18 @@ def _others(config: Config, board: Whiteboard) -> Iterator[Finding]:
             " (he-fsm --version)",
             is_fatal=False,
         )
+
+
+def _releases(others: Iterable[HostRecord]) -> Iterator[Finding]:
+    for record in others:
+        told = told_release(record.host_id, record.timestamp, record.text)
+        if told is not None and told != RELEASE and not record.stopped:
+            yield Finding(
+                what=f"host {record.host_id} ({record.hostname}) has release {told} of he_fsm,"
+                f" this host {RELEASE}",
+                mend="upgrade all hosts, one after the other",
+                is_fatal=False,
+            )
 
 
 def _other(score_max: int, watchdog_s: float, name: str, record: HostRecord) -> Iterator[Finding]:
@@ -219,17 +235,21 @@ def _peers(config: Config, plain: dict[str, Any], board: Whiteboard) -> Iterator
     peers = move.get("peers")
     if not peers:
         return
-    for number, record in board.records.items():
-        if number == config.host.id or record.stopped:
-            continue
-        address = peers.replace("{id}", str(number))
+    for peer in _other_hosts(config, board):
+        address = peers.replace("{id}", str(peer.host_id))
         reason = _why_silent(address)
         if reason:
             yield Finding(
-                what=f"hypervisor.move.peers: host {number} at {address}: {reason}",
+                what=f"hypervisor.move.peers: host {peer.host_id} at {address}: {reason}",
                 mend="check the name, the firewall, and that its agent runs",
                 is_fatal=False,
             )
+
+
+def _other_hosts(config: Config, board: Whiteboard) -> Iterator[Peer]:
+    for number, record in board.records.items():
+        if number != config.host.id and not record.stopped:
+            yield Peer(number, record.hostname)
 
 
 def _why_silent(address: str) -> str:

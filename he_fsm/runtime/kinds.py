@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Optional, Protocol
 
@@ -17,6 +17,8 @@ from he_fsm.runtime.ports import (
     LeaseSight,
     Monitor,
     MovableLease,
+    Peer,
+    Port,
     StoredLeases,
     VmAccess,
     VmByHand,
@@ -41,6 +43,10 @@ Check = Callable[[Config, Tree], None]
 Needs = Callable[[Config], Sequence[Finding]]
 # Takes the configuration and a host id.
 PeerName = Callable[[Config, int], Optional[str]]
+# Takes the configuration, and the other hosts.
+Reach = Callable[[Config, Sequence[Peer]], Iterable[Finding]]
+# Takes the configuration; returns the ports of this host that other hosts use.
+Ports = Callable[[Config], Sequence[Port]]
 # Returns the process of what runs here; None: nothing does.
 EnginePid = Callable[[], Optional[int]]
 Health = Callable[[Config, EnginePid], Optional[Monitor]]
@@ -62,6 +68,18 @@ def no_peer_name(config: Config, host_id: int) -> Optional[str]:
     return None
 
 
+def no_reach(config: Config, peers: Sequence[Peer]) -> Iterable[Finding]:
+    """Know nothing of other hosts beyond the addresses that the configuration names."""
+    del config, peers
+    return ()
+
+
+def no_ports(config: Config) -> Sequence[Port]:
+    """Listen at no port that other hosts use."""
+    del config
+    return ()
+
+
 def no_health(config: Config, pid: EnginePid) -> Optional[Monitor]:
     """Have the engine judged by its health page."""
     del config, pid
@@ -81,12 +99,14 @@ class HypervisorKind:
 
     `section` is the attrs class of the section `hypervisor` (see `HypervisorSection`). `check`
     refuses values that do not fit each other (`DocumentError`, at the value); `needs` says what is
-    missing on this machine, without touching a VM, within a second. `make` makes the adapter of the
-    agent, `access` what all other processes of the host use; both get the whole configuration, and
-    `make` the engine's lease. `health` makes what judges it where that is not the engine's health
-    page. `can_migrate`: what runs can move to another host while it executes. `by_hand` makes what
-    commands order the VM with, where the hypervisor is a daemon that takes orders from any process
-    and starts no VM without its lease; None: they ask the agent, which has the adapter.
+    missing on this machine, without touching a VM, within a second; `reach` says what keeps a VM of
+    this host from moving to each other one, within seconds, and `ports` which of this host's ports
+    that takes. `make` makes the adapter of the agent, `access` what all other processes of the host
+    use; both get the whole configuration, and `make` the engine's lease. `health` makes what judges
+    it where that is not the engine's health page. `can_migrate`: what runs can move to another host
+    while it executes. `by_hand` makes what commands order the VM with, where the hypervisor is a
+    daemon that takes orders from any process and starts no VM without its lease; None: they ask the
+    agent, which has the adapter.
     """
 
     section: type[Any]
@@ -95,6 +115,8 @@ class HypervisorKind:
     check: Check = no_check
     needs: Needs = no_needs
     peer_name: PeerName = no_peer_name
+    reach: Reach = no_reach
+    ports: Ports = no_ports
     health: Health = no_health
     can_migrate: bool = True
     by_hand: Optional[Callable[[Config], VmByHand]] = None
@@ -114,6 +136,19 @@ class Made:
 
 
 @attrs.frozen(kw_only=True)
+class Plan:
+    """
+    What would be made on the storage, in words; `is_new` False: it is there already.
+
+    `overwrites`: what stands there now, is none of ours, and would be written over.
+    """
+
+    what: str
+    is_new: bool
+    overwrites: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
 class LeaseKind:
     """
     What keeps hosts and VMs apart: `leases` of a configuration.
@@ -123,7 +158,8 @@ class LeaseKind:
     `JoinedLeases` that take the host id: the process that serves the storage calls it, and imports
     nothing else of the kind. `settings` makes its further settings, as text. `lease` is how VMs
     of this host take the engine's lease. `set_up` makes the leases on the storage, once for all
-    hosts, where they are missing. `guard` is made beside the agent. `keeps_host_id`: a daemon keeps
+    hosts, where they are missing; `plan` says beforehand what it would make, and writes nothing
+    (None: that is not known). `guard` is made beside the agent. `keeps_host_id`: a daemon keeps
     the host id when the process that serves the storage is replaced. `sight` is how a hypervisor
     whose daemon takes the lease by itself sees what became of it; None: no such daemon can. `own`
     names a function (`module:function`) that takes what `settings` returned, and returns the
@@ -134,6 +170,7 @@ class LeaseKind:
     maker: str
     lease: Callable[[Config], MovableLease]
     set_up: Callable[[Config], Made]
+    plan: Optional[Callable[[Config], Plan]] = None
     settings: Callable[[Config], str] = lambda _: ""
     section: Optional[type[Any]] = None
     check: Check = no_check

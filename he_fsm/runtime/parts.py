@@ -6,12 +6,13 @@ Makes a host's parts from the configuration, whatever kinds it names.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Optional
 
 from he_fsm.runtime import registry
 from he_fsm.runtime.config import Config
 from he_fsm.runtime.kinds import Guard, HypervisorKind, LeaseKind
-from he_fsm.runtime.ports import Finding, Hypervisor, MovableLease, VmAccess
+from he_fsm.runtime.ports import Finding, Hypervisor, MovableLease, Peer, Port, VmAccess
 
 
 def make_hypervisor(config: Config) -> Hypervisor:
@@ -50,6 +51,16 @@ def peer_name(config: Config, host_id: int) -> Optional[str]:
 def findings(config: Config) -> tuple[Finding, ...]:
     """Return what is wrong with this machine for this configuration; takes a second at most."""
     return (*lease_kind(config).needs(config), *hypervisor_kind(config).needs(config))
+
+
+def moves_hindered(config: Config, peers: Sequence[Peer]) -> tuple[Finding, ...]:
+    """Return what keeps a VM of this host from moving to others; takes seconds."""
+    return tuple(hypervisor_kind(config).reach(config, peers))
+
+
+def ports_used(config: Config) -> tuple[Port, ...]:
+    """Return the TCP ports of this host that other hosts have to reach."""
+    return tuple(hypervisor_kind(config).ports(config))
 
 
 def hypervisor_kind(config: Config) -> HypervisorKind:

@@ -13,6 +13,7 @@ from typing import Any, Callable, Optional
 
 import pytest
 
+from he_fsm.cli.options.asking import Consent
 from he_fsm.cli.storage import why_kept
 from he_fsm.metadata import EngineStatus, HostRecord, Whiteboard
 from tests.cli.conftest import Ran
@@ -88,14 +89,48 @@ def used(config: Path) -> list[int]:
     return sorted(board.slots)
 
 
+def clear(run: Callable[..., Ran], host_id: int, config: Path) -> Ran:
+    return run("storage", "clear-slot", host_id, "--yes", "--config", config)
+
+
 @pytest.mark.usefixtures("broker")
 def test_the_slot_of_a_host_that_is_gone_is_emptied(run: Callable[..., Ran], config: Path) -> None:
-    assert run("storage", "clear-slot", 3, "--config", config) == (0, "slot 3 (h): emptied\n", "")
+    assert clear(run, 3, config) == (0, "slot 3 (h): emptied\n", "")
     assert used(config) == [1, 2, 4]
-    assert run("storage", "clear-slot", 4, "--config", config) == (0, "slot 4 (crc): emptied\n", "")
+    assert clear(run, 4, config) == (0, "slot 4 (crc): emptied\n", "")
     assert used(config) == [1, 2]
     data = (config.parent / "shared" / "whiteboard").read_bytes()
     assert Whiteboard.parse(data).global_block.maintenance is False
+
+
+@pytest.mark.usefixtures("broker")
+def test_nothing_is_emptied_unless_somebody_agrees(
+    run: Callable[..., Ran], refused: Callable[..., str], config: Path
+) -> None:
+    words = ("storage", "clear-slot", 3, "--config", config)
+    deed = (
+        f"would empty slot 3 (h) of the whiteboard in {config.parent}/shared/whiteboard: the record"
+        " in it is lost"
+    )
+    assert run(*words, "--dry-run") == (0, f"{deed}\n", "")
+    assert refused(*words) == f"{deed}; without a terminal nobody can be asked: add --yes"
+    assert "is alive" in refused("storage", "clear-slot", 2, "--config", config, "--dry-run")
+    assert used(config) == [1, 2, 3, 4]
+
+
+def test_a_host_that_comes_back_during_the_question_keeps_its_slot(
+    broker: _Server,
+    refused: Callable[..., str],
+    config: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def given(*_: object) -> bool:
+        broker.answer = json.dumps(found(alive=[1, 2, 3])).encode()
+        return True
+
+    monkeypatch.setattr(Consent, "given", given)
+    assert "host 3 is alive" in refused("storage", "clear-slot", 3, "--config", config)
+    assert used(config) == [1, 2, 3, 4]
 
 
 @pytest.mark.usefixtures("broker")
@@ -176,3 +211,34 @@ def test_a_silent_host_that_owns_nothing_is_gone() -> None:
     silent = found()
     silent["hosts"]["3"] = host()
     assert why_kept(silent, 3) is None
+
+
+def completed(run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, line: str) -> list[str]:
+    """Return what a shell is told that may follow a line."""
+    words = line.split(" ")
+    monkeypatch.setenv("_HE_FSM_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
+    ran = run()
+    assert ran.err == ""
+    return [each.partition(",")[2] for each in ran.out.split()]
+
+
+@pytest.mark.usefixtures("broker")
+@pytest.mark.parametrize(
+    "command", ["storage clear-slot --config {}", "clean --config {} --host-id", "why --config {}"]
+)
+def test_host_ids_are_completed(
+    run: Callable[..., Ran], config: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    line = command.format(config)
+    assert completed(run, monkeypatch, f"he-fsm {line} ") == ["1", "2", "3", "4"]
+    assert completed(run, monkeypatch, f"he-fsm {line} 3") == ["3"]
+
+
+def test_without_a_broker_no_host_id_is_completed_and_nothing_is_said(
+    run: Callable[..., Ran], config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert completed(run, monkeypatch, f"he-fsm clean --config {config} --host-id ") == []
+    assert completed(run, monkeypatch, f"he-fsm clean --config {config}/none --host-id ") == []
+    assert completed(run, monkeypatch, f"he-fsm why --config {config} ") == []

@@ -40,6 +40,7 @@ NAMES = [
     "clean",
     "whiteboard",
     "config",
+    "completion",
 ]
 # What the help must not wait for.
 HEAVY = ["yaml", "rich", "plotly", "graphviz", "transitions", "cattrs", "scipy", "numpy"]

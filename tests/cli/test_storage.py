@@ -43,6 +43,22 @@ def test_whiteboard_and_leases_are_made(shared: Path):
         assert (shared / name).stat().st_mode & 0o777 == 0o660
 
 
+def test_a_rehearsal_says_what_would_be_made_and_makes_nothing(shared: Path):
+    result = init(shared, "--dry-run", "--hosts", "3")
+    assert result.output.splitlines() == [
+        f"would make leases in {shared}/leases",
+        f"would make whiteboard in {shared}/whiteboard for host ids 1 to 3",
+    ]
+    assert list(shared.iterdir()) == []
+    init(shared)
+    assert init(shared, "--dry-run").output.count(": there already, would be left alone\n") == 2
+    result = init(shared, "--dry-run", "--hosts", "99")
+    assert "there already, for 64 hosts, not 99" in str(result.exception)
+    (shared / "whiteboard").write_bytes(b"somebody's diary\n" * 1000)
+    assert "is no whiteboard" in str(init(shared, "--dry-run").exception)
+    assert "is the storage mounted?" in str(init(shared / "away", "--dry-run").exception)
+
+
 def test_what_is_there_stays_as_it_is(shared: Path):
     assert init(shared, "--hosts", "3").exit_code == 0
     before = state_of(shared)

@@ -47,6 +47,9 @@ class Host:
         return str(path)
 
     def run(self, *words: str, **options: object) -> Result:
+        """Run a command; what it asks is agreed to beforehand."""
+        if words[0] in ("define", "edit"):
+            words = (*words, "--yes")
         words = (*words, "--config", str(self.path))
         return CliRunner().invoke(cli, ["vm", *words], **options)  # type: ignore[arg-type]
 

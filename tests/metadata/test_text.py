@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from he_fsm.metadata import EngineStatus, HostRecord, human_text, utc_text
+from he_fsm.metadata.text import told_utc_s
 
 RECORD = HostRecord(
     host_id=3,
@@ -65,3 +66,22 @@ def test_a_text_of_an_absurd_record_is_written_all_the_same() -> None:
         hostname="",
     )
     assert "(unknown)" in human_text(record, {}, 0.0)
+
+
+@given(moment=st.integers(-62135596800 + 7200, 253402300799))
+def test_the_moment_of_writing_is_read_back(moment: int) -> None:
+    assert told_utc_s(human_text(RECORD, {}, moment - RECORD.timestamp)) == moment
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "timestamp=7200 (unknown)",
+        "timestamp=7200 (Fri Sep 31 23:32:42 2013)",
+        "timestamp=7200 (Fri Sap  6 23:32:42 2013)",
+        "timestamp=7200",
+        "",
+    ],
+)
+def test_a_text_without_such_a_moment_tells_none(line: str) -> None:
+    assert told_utc_s(f"metadata_parse_version=1\n{line}\nhost-id=3\n") is None

@@ -1,4 +1,4 @@
-"""The line of the text part that tells the watchdog's time, with a checksum of its own."""
+"""The lines of the text part that tell machines something, each with a checksum of its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from he_fsm.metadata import SLOT_BYTES, HostRecord, decode_slot, encode_slot, human_text
 from he_fsm.metadata.record import EngineStatus
-from he_fsm.metadata.told import told_policy_print, watchdog_line
+from he_fsm.metadata.told import told_policy_print, told_release, watchdog_line
 
 RECORD = HostRecord(
     host_id=3,
@@ -110,4 +110,23 @@ def test_a_policys_fingerprint_is_told_behind_the_watchdogs_time(
 def test_a_damaged_fingerprint_tells_nothing_and_spoils_nothing(new: bytes) -> None:
     block = encode_slot(RECORD, OVIRT, policy_print="5f0c7d1e").replace(b"=5f0c7d1e ", new)
     assert told_policy_print(3, 7200, read(block).text) is None
+    assert read(block) == RECORD
+
+
+@pytest.mark.parametrize("release", ["0.1.0", "2.0rc1", "1!3.4.post5+local-6"])
+def test_a_release_is_told_last_and_is_of_its_record(release: str) -> None:
+    block = encode_slot(RECORD, OVIRT, policy_print="5f0c7d1e", release=release)
+    found = read(block)
+    assert found == RECORD
+    assert found.text.splitlines()[-1].startswith(f"agent-release={release} crc32:")
+    assert told_release(3, 7200, found.text) == release
+    assert told_policy_print(3, 7200, found.text) == "5f0c7d1e"
+    assert told_release(4, 7200, found.text) is None
+    assert b"agent-release=" not in encode_slot(found, found.text)
+
+
+@pytest.mark.parametrize("new", [b"=0.1.1 ", b"=0.1.0", b"= ", b"=0 1.0 "])
+def test_a_damaged_release_tells_nothing_and_spoils_nothing(new: bytes) -> None:
+    block = encode_slot(RECORD, OVIRT, release="0.1.0").replace(b"=0.1.0 ", new)
+    assert told_release(3, 7200, read(block).text) is None
     assert read(block) == RECORD

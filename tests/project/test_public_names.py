@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import he_fsm
+from he_fsm.metadata.layout import RELEASE
 from he_fsm.value import Value
 
 ROOT = Path(__file__).parents[2]
@@ -98,3 +99,10 @@ def test_importing_the_package_loads_neither_simulator_nor_scenarios() -> None:
 
 def test_the_type_hints_are_shipped() -> None:
     assert (ROOT / "he_fsm" / "py.typed").is_file()
+
+
+def test_one_release_is_named_everywhere() -> None:
+    files = (ROOT / "pyproject.toml", ROOT / "packaging" / "hosted-engine" / "pyproject.toml")
+    for path in files:
+        assert f'version = "{he_fsm.__version__}"\n' in path.read_text(encoding="utf-8"), path
+    assert he_fsm.__version__ == RELEASE

@@ -9,7 +9,7 @@ import attrs
 import pytest
 from click.testing import CliRunner
 
-from he_fsm import OVIRT
+from he_fsm import OVIRT, __version__
 from he_fsm.cli.config import config as config_command
 from he_fsm.metadata import SLOT_BYTES, EngineStatus, HostRecord, Whiteboard, encode_slot
 from he_fsm.metadata.policy_print import policy_print
@@ -170,6 +170,19 @@ def test_hosts_with_another_policy_are_named(folder: Path) -> None:
         " host 3 (h3) has score 3400, above 2400, the highest of policy talk: it has",
         " host 5 has",
     ]
+
+
+def test_hosts_of_another_release_are_named(folder: Path) -> None:
+    releases = {2: __version__, 3: "9.9", 4: ""}
+    blocks = [
+        encode_slot(record(number, f"h{number}"), release=each) for number, each in releases.items()
+    ]
+    board = Whiteboard.build([record(1, "one")])[: 2 * SLOT_BYTES] + b"".join(blocks)
+    (folder / "shared" / "whiteboard").write_bytes(board)
+    [line] = said(read(folder))
+    assert line.startswith(
+        f"host 3 (h3) has release 9.9 of he_fsm, this host {__version__}: upgrade all hosts"
+    )
 
 
 def test_an_id_that_another_host_had_and_a_board_that_is_too_short_are_named(

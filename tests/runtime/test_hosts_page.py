@@ -85,7 +85,7 @@ def test_a_host_is_removed(cluster: Cluster) -> None:
     assert leaves.stop(AGENT) == [0]
     assert leaves.stop(BROKER) == [0]
     until(lambda: 3 not in stays.report().get("alive", (3,)))
-    cleared = call(stays, "storage", "clear-slot", "3")
+    cleared = call(stays, "storage", "clear-slot", "3", "--yes")
     assert cleared.output == "slot 3 (host3.example.com): emptied\n"
     assert on_page("hosts.md", cleared.output.strip())
     until(lambda: shown(stays) == ["1", "2"])
@@ -109,7 +109,7 @@ def test_a_host_that_died_is_silent_until_its_slot_is_emptied(cluster: Cluster) 
     dies.kill(BROKER)
     until(lambda: "host 3 is silent" in verdict(lives)["line"])
     assert verdict(lives)["exit_status"] == 1
-    assert call(lives, "storage", "clear-slot", "3").exit_code == 0
+    assert call(lives, "storage", "clear-slot", "3", "--yes").exit_code == 0
     until(lambda: is_good(lives))
 
 

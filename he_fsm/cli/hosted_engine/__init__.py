@@ -24,7 +24,9 @@ from he_fsm.cli.hosted_engine.here import (
 )
 from he_fsm.errors import HeFsmError
 
-__all__ = ["CONFIG_VARIABLE", "main", "run"]
+__all__ = ["CONFIG_VARIABLE", "HELP", "about", "main", "run", "words_of"]
+
+HELP: Final = "--help"
 
 
 class _Verb(NamedTuple):
@@ -63,14 +65,14 @@ def run(words: Sequence[str]) -> int:
     if first.startswith(f"{_PASSWORD}="):
         # As releases of 2013 took it.
         first, rest = _PASSWORD, (f"--password={first.partition('=')[2]}", *rest)
-    if first == "--help":
+    if first == HELP:
         return _help(rest)
     verb = _VERBS.get(first)
     if verb is None:
         sys.stderr.write(f"Invalid option '{first}'\n")
         sys.stdout.write(_usage())
         return FAILED
-    if "--help" in rest:
+    if HELP in rest:
         return _help((first.lstrip("-"),))
     try:
         return verb.run(rest)
@@ -83,6 +85,16 @@ def run(words: Sequence[str]) -> int:
             sys.stdout.write(json.dumps({"error": str(error)}) + "\n")
         sys.stderr.write(f"hosted-engine: {error}\n")
         return FAILED
+
+
+def words_of() -> dict[str, str]:
+    """Return the commands, and by each the words that may follow it, for people and shells."""
+    return {name: verb.words for name, verb in _VERBS.items()}
+
+
+def about() -> dict[str, str]:
+    """Return the commands, and by each a line of what it does."""
+    return {name: verb.about for name, verb in _VERBS.items()}
 
 
 def _usage() -> str:

@@ -16,6 +16,7 @@ from he_fsm.cli.hosted_engine.here import (
     only_options,
     option,
 )
+from he_fsm.cli.options.asking import AGREED
 from he_fsm.errors import BrokerError, RefusedRequestError, StorageError
 from he_fsm.metadata.layout import HOST_ID_MAX
 from he_fsm.metadata.whiteboard import Whiteboard
@@ -87,7 +88,7 @@ def clean_metadata(words: Sequence[str]) -> int:
     host_id = config.host.id if wanted is None else _host_id(wanted)
     try:
         said = clean_slot(
-            config, host_id, is_forced="--force-cleanup" in words, force="--force-cleanup"
+            config, host_id, AGREED, is_forced="--force-cleanup" in words, force="--force-cleanup"
         )
     except RefusedRequestError:
         raise
@@ -109,7 +110,7 @@ def reinitialize_lockspace(words: Sequence[str]) -> int:
     """Write the leases of the host ids anew, and the engine's with them."""
     only(words, "--force")
     config = deployed_config()
-    for line in reset_lockspace(config, is_forced="--force" in words):
+    for line in reset_lockspace(config, AGREED, is_forced="--force" in words):
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
     return OK

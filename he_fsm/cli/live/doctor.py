@@ -38,8 +38,9 @@ def doctor(path: Path, measure_s: Optional[float], as_json: bool) -> None:
     """
     Look at this host, and at what its cluster would survive.
 
-    Clock, storage, what the configuration names, daemons, leases, engine; then the simulator is
-    asked about the loss of each host, of the gateway and of the storage. Nothing is changed.
+    Clocks, storage, units, what the configuration names, how people are told, daemons, leases and
+    the engine. Then the simulator is asked about the loss of each host, of the gateway and of the
+    storage. Nothing is changed.
 
     Exit status: 0 all is well; 1 there are warnings; 3 a failover would not succeed; 2 the
     configuration can't be used.
@@ -65,7 +66,7 @@ def _checks(path: Path, config: Config, measure_s: Optional[float]) -> Iterator[
     except HeFsmError as error:
         yield Check("broker", Level.FATAL, str(error), "systemctl enable --now he-fsm-broker")
         return
-    yield from of_daemons(seen)
+    yield from of_daemons(seen, config.policy)
     yield from of_losses(seen)
 
 

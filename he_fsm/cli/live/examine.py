@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Optional
@@ -15,11 +16,17 @@ from he_fsm.cli.output.forecast import forecast_of
 from he_fsm.cli.output.verdict import DEGRADED, GOOD, is_stale, verdict_of
 from he_fsm.document.nodes import refused_as
 from he_fsm.errors import ConfigError, HeFsmError, StorageError
+from he_fsm.policy import Policy
 from he_fsm.runtime import machine
 from he_fsm.runtime.config import Config
 from he_fsm.runtime.config.ovirt.notes import ovirt_notes
 from he_fsm.runtime.deep import deep_findings, named_once
-from he_fsm.runtime.parts import findings
+from he_fsm.runtime.doctor.clocks import clock_findings
+from he_fsm.runtime.doctor.firewall import firewall_findings
+from he_fsm.runtime.doctor.units import unit_findings
+from he_fsm.runtime.notify.make import make_channels
+from he_fsm.runtime.notify.notifier import probed
+from he_fsm.runtime.parts import findings, ports_used
 from he_fsm.runtime.ports import Finding
 from he_fsm.simulate import simulate
 from he_fsm.words import span_text
@@ -28,6 +35,8 @@ from he_fsm.words import span_text
 _SEEDS: Final = 5
 # How long the storage is measured where nobody says (seconds).
 _MEASURE_S: Final = 0.2
+# Each step of a mail server's greeting (seconds).
+_ANSWERS_WITHIN_S: Final = 2.0
 _LOG: Final = "its log says why"
 
 
@@ -63,17 +72,40 @@ def of_machine(path: Path, config: Config, measure_s: Optional[float]) -> Iterat
     )
     yield from _clock()
     yield from _storage(config, measure_s)
+    yield from map(_unit, unit_findings(config, path))
+    yield from map(_firewall, firewall_findings(ports_used(config)))
     with refused_as(ConfigError):
         notes = ovirt_notes(config.ovirt)
     found = named_once((*notes, *findings(config)), deep_findings(config))
     yield from map(_named, found)
     if not found:
         yield Check("this host", Level.OK, "paths, interfaces, names and other hosts are as named")
+    yield from _people(config)
 
 
 def _named(finding: Finding) -> Check:
     level = Level.FATAL if finding.is_fatal else Level.WARNING
     return Check("this host", level, finding.what, finding.mend)
+
+
+def _unit(finding: Finding) -> Check:
+    return Check("units", Level.WARNING, finding.what, finding.mend)
+
+
+def _firewall(finding: Finding) -> Check:
+    return Check("firewall", Level.WARNING, finding.what, finding.mend)
+
+
+def _people(config: Config) -> Iterator[Check]:
+    channels = make_channels(config)
+    if not channels:
+        text = "nobody is told of alarms: neither notify.smtp nor notify.hook is set"
+        yield Check("people", Level.OK, text)
+    for name, fault in probed(channels, _ANSWERS_WITHIN_S).items():
+        if fault is None:
+            yield Check("people", Level.OK, f"{name}: it would take a message")
+        else:
+            yield Check("people", Level.WARNING, f"{name}: {fault}", "he-fsm notify test")
 
 
 def _clock() -> Iterator[Check]:
@@ -116,7 +148,7 @@ def _ms(seconds: float) -> str:
     return f"{seconds * 1000:.3g} ms"
 
 
-def of_daemons(seen: Seen) -> Iterator[Check]:
+def of_daemons(seen: Seen, policy: Policy) -> Iterator[Check]:
     """Look at what broker and agent say of themselves, of the leases and of the engine."""
     status = seen.status
     yield _agent(status["agent"])
@@ -124,6 +156,11 @@ def of_daemons(seen: Seen) -> Iterator[Check]:
     verdict = verdict_of(status)
     level = {GOOD: Level.OK, DEGRADED: Level.WARNING}.get(verdict.level, Level.FATAL)
     yield Check("engine", level, verdict.line, "" if level is Level.OK else "he-fsm status")
+    alive = status["agent"].get("alive", ())
+    records = seen.board.records.values()
+    others = (record for record in records if record.host_id != status["host_id"])
+    for found in clock_findings(others, alive, time.time(), policy):
+        yield Check("clock", Level.WARNING, found.what, found.mend)
     for number, plain in status["hosts"].items():
         if "problem" in plain:
             text = f"slot {number} can't be believed: {plain['detail']}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from typing import Optional
 
 import click
 
+from he_fsm.cli.options.asking import Consent, destroys
 from he_fsm.cli.options.common import json_option
 from he_fsm.cli.options.config import config_option
 from he_fsm.errors import ConfigError, HeFsmError
@@ -31,13 +33,15 @@ from he_fsm.runtime.storage.set_up import gid_for_files
     metavar="NAME",
     help="The definition that libvirt on this host has of this domain, without its passwords.",
 )
+@destroys
 @config_option
-def define(path: Path, file: Optional[Path], domain: Optional[str]) -> None:
+def define(path: Path, file: Optional[Path], domain: Optional[str], consent: Consent) -> None:
     """
     Write a definition on the shared storage, as the next version.
 
     Each host defines the domain by it before the next start there; a VM that runs is not touched.
-    FILE.xml may be `-` for standard input. Exit status 2: no host would start the domain by this
+    Asks where there is one already, and it is another one. FILE.xml may be `-` for standard input.
+    Exit status 2: no host would start the domain by this
     definition, and what was there stays.
     """
     if (file is None) == (domain is None):
@@ -46,7 +50,13 @@ def define(path: Path, file: Optional[Path], domain: Optional[str]) -> None:
     config = load_config(path)
     section = publishing.section_of(config)
     xml = _text_of(file) if domain is None else publishing.of_domain(section, domain)
-    click.echo(_said(_published(config, xml)))
+    _check(config, xml)
+    before = publishing.last(section)
+    if before is None and consent.is_rehearsal:
+        click.echo(f"would write the first definition in {section.definition}")
+        return
+    if before is None or before.text == xml or consent.given(*_replacing(before, xml)):
+        click.echo(_said(_published(config, xml, before)))
 
 
 @click.command()
@@ -64,8 +74,9 @@ def show(path: Path, as_json: bool) -> None:
 
 
 @click.command()
+@destroys
 @config_option
-def edit(path: Path) -> None:
+def edit(path: Path, consent: Consent) -> None:
     """
     Change the definition in an editor ($VISUAL or $EDITOR), and write it as the next version.
 
@@ -78,13 +89,12 @@ def edit(path: Path) -> None:
         click.echo(f"version {document.version} stays: nothing was changed")
         return
     try:
-        now = publishing.published(publishing.section_of(config))
-        if now.version != document.version:
-            msg = f"version {now.version} was written meanwhile"
-            raise ConfigError(msg)
-        click.echo(_said(_published(config, text)))
-    except HeFsmError as error:
-        msg = f"{error}. What you wrote is in {_kept(text)}"
+        _check(config, text)
+        if consent.given(*_replacing(document, text)):
+            click.echo(_said(_published(config, text, document)))
+    except (HeFsmError, click.Abort) as error:
+        why = "stopped" if isinstance(error, click.Abort) else error
+        msg = f"{why}. What you wrote is in {_kept(text)}"
         raise ConfigError(msg) from error
 
 
@@ -97,7 +107,16 @@ def _kept(text: str) -> str:
         return file.name
 
 
-def _published(config: Config, xml: str) -> Document:
+def _replacing(before: Document, xml: str) -> tuple[str, list[str]]:
+    """Return what a new definition replaces: a sentence, and the lines that differ."""
+    lines = difflib.unified_diff(
+        before.text.splitlines(), xml.splitlines(), "now", "then", n=1, lineterm=""
+    )
+    return f"replace the definition of all hosts: {_said(before)}", list(lines)
+
+
+def _check(config: Config, xml: str) -> None:
+    """Raise `ConfigError` where no host would start the domain by this definition."""
     section = publishing.section_of(config)
     kind: LeaseKind = registry.load(registry.LEASES, config.leases)
     if kind.sight is None:
@@ -106,6 +125,15 @@ def _published(config: Config, xml: str) -> Document:
     faults = publishing.faults_of(section, xml, kind.sight(config).place)
     if faults:
         msg = "no host would start the domain by this: " + "; ".join(map(str, faults))
+        raise ConfigError(msg)
+
+
+def _published(config: Config, xml: str, before: Optional[Document]) -> Document:
+    """Write the definition, unless another one than *before* was written meanwhile."""
+    section = publishing.section_of(config)
+    now = publishing.last(section)
+    if now is not None and now != before:
+        msg = f"version {now.version} was written meanwhile"
         raise ConfigError(msg)
     return publishing.publish(section, xml, gid_for_files(config))
 

@@ -205,9 +205,9 @@ class Loop:
 
     def _write(self, record: HostRecord, facts: tick.Facts, why: str) -> bool:
         try:
-            identity = self.identity
+            who = self.identity
             block = tick.make_block(
-                record, self.memory, facts, why, identity.version, identity.policy_print
+                record, self.memory, facts, why, who.version, who.policy_print, who.release
             )
             self.broker.write_slot(block)
         except HeFsmError as error:

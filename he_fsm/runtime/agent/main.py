@@ -15,6 +15,7 @@ from typing import Optional
 
 from he_fsm import tick
 from he_fsm.errors import HeFsmError
+from he_fsm.metadata.layout import RELEASE
 from he_fsm.metadata.policy_print import policy_print
 from he_fsm.runtime import parts
 from he_fsm.runtime.agent.loop import Broker, Loop
@@ -245,4 +246,5 @@ def identity_of(config: Config) -> tick.Identity:
         memory_needed_mib=config.engine.memory,
         version=config.parse_version,
         policy_print=policy_print(config.policy),
+        release=RELEASE,
     )

@@ -70,6 +70,30 @@ def reset(
     Raises:
         LockspaceError: the leases stay as they are; the message says why, and what to do.
     """
+    marks, owner = _in_the_way(leases, board, is_forced=is_forced)
+    if marks or owner is not None:
+        yield from _watch(leases, marks, owner, patience)
+    leases.rewrite()
+    yield "the leases of all host ids were written anew, and the engine's with them"
+
+
+def watching(
+    leases: StoredLeases, board: Optional[Whiteboard], patience: Patience, *, is_forced: bool
+) -> float:
+    """
+    Return how long `reset` would watch first (seconds), by what is there now; it writes nothing.
+
+    Raises:
+        LockspaceError: `reset` would refuse at once; the message says why.
+    """
+    marks, owner = _in_the_way(leases, board, is_forced=is_forced)
+    return _watch_s(owner, patience.rules) if marks or owner is not None else 0.0
+
+
+def _in_the_way(
+    leases: StoredLeases, board: Optional[Whiteboard], *, is_forced: bool
+) -> tuple[dict[int, IdMark], _Owner]:
+    """Return what has to be watched before the leases are written; raises where it can't be."""
     if not is_forced:
         refusal = why_not(board)
         if refusal:
@@ -80,10 +104,7 @@ def reset(
     elif owner is None and _may_run(board):
         # safety: leases that were wiped off the storage are no sign that nothing runs.
         owner = _UNKNOWN
-    if marks or owner is not None:
-        yield from _watch(leases, marks, owner, patience)
-    leases.rewrite()
-    yield "the leases of all host ids were written anew, and the engine's with them"
+    return marks, owner
 
 
 def _check_released(marks: dict[int, IdMark], owner: _Owner) -> None:
@@ -175,9 +196,8 @@ def _watch(
     patience: Patience,
 ) -> Iterator[str]:
     """Watch hosts for as long as it takes to know that they are dead; raises if one lives."""
-    # safety: a VM may execute for as long as its host's id has not run out.
-    rules, clock = patience.rules, patience.clock
-    watch_s = rules.renewal_s * _RENEWALS if owner is None else rules.expiry_s
+    clock = patience.clock
+    watch_s = _watch_s(owner, patience.rules)
     why = "" if owner is None else ", because nobody can tell whether a VM runs"
     if isinstance(owner, int):
         why = f", because the engine's lease names host {owner}"
@@ -195,6 +215,11 @@ def _watch(
                 )
         if _owner(leases) not in (owner, None):
             _refuse("somebody has taken the engine's lease meanwhile: a VM runs")
+
+
+def _watch_s(owner: _Owner, rules: Rules) -> float:
+    # safety: a VM may execute for as long as its host's id has not run out.
+    return rules.renewal_s * _RENEWALS if owner is None else rules.expiry_s
 
 
 def _refuse(why: str) -> NoReturn:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -67,6 +68,18 @@ class Hook:
                 msg = f"{self.argv[0]} can't be run: {error}"
                 raise NotifyError(msg, can_retry=False) from error
         self._wait(process)
+
+    def probe(self, within_s: float) -> None:
+        """
+        See whether the command is there; it is not run.
+
+        Raises:
+            NotifyError: it is not, or this user may not run it.
+        """
+        del within_s
+        if shutil.which(self.argv[0]) is None:
+            msg = f"{self.argv[0]} can't be run: there is no such program, or not for this user"
+            raise NotifyError(msg, can_retry=False)
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
         # There is one: it was asked for.

@@ -8,6 +8,8 @@ import re
 import smtplib
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Optional
 
@@ -56,19 +58,43 @@ class Mail:
             NotifyError: it was not taken by the server; some recipients refused count as well.
         """
         mail = compose(message, self.sender, self.recipients)
+        with self._faults(), self._session(self.timeout_s) as smtp:
+            refused = smtp.send_message(mail)
+        if refused:
+            # Another try would send a second copy to those who were not refused.
+            raise NotifyError(_refused(refused), can_retry=False)
+
+    def probe(self, within_s: float) -> None:
+        """
+        See whether the server would take a mail: greet it, encrypt, log in; nothing is sent.
+
+        Raises:
+            NotifyError: it would not, or each step of that may take longer than *within_s*.
+        """
+        with self._faults(), self._session(min(within_s, self.timeout_s)) as smtp:
+            smtp.noop()
+
+    @contextmanager
+    def _session(self, timeout_s: float) -> Iterator[smtplib.SMTP]:
+        """Connect, encrypt and log in, as far as that is configured; *timeout_s* for each step."""
+        with smtplib.SMTP(
+            self.server,
+            self.port,
+            # Without it smtplib asks the name servers, which may hang.
+            local_hostname=_ascii(socket.gethostname()),
+            timeout=timeout_s,
+        ) as smtp:
+            if self.starttls:
+                smtp.starttls(context=self._tls())
+            if self.user is not None:
+                self._log_in(smtp, self.user)
+            yield smtp
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Raise `NotifyError` for whatever the dialogue raises."""
         try:
-            with smtplib.SMTP(
-                self.server,
-                self.port,
-                # Without it smtplib asks the name servers, which may hang.
-                local_hostname=_ascii(socket.gethostname()),
-                timeout=self.timeout_s,
-            ) as smtp:
-                if self.starttls:
-                    smtp.starttls(context=self._tls())
-                if self.user is not None:
-                    self._log_in(smtp, self.user)
-                refused = smtp.send_message(mail)
+            yield
         except smtplib.SMTPRecipientsRefused as error:
             can_retry = all(code < 500 for code, _ in error.recipients.values())
             raise NotifyError(_refused(error.recipients), can_retry=can_retry) from error
@@ -82,9 +108,6 @@ class Mail:
         except (OSError, smtplib.SMTPException, ValueError) as error:
             msg = f"{self._where}: {error}"
             raise NotifyError(msg) from error
-        if refused:
-            # Another try would send a second copy to those who were not refused.
-            raise NotifyError(_refused(refused), can_retry=False)
 
     @property
     def _where(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -86,12 +87,22 @@ def send_test(
         edge="test",
         why="somebody asked for a test message; nothing has happened",
     )
-    return {channel.name: _fault(channel, event) for channel in channels}
+    return {each.name: _fault(functools.partial(each.send, Message(event))) for each in channels}
 
 
-def _fault(channel: Channel, event: Event) -> Optional[str]:
+def probed(channels: Iterable[Channel], within_s: float) -> Mapping[str, Optional[str]]:
+    """
+    See whether each channel would take a message; nothing is sent.
+
+    Returns for each channel's name None if it would, else why not. *within_s* is for each step of
+    a dialogue.
+    """
+    return {each.name: _fault(functools.partial(each.probe, within_s)) for each in channels}
+
+
+def _fault(deed: Callable[[], None]) -> Optional[str]:
     try:
-        channel.send(Message(event))
+        deed()
     except NotifyError as error:
         return str(error)
     return None

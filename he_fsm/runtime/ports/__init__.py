@@ -1,6 +1,6 @@
 """What the daemons need of the world, as protocols; each adapter implements one of them."""
 
-from he_fsm.runtime.ports.findings import Finding
+from he_fsm.runtime.ports.findings import Finding, Port
 from he_fsm.runtime.ports.hypervisor import Hypervisor, Observation, Peer, StartsPaused
 from he_fsm.runtime.ports.leases import (
     IdMark,
@@ -55,6 +55,7 @@ __all__ = [
     "Observation",
     "OwnLease",
     "Peer",
+    "Port",
     "StartsPaused",
     "Storage",
     "StoredLeases",

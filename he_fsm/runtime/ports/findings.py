@@ -27,3 +27,13 @@ class Finding:
     def __str__(self) -> str:
         """Return both sentences on one line."""
         return f"{self.what}: {self.mend}" if self.mend else self.what
+
+
+@attrs.frozen
+class Port:
+    """TCP ports of this host, from *first* to *last*, that other machines have to reach."""
+
+    first: int
+    last: int
+    # Who needs them, as the subject of a sentence.
+    purpose: str

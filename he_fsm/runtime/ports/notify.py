@@ -73,3 +73,6 @@ class Channel(Protocol):
 
     def send(self, message: Message) -> None:
         """Tell it, within a time-out of the channel's own; raises `NotifyError`."""
+
+    def probe(self, within_s: float) -> None:
+        """See whether it could be told, without telling anything; raises `NotifyError` if not."""

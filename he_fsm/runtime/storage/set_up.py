@@ -14,7 +14,7 @@ from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.runtime import registry
 from he_fsm.runtime.broker.listener import gid_of
 from he_fsm.runtime.config import Config
-from he_fsm.runtime.kinds import Made
+from he_fsm.runtime.kinds import LeaseKind, Made, Plan
 from he_fsm.runtime.storage.whiteboard_io import WhiteboardFile, create
 
 # The number of hosts for which oVirt's own agents have room.
@@ -54,6 +54,30 @@ def set_up(config: Config, hosts: Optional[int] = None) -> Iterator[str]:
     yield f"whiteboard in {path}: {_said(is_made=False)}"
 
 
+def plan(config: Config, hosts: Optional[int] = None) -> tuple[Plan, ...]:
+    """
+    Return what `set_up` would make of each part, and what it would write over; write nothing.
+
+    Raises:
+        LockspaceError, StorageError: as `set_up` does, before it writes.
+    """
+    kind: LeaseKind = registry.load(registry.LEASES, config.leases)
+    if kind.plan is None:
+        leases = Plan(what=f"leases: {config.leases}, where they are missing", is_new=True)
+    else:
+        leases = kind.plan(config)
+    path, offset = config.storage.whiteboard, config.storage.offset
+    if not path.parent.is_dir():
+        msg = f"there is no folder {path.parent}: is the storage mounted?"
+        raise StorageError(msg)
+    is_new = offset == 0 and not path.exists()
+    is_new = is_new or not _is_whiteboard(path, WhiteboardFile(path, offset).read())
+    if not is_new and hosts is not None:
+        _check_room(path, offset, hosts)
+    wanted = f" for host ids 1 to {HOSTS if hosts is None else hosts}" if is_new else ""
+    return leases, Plan(what=f"whiteboard in {path}{wanted}", is_new=is_new)
+
+
 def set_up_whiteboard(path: Path, offset: int, hosts: int) -> bool:
     """
     Make a whiteboard in a file or on a block device; False: there is one already.
@@ -74,16 +98,22 @@ def set_up_whiteboard(path: Path, offset: int, hosts: int) -> bool:
         msg = f"hosts must be 1 to {HOST_ID_MAX}, got {hosts}"
         raise ValueError(msg)
     board = WhiteboardFile(path, offset)
-    data = board.read()
-    if data:
-        found = Whiteboard.parse(data)
-        if found.records or found.global_block.problem is None:
-            return False
-        msg = f"{path} holds something that is no whiteboard; nothing was written"
-        raise StorageError(msg)
+    if _is_whiteboard(path, board.read()):
+        return False
     _make_room(path, offset + SLOT_BYTES * (hosts + 1))
     board.write_slot(0, encode_global(False))
     return True
+
+
+def _is_whiteboard(path: Path, data: bytes) -> bool:
+    """Whether this is a whiteboard; False: nothing at all. Raises where it is something else."""
+    if not data:
+        return False
+    found = Whiteboard.parse(data)
+    if found.records or found.global_block.problem is None:
+        return True
+    msg = f"{path} holds something that is no whiteboard; nothing was written"
+    raise StorageError(msg)
 
 
 def _check_room(path: Path, offset: int, hosts: int) -> None:

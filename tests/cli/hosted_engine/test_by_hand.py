@@ -48,8 +48,13 @@ Command = Callable[..., Ran]
 
 @pytest.fixture
 def vm(run: Command) -> Command:
-    """Run `he-fsm vm` on a host."""
-    return lambda host, *words: run("vm", *words, "--config", host.path)
+    """Run `he-fsm vm` on a host; what it asks is agreed to beforehand."""
+
+    def ran(host: ClusterHost, *words: str) -> Ran:
+        agreed = () if words[0] == "start" else ("--yes",)
+        return run("vm", *words, *agreed, "--config", host.path)
+
+    return ran
 
 
 def is_gone(host: ClusterHost) -> bool:
@@ -102,6 +107,22 @@ def test_what_is_not_here_can_not_be_ended(pair: Cluster, engine: ClusterHost, v
         )
     assert engine.vm() is not None
     assert "is on this host already: Up" in vm(engine, "start").err
+
+
+def test_the_vm_is_not_ended_unless_somebody_agrees(
+    pair: Cluster, engine: ClusterHost, run: Command
+) -> None:
+    vm = engine.vm()
+    other = other_than(pair, engine)
+    for order, deed in (("shutdown", "would shut down "), ("poweroff", "would power off ")):
+        rehearsed = run("vm", order, "--dry-run", "--config", engine.path)
+        assert (rehearsed.status, rehearsed.out[: len(deed)]) == (0, deed)
+        refused = run("vm", order, "--config", engine.path)
+        assert refused.status == 2
+        assert refused.err.endswith("; without a terminal nobody can be asked: add --yes\n")
+        not_here = run("vm", order, "--dry-run", "--config", other.path)
+        assert (not_here.status, "it is not on this host" in not_here.err) == (2, True)
+    assert engine.vm() == vm
 
 
 def test_an_order_can_be_refused_by_the_kind_of_hypervisor(

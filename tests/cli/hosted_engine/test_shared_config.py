@@ -227,7 +227,27 @@ def test_an_answer_is_changed_and_has_a_type(he_fsm: Callable[..., Ran], host: H
     assert refused.status == 2
     assert "expected TYPE:VALUE" in refused.err
     assert host.member("fhanswers.conf") == CONTENTS["fhanswers.conf"]
-    done = he_fsm(*words, "str:other.example.com")
+    done = he_fsm(*words, "str:other.example.com", "--yes")
     assert done.out == "OVEHOSTED_NETWORK/fqdn : str:other.example.com, type : answers\n"
     changed = CONTENTS["fhanswers.conf"].replace("engine.", "other.")
     assert host.member("fhanswers.conf") == changed
+
+
+def test_a_value_is_changed_only_where_somebody_agrees(
+    he_fsm: Callable[..., Ran], host: Host
+) -> None:
+    words = ("set", "--shared", "--type", "answers", "OVEHOSTED_NETWORK/fqdn", "str:b.example.com")
+    deed = (
+        "would change OVEHOSTED_NETWORK/fqdn of type answers from 'str:engine.example.com' to"
+        " 'str:b.example.com'"
+    )
+    assert he_fsm(*words, "--dry-run") == Ran(0, f"{deed}\n", "")
+    refused = he_fsm(*words)
+    assert refused.status == 2
+    assert refused.err.startswith(f"he-fsm: {deed}; ")
+    assert host.member("fhanswers.conf") == CONTENTS["fhanswers.conf"]
+
+
+def test_a_value_that_is_there_already_is_not_asked_about(he_fsm: Callable[..., Ran]) -> None:
+    words = ("set", "--shared", "--type", "answers", "OVEHOSTED_NETWORK/fqdn")
+    assert he_fsm(*words, "str:engine.example.com").status == 0

@@ -103,6 +103,21 @@ def test_the_slot_of_a_removed_host_is_emptied(
     assert (done.status, done.out) == (0, "slot 3: empty already, left alone\n")
 
 
+def test_a_slot_is_emptied_only_where_somebody_agrees(pair: Cluster, run: Command) -> None:
+    host = pair.hosts[1]
+    writes(pair, 3, stopped=True)
+    until(lambda: sees(host, 3))
+    words = ("clean", "--host-id", "3", "--config", host.path)
+    rehearsed = run(*words, "--dry-run")
+    assert (rehearsed.status, rehearsed.out.startswith("would empty slot 3 (gone) ")) == (0, True)
+    refused = run(*words)
+    assert (refused.status, "add --yes" in refused.err) == (2, True)
+    assert slot(pair, 3).strip(b"\0")
+    assert run(*words, "--yes") == Ran(0, "slot 3 (gone): emptied\n", "")
+    assert slot(pair, 3) == bytes(SLOT_BYTES)
+    until(lambda: "3" not in host.status()["hosts"])
+
+
 def test_a_host_that_has_not_said_that_it_stopped_needs_force(
     pair: Cluster, hosted: Command
 ) -> None:
@@ -164,9 +179,15 @@ def test_the_leases_stay_while_hosts_live(pair: Cluster, hosted: Command, run: C
     assert (pair.shared / "leases" / "host-1").stat().st_ino == before
 
 
-def test_the_leases_are_written_anew_when_all_have_stopped(pair: Cluster, hosted: Command) -> None:
+def test_the_leases_are_written_anew_when_all_have_stopped(
+    pair: Cluster, hosted: Command, run: Command
+) -> None:
     for each in (1, 2):
         pair.hosts[each].stop(AGENT)
+    words = ("lockspace", "reset", "--config", pair.hosts[1].path)
+    assert run(*words, "--dry-run").out.startswith("would write the leases of all host ids in ")
+    assert "add --yes" in run(*words).err
+    assert (pair.shared / "leases" / "host-1").exists()
     done = hosted(pair.hosts[1], "--reinitialize-lockspace")
     assert done == Ran(
         0, "the leases of all host ids were written anew, and the engine's with them\n", ""

@@ -77,6 +77,19 @@ def test_an_agent_that_hangs_is_named(cluster: Cluster) -> None:
     assert agent["text"].startswith("it reports no more: EngineUp, ")
 
 
+def test_a_hook_that_can_not_be_run_is_named(cluster: Cluster) -> None:
+    [before] = named(checks(cluster)[1], "people")
+    assert before["level"] == "ok"
+    assert before["text"].startswith("nobody is told of alarms")
+    hook = cluster.folder / "hook"
+    hook.write_text("#!/bin/sh\n")
+    cluster.hosts[1].configure(notify={"hook": [str(hook)]})
+    status, found = checks(cluster)
+    [people] = named(found, "people")
+    assert (status, people["level"], people["mend"]) == (1, "warning", "he-fsm notify test")
+    assert people["text"].startswith(f"hook: {hook} can't be run")
+
+
 @pytest.mark.parametrize("time", ["long", "-1s"])
 def test_a_time_that_is_none_is_refused(tmp_path: Path, time: str) -> None:
     done = ask(Cluster(tmp_path, (1,)), "doctor", "--measure", time)

@@ -13,12 +13,12 @@ from typing import Any, Optional
 import attrs
 import pytest
 
-from he_fsm import tick
+from he_fsm import __version__, tick
 from he_fsm.errors import BrokerError, HeFsmError, HypervisorError, StorageError
 from he_fsm.memory import Memory
 from he_fsm.metadata import encode_global
 from he_fsm.metadata.policy_print import policy_print
-from he_fsm.metadata.told import told_policy_print
+from he_fsm.metadata.told import told_policy_print, told_release
 from he_fsm.remembered import FailedStarts
 from he_fsm.runtime import broker_parts, parts
 from he_fsm.runtime.agent.loop import Loop
@@ -399,6 +399,15 @@ def test_the_record_tells_the_fingerprint_of_the_policy_in_force(host: Host) -> 
     for policy in (host.config.policy, attrs.evolve(host.config.policy, migration_threshold=7)):
         host.loop.reload(identity_of(attrs.evolve(host.config, policy=policy)), policy)
         host.looks_until(lambda policy=policy: told() == policy_print(policy))  # type: ignore[misc]
+
+
+def test_the_record_tells_the_agents_release(host: Host) -> None:
+    def told() -> Optional[str]:
+        record = host.cluster.read().records[1]
+        return told_release(record.host_id, record.timestamp, record.text)
+
+    host.loop.reload(identity_of(host.config), host.config.policy)
+    host.looks_until(lambda: told() == __version__)
 
 
 def test_a_record_that_can_not_be_made_is_said(

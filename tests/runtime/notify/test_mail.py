@@ -29,6 +29,7 @@ from he_fsm.runtime.config import (
 from he_fsm.runtime.notify.hook import Hook
 from he_fsm.runtime.notify.mail import Mail, compose
 from he_fsm.runtime.notify.make import make_channels, make_notifier
+from he_fsm.runtime.notify.notifier import probed
 from he_fsm.runtime.ports import Event, Message
 from he_fsm.testing.waiting import until
 
@@ -437,3 +438,27 @@ def test_an_event_becomes_a_mail(tmp_path: Path, serve: Serve, mailbox: Mailbox)
     until(lambda: mailbox.envelopes)
     notifier.close()
     assert len(mailbox.envelopes) == 1
+
+
+def test_a_probe_greets_encrypts_and_logs_in_and_sends_nothing(
+    tls_port: int, mailbox: Mailbox, ca_file: Path, password_file: Path
+) -> None:
+    mail = to(tls_port, starttls=True, ca_file=ca_file, user="fsm", password_file=password_file)
+    mail.probe(10.0)
+    assert mailbox.users == ["fsm"]
+    assert mailbox.envelopes == []
+
+
+def test_a_probe_says_why_no_mail_would_be_taken(
+    tls_port: int, ca_file: Path, password_file: Path
+) -> None:
+    password_file.write_text("wrong\n")
+    mail = to(tls_port, starttls=True, ca_file=ca_file, user="fsm", password_file=password_file)
+    port = free_port()
+    hook = Hook(argv=("/no/such/program",))
+    names = {attrs.evolve(mail, name="login"), to(port, name="nobody"), hook}
+    found = probed(names, 10.0)
+    assert "the login is refused" in str(found["login"])
+    assert f"127.0.0.1:{port}: " in str(found["nobody"])
+    assert str(found["hook"]).startswith("/no/such/program can't be run")
+    assert probed([Hook(argv=("/bin/true",))], 1.0) == {"hook": None}

@@ -115,7 +115,21 @@ class SharedConfig:
         Raises:
             ConfigError: no file has the key, or it can't have this value.
         """
-        name = wanted or self.get(key).type
+        place, before, after = self._changed(key, value, wanted or self.get(key).type)
+        self._write(place, before, after)
+
+    def check(self, key: str, value: str, name: str) -> Optional[str]:
+        """
+        Return the value that `set` would replace, None where it would add the key; write nothing.
+
+        Raises:
+            ConfigError: as `set` does.
+        """
+        self._changed(key, value, name)
+        return self._value(name, key)
+
+    def _changed(self, key: str, value: str, name: str) -> tuple[_Place, bytes, bytes]:
+        """Return where a value goes, and the file's content before and after."""
         place = _PLACES[name]
         if not place.is_writable:
             msg = f"{place.name} is the engine's to change, not this command's"
@@ -129,7 +143,7 @@ class SharedConfig:
         if place.form is ANSWERS:
             # An answer has a type, which a deployment goes by.
             answers_of(after, place.name)
-        self._write(place, before, after.encode("utf-8", "surrogateescape"))
+        return place, before, after.encode("utf-8", "surrogateescape")
 
     def _types(self, wanted: Optional[str]) -> tuple[str, ...]:
         if wanted is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final, Optional
 from urllib.parse import urlsplit
 
@@ -12,6 +14,7 @@ from he_fsm.document.nodes import lacking, nearest, refusal
 from he_fsm.errors import ConfigError, HeFsmError, HypervisorError, MissingExtraError
 from he_fsm.runtime import registry
 from he_fsm.runtime.config.settings import Config
+from he_fsm.runtime.doctor.certificates import ending_soon
 from he_fsm.runtime.hypervisors.libvirt.access import LibvirtVm
 from he_fsm.runtime.hypervisors.libvirt.definition.findings import (
     Circumstances,
@@ -27,12 +30,29 @@ from he_fsm.runtime.hypervisors.lock_manager import driver_findings
 from he_fsm.runtime.hypervisors.vm_file import STATE
 from he_fsm.runtime.kinds import HypervisorKind, LeaseKind
 from he_fsm.runtime.leases.rules import Rules
-from he_fsm.runtime.ports import Finding, Hypervisor, LeasePlace, LeaseSight, MovableLease, VmAccess
+from he_fsm.runtime.ports import (
+    Finding,
+    Hypervisor,
+    LeasePlace,
+    LeaseSight,
+    MovableLease,
+    Peer,
+    Port,
+    VmAccess,
+)
 
 _WHO: Final = 'the hypervisor "libvirt"'
 _MANAGER: Final = "sanlock"
 # A look at a domain takes milliseconds; a daemon that hangs must not hold up the agent's start.
 _LOOK_S: Final = 0.8
+# Where libvirt has its own. Source: libvirt, tlscerts.html.
+_CERTIFICATES: Final = tuple(
+    Path(f"/etc/pki/libvirt/{side}cert.pem") for side in ("server", "client")
+)
+# Where libvirt listens, and where its QEMUs take the memory of a VM that moves to them. Source:
+# libvirt, remote.html, and migration_port_min and _max of qemu.conf.
+_DAEMON_PORTS: Final = {"qemu+tls": 16514, "qemu": 16514, "qemu+tcp": 16509, "qemu+ssh": 22}
+_MEMORY_PORTS: Final = (49152, 49215)
 # Addresses of a daemon of this host, where descriptors can be given to.
 _LOCAL: Final = ("qemu", "qemu+unix")
 # The version by which libvirt gives QEMU descriptors, as libvirt counts them (8.2.0).
@@ -116,6 +136,8 @@ def needs(config: Config) -> Sequence[Finding]:
         )
     try:
         found += _domain_findings(config, section)
+        if urlsplit(section.migrate.peers or "").scheme.endswith("tls"):
+            found += (each for path in _CERTIFICATES for each in ending_soon(path))
     except HypervisorError as error:
         # The daemon may be started later; the agent waits for it.
         mend = "systemctl start libvirtd, and put this user in the group libvirt"
@@ -200,6 +222,31 @@ def _holder(config: Config) -> HolderSettings:
     )
 
 
+def reach(config: Config, peers: Sequence[Peer]) -> Iterable[Finding]:
+    """Ask the other hosts' daemons; without libvirt's module nobody is asked."""
+    if find_spec("libvirt") is None:
+        return ()
+    from he_fsm.runtime.hypervisors.libvirt import reach as asked  # noqa: PLC0415 - optional
+
+    return asked.reach(config, peers)
+
+
+def ports(config: Config) -> Sequence[Port]:
+    """Return those of libvirt's daemon, and of the QEMU that takes the memory."""
+    migrate = config.hypervisor.migrate
+    if migrate.peers is None:
+        return ()
+    address = urlsplit(migrate.peers)
+    # An address that names a placeholder as its port is known to nobody before.
+    with suppress(ValueError):
+        own = address.port or _DAEMON_PORTS.get(address.scheme)
+        daemon = [] if own is None else [Port(own, own, "a move to this host")]
+        if migrate.tunnelled or migrate.data is not None or own is None:
+            return daemon
+        return (*daemon, Port(*_MEMORY_PORTS, "a move to this host"))
+    return ()
+
+
 def _sight(config: Config) -> LeaseSight:
     kind: LeaseKind = registry.load(registry.LEASES, config.leases)
     if kind.sight is None:
@@ -219,4 +266,6 @@ KIND: Final = HypervisorKind(
     check=check,
     needs=needs,
     peer_name=peer_name,
+    reach=reach,
+    ports=ports,
 )

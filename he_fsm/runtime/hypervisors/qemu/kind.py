@@ -13,6 +13,7 @@ from he_fsm.document.nodes import Mapping as Tree
 from he_fsm.document.nodes import lacking, nearest, refusal
 from he_fsm.errors import ConfigError, HypervisorError, MissingExtraError
 from he_fsm.runtime.config.settings import Config
+from he_fsm.runtime.doctor.certificates import ending_soon
 from he_fsm.runtime.hypervisors.qemu.access import QemuVm
 from he_fsm.runtime.hypervisors.qemu.command import binary_of
 from he_fsm.runtime.hypervisors.qemu.migration.channel import (
@@ -23,7 +24,7 @@ from he_fsm.runtime.hypervisors.qemu.migration.channel import (
 from he_fsm.runtime.hypervisors.qemu.migration.encryption import CREDENTIALS
 from he_fsm.runtime.hypervisors.qemu.section import MoveConfig, QemuConfig, VmConfig
 from he_fsm.runtime.kinds import HypervisorKind
-from he_fsm.runtime.ports import Finding, Hypervisor, MovableLease, VmAccess
+from he_fsm.runtime.ports import Finding, Hypervisor, MovableLease, Port, VmAccess
 
 _EMBEDDED: Final = "embedded"
 _WHO: Final = 'the hypervisor "qemu"'
@@ -35,6 +36,8 @@ _ONE_MACHINE: Final = Finding(
 )
 # It says what options it has at once (seconds).
 _ANSWERS_S: Final = 5.0
+# The first and the last port that a program gets which asks for any.
+_KERNELS_PORTS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def make(config: Config, lease: MovableLease) -> Hypervisor:
@@ -137,6 +140,8 @@ def _missing_encryption(move: MoveConfig) -> Iterator[Finding]:
             path = move.tls / name
             if not path.exists():
                 yield Finding(what=f"migrations by TLS need the file {path}", path=path)
+            elif path.name.endswith("-cert.pem"):
+                yield from ending_soon(path)
     elif move.peers is not None and not _is_on_this_machine(move.peers):
         yield Finding(
             what="a VM's memory crosses the network unencrypted when it moves",
@@ -192,6 +197,25 @@ def _check_move(move: MoveConfig, tree: Tree) -> None:
         raise refusal(node, '"tcp:" needs the key "secret_file" beside it')
 
 
+def ports(config: Config) -> Sequence[Port]:
+    """Return the agent's own, and those that the kernel chooses for a VM's memory."""
+    move: MoveConfig = config.hypervisor.move
+    own = move.address_of(config.host.id)
+    if own is None or _is_on_this_machine(own):
+        return ()
+    found = [Port(number, number, "a move to this host") for number in (_port_of(own),) if number]
+    with suppress(OSError, ValueError):
+        first, last = _KERNELS_PORTS.read_text(encoding="ascii").split()
+        found.append(Port(int(first), int(last), "the memory of a VM that moves to this host"))
+    return found
+
+
+def _port_of(address: str) -> int:
+    """Return the port of a `tcp:` address; 0: it has none."""
+    number = address.rpartition(":")[2]
+    return int(number) if number.isdigit() else 0
+
+
 KIND: Final = HypervisorKind(
     section=QemuConfig,
     make=make,
@@ -199,4 +223,5 @@ KIND: Final = HypervisorKind(
     check=check,
     needs=needs,
     peer_name=peer_name,
+    ports=ports,
 )

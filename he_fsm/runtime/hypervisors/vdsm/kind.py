@@ -13,15 +13,24 @@ from he_fsm.runtime import registry
 from he_fsm.runtime.config.ovirt.connection import Connection, connection_of
 from he_fsm.runtime.config.ovirt.files import deployment_of
 from he_fsm.runtime.config.settings import Config
+from he_fsm.runtime.doctor.certificates import ending_soon
 from he_fsm.runtime.hypervisors.lock_manager import driver_findings
 from he_fsm.runtime.hypervisors.vdsm.access import VdsmVm
 from he_fsm.runtime.hypervisors.vdsm.definition import VmDefinition, findings, load
 from he_fsm.runtime.hypervisors.vdsm.here import VdsmSettings
 from he_fsm.runtime.hypervisors.vdsm.hypervisor import VdsmHypervisor
-from he_fsm.runtime.hypervisors.vdsm.section import PLACES, VdsmConfig
+from he_fsm.runtime.hypervisors.vdsm.section import PLACES, VDSM_PORT, VdsmConfig
 from he_fsm.runtime.kinds import HypervisorKind, LeaseKind
 from he_fsm.runtime.leases.rules import Rules
-from he_fsm.runtime.ports import Finding, Hypervisor, LeaseSight, MovableLease, VmAccess, VmByHand
+from he_fsm.runtime.ports import (
+    Finding,
+    Hypervisor,
+    LeaseSight,
+    MovableLease,
+    Port,
+    VmAccess,
+    VmByHand,
+)
 from he_fsm.runtime.vdsm.choose import open_client
 from he_fsm.runtime.vdsm.connection import Address
 from he_fsm.runtime.vdsm.interface import Listener, VdsmClient
@@ -31,6 +40,9 @@ _WHO: Final = 'the hypervisor "vdsm"'
 _MANAGER: Final = "vdsm"
 # A vdsm that hangs must not hold up the agent's start (seconds).
 _LOOK_S: Final = 0.8
+# Source: libvirt, remote.html, and migration_port_min and _max of its qemu.conf.
+_LIBVIRT_PORT: Final = 16514
+_MEMORY_PORTS: Final = (49152, 49215)
 
 
 def connects(section: VdsmConfig) -> Callable[[Optional[Listener]], VdsmClient]:
@@ -140,6 +152,14 @@ def needs(config: Config) -> Sequence[Finding]:
     return (*driver, *_definition(config), *_vdsm(config))
 
 
+def ports(config: Config) -> Sequence[Port]:
+    """Return vdsm's, libvirt's, and those of the QEMU that takes the memory."""
+    number = config.hypervisor.migrate.peers.rpartition(":")[2]
+    own = int(number) if number.isdigit() else VDSM_PORT
+    ranges = ((own, own), (_LIBVIRT_PORT, _LIBVIRT_PORT), _MEMORY_PORTS)
+    return [Port(first, last, "a move to this host") for first, last in ranges]
+
+
 def _definition(config: Config) -> Iterator[Finding]:
     section: VdsmConfig = config.hypervisor
     try:
@@ -154,6 +174,9 @@ def _definition(config: Config) -> Iterator[Finding]:
 
 def _vdsm(config: Config) -> Iterator[Finding]:
     section: VdsmConfig = config.hypervisor
+    certificates = section.certificates
+    if certificates is not None:
+        yield from ending_soon(certificates.certificate)
     client = connects(section)(None)
     try:
         client.call("Host.ping2", timeout_s=min(_LOOK_S, section.deadline_s))
@@ -184,5 +207,6 @@ KIND: Final = HypervisorKind(
     check=check,
     needs=needs,
     peer_name=peer_name,
+    ports=ports,
     by_hand=by_hand,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from he_fsm.runtime.config.settings import Config
-from he_fsm.runtime.kinds import LeaseKind, Made
+from he_fsm.runtime.kinds import LeaseKind, Made, Plan
 from he_fsm.runtime.leases.files.movable import MovableEmbedded
 from he_fsm.runtime.leases.files.records import ENGINE_FILE, create_lockspace
 from he_fsm.runtime.leases.files.stored import EmbeddedStored
@@ -35,11 +35,21 @@ def set_up(config: Config) -> Made:
     return Made(what=f"leases in {folder}", is_new=is_new, for_group=(folder, engine))
 
 
+def plan(config: Config) -> Plan:
+    """Return what `set_up` would make: files in a folder, beside all others."""
+    folder = config.storage.leases
+    return Plan(what=f"leases in {folder}", is_new=not (folder / ENGINE_FILE).exists())
+
+
 def stored(config: Config) -> StoredLeases:
     """Make what writes the leases anew."""
     return EmbeddedStored(config.storage.leases)
 
 
 KIND: Final = LeaseKind(
-    maker="he_fsm.runtime.leases.files.renewer:make", lease=lease, set_up=set_up, stored=stored
+    maker="he_fsm.runtime.leases.files.renewer:make",
+    lease=lease,
+    set_up=set_up,
+    plan=plan,
+    stored=stored,
 )

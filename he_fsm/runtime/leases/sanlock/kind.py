@@ -10,7 +10,7 @@ from he_fsm.document.nodes import Mapping as Tree
 from he_fsm.document.nodes import nearest, refusal
 from he_fsm.errors import LockspaceError, SanlockMissingError
 from he_fsm.runtime.config.settings import Config
-from he_fsm.runtime.kinds import Guard, LeaseKind, Made
+from he_fsm.runtime.kinds import Guard, LeaseKind, Made, Plan
 from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.leases.sanlock import storage
 from he_fsm.runtime.leases.sanlock.daemon import module
@@ -49,6 +49,13 @@ def set_up(config: Config) -> Made:
     found = settings_of(config)
     is_new = storage.initialise(found, config.policy.io_timeout_s)
     return Made(what=f"sanlock's leases in {found.path}", is_new=is_new)
+
+
+def plan(config: Config) -> Plan:
+    """Return what `set_up` would make; other content of those areas would be written over."""
+    found = settings_of(config)
+    is_new, overwrites = storage.plan(found)
+    return Plan(what=f"sanlock's leases in {found.path}", is_new=is_new, overwrites=overwrites)
 
 
 def stored(config: Config) -> StoredLeases:
@@ -126,6 +133,7 @@ KIND: Final = LeaseKind(
     maker="he_fsm.runtime.leases.sanlock.serve:make",
     lease=lease,
     set_up=set_up,
+    plan=plan,
     settings=settings,
     section=SanlockConfig,
     check=check,

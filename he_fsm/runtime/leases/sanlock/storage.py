@@ -47,6 +47,46 @@ def initialise(settings: SanlockSettings, io_timeout_s: float) -> bool:
     return has_no_ids or has_no_lease
 
 
+def plan(settings: SanlockSettings) -> tuple[bool, tuple[str, ...]]:
+    """
+    Return whether `initialise` would write, and what it would write over, in words.
+
+    Raises:
+        LockspaceError: as `initialise` does, before it writes.
+    """
+    _check_areas(settings)
+    daemon = SanlockDaemon(settings)
+    daemon.check_running()
+    has_no_ids = _is_missing(lambda: daemon.host_id_lease(1))
+    has_no_lease = _is_missing(daemon.engine_lease)
+    lost = []
+    if has_no_ids and _has_content(Path(settings.path), settings.offset, settings):
+        lost.append(_place("", settings.path, settings.offset, settings))
+    resource = Path(settings.resource_path)
+    if has_no_lease and _has_content(resource, settings.resource_offset, settings):
+        lost.append(_place("", settings.resource_path, settings.resource_offset, settings))
+    elif has_no_ids and not has_no_lease:
+        what = "the engine's lease, "
+        lost.append(_place(what, settings.resource_path, settings.resource_offset, settings))
+    return has_no_ids or has_no_lease, tuple(lost)
+
+
+def _place(what: str, path: str, offset: int, settings: SanlockSettings) -> str:
+    return f"{what}{settings.align_bytes} bytes of {path} from byte {offset} on"
+
+
+def _has_content(path: Path, offset: int, settings: SanlockSettings) -> bool:
+    """Whether anything but zeros stands in an area."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return any(file.read(settings.align_bytes))
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise lease_error(path, error) from error
+
+
 class SanlockStored:
     """The leases of sanlock as they stand on the storage; implements `StoredLeases`."""
 

@@ -10,7 +10,7 @@ from he_fsm.document.nodes import Mapping as Tree
 from he_fsm.document.nodes import lacking, nearest, refusal
 from he_fsm.errors import ConfigError, LockspaceError, SanlockMissingError
 from he_fsm.runtime.config.settings import Config
-from he_fsm.runtime.kinds import Guard, LeaseKind, Made
+from he_fsm.runtime.kinds import Guard, LeaseKind, Made, Plan
 from he_fsm.runtime.leases.rules import Rules
 from he_fsm.runtime.leases.sanlock.daemon import module
 from he_fsm.runtime.leases.sanlock.hold import SanlockHolder
@@ -70,6 +70,11 @@ def set_up(config: Config) -> Made:
             msg = f"there is no {path}: oVirt's deployment makes the storage domain and the disk"
             raise LockspaceError(msg)
     return Made(what=f"vdsm's leases of the domain {found.lockspace}", is_new=False)
+
+
+def plan(config: Config) -> Plan:
+    """Return that nothing would be made."""
+    return Plan(what=set_up(config).what, is_new=False)
 
 
 def guard(config: Config, access: VmAccess) -> Guard:
@@ -136,6 +141,7 @@ KIND: Final = LeaseKind(
     maker="he_fsm.runtime.leases.vdsm.serve:make",
     lease=lease,
     set_up=set_up,
+    plan=plan,
     settings=settings,
     section=VdsmLeasesConfig,
     check=check,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Optional
+from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
@@ -13,6 +16,7 @@ from he_fsm.lab.libvirt.domain import NAME, domain_xml
 from he_fsm.runtime import parts
 from he_fsm.runtime.config import load_config
 from he_fsm.runtime.hypervisors.libvirt.kind import KIND
+from he_fsm.runtime.hypervisors.libvirt.reach import runs_cpu
 from he_fsm.runtime.leases.sanlock.section import settings_of
 from he_fsm.snapshot import VmState
 from he_fsm.testing.waiting import until
@@ -115,6 +119,29 @@ def config_of(
     )
 
 
+# What the command does on host 1, in that host's network.
+_REACH = """
+import sys
+from he_fsm.runtime.config import load_config
+from he_fsm.runtime.parts import moves_hindered
+from he_fsm.runtime.ports import Peer
+for found in moves_hindered(load_config(sys.argv[1]), [Peer(2, "host2")]):
+    print(found)
+"""
+
+
+def reached(hosts: LibvirtHosts, path: Path) -> str:
+    command = [sys.executable, "-c", _REACH, str(path)]
+    done = subprocess.run(
+        hosts.lab.network.within("1", command),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout
+
+
 class TestOnAHost:
     """With libvirt's real daemon."""
 
@@ -143,6 +170,32 @@ class TestOnAHost:
         (no_daemon,) = KIND.needs(load_config(config_of(hosts, tmp_path, uri=uri)))
         assert not no_daemon.is_fatal
         assert "systemctl start libvirtd" in no_daemon.mend
+
+    def test_what_keeps_the_domain_from_moving_is_found(
+        self, hosts: LibvirtHosts, tmp_path: Path
+    ) -> None:
+        migrate = {"peers": "qemu+tcp://10.99.1.{id}/system", "unsafe": True}
+        path = config_of(hosts, tmp_path, migrate=migrate)
+        assert reached(hosts, path) == ""
+        hosts.lab.daemons[2].close()
+        try:
+            found = reached(hosts, path)
+        finally:
+            hosts.lab.daemons[2].start()
+        assert "migrate.peers: host 2 at qemu+tcp://10.99.1.2/system: " in found
+        assert reached(hosts, config_of(hosts, tmp_path)) == ""
+
+    def test_a_cpu_that_a_host_has_not_is_known(self, hosts: LibvirtHosts) -> None:
+        with hosts.lab.domain(2) as other:
+            capabilities = ET.fromstring(other.raw.getCapabilities())
+            here = capabilities.find("host/cpu")
+            assert here is not None
+            assert runs_cpu(other, ET.tostring(here, encoding="unicode"))
+            # No CPU has all of these: AMD left one out before it brought the next.
+            own = {feature.get("name") for feature in here.iter("feature")}
+            for name in {"3dnow", "xop", "amx-tile"} - own:
+                ET.SubElement(here, "feature", name=name)
+            assert not runs_cpu(other, ET.tostring(here, encoding="unicode"))
 
     def test_the_adapter_of_a_configuration_starts_the_domain(
         self, hosts: LibvirtHosts, tmp_path: Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import shutil
 import subprocess
@@ -14,11 +15,14 @@ from typing import Any
 
 import attrs
 import pytest
+from click.testing import CliRunner, Result
 
+from he_fsm.cli.main import cli
 from he_fsm.runtime.config import load_config
 from he_fsm.runtime.leases.sanlock.daemon.command import SanlockDaemon
 from he_fsm.runtime.leases.sanlock.section import settings_of
 from he_fsm.runtime.leases.sanlock.settings import MIB, SanlockSettings
+from he_fsm.runtime.leases.sanlock.storage import plan
 from he_fsm.testing.leases import begin, joins, said
 from he_fsm.testing.waiting import until
 from tests.runtime.leases.sanlock.sanlock_lab import IO_TIMEOUT, NEEDS_SANLOCK, SanlockLab, python
@@ -126,6 +130,50 @@ def test_a_file_is_for_its_owner_and_the_daemons_group(lab: SanlockLab) -> None:
     assert status.st_size == 2 * MIB
     if os.geteuid() == 0:
         assert status.st_gid == (lab.folder / "host1" / "sanlock.sock").stat().st_gid
+
+
+def test_what_would_be_written_over_is_said_beforehand(lab: SanlockLab) -> None:
+    host = lab.add(1, "host1")
+    assert plan(host.settings) == (False, ())
+    other = lab.folder / "other"
+    settings = attrs.evolve(host.settings, path=str(other), resource_path=str(other))
+    assert plan(settings) == (True, ())
+    assert not other.exists()
+    other.write_bytes(bytes(2 * MIB))
+    assert plan(settings) == (True, ())
+    other.write_bytes(b"somebody's diary".ljust(2 * MIB, b"."))
+    assert plan(settings) == (
+        True,
+        (f"{MIB} bytes of {other} from byte 0 on", f"{MIB} bytes of {other} from byte {MIB} on"),
+    )
+    with lab.disk.open("r+b") as file:
+        file.write(bytes(MIB))
+    lost = f"the engine's lease, {MIB} bytes of {lab.disk} from byte {MIB} on"
+    assert plan(host.settings) == (True, (lost,))
+
+
+def test_the_command_asks_before_it_writes_over_something(lab: SanlockLab, tmp_path: Path) -> None:
+    host = lab.add(1, "host1")
+    other = tmp_path / "other"
+    other.write_bytes(b"somebody's diary".ljust(2 * MIB, b"."))
+    path = tmp_path / "he-fsm.yaml"
+    path.write_text(
+        f"host: {{id: 1}}\nstorage: {{path: {tmp_path}}}\nleases: sanlock\n"
+        f"sanlock: {{run_dir: {host.daemon.run_dir}, path: {other}}}\n"
+        "hypervisor: {kind: command, run: [/bin/true], health: [/bin/true]}\n"
+        "monitors: {network: {test: none}}\n"
+        f"group: {grp.getgrgid(os.getgid()).gr_name}\n"
+    )
+
+    def init(*options: str) -> Result:
+        return CliRunner().invoke(cli, ["storage", "init", "--config", str(path), *options])
+
+    refused = init()
+    assert str(refused.exception).startswith("would write leases over what stands there now: ")
+    assert "would write over " in init("--dry-run").output
+    assert other.read_bytes().startswith(b"somebody's diary")
+    assert init("--yes").exit_code == 0
+    assert not other.read_bytes().startswith(b"somebody's diary")
 
 
 def test_two_files_serve_as_well_as_one(lab: SanlockLab) -> None:

@@ -46,12 +46,17 @@ def published(section: LibvirtConfig) -> Document:
     Raises:
         ConfigError, StorageError, DefinitionError: there is none, or it can't be read.
     """
-    assert section.definition is not None  # noqa: S101 - `section_of` has seen to that
-    document = shared.read(section.definition) if section.definition.exists() else None
+    document = last(section)
     if document is None:
         msg = f"{section.definition} holds no definition yet: he-fsm vm define FILE.xml"
         raise ConfigError(msg)
     return document
+
+
+def last(section: LibvirtConfig) -> Optional[Document]:
+    """Return the definition on the storage, as `published`; None: there is none yet."""
+    assert section.definition is not None  # noqa: S101 - `section_of` has seen to that
+    return shared.read(section.definition) if section.definition.exists() else None
 
 
 def of_domain(section: LibvirtConfig, name: str) -> str:

@@ -1,0 +1,1 @@
+"""What `he-fsm doctor` looks at around the daemons: units, firewall, clocks, mail server."""

@@ -1,0 +1,1 @@
+"""Packages: wheel and sdist, .deb and .rpm, from one tree of files for each target."""
