@@ -33,9 +33,9 @@ class Course:
     looks: int = 0
     first: Optional[Recorded] = None
     last: Optional[Recorded] = None
-    # The look at the time that is asked about, or just before, and the one before that.
-    looked: Optional[Recorded] = None
-    before_looked: Optional[Recorded] = None
+    # The look at the time that is asked about, or just before, with those from which it followed
+    # at once; each with the one before it.
+    looked: list[tuple[Optional[Recorded], Recorded]] = attrs.field(factory=list)
     # Each event with the clock by which its time is; so with every look, where that is asked for.
     _events: list[tuple[Track, float, Event]] = attrs.field(factory=list)
 
@@ -78,7 +78,9 @@ class Course:
         if self.shows_all:
             self._events.append((track, t, _decision(now)))
         if self.at is not None and now.look.seen.wall_at <= self.at:
-            self.looked, self.before_looked = now, last
+            if last is None or last.look.decided.edge is None:
+                self.looked.clear()
+            self.looked.append((last, now))
 
     def _differ(self, found: Difference) -> None:
         if self.differences and self.differences[-1].goes_on(found):

@@ -194,11 +194,11 @@ def _difference_lines(found: Difference) -> Iterator[str]:
 
 def _show_looks(shown: Sequence[Course]) -> None:
     for course in shown:
-        if course.looked is None:
+        if not course.looked:
             note(f"host {course.host_id} has no decision so early")
-            continue
-        for line in look_lines(course.before_looked, course.looked):
-            click.echo(printable(line))
+        for last, now in course.looked:
+            for line in look_lines(last, now):
+                click.echo(printable(line))
 
 
 def _plain(
@@ -218,9 +218,5 @@ def _plain(
         events = _events(shown, clocks, shows_all=shows_all)
         plain["events"] = [event_json(event) for event in events]
     else:
-        plain["looks"] = [
-            look_json(course.before_looked, course.looked)
-            for course in shown
-            if course.looked is not None
-        ]
+        plain["looks"] = [look_json(last, now) for course in shown for last, now in course.looked]
     return plain

@@ -61,6 +61,14 @@ def secrets_in(text: str, folder: Path) -> Iterator[str]:
         text: YAML, or `key=value` lines as oVirt's files have them, or XML.
         folder: what relative paths are below.
     """
+    for found in _secrets_in(text, folder):
+        yield found
+        if "/" in found:
+            # The path of a file that holds the secret, under a key that does not say so.
+            yield from _in_file(folder / found)
+
+
+def _secrets_in(text: str, folder: Path) -> Iterator[str]:
     for match in _PAIR.finditer(text):
         key, value = match["key"], match["value"]
         if _FILE.search(key):

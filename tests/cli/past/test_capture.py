@@ -39,6 +39,7 @@ SECRETS = {
     "url": "ur1-p@ss",
     "console": "c0ns\"ole's <ticket>",
     "migration": "m1gration-psk-0123456789",
+    "migration file": "m1gration-psk-of-a-file",
     "iscsi": "chap\\secret",
     "yaml": "brok3n-yaml-secret",
     "root": "r00t-of-the-guest",
@@ -161,6 +162,8 @@ def host_with_secrets(tmp_path: Path) -> Path:
         "OVEHOSTED_VM/consoleType=str:vnc\n"
     )
     (tmp_path / "migration.conf").write_text(f"migration_psk: {SECRETS['migration']}\n")
+    (tmp_path / "run" / "psk.key").write_text(SECRETS["migration file"])
+    (tmp_path / "move.yaml").write_text(f"move: {{secret: {tmp_path}/run/psk.key}}\n")
     (tmp_path / "console-password").write_text(SECRETS["console"] + "\n")
     (tmp_path / "notes.yaml").write_text(f"secret: |\n  {SECRETS['yaml']}\n")
     everything = " ; ".join(SECRETS.values())

@@ -114,6 +114,12 @@ def test_a_decision_is_shown_with_all_that_it_was_made_from(run: Run, rings: lis
     assert early.err == "note: host 2 has no decision so early\n"
 
 
+def test_decisions_that_follow_at_once_are_shown_together(run: Run, rings: list[Path]) -> None:
+    plain = json.loads(run("replay", "--json", "--at", "2013-09-06 23:36:00Z", rings[1]).out)
+    assert [look["edge"] for look in plain["looks"]] == ["best_host", None]
+    assert plain["looks"][0]["effects"][0] == {"is": "StartVm"}
+
+
 def test_every_decision_is_listed_where_that_is_wanted(run: Run, rings: list[Path]) -> None:
     plain = json.loads(run("replay", "--json", "--all", rings[1]).out)
     decisions = [each for each in plain["events"] if each["kind"] == "decision"]
