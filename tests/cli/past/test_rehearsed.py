@@ -10,10 +10,9 @@ import pytest
 
 from he_fsm.cli.past.archive import ArchiveError, read_source
 from he_fsm.rehearse.run import rehearse
-from tests.cli.conftest import Ran, run
+from tests.cli.conftest import Ran
 from tests.simulate.plays import scenario_of
 
-__all__ = ["run"]
 SPEED = 20.0
 
 
