@@ -130,3 +130,7 @@ class Look:
 
 def _deed(effect: Effect) -> Deed:
     return {"is": type(effect).__name__, **attrs.asdict(effect)}
+
+
+def keep_nothing(_: Look) -> None:
+    """Take a look where none is kept."""

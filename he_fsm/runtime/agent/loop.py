@@ -25,7 +25,7 @@ from he_fsm.effects import (
     WriteGlobal,
 )
 from he_fsm.errors import HeFsmError, HypervisorError
-from he_fsm.history.look import Look
+from he_fsm.history.look import Look, keep_nothing
 from he_fsm.machine import build_machine, follow
 from he_fsm.memory import Memory
 from he_fsm.metadata.record import HostRecord, ProblemWord
@@ -93,7 +93,7 @@ class Loop:
         broker: Broker,
         hypervisor: Hypervisor,
         memory_file: MemoryFile,
-        keep: Optional[Callable[[Look], None]] = None,
+        keep: Callable[[Look], None] = keep_nothing,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         boot_clock: Callable[[], float] = boot_time,
@@ -163,9 +163,7 @@ class Loop:
         decision = tick.decide(before, facts, own, whiteboard, self.identity, self.policy)
         self.memory = decision.memory
         self.decision = decision
-        if self._keep is not None:
-            now = self._clock()
-            self._keep(Look.of(before, facts, own, whiteboard, score, decision, now))
+        self._keep(Look.of(before, facts, own, whiteboard, score, decision, self._clock()))
         self._follow(decision)
         self._telling.take(decision, self.identity, self._clock())
         for effect in decision.effects:

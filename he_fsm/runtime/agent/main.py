@@ -16,6 +16,7 @@ from typing import Optional
 from he_fsm import tick
 from he_fsm.errors import HeFsmError
 from he_fsm.metadata.layout import RELEASE
+from he_fsm.history.look import keep_nothing
 from he_fsm.metadata.policy_print import policy_print
 from he_fsm.runtime import parts
 from he_fsm.runtime.agent.loop import Broker, Loop
@@ -127,7 +128,7 @@ class _Agent:
             broker=broker,
             hypervisor=parts.make_hypervisor(config),
             memory_file=MemoryFile(config.state_dir / "memory.json"),
-            keep=None if self._keeper is None else self._keeper.take,
+            keep=keep_nothing if self._keeper is None else self._keeper.take,
         )
 
     def _look_once(self, loop: Loop) -> int:

@@ -11,12 +11,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from importlib import metadata
 from typing import Final, Optional, Union
 
 from he_fsm.errors import HeFsmError
 from he_fsm.history.book import Writer
 from he_fsm.history.look import Look, Session
+from he_fsm.metadata.layout import RELEASE
 from he_fsm.policy import Policy
 from he_fsm.runtime.agent.memory_file import boot_id
 from he_fsm.runtime.config import Config
@@ -38,11 +38,7 @@ _CLOSE_S: Final = 2.0
 
 def session_of(identity: Identity, policy: Policy) -> Session:
     """Return who decides here, in this boot of the machine, by this release."""
-    try:
-        program = metadata.version("he-fsm")
-    except metadata.PackageNotFoundError:
-        program = "unknown"
-    return Session(identity=identity, policy=policy, program=program, boot=boot_id())
+    return Session(identity=identity, policy=policy, program=RELEASE, boot=boot_id())
 
 
 def make_keeper(config: Config, identity: Identity) -> Optional[Keeper]:
