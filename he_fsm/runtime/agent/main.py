@@ -15,8 +15,8 @@ from typing import Optional
 
 from he_fsm import tick
 from he_fsm.errors import HeFsmError
-from he_fsm.metadata.layout import RELEASE
 from he_fsm.history.look import keep_nothing
+from he_fsm.metadata.layout import RELEASE
 from he_fsm.metadata.policy_print import policy_print
 from he_fsm.runtime import parts
 from he_fsm.runtime.agent.loop import Broker, Loop
