@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import functools
 import logging
 import os
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +52,10 @@ def keeping(folder: Path, clock: Clock) -> Iterator[Keeper]:
 def kept(folder: Path) -> list[Recorded]:
     data = b"".join(data for _, data in ring_parts(folder))
     return [each for each in read(data) if isinstance(each, Recorded)]
+
+
+def is_settled(folder: Path, keeper: Keeper, count: int) -> bool:
+    return len(kept(folder)) + keeper._lost == count
 
 
 def test_all_that_was_taken_is_written_at_the_end(tmp_path: Path) -> None:
@@ -103,6 +111,43 @@ def test_a_full_disk_is_said_once_costs_looks_and_is_tried_again(
         "this host's decisions are kept again (after 61 s, once)",
     ]
     assert [(each.number, each.lost, each.look) for each in kept(tmp_path)] == [(1, 6, LOOKS[6][1])]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_a_disk_that_is_really_full_loses_what_came_meanwhile_and_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "he_fsm")
+    mount, umount = shutil.which("mount") or "mount", shutil.which("umount") or "umount"
+    options = ["-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
+    if subprocess.run([mount, *options], check=False, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        clock, ballast = Clock(), tmp_path / "ballast"
+        with keeping(tmp_path / "history", clock) as keeper:
+            for _, look in LOOKS[:3]:
+                keeper.take(look)
+            until(lambda: len(kept(tmp_path / "history")) == 3)
+            with contextlib.suppress(OSError):
+                ballast.write_bytes(bytes(2**17))
+            count = 0
+            while not keeper._lost:
+                # What is left in the last page of the file may take some.
+                keeper.take(LOOKS[3][1])
+                count += 1
+                until(functools.partial(is_settled, tmp_path / "history", keeper, 3 + count))
+            whole = len(kept(tmp_path / "history"))
+            ballast.unlink()
+            clock.now += 61.0
+            keeper.take(LOOKS[4][1])
+        found = kept(tmp_path / "history")
+        assert [each.number for each in found] == list(range(1, whole + 2))
+        assert (found[-1].lost, found[-1].look) == (1, LOOKS[4][1])
+        assert [line for line in caplog.messages if "No space" in line] == [
+            "this host's decisions are not kept: No space left on device"
+        ]
+    finally:
+        subprocess.run([umount, str(tmp_path)], check=True)
 
 
 @pytest.mark.interpreted
