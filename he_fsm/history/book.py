@@ -9,6 +9,7 @@ The content of a frame (`he_fsm.history.frames`) is a part of a zlib stream, whi
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Optional, Union
@@ -21,6 +22,7 @@ from he_fsm.history.look import Decided, Look, Seen, Session
 from he_fsm.history.values import SAME, changed, patched
 from he_fsm.liveness import Liveness
 from he_fsm.memory import Memory
+from he_fsm.metadata.layout import HOST_ID_MAX
 from he_fsm.metadata.record import HostRecord
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.placement import Placement
@@ -253,9 +255,13 @@ class _Reader:
         if session is None:
             msg = "a look without the one that it differs from"
             raise ValueError(msg)
-        seen = self._seen(plain)
+        seen, done_at = self._seen(plain), float(plain["done_at"])
+        times = (seen.facts.now, seen.wall_at, done_at, seen.facts.boot_now or 0.0)
+        if not all(map(math.isfinite, times)):
+            msg = "a time that is no number"
+            raise ValueError(msg)
         decided, otherwise = self._decided(session, seen, decided_text)
-        self._last = Look(seen=seen, decided=decided, done_at=float(plain["done_at"]))
+        self._last = Look(seen=seen, decided=decided, done_at=done_at)
         self._number += 1
         return Recorded(
             number=self._number, session=session, look=self._last, lost=lost, otherwise=otherwise
@@ -268,7 +274,7 @@ class _Reader:
             msg = f"format {version} is of a later release; this one reads formats up to {FORMAT}"
             raise BookError(msg)
         self._session = Session(
-            identity=_made(Identity, plain["identity"]),
+            identity=_identity(plain["identity"]),
             policy=_made(Policy, plain["policy"]),
             program=str(plain["program"]),
             boot=str(plain["boot"]),
@@ -325,9 +331,25 @@ def is_other(decided: Decided, today: Decided, known: frozenset[str]) -> bool:
     return attrs.evolve(decided, memory=today.memory) != today
 
 
+def _identity(plain: dict[str, Any]) -> Identity:
+    found: Identity = _made(Identity, plain)
+    if type(found.host_id) is not int or not 1 <= found.host_id <= HOST_ID_MAX:
+        msg = f"a host id is 1 to {HOST_ID_MAX}"
+        raise ValueError(msg)
+    if not isinstance(found.hostname, str):
+        msg = "a hostname is a text"
+        raise TypeError(msg)
+    return found
+
+
 def _made(kind: Any, plain: dict[str, Any]) -> Any:
     """Make an attrs value of its plain fields; what a later release has added is left out."""
     names = attrs.fields_dict(kind)
+    for name, value in plain.items():
+        is_number = isinstance(value, (int, float))
+        if not (is_number and math.isfinite(value)) and not isinstance(value, (str, type(None))):
+            msg = f"{name}: expected a number or a text, got {value!r}"
+            raise ValueError(msg)
     return kind(**{name: value for name, value in plain.items() if name in names})
 
 

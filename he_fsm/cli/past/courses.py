@@ -60,7 +60,12 @@ class Course:
                     now.session.identity.host_id
                 )
                 raise ArchiveError(msg)
-            self._take(now)
+            try:
+                self._take(now)
+            except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+                # Nobody has decided this: its numbers are none.
+                msg = f"{self.source.name}: record {now.number} can't be used: {error}"
+                raise ArchiveError(msg) from error
             self.last = now
         if self.first is None:
             msg = f"{self.source.name}: it holds no whole look"

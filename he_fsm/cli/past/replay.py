@@ -77,7 +77,10 @@ def replay(  # noqa: PLR0913 - one for each option
     courses = courses_of(archives, at, shows_all=shows_all)
     clocks = Clocks.of(courses)
     shown = _chosen(courses, host)
-    played = None if output is None else scenarios.play(courses, clocks)
+    played = None
+    if output is not None:
+        played = scenarios.play(courses, clocks)
+        scenarios.write(output, played, [course.source.name for course in courses])
     if as_json:
         plain = _plain(shown, clocks, courses, shows_all=shows_all, at=at)
         if played is not None:
@@ -90,12 +93,11 @@ def replay(  # noqa: PLR0913 - one for each option
     for course in courses:
         for text in course.left.notes(course.source.name):
             note(printable(text))
-    if output is not None and played is not None:
-        scenarios.write(output, played, [course.source.name for course in courses])
+    if played is not None:
         for text in played.told.notes:
             note(printable(text))
         click.echo(f"{output}: {played.sentence()}", err=as_json)
-    if any(course.differences for course in courses):
+    if any(course.differences for course in shown):
         sys.exit(1)
 
 

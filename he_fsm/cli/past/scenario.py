@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import attrs
 
+from he_fsm.cli.output.blocks import printable
 from he_fsm.cli.past.courses import Clocks, Course
 from he_fsm.errors import HeFsmError, ScenarioError
 from he_fsm.files.whole import write_whole
@@ -125,8 +126,8 @@ def write(path: Path, played: Played, sources: Sequence[str]) -> None:
         seed=played.scenario.seed,
         about=f"Made by he-fsm replay: {played.sentence()}.",
     )
-    heading = "".join(f"# Of {source}\n" for source in sources)
-    heading += "".join(f"# {note}\n" for note in played.told.notes)
+    lines = (*(f"Of {source}" for source in sources), *played.told.notes)
+    heading = "".join(f"# {printable(line)}\n" for line in lines)
     text = heading + scenarios_text([scenario])
     try:
         parse_scenarios(text, str(path))

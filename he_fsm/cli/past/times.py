@@ -45,8 +45,8 @@ def _time_of(text: str, now: dt.datetime) -> dt.datetime:
 
 def time_text(t: float) -> str:
     """Return a time (seconds since 1970) in this machine's zone, with tenths of a second."""
-    tenths = round(t * 10)
     try:
+        tenths = round(t * 10)
         at = dt.datetime.fromtimestamp(tenths // 10).astimezone()
     except (ValueError, OverflowError, OSError):
         # Who sent this had no clock.
