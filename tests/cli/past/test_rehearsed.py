@@ -21,7 +21,7 @@ def test_a_rehearsal_is_decided_the_same_anew_and_comes_to_the_same_course_as_a_
     run: Callable[..., Ran],
     tmp_path: Path,
 ) -> None:
-    scenario = scenario_of("{at: 20s, host: 1, power: off}", until="240s")
+    scenario = scenario_of("{at: 100s, host: 1, power: off}", until="300s")
     rehearse(scenario, speed=SPEED, keep=tmp_path / "kept")
     archives = []
     for host_id in (1, 2, 3):
