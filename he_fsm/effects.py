@@ -54,6 +54,17 @@ class StopAgent:
 
 
 @attrs.frozen
+class LetGo:
+    """
+    Stand in the way of the host's orderly shutdown no longer: nothing here needs it to wait.
+
+    It is repeated with each pass until the host goes down or the shutdown is called off.
+    """
+
+    reason: str
+
+
+@attrs.frozen
 class Alarm:
     """
     Tell people that something stays wrong, or is over.
@@ -88,6 +99,7 @@ Effect = Union[
     GiveUpArrival,
     Notify,
     StopAgent,
+    LetGo,
     Alarm,
     WriteGlobal,
 ]

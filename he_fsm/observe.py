@@ -56,8 +56,8 @@ def observe(memory: Memory, snapshot: Snapshot, policy: Policy) -> View:
     if snapshot.boot_now is not None and (ahead is None or slept_s):
         ahead = snapshot.boot_now - now
     records = _records(sightings, snapshot)
-    plan = placement(records, liveness.alive, policy, liveness.pending)
     moves = memory.moves
+    plan = placement(records, liveness.alive, policy, liveness.pending, moves.seen_on)
     if plan.engine_on != moves.seen_on and plan.engine_on is not None and whiteboard is not None:
         moves = _moved_to(moves, plan.engine_on, now, policy)
     maintenance, is_old = memory.global_maintenance, memory.global_is_old
@@ -99,6 +99,7 @@ def observe(memory: Memory, snapshot: Snapshot, policy: Policy) -> View:
         refused_at=memory.refused_at,
         arriving_since=_arriving_since(memory, snapshot, unseen_s),
         draining_since=memory.draining_since,
+        keeps_engine=memory.keeps_engine,
         alarms=memory.alarms,
     )
     view = View(seen, snapshot, policy, liveness, plan, leases)
@@ -163,7 +164,7 @@ def _look_ahead(view: View, records: Mapping[int, HostRecord]) -> None:
         return
     view.due(free_at)
     view.placement_after_expiry = placement(
-        records, alive - {owner}, view.policy, pending - {owner}
+        records, alive - {owner}, view.policy, pending - {owner}, view.memory.moves.seen_on
     )
 
 
@@ -258,7 +259,7 @@ def _time_passes(view: View) -> View:
         # The others are to read it as soon as can be.
         view.due_again()
     moves, draining_since = memory.moves, None
-    if view.snapshot.local_maintenance and view.vm_is_here:
+    if view.is_taken_out and view.vm_is_here:
         draining_since = memory.draining_since
         if draining_since is None:
             draining_since = view.now
@@ -272,6 +273,7 @@ def _time_passes(view: View) -> View:
         or named_since != memory.named_since
         or claimed_at != memory.claimed_at
         or draining_since != memory.draining_since
+        or (memory.keeps_engine and not _keeps_engine(view))
     ):
         view.memory = memory._replace(
             failed=failed,
@@ -281,8 +283,22 @@ def _time_passes(view: View) -> View:
             named_since=named_since,
             claimed_at=claimed_at,
             draining_since=draining_since,
+            keeps_engine=memory.keeps_engine and _keeps_engine(view),
         )
     return view
+
+
+def _keeps_engine(view: View) -> bool:
+    """
+    Return whether this host still keeps the engine that it has shut down for itself.
+
+    It does so until the engine runs again, or it can't start it although it is back.
+    """
+    engine_on = view.placement.engine_on
+    if view.is_leaving:
+        return engine_on in (None, view.snapshot.host_id)
+    own = view.snapshot.own
+    return engine_on is None and (own is None or own.score > 0)
 
 
 def _is_forgotten(view: View, well_since: Optional[float]) -> bool:

@@ -110,6 +110,7 @@ class SnapshotParts(TypedDict, total=False):
     local_maintenance: bool
     results: tuple[Result, ...]
     boot_now: Optional[float]
+    leaves_by: Optional[float]
 
 
 class SightingParts(TypedDict, total=False):
@@ -200,6 +201,7 @@ class MemoryParts(TypedDict, total=False):
     claimed_at: Optional[float]
     refused_at: Optional[float]
     draining_since: Optional[float]
+    keeps_engine: bool
     alarms: tuple[RaisedAlarm, ...]
 
 

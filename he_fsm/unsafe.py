@@ -5,6 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+import attrs
+
+
+@attrs.frozen
+class Inequality:
+    """`left` must be below `right` (both in seconds); `says` is the reason, for people."""
+
+    name: str
+    says: str
+    left: float
+    right: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the inequality holds."""
+        return self.left < self.right
+
+    @property
+    def excess_s(self) -> float:
+        """By how many seconds it fails; negative: how much room is left."""
+        return self.left - self.right
+
+
 # By the inequality's name: the consequence, the two sides, and the remedy. `{excess}`: by how much
 # it fails, in seconds.
 _WORDS: Final[Mapping[str, tuple[str, str, str, str]]] = {
@@ -61,6 +84,12 @@ _WORDS: Final[Mapping[str, tuple[str, str, str, str]]] = {
         "start_timeout",
         "start_timeout_max",
         "Lower start_timeout_s or raise start_timeout_max_s",
+    ),
+    "stop-before-power-off": (
+        "a guest would never be asked to shut down with its host",
+        "shutdown_last",
+        "shutdown_stop",
+        "Lower shutdown_last_s or raise shutdown_stop_s",
     ),
     "alarms-grow-rare": (
         "the first pause between two alarms would be longer than the longest",

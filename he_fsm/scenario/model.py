@@ -52,6 +52,11 @@ class World:
         default=0.0, metadata=written_as("arrival_timeout", Duration())
     )
     reboot_s: float = attrs.field(default=120.0, metadata=written_as("reboot", Duration()))
+    # How long an orderly shutdown waits for the agent: InhibitDelayMaxSec= of logind, as he_fsm's
+    # packages set it.
+    shutdown_delay_s: float = attrs.field(
+        default=300.0, metadata=written_as("shutdown_delay", Duration())
+    )
     # How long systemd takes to restart a daemon that died: RestartSec= of the shipped units.
     agent_restart_s: float = attrs.field(
         default=2.0, metadata=written_as("agent_restart", Duration())
