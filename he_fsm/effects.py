@@ -55,11 +55,7 @@ class StopAgent:
 
 @attrs.frozen
 class LetGo:
-    """
-    Stand in the way of the host's orderly shutdown no longer: nothing here needs it to wait.
-
-    It is repeated with each pass until the host goes down or the shutdown is called off.
-    """
+    """Stand in the way of the host's orderly shutdown no longer: nothing here needs it to wait."""
 
     reason: str
 

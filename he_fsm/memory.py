@@ -94,6 +94,7 @@ class Memory(Value):
         "global_maintenance",
         "global_problem",
         "global_problem_since",
+        "has_let_go",
         "is_blind",
         "keeps_engine",
         "looked_at",
@@ -149,6 +150,8 @@ class Memory(Value):
         draining_since: Optional[float] = None,
         # The engine was shut down here with its host, and no other host is to start it (`freeze`).
         keeps_engine: bool = False,
+        # The host, which is about to be shut down in order, no longer waits for this agent.
+        has_let_go: bool = False,
         alarms: tuple[RaisedAlarm, ...] = (),
     ) -> None:
         """Take the parts."""
@@ -175,6 +178,7 @@ class Memory(Value):
         self.arriving_since: Final = arriving_since
         self.draining_since: Final = draining_since
         self.keeps_engine: Final = keeps_engine
+        self.has_let_go: Final = has_let_go
         self.alarms: Final = alarms
 
     @property
@@ -223,6 +227,7 @@ class Memory(Value):
             arriving_since=self.arriving_since,
             draining_since=self.draining_since,
             keeps_engine=self.keeps_engine,
+            has_let_go=self.has_let_go,
             alarms=self.alarms,
         )
 
@@ -253,6 +258,7 @@ class Memory(Value):
             and self.arriving_since == other.arriving_since
             and self.draining_since == other.draining_since
             and self.keeps_engine is other.keeps_engine
+            and self.has_let_go is other.has_let_go
             and self.alarms == other.alarms
         )
 

@@ -56,8 +56,8 @@ def observe(memory: Memory, snapshot: Snapshot, policy: Policy) -> View:
     if snapshot.boot_now is not None and (ahead is None or slept_s):
         ahead = snapshot.boot_now - now
     records = _records(sightings, snapshot)
+    plan = placement(records, liveness.alive, policy, liveness.pending)
     moves = memory.moves
-    plan = placement(records, liveness.alive, policy, liveness.pending, moves.seen_on)
     if plan.engine_on != moves.seen_on and plan.engine_on is not None and whiteboard is not None:
         moves = _moved_to(moves, plan.engine_on, now, policy)
     maintenance, is_old = memory.global_maintenance, memory.global_is_old
@@ -100,6 +100,7 @@ def observe(memory: Memory, snapshot: Snapshot, policy: Policy) -> View:
         arriving_since=_arriving_since(memory, snapshot, unseen_s),
         draining_since=memory.draining_since,
         keeps_engine=memory.keeps_engine,
+        has_let_go=memory.has_let_go and snapshot.leaves_by is not None,
         alarms=memory.alarms,
     )
     view = View(seen, snapshot, policy, liveness, plan, leases)
@@ -164,7 +165,7 @@ def _look_ahead(view: View, records: Mapping[int, HostRecord]) -> None:
         return
     view.due(free_at)
     view.placement_after_expiry = placement(
-        records, alive - {owner}, view.policy, pending - {owner}, view.memory.moves.seen_on
+        records, alive - {owner}, view.policy, pending - {owner}
     )
 
 

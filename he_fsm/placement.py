@@ -69,7 +69,6 @@ def placement(
     alive: Collection[int],
     policy: Policy,
     pending: Collection[int] = (),
-    seen_on: Optional[int] = None,
 ) -> Placement:
     """
     Decide who should run the engine, from shared facts alone.
@@ -78,7 +77,6 @@ def placement(
         records: the believed record of each host, the reader's own included.
         alive: host ids that live; others are left out.
         pending: host ids of which that is not yet known.
-        seen_on: where the engine was seen last; what another host keeps is older than that.
     """
     engine_on: Optional[int] = None
     best_rank = _VM_IS_UP - 1
@@ -97,7 +95,7 @@ def placement(
             best_score = record.score
     if engine_on is not None:
         return Placement(engine_on, (), best_score, ())
-    kept_by = _keepers(records, alive, pending, seen_on)
+    kept_by = _keepers(records, alive, pending)
     if kept_by:
         able = [host_id for host_id in kept_by if host_id in alive]
         hosts = [host_id for host_id in able if 0 < records[host_id].score <= score_max]
@@ -120,10 +118,7 @@ def placement(
 
 
 def _keepers(
-    records: Mapping[int, HostRecord],
-    alive: Collection[int],
-    pending: Collection[int],
-    seen_on: Optional[int],
+    records: Mapping[int, HostRecord], alive: Collection[int], pending: Collection[int]
 ) -> tuple[int, ...]:
     """
     Return the hosts that keep the engine for themselves, ascending.
@@ -135,7 +130,6 @@ def _keepers(
             host_id
             for host_id, record in records.items()
             if record.engine.keeps_engine
-            and seen_on in (None, host_id)
             and (record.stopped or host_id in alive or host_id in pending)
         )
     )

@@ -202,6 +202,7 @@ class MemoryParts(TypedDict, total=False):
     refused_at: Optional[float]
     draining_since: Optional[float]
     keeps_engine: bool
+    has_let_go: bool
     alarms: tuple[RaisedAlarm, ...]
 
 

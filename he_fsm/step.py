@@ -132,7 +132,7 @@ def _stay(view: View) -> Step:
         effects = raised.effects
         if view.memory.global_problem is not None:
             effects = (*raised.effects, *_heal_slot_0(view))
-    if view.is_leaving:
+    if view.is_leaving and not view.memory.has_let_go:
         effects = (*effects, *_let_go(view))
     wakes_at = view.wakes_at
     return Step(
@@ -151,7 +151,10 @@ def _stay(view: View) -> Step:
 def _let_go(view: View) -> tuple[LetGo, ...]:
     """Let the host go down, once the others have been told and no VM here needs it."""
     why = leaving.may_let_go(view)
-    return (LetGo(why),) if why else ()
+    if not why:
+        return ()
+    view.memory = view.memory._replace(has_let_go=True)
+    return (LetGo(why),)
 
 
 def _heal_slot_0(view: View) -> tuple[WriteGlobal, ...]:
@@ -204,6 +207,7 @@ def _take(edge: Transition, view: View) -> Step:
         arriving_since=before.arriving_since,
         draining_since=before.draining_since,
         keeps_engine=before.keeps_engine,
+        has_let_go=before.has_let_go,
         alarms=before.alarms,
     )
     if edge.then is not None:

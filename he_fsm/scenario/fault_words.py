@@ -40,6 +40,7 @@ def fault_words(verb: Verb, value: Any, slot: Optional[int] = None) -> str:
 _IN_ORDER = {
     "shutdown": "the host is shut down in order",
     "reboot": "the host is rebooted in order",
+    "stay": "the host's shutdown is called off",
 }
 
 

@@ -37,6 +37,8 @@ REPLACED = {
     wrong.only_a_vm_that_is_up_can_have_lost_its_lease,
     wrong.does_not_notice_that_it_was_suspended,
     wrong.does_not_know_that_it_is_about_to_be_reset,
+    wrong.offers_itself_while_it_goes_down,
+    wrong.lets_its_host_go_down_with_the_vm,
     wrong.a_boot_forgets_failed_starts,
     wrong.local_maintenance_is_ignored,
     wrong.a_restart_forgets_the_block,
@@ -83,6 +85,8 @@ MACHINES: list[tuple[Wrong, Property, int, str]] = [
     (wrong.does_not_notice_that_it_was_suspended, Property.LIVENESS, 1, "suspend"),
     (wrong.does_not_know_that_it_is_about_to_be_reset, Property.NO_NEEDLESS_WORK, 1, "sanlock"),
     (wrong.does_not_know_that_it_is_about_to_be_reset, Property.MIGRATIONS, 1, "sanlock"),
+    (wrong.offers_itself_while_it_goes_down, Property.MIGRATIONS, 1, "leave"),
+    (wrong.lets_its_host_go_down_with_the_vm, Property.NO_NEEDLESS_WORK, 1, "leave"),
     (wrong.an_edge_leads_elsewhere, Property.EDGES, 2, "outside vm"),
 ]
 

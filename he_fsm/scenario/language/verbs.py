@@ -149,7 +149,8 @@ VERBS: Final[Mapping[Verb, VerbForm]] = {
     Verb.SET: VerbForm(ReadingsForm()),
     Verb.POWER: VerbForm(
         Choice.of(
-            *("off", "on", "reset", "freeze", "thaw", "suspend", "resume", "shutdown", "reboot")
+            *("off", "on", "reset", "freeze", "thaw", "suspend", "resume"),
+            *("shutdown", "reboot", "stay"),
         ),
     ),
     Verb.AGENT: VerbForm(Choice.of("kill", "crash", "stop", "start", "freeze", "thaw")),

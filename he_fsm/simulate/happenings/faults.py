@@ -74,6 +74,7 @@ def _power(world: World, host: SimHost, word: str) -> None:
         "resume": suspension.resume,
         "shutdown": functools.partial(shutdown.begin, reboots=False),
         "reboot": functools.partial(shutdown.begin, reboots=True),
+        "stay": shutdown.call_off,
     }
     acts[word](world, host)
 

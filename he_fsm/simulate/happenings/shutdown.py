@@ -32,6 +32,13 @@ def begin(world: World, host: SimHost, *, reboots: bool) -> None:
     world.wake(host)
 
 
+def call_off(world: World, host: SimHost) -> None:
+    """Call a shutdown off that is under way: systemd refuses it, say."""
+    if host.leaves_at is not None:
+        host.leaves_at = host.goes_down = None
+        world.wake(host)
+
+
 def let_go(world: World, host: SimHost) -> None:
     """The agent stands in the way no longer: the host goes down now."""
     if host.goes_down is not None:
