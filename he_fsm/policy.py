@@ -8,8 +8,14 @@ from typing import Optional
 import attrs
 
 from he_fsm.errors import PolicyError
-from he_fsm.fields import OnShutdown, a_way_to_shut_down, not_negative, positive
-from he_fsm.unsafe import Inequality, failure_text
+from he_fsm.unsafe import (
+    Inequality,
+    OnShutdown,
+    a_way_to_shut_down,
+    failure_text,
+    not_negative,
+    positive,
+)
 
 # Far above any real one; a number of hundreds of digits fits no record.
 SCORE_LIMIT = 1_000_000

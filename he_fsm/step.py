@@ -149,7 +149,7 @@ def _stay(view: View) -> Step:
 
 
 def _let_go(view: View) -> tuple[LetGo, ...]:
-    """Let the host go down, once the others have been told and no VM here needs it."""
+    """Return the effect that lets the host go down, once no VM here needs it; at most once."""
     why = leaving.may_let_go(view)
     if not why:
         return ()

@@ -26,7 +26,7 @@ from he_fsm.metadata.record import (
 from he_fsm.metadata.text import human_text
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.policy import Policy
-from he_fsm.score import Score, score
+from he_fsm.score import Preference, Score, score
 from he_fsm.snapshot import (
     Health,
     LeaseView,
@@ -56,6 +56,8 @@ class Identity:
     policy_print: str = ""
     # The version of the VM's definition that it has (`metadata.definition`); 0: no shared one.
     definition: int = 0
+    # How much its configuration likes it as the engine's host.
+    preference: Preference = 0
 
 
 class Facts(Value):
@@ -116,6 +118,7 @@ def rate_host(memory: Memory, facts: Facts, identity: Identity, policy: Policy) 
         local_maintenance=facts.local_maintenance,
         can_act=facts.vm.state is not VmState.UNKNOWN,
         unfit=unfit_of(memory, facts, policy),
+        preference=identity.preference,
     )
 
 

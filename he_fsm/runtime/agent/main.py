@@ -236,4 +236,5 @@ def identity_of(config: Config) -> tick.Identity:
         memory_needed_mib=config.engine.memory,
         version=config.parse_version,
         policy_print=policy_print(config.policy),
+        preference=config.host.preference,
     )
