@@ -23,6 +23,7 @@ from he_fsm.runtime.agent.peer_names import LOOK_S, PeerNames
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.config import Config
 from he_fsm.runtime.kinds import Guard
+from he_fsm.runtime.logind.shutdown import system_shutdown
 from he_fsm.runtime.service.daemon import (
     EXIT_BUSY,
     EXIT_OK,
@@ -81,6 +82,7 @@ class _Agent:
         self._renew_broker: Optional[Callable[[Config], None]] = None
         # What ends a VM whose lease nobody looks after.
         self._guard: Optional[Guard] = None
+        self._shutdown = system_shutdown(self._woken.set)
 
     def run(self, *, once: bool) -> int:
         signals = Signals(self._woken.set)
@@ -92,6 +94,7 @@ class _Agent:
                     return self._look_once(loop)
                 return self._run(loop, broker, signals)
             finally:
+                self._shutdown.close()
                 if self._guard is not None:
                     self._guard.close()
                 loop.hypervisor.close()
@@ -120,6 +123,7 @@ class _Agent:
             broker=broker,
             hypervisor=parts.make_hypervisor(config),
             memory_file=MemoryFile(config.state_dir / "memory.json"),
+            shutdown=self._shutdown,
         )
 
     def _look_once(self, loop: Loop) -> int:
@@ -140,6 +144,7 @@ class _Agent:
 
     def _run(self, loop: Loop, broker: Broker, signals: Signals) -> int:
         loop.hypervisor.watch(self._woken.set)
+        self._shutdown.start()
         SupervisedThread("poller", lambda: self._poll(broker)).start()
         SupervisedThread("names", lambda: self._look_at_names(loop)).start()
         _log.info("host %d looks every %g s", self._config.host.id, loop.policy.loop_s)
