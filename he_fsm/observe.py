@@ -293,13 +293,20 @@ def _keeps_engine(view: View) -> bool:
     """
     Return whether this host still keeps the engine that it has shut down for itself.
 
-    It does so until the engine runs again, or it can't start it although it is back.
+    It does so until the engine runs again, or it can't start it although it is back. An agent that
+    has just begun, and can't tell yet how its host is, is given time.
     """
+    memory, own = view.memory, view.snapshot.own
     engine_on = view.placement.engine_on
     if view.is_leaving:
         return engine_on in (None, view.snapshot.host_id)
-    own = view.snapshot.own
-    return engine_on is None and (own is None or own.score > 0)
+    if engine_on is not None:
+        return False
+    if own is None or own.score > 0:
+        return True
+    return memory.state is State.UNKNOWN and not view.due(
+        memory.began_at + view.policy.dead_after_s
+    )
 
 
 def _is_forgotten(view: View, well_since: Optional[float]) -> bool:

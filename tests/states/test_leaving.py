@@ -268,6 +268,9 @@ def test_a_slot_that_somebody_has_cleared_keeps_nothing() -> None:
         ({"leaves_by": NOW + 100, "own_score": 0}, True),
         # It is back, and can't start it.
         ({"own_score": 0}, False),
+        # It has just begun, and can't tell yet; for so long it may take.
+        ({"own_score": 0, "state": State.UNKNOWN, "began_at": NOW - 59}, True),
+        ({"own_score": 0, "state": State.UNKNOWN, "began_at": NOW - 60}, False),
         # It runs again, here or elsewhere.
         ({"engine_on": 2}, False),
         ({"engine_on": 2, "leaves_by": NOW + 100, "own_score": 0}, False),
