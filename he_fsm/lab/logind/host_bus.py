@@ -104,13 +104,16 @@ class HostBus:
         """Whether the shutdown waits for nobody any more."""
         return self._logind is not None and self._logind.poll() == 0
 
+    def kill_logind(self) -> None:
+        """Kill logind alone; the bus goes on."""
+        _kill(self._logind)
+        self._logind = None
+
     def end(self) -> None:
         """End both at once."""
-        for process in (self._logind, self._daemon):
-            if process is not None:
-                process.kill()
-                process.wait()
-        self._logind = self._daemon = None
+        self.kill_logind()
+        _kill(self._daemon)
+        self._daemon = None
 
     def _answers(self) -> bool:
         from he_fsm.runtime.logind.bus import Logind, LogindError  # noqa: PLC0415 - optional
@@ -135,3 +138,9 @@ class HostBus:
                 msg = f"the D-Bus of a host does not come up; see {_LOG} of the host"
                 raise HeFsmError(msg)
             time.sleep(_LOOK_S)
+
+
+def _kill(process: Optional[subprocess.Popen[bytes]]) -> None:
+    if process is not None:
+        process.kill()
+        process.wait()
