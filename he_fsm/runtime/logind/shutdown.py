@@ -56,7 +56,7 @@ class NoShutdown:
         """Do nothing: nobody can be told."""
 
 
-class _Bus(Protocol):
+class Bus(Protocol):
     """The part of `he_fsm.runtime.logind.bus.Logind` that is used here."""
 
     @property
@@ -86,7 +86,7 @@ class HostShutdown:
 
     def __init__(
         self,
-        connect: Callable[[], _Bus],
+        connect: Callable[[], Bus],
         wake: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -170,7 +170,7 @@ class HostShutdown:
             level=logging.INFO,
         )
 
-    def _listen(self, bus: _Bus) -> None:
+    def _listen(self, bus: Bus) -> None:
         delay_s = bus.delay_s
         if bus.is_preparing:
             self._begins(delay_s)
@@ -197,7 +197,7 @@ class HostShutdown:
             self._leaves_by = None
             self._wake()
 
-    def _inhibit(self, bus: _Bus) -> None:
+    def _inhibit(self, bus: Bus) -> None:
         """Take the inhibitors that are wanted; while a shutdown is under way there are none."""
         if self._leaves_by is not None:
             return
@@ -209,7 +209,7 @@ class HostShutdown:
         if self._needs_awake and self._block is None:
             self._take_block(bus)
 
-    def _take_block(self, bus: _Bus) -> None:
+    def _take_block(self, bus: Bus) -> None:
         try:
             block = bus.inhibit("sleep", _WHY_SLEEP, "block")
         except HeFsmError as error:
@@ -239,13 +239,20 @@ def _close(descriptor: Optional[int]) -> None:
 
 def system_shutdown(wake: Callable[[], None]) -> HostShutdown:
     """Return the shutdown of this machine, as its own logind announces it."""
-    return HostShutdown(_system_logind, wake)
+    return HostShutdown(system_logind, wake)
 
 
-def _system_logind() -> _Bus:
+def system_logind() -> Bus:
+    """
+    Connect to this machine's logind.
+
+    Raises:
+        MissingExtraError: the library for the D-Bus is not installed.
+        HeFsmError: there is no bus, or no logind.
+    """
     try:
         from he_fsm.runtime.logind.bus import Logind  # noqa: PLC0415 - optional
     except ModuleNotFoundError as error:
         raise MissingExtraError.of(error.name, "daemon", "delaying a shutdown") from error
-    bus: _Bus = Logind()
+    bus: Bus = Logind()
     return bus

@@ -17,6 +17,8 @@ import pytest
 from he_fsm.errors import HeFsmError
 from he_fsm.lab.logind import host_bus
 from he_fsm.lab.logind.host_bus import HostBus
+from he_fsm.runtime.config import load_config
+from he_fsm.runtime.deep import deep_findings
 from he_fsm.runtime.logind.bus import MANAGER, NAME, PATH, Logind, LogindError
 from he_fsm.runtime.logind.shutdown import HostShutdown
 from he_fsm.testing.waiting import until
@@ -222,6 +224,27 @@ def test_dbusmocks_logind_is_understood_too(tmp_path: Path, bus: HostBus) -> Non
     finally:
         mock.kill()
         mock.wait()
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        (
+            "talk",
+            "waits for 30 s at most until the engine has left, and policy.on_shutdown migrate",
+        ),
+        ("{base: talk, on_shutdown: stop, shutdown_stop_s: 20}", ""),
+    ],
+)
+def test_a_delay_that_is_too_short_is_found(
+    tmp_path: Path, bus: HostBus, monkeypatch: pytest.MonkeyPatch, policy: str, said: str
+) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus.address)
+    file = tmp_path / "he-fsm.yaml"
+    file.write_text(f"host: {{id: 1}}\nstorage: {{path: {tmp_path}}}\npolicy: {policy}\n")
+    found = [str(each) for each in deep_findings(load_config(file)) if "shutdown" in each.what]
+    assert len(found) == bool(said)
+    assert all(said in text and "InhibitDelayMaxSec=5min" in text for text in found)
 
 
 _TRUE, _FALSE = ("b", True), ("b", False)
