@@ -141,6 +141,7 @@ class SnapshotParts(TypedDict, total=False):
     local_maintenance: bool
     results: tuple[Result, ...]
     boot_now: Optional[float]
+    leaves_by: Optional[float]
 
 
 class FactsParts(TypedDict, total=False):
@@ -154,6 +155,7 @@ class FactsParts(TypedDict, total=False):
     local_maintenance: bool
     results: tuple[Result, ...]
     boot_now: Optional[float]
+    leaves_by: Optional[float]
 
 
 class LivenessParts(TypedDict, total=False):
@@ -172,6 +174,7 @@ class PlacementParts(TypedDict, total=False):
     score: int
     waits_for: tuple[int, ...]
     turns: tuple[int, ...]
+    kept_by: tuple[int, ...]
 
 
 class SightingParts(TypedDict, total=False):
@@ -262,6 +265,8 @@ class MemoryParts(TypedDict, total=False):
     claimed_at: Optional[float]
     refused_at: Optional[float]
     draining_since: Optional[float]
+    keeps_engine: bool
+    has_let_go: bool
     alarms: tuple[RaisedAlarm, ...]
 
 

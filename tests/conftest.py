@@ -28,6 +28,8 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
+# Agents under test do not delay the shutdown of the machine that they are tested on.
+os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = "unix:path=/nonexistent"
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 # What a shell runs in the background ignores Ctrl-C, and so would the commands that tests start.

@@ -104,6 +104,10 @@ def _of_sight(last: Optional[Look], now: Look) -> Iterator[_Told]:
     if before.facts.local_maintenance != seen.facts.local_maintenance:
         word = "set" if seen.facts.local_maintenance else "ended"
         yield "maintenance", f"local maintenance is {word}", {}
+    if (before.facts.leaves_by is None) != (seen.facts.leaves_by is None):
+        is_over = seen.facts.leaves_by is None
+        word = "is not shut down after all" if is_over else "is about to be shut down"
+        yield "agent", f"the host {word}", {}
     if (before.whiteboard is None) != (seen.whiteboard is None):
         can = "can't be read" if seen.whiteboard is None else "can be read"
         yield "storage", f"the whiteboard {can}", {}

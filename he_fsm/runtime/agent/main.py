@@ -26,6 +26,7 @@ from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.config import Config
 from he_fsm.runtime.history.keeper import make_keeper, session_of
 from he_fsm.runtime.kinds import Guard
+from he_fsm.runtime.logind.shutdown import system_shutdown
 from he_fsm.runtime.service.daemon import (
     EXIT_BUSY,
     EXIT_OK,
@@ -85,6 +86,7 @@ class _Agent:
         self._keeper = make_keeper(config, identity_of(config))
         # What ends a VM whose lease nobody looks after.
         self._guard: Optional[Guard] = None
+        self._shutdown = system_shutdown(self._woken.set)
 
     def run(self, *, once: bool) -> int:
         signals = Signals(self._woken.set)
@@ -98,6 +100,7 @@ class _Agent:
                     return self._look_once(loop)
                 return self._run(loop, broker, signals)
             finally:
+                self._shutdown.close()
                 if self._guard is not None:
                     self._guard.close()
                 loop.hypervisor.close()
@@ -129,6 +132,7 @@ class _Agent:
             hypervisor=parts.make_hypervisor(config),
             memory_file=MemoryFile(config.state_dir / "memory.json"),
             keep=keep_nothing if self._keeper is None else self._keeper.take,
+            shutdown=self._shutdown,
         )
 
     def _look_once(self, loop: Loop) -> int:
@@ -149,6 +153,7 @@ class _Agent:
 
     def _run(self, loop: Loop, broker: Broker, signals: Signals) -> int:
         loop.hypervisor.watch(self._woken.set)
+        self._shutdown.start()
         SupervisedThread("poller", lambda: self._poll(broker)).start()
         SupervisedThread("names", lambda: self._look_at_names(loop)).start()
         _log.info("host %d looks every %g s", self._config.host.id, loop.policy.loop_s)
@@ -248,4 +253,5 @@ def identity_of(config: Config) -> tick.Identity:
         version=config.parse_version,
         policy_print=policy_print(config.policy),
         release=RELEASE,
+        preference=config.host.preference,
     )

@@ -10,7 +10,7 @@ import attrs
 
 from he_fsm.policy import TALK, Policy
 from he_fsm.scenario.beginning.likely import Rated
-from he_fsm.scenario.beginning.story import Fact, HostStory, Moment
+from he_fsm.scenario.beginning.story import Fact, HostStory, Moment, Run
 from he_fsm.scenario.model import Engine, FailedStarts, Host, Scenario, TimelineEntry, Verb, World
 from he_fsm.states.names import State
 
@@ -222,6 +222,10 @@ class _Teller:
         for name, (sets, _) in _FLAGS.items():
             if name != "maintenance" and self._at(host_id, name, begins_at, False):
                 self._note(begins_at, host_id, sets)
+        for fact in story.facts.get("leaves", ())[1:]:
+            if not fact.value and any(run.begin < fact.at <= run.end for run in story.runs):
+                t = self.time_of(host_id, fact.at) - _BEFORE_S
+                self._note(t, host_id, {"power": "stay"})
         for deed in story.deeds:
             t = self.time_of(host_id, deed.at) - _BEFORE_S
             if deed.used_at is not None and self.time_of(host_id, deed.used_at) >= begins_at:
@@ -244,7 +248,10 @@ class _Teller:
         runs = self.stories[host_id].runs
         for run, after in zip(runs, runs[1:]):
             end, begin = self.time_of(host_id, run.end), self.time_of(host_id, after.begin)
-            if run.begin[0] == after.begin[0]:
+            leaves_at = self._leaves_at(host_id, run)
+            if leaves_at is not None and run.begin[0] != after.begin[0]:
+                self._note(leaves_at, host_id, {"power": "reboot"})
+            elif run.begin[0] == after.begin[0]:
                 self._note(end + _BEFORE_S, host_id, {"agent": "kill"})
                 self._note(begin - _BEFORE_S, host_id, {"agent": "start"})
             else:
@@ -253,9 +260,20 @@ class _Teller:
                 self._note(on, host_id, {"power": "on"})
         first = self.time_of(host_id, runs[0].begin)
         self._note(first - _BEFORE_S, host_id, {"agent": "start"})
-        last = self.time_of(host_id, runs[-1].end)
-        if ends_at - last > _SILENT_LOOPS * policy.loop_s:
+        last, leaves_at = self.time_of(host_id, runs[-1].end), self._leaves_at(host_id, runs[-1])
+        if leaves_at is not None:
+            self._note(leaves_at, host_id, {"power": "shutdown"})
+        elif ends_at - last > _SILENT_LOOPS * policy.loop_s:
             self._note(last + _BEFORE_S, host_id, self._ending(host_id))
+
+    def _leaves_at(self, host_id: int, run: Run) -> Optional[float]:
+        """Return since when a host was being shut down in order when a run ended; None: never."""
+        facts = self.stories[host_id].facts.get("leaves", ())
+        begin, end = self.time_of(host_id, run.begin), self.time_of(host_id, run.end)
+        within = [fact for fact in facts if begin <= self.time_of(host_id, fact.at) <= end]
+        if not within or not within[-1].value:
+            return None
+        return self.time_of(host_id, within[-1].at) - _BEFORE_S
 
     def _ending(self, host_id: int) -> Mapping[str, Any]:
         """Return what ended a host's looks, as far as the others could tell."""

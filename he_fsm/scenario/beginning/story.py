@@ -118,6 +118,7 @@ class HostStory:
         self._take_readings(at, look)
         self._set("maintenance", at, facts.local_maintenance)
         self._set("hypervisor", at, facts.vm.state is VmState.UNKNOWN)
+        self._set("leaves", at, facts.leaves_by is not None)
         self._set("failed", at, look.decided.memory.failed.count)
         self._set("vm", at, _vm_word(facts.vm, look))
         if look.decided.memory.global_maintenance is not None:
