@@ -44,6 +44,7 @@ MEASUREMENTS = {
         Measurement("busy-250", "simulations", "  compiled"),
         Measurement("talk-file", "commands"),
         Measurement("usage-text", "commands"),
+        Measurement("replay-day", "history"),
         Measurement("node-fail", "pacemaker"),
         Measurement("check-2", "scale"),
         Measurement("check-3", "scale", "  compiled"),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         CancelMigration,
         Effect,
         GiveUpArrival,
+        LetGo,
         MigrateVm,
         Notify,
         PowerOffVm,
@@ -69,6 +70,7 @@ _HOMES = {
     "he_fsm.effects": (
         "CancelMigration",
         "GiveUpArrival",
+        "LetGo",
         "Effect",
         "MigrateVm",
         "Notify",
@@ -126,6 +128,7 @@ __all__ = [
     "Health",
     "HostRecord",
     "LeaseView",
+    "LetGo",
     "Liveness",
     "LocalVm",
     "Memory",

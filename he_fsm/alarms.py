@@ -41,7 +41,7 @@ MEANING = {
     UNWATCHED: "a host has the engine's lease, and its agent is silent: nobody watches the engine",
     HANDS_OFF: "the engine runs nowhere, and global maintenance keeps all hosts from starting it",
     BAD_ENDINGS: "starts fail or runs end badly on this host, time after time",
-    DRAIN: "local maintenance is set, and the engine can't leave this host",
+    DRAIN: "local maintenance is set, or a shutdown, and the engine can't leave this host",
     BLIND: "this host can't read its storage, its leases or its hypervisor",
     DOOM: "this host is about to be reset, or to lose its host id",
     HEALTH_UNKNOWN: "the engine runs here, and this host can't tell whether it is well",
@@ -266,6 +266,13 @@ def _why_hands_off(view: View) -> str:
 
 
 def _why_down(view: View) -> str:
+    kept_by = view.placement.kept_by
+    if kept_by:
+        return (
+            f"the engine runs nowhere: {view.placement.reason}. To end it: start host "
+            f"{kept_by[0]}, or let any host start the engine: he-fsm storage clear-slot "
+            f"{kept_by[0]}"
+        )
     hosts = sorted(view.liveness.alive)
     records = {
         host_id: seen.record
@@ -321,6 +328,11 @@ def _why_drain(view: View) -> str:
         why = f"{moves.failures} migrations failed, the last to host {moves.refused_by}"
     else:
         why = guards.what_the_drain_waits_for(view)
+    if not view.snapshot.local_maintenance:
+        return (
+            f"the shutdown of this host has waited for {waited_s:.0f} s for the engine to leave: "
+            f"{why}"
+        )
     return (
         f"local maintenance has waited for {waited_s:.0f} s for the engine to leave this host: "
         f"{why}. To keep the engine here: he-fsm maintenance local --off"

@@ -54,6 +54,13 @@ class StopAgent:
 
 
 @attrs.frozen
+class LetGo:
+    """Stand in the way of the host's orderly shutdown no longer: nothing here needs it to wait."""
+
+    reason: str
+
+
+@attrs.frozen
 class Alarm:
     """
     Tell people that something stays wrong, or is over.
@@ -88,6 +95,7 @@ Effect = Union[
     GiveUpArrival,
     Notify,
     StopAgent,
+    LetGo,
     Alarm,
     WriteGlobal,
 ]

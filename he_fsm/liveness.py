@@ -85,8 +85,17 @@ def look(  # noqa: PLR0913 - what is known, what is read, and how
     if not sightings.keys() <= slots.keys():
         for host_id, before in sightings.items():
             if host_id not in slots and before.content is not None:
-                changed[host_id] = before._replace(content=None, problem=ProblemWord.EMPTY)
+                changed[host_id] = before._replace(
+                    content=None, problem=ProblemWord.EMPTY, record=_keeping_nothing(before.record)
+                )
     return {**sightings, **changed} if changed else sightings
+
+
+def _keeping_nothing(record: Optional[HostRecord]) -> Optional[HostRecord]:
+    """Return the last record of a slot that somebody has cleared: it keeps the engine no longer."""
+    if record is None or not record.engine.keeps_engine:
+        return record
+    return record._replace(engine=record.engine._replace(detail="unknown"))
 
 
 def _is_same(before: Union[HostRecord, SlotProblem, None], now: Content) -> bool:

@@ -94,7 +94,9 @@ class Memory(Value):
         "global_maintenance",
         "global_problem",
         "global_problem_since",
+        "has_let_go",
         "is_blind",
+        "keeps_engine",
         "looked_at",
         "moves",
         "named_since",
@@ -144,8 +146,12 @@ class Memory(Value):
         refused_at: Optional[float] = None,
         # Since when a VM is to arrive here by migration, or the arrival was last given up.
         arriving_since: Optional[float] = None,
-        # Since when an administrator waits for the VM to leave this host.
+        # Since when an administrator, or the host's shutdown, waits for the VM to leave this host.
         draining_since: Optional[float] = None,
+        # The engine was shut down here with its host, and no other host is to start it (`freeze`).
+        keeps_engine: bool = False,
+        # The host, which is about to be shut down in order, no longer waits for this agent.
+        has_let_go: bool = False,
         alarms: tuple[RaisedAlarm, ...] = (),
     ) -> None:
         """Take the parts."""
@@ -171,6 +177,8 @@ class Memory(Value):
         self.refused_at: Final = refused_at
         self.arriving_since: Final = arriving_since
         self.draining_since: Final = draining_since
+        self.keeps_engine: Final = keeps_engine
+        self.has_let_go: Final = has_let_go
         self.alarms: Final = alarms
 
     @property
@@ -218,6 +226,8 @@ class Memory(Value):
             refused_at=self.refused_at,
             arriving_since=self.arriving_since,
             draining_since=self.draining_since,
+            keeps_engine=self.keeps_engine,
+            has_let_go=self.has_let_go,
             alarms=self.alarms,
         )
 
@@ -247,6 +257,8 @@ class Memory(Value):
             and self.refused_at == other.refused_at
             and self.arriving_since == other.arriving_since
             and self.draining_since == other.draining_since
+            and self.keeps_engine is other.keeps_engine
+            and self.has_let_go is other.has_let_go
             and self.alarms == other.alarms
         )
 
@@ -267,6 +279,7 @@ class Memory(Value):
             well_since=self.well_since,
             vm=self.vm,
             moves=self.moves,
+            keeps_engine=self.keeps_engine,
             alarms=self.alarms,
         )
 
@@ -313,6 +326,7 @@ class Memory(Value):
                 failed_at=moves.failed_at + shift,
                 moved_at=moves.moved_at + shift,
             ),
+            keeps_engine=self.keeps_engine,
             alarms=tuple(
                 alarm._replace(
                     since=alarm.since + shift,

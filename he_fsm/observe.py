@@ -99,6 +99,8 @@ def observe(memory: Memory, snapshot: Snapshot, policy: Policy) -> View:
         refused_at=memory.refused_at,
         arriving_since=_arriving_since(memory, snapshot, unseen_s),
         draining_since=memory.draining_since,
+        keeps_engine=memory.keeps_engine,
+        has_let_go=memory.has_let_go and snapshot.leaves_by is not None,
         alarms=memory.alarms,
     )
     view = View(seen, snapshot, policy, liveness, plan, leases)
@@ -258,7 +260,7 @@ def _time_passes(view: View) -> View:
         # The others are to read it as soon as can be.
         view.due_again()
     moves, draining_since = memory.moves, None
-    if view.snapshot.local_maintenance and view.vm_is_here:
+    if view.is_taken_out and view.vm_is_here:
         draining_since = memory.draining_since
         if draining_since is None:
             draining_since = view.now
@@ -272,6 +274,7 @@ def _time_passes(view: View) -> View:
         or named_since != memory.named_since
         or claimed_at != memory.claimed_at
         or draining_since != memory.draining_since
+        or (memory.keeps_engine and not _keeps_engine(view))
     ):
         view.memory = memory._replace(
             failed=failed,
@@ -281,8 +284,29 @@ def _time_passes(view: View) -> View:
             named_since=named_since,
             claimed_at=claimed_at,
             draining_since=draining_since,
+            keeps_engine=memory.keeps_engine and _keeps_engine(view),
         )
     return view
+
+
+def _keeps_engine(view: View) -> bool:
+    """
+    Return whether this host still keeps the engine that it has shut down for itself.
+
+    It does so until the engine runs again, or it can't start it although it is back. An agent that
+    has just begun, and can't tell yet how its host is, is given time.
+    """
+    memory, own = view.memory, view.snapshot.own
+    engine_on = view.placement.engine_on
+    if view.is_leaving:
+        return engine_on in (None, view.snapshot.host_id)
+    if engine_on is not None:
+        return False
+    if own is None or own.score > 0:
+        return True
+    return memory.state is State.UNKNOWN and not view.due(
+        memory.began_at + view.policy.dead_after_s
+    )
 
 
 def _is_forgotten(view: View, well_since: Optional[float]) -> bool:

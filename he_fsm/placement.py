@@ -21,18 +21,21 @@ class Placement(Value):
     that share the highest score, ascending. Empty `hosts`: nobody, because of
     `waits_for` (hosts that could be better, of which it is not known whether they live), or
     because nobody has a score above 0. `turns`: the order in which they try, with those that
-    are as good and of which it is not yet known: they may be about to try as well.
+    are as good and of which it is not yet known: they may be about to try as well. `kept_by`: the
+    hosts that went down in order and keep the engine for themselves (`Policy.on_shutdown` freeze):
+    only these may start it.
     """
 
-    __slots__ = ("engine_on", "hosts", "score", "turns", "waits_for")
+    __slots__ = ("engine_on", "hosts", "kept_by", "score", "turns", "waits_for")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each part
         self,
         engine_on: Optional[int],
         hosts: tuple[int, ...],
         score: int,
         waits_for: tuple[int, ...],
         turns: tuple[int, ...] = (),
+        kept_by: tuple[int, ...] = (),
     ) -> None:
         """Take the parts."""
         self.engine_on: Final = engine_on
@@ -40,12 +43,16 @@ class Placement(Value):
         self.score: Final = score
         self.waits_for: Final = waits_for
         self.turns: Final = turns
+        self.kept_by: Final = kept_by
 
     @property
     def reason(self) -> str:
         """Why, in words."""
         if self.engine_on is not None:
             return f"the engine runs on host {self.engine_on}"
+        if self.kept_by:
+            names = ", ".join(map(str, self.kept_by))
+            return f"host {names} keeps the engine until it is back (on_shutdown: freeze)"
         if self.waits_for:
             names = ", ".join(map(str, self.waits_for))
             return f"host {names} could be better and is not yet known to be alive or dead"
@@ -88,6 +95,11 @@ def placement(
             best_score = record.score
     if engine_on is not None:
         return Placement(engine_on, (), best_score, ())
+    kept_by = _keepers(records, alive, pending)
+    if kept_by:
+        able = [host_id for host_id in kept_by if host_id in alive]
+        hosts = [host_id for host_id in able if 0 < records[host_id].score <= score_max]
+        return Placement(None, tuple(hosts), best_score, (), tuple(hosts), kept_by)
     waits_for = tuple(
         sorted(
             host_id
@@ -103,6 +115,24 @@ def placement(
     equal = [host_id for host_id in pending if _has_score(records.get(host_id), best_score)]
     turns = sorted([*hosts, *equal]) if equal else hosts
     return Placement(None, tuple(hosts), best_score, (), tuple(turns))
+
+
+def _keepers(
+    records: Mapping[int, HostRecord], alive: Collection[int], pending: Collection[int]
+) -> tuple[int, ...]:
+    """
+    Return the hosts that keep the engine for themselves, ascending.
+
+    One that fell silent before it had stopped in order keeps nothing: it crashed.
+    """
+    return tuple(
+        sorted(
+            host_id
+            for host_id, record in records.items()
+            if record.engine.keeps_engine
+            and (record.stopped or host_id in alive or host_id in pending)
+        )
+    )
 
 
 def _has_score(record: Optional[HostRecord], score: int) -> bool:

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Optional
+from typing import Optional
 
 import attrs
 
 from he_fsm.errors import PolicyError
-from he_fsm.unsafe import failure_text
-
-
-def _positive(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not value > 0:
-        msg = f"{attribute.name} must be above 0, got {value!r}"
-        raise PolicyError(msg, attribute.name)
-
-
-def _not_negative(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not value >= 0:
-        msg = f"{attribute.name} must be 0 or more, got {value!r}"
-        raise PolicyError(msg, attribute.name)
-
+from he_fsm.unsafe import (
+    Inequality,
+    OnShutdown,
+    a_way_to_shut_down,
+    failure_text,
+    not_negative,
+    positive,
+)
 
 # Far above any real one; a number of hundreds of digits fits no record.
 SCORE_LIMIT = 1_000_000
@@ -43,87 +37,96 @@ class Policy:
 
     # Score: what each monitor is worth. `base_score` None: the sum of the weights.
     base_score: Optional[int] = attrs.field(default=None)
-    gateway_weight: int = attrs.field(default=1000, validator=_not_negative)
-    bridge_weight: int = attrs.field(default=800, validator=_not_negative)
-    memory_weight: int = attrs.field(default=400, validator=_not_negative)
-    cpu_load_weight: int = attrs.field(default=100, validator=_not_negative)
-    mem_load_weight: int = attrs.field(default=100, validator=_not_negative)
-    config_weight: int = attrs.field(default=0, validator=_not_negative)
+    gateway_weight: int = attrs.field(default=1000, validator=not_negative)
+    bridge_weight: int = attrs.field(default=800, validator=not_negative)
+    memory_weight: int = attrs.field(default=400, validator=not_negative)
+    cpu_load_weight: int = attrs.field(default=100, validator=not_negative)
+    mem_load_weight: int = attrs.field(default=100, validator=not_negative)
+    config_weight: int = attrs.field(default=0, validator=not_negative)
     # Below `low` a load costs nothing, from `high` on its whole weight, in proportion between.
-    cpu_load_low: float = attrs.field(default=0.8, validator=_not_negative)
-    cpu_load_high: float = attrs.field(default=0.8, validator=_not_negative)
-    mem_load_limit: float = attrs.field(default=0.8, validator=_not_negative)
-    failed_start_penalty: int = attrs.field(default=50, validator=_not_negative)
-    failed_starts_max: int = attrs.field(default=3, validator=_positive)
+    cpu_load_low: float = attrs.field(default=0.8, validator=not_negative)
+    cpu_load_high: float = attrs.field(default=0.8, validator=not_negative)
+    mem_load_limit: float = attrs.field(default=0.8, validator=not_negative)
+    failed_start_penalty: int = attrs.field(default=50, validator=not_negative)
+    failed_starts_max: int = attrs.field(default=3, validator=positive)
     # The least that penalties leave to a host that could run the engine: 0 forbids it the start.
-    score_floor: int = attrs.field(default=1, validator=_not_negative)
-    reading_age_max_s: float = attrs.field(default=60.0, validator=_positive)
+    score_floor: int = attrs.field(default=1, validator=not_negative)
+    reading_age_max_s: float = attrs.field(default=60.0, validator=positive)
 
     # Liveness.
-    dead_after_s: float = attrs.field(default=60.0, validator=_positive)
+    dead_after_s: float = attrs.field(default=60.0, validator=positive)
 
     # Starting.
-    settle_loops: float = attrs.field(default=2.0, validator=_not_negative)
-    stagger_s: float = attrs.field(default=2.0, validator=_not_negative)
-    stagger_total_s: float = attrs.field(default=20.0, validator=_not_negative)
+    settle_loops: float = attrs.field(default=2.0, validator=not_negative)
+    stagger_s: float = attrs.field(default=2.0, validator=not_negative)
+    stagger_total_s: float = attrs.field(default=20.0, validator=not_negative)
     # How long before it takes a lease that runs out a host says so: twice a slot's longest way, so
     # that whoever may have the lease first has read what all who say so wrote.
-    lease_claim_s: float = attrs.field(default=10.0, validator=_not_negative)
+    lease_claim_s: float = attrs.field(default=10.0, validator=not_negative)
     # For so long after a VM has come what is read of its lease may be from before: as long as the
     # release of a lease may take to be read, and a broker to look.
-    lease_settle_s: float = attrs.field(default=10.0, validator=_positive)
+    lease_settle_s: float = attrs.field(default=10.0, validator=positive)
     # From a start that was refused, or failed at once, to the next one here.
-    refused_retry_s: float = attrs.field(default=10.0, validator=_positive)
-    start_timeout_s: float = attrs.field(default=600.0, validator=_positive)
+    refused_retry_s: float = attrs.field(default=10.0, validator=positive)
+    start_timeout_s: float = attrs.field(default=600.0, validator=positive)
     # A limit that was too short for the engine doubles with each try, up to this one.
-    start_timeout_max_s: float = attrs.field(default=7200.0, validator=_positive)
+    start_timeout_max_s: float = attrs.field(default=7200.0, validator=positive)
 
     # Bad endings: after `failed_starts_max` of them no start here for `block_s`, then for twice as
     # long each time. They are forgotten when the engine has run well for long enough.
-    block_s: float = attrs.field(default=600.0, validator=_positive)
-    block_max_s: float = attrs.field(default=7200.0, validator=_positive)
-    endings_forget_s: float = attrs.field(default=3600.0, validator=_positive)
+    block_s: float = attrs.field(default=600.0, validator=positive)
+    block_max_s: float = attrs.field(default=7200.0, validator=positive)
+    endings_forget_s: float = attrs.field(default=3600.0, validator=positive)
 
     # Running here.
-    bad_health_s: float = attrs.field(default=300.0, validator=_positive)
-    paused_limit_s: float = attrs.field(default=60.0, validator=_positive)
-    stop_timeout_s: float = attrs.field(default=300.0, validator=_positive)
-    power_off_retry_s: float = attrs.field(default=30.0, validator=_positive)
+    bad_health_s: float = attrs.field(default=300.0, validator=positive)
+    paused_limit_s: float = attrs.field(default=60.0, validator=positive)
+    stop_timeout_s: float = attrs.field(default=300.0, validator=positive)
+    power_off_retry_s: float = attrs.field(default=30.0, validator=positive)
 
     # Moving.
-    migration_threshold: int = attrs.field(default=800, validator=_positive)
-    migration_hold_s: float = attrs.field(default=30.0, validator=_not_negative)
-    migration_timeout_s: float = attrs.field(default=300.0, validator=_positive)
-    migration_backoff_s: float = attrs.field(default=60.0, validator=_positive)
-    migration_backoff_max_s: float = attrs.field(default=3600.0, validator=_positive)
+    migration_threshold: int = attrs.field(default=800, validator=positive)
+    migration_hold_s: float = attrs.field(default=30.0, validator=not_negative)
+    migration_timeout_s: float = attrs.field(default=300.0, validator=positive)
+    migration_backoff_s: float = attrs.field(default=60.0, validator=positive)
+    migration_backoff_max_s: float = attrs.field(default=3600.0, validator=positive)
     # While an administrator waits for a host to be empty, tries are this far apart.
-    drain_retry_s: float = attrs.field(default=60.0, validator=_positive)
+    drain_retry_s: float = attrs.field(default=60.0, validator=positive)
     # A running engine is never given up for a hope, unless this asks for it.
     move_by_restart: bool = False
     # Whether what runs here can move while it executes. A program can't, and is never told to.
     live_migration: bool = True
 
+    # An orderly shutdown or reboot of the engine's host. `migrate`: the engine moves first, and is
+    # shut down where it can't; `stop`: it is shut down, and started on another host; `freeze`: it
+    # is shut down, and no other host starts it until this one is back.
+    on_shutdown: OnShutdown = attrs.field(default="migrate", validator=a_way_to_shut_down)
+    # How long before the host goes down the engine is asked to shut down if it has not moved, and
+    # how long before that its VM is powered off, so that its lease is released.
+    shutdown_stop_s: float = attrs.field(default=60.0, validator=positive)
+    shutdown_last_s: float = attrs.field(default=2.0, validator=positive)
+
     # Hosts that know the value of a slot 0 that can't be believed write it again, one after the
     # other, a loop apart, and all from this one on at the same time.
-    slot_0_writers: int = attrs.field(default=4, validator=_positive)
+    slot_0_writers: int = attrs.field(default=4, validator=positive)
     # oVirt never writes slot 0 before somebody sets the flag; there an empty one is no alarm.
     empty_global_is_none: bool = False
 
     # An alarm is repeated after the first of these times, then after twice as long each time.
-    alarm_repeat_s: float = attrs.field(default=600.0, validator=_positive)
-    alarm_repeat_max_s: float = attrs.field(default=86400.0, validator=_positive)
+    alarm_repeat_s: float = attrs.field(default=600.0, validator=positive)
+    alarm_repeat_max_s: float = attrs.field(default=86400.0, validator=positive)
 
     # The surroundings that the time-outs have to fit.
-    loop_s: float = attrs.field(default=10.0, validator=_positive)
-    io_timeout_s: float = attrs.field(default=10.0, validator=_positive)
-    watchdog_s: float = attrs.field(default=60.0, validator=_positive)
+    loop_s: float = attrs.field(default=10.0, validator=positive)
+    io_timeout_s: float = attrs.field(default=10.0, validator=positive)
+    watchdog_s: float = attrs.field(default=60.0, validator=positive)
     # What a host has that tells no time: sanlock's own, the only one before its release 3.9.
-    watchdog_unsaid_s: float = attrs.field(default=60.0, validator=_positive)
+    watchdog_unsaid_s: float = attrs.field(default=60.0, validator=positive)
     # Below so long a watchdog sanlock sends no SIGTERM and runs no killpath (its
     # `watchdog_fire_timeout` from 3.9 on): a VM whose lease can't be renewed gets SIGKILL at once.
-    sigterm_watchdog_s: float = attrs.field(default=30.0, validator=_not_negative)
+    sigterm_watchdog_s: float = attrs.field(default=30.0, validator=not_negative)
     # sanlock's -g: from the polite kill of a VM whose lease can't be renewed to SIGKILL.
-    kill_grace_s: float = attrs.field(default=40.0, validator=_not_negative)
+    kill_grace_s: float = attrs.field(default=40.0, validator=not_negative)
 
     def __attrs_post_init__(self) -> None:
         """Refuse numbers that are unsafe together."""
@@ -207,6 +210,17 @@ class Policy:
         """How far apart two looks may be at most for the time between them to count as observed."""
         return 2 * self.loop_s
 
+    @property
+    def shutdown_needs_s(self) -> float:
+        """
+        How long the host should wait with an orderly shutdown until the engine has left.
+
+        A guest takes its time to shut down; a migration takes as long as two tries are apart, so
+        that the second one is to another host.
+        """
+        moves = self.on_shutdown == "migrate" and self.live_migration and not self.move_by_restart
+        return self.shutdown_stop_s + (self.drain_retry_s if moves else 0.0)
+
     def on_host(self, watchdog_s: float) -> Policy:
         """
         Return this policy on a host whose own watchdog takes *watchdog_s*.
@@ -252,26 +266,6 @@ def check_safety(policy: Policy) -> None:
         if not rule.holds:
             msg = f"policy {policy.name}: {failure_text(rule.name, rule.left, rule.right)}"
             raise PolicyError(msg, rule.name, rule.excess_s)
-
-
-@attrs.frozen
-class Inequality:
-    """`left` must be below `right` (both in seconds); `says` is the reason, for people."""
-
-    name: str
-    says: str
-    left: float
-    right: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether the inequality holds."""
-        return self.left < self.right
-
-    @property
-    def excess_s(self) -> float:
-        """By how many seconds it fails; negative: how much room is left."""
-        return self.left - self.right
 
 
 def safety_rules(policy: Policy) -> tuple[Inequality, ...]:
@@ -334,6 +328,13 @@ def safety_rules(policy: Policy) -> tuple[Inequality, ...]:
             "the first limit of a start is no longer than the longest",
             policy.start_timeout_s,
             policy.start_timeout_max_s + 1e-9,
+        ),
+        Inequality(
+            "stop-before-power-off",
+            "a guest is asked to shut down with its host before its VM is powered off "
+            "(shutdown_last against shutdown_stop)",
+            policy.shutdown_last_s,
+            policy.shutdown_stop_s,
         ),
         Inequality(
             "alarms-grow-rare",

@@ -39,7 +39,7 @@ def _why_down(view: View) -> str:
 
 
 def _why_starting(view: View) -> str:
-    if view.snapshot.local_maintenance:
+    if view.is_taken_out:
         return _why_up(view)
     return "waiting for the health page to become good"
 
@@ -52,12 +52,13 @@ _STAYS = (
 
 
 def _why_up(view: View) -> str:
-    if view.snapshot.local_maintenance:
+    if view.is_taken_out:
+        why = guards.why_taken_out(view)
         if view.next_target() is None:
-            return "local maintenance is set, but there is no host to go to: the engine stays"
+            return f"{why}, but there is no host to go to: the engine stays"
         if guards.moves_never(view):
-            return f"local maintenance is set, but the engine runs here: {_STAYS}"
-        return f"local maintenance is set; {guards.what_the_drain_waits_for(view)}"
+            return f"{why}, but the engine runs here: {_STAYS}"
+        return f"{why}; {guards.what_the_drain_waits_for(view)}"
     if view.paused_s is not None:
         return f"the VM has been paused for {view.paused_s:.0f} s"
     if view.bad_s is not None:
@@ -82,8 +83,8 @@ def _why_stopping(_: View) -> str:
     return "waiting for the VM to go down"
 
 
-def _why_maintenance(_: View) -> str:
-    return "local maintenance is set"
+def _why_maintenance(view: View) -> str:
+    return guards.why_taken_out(view)
 
 
 _WHY_STAY = {

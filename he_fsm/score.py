@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from math import isnan
-from typing import NamedTuple, Optional
+from typing import Final, Literal, NamedTuple, Optional, Union
 
 import attrs
 
 from he_fsm.policy import Policy
 from he_fsm.snapshot import Reading, Readings
+
+# How much this host is liked (points, -100 to 100), or that it never runs the engine.
+Preference = Union[int, Literal["never"]]
+NEVER: Final = "never"
+# What a host's line `score-why` says of it.
+NEVER_SAID: Final = "host.preference is never"
+PREFERENCE_MAX: Final = 100
+PREFERENCE_WORDS: Final = f"a whole number from -{PREFERENCE_MAX} to {PREFERENCE_MAX}, or {NEVER}"
 
 
 class ScorePart(NamedTuple):
@@ -56,6 +64,7 @@ def score(  # noqa: PLR0913 - one argument for each fact of the rule
     local_maintenance: bool = False,
     can_act: bool = True,
     unfit: str = "",
+    preference: Preference = 0,
 ) -> Score:
     """
     Score a host by what its monitors read.
@@ -67,6 +76,8 @@ def score(  # noqa: PLR0913 - one argument for each fact of the rule
         local_maintenance: the flag, whatever the state.
         can_act: False where the hypervisor does not answer: such a host can start nothing.
         unfit: why this host can start nothing for another reason; empty: it can.
+        preference: added to the sum of a host that could run the engine, which stays within 1 and
+            the highest score: it forbids nothing, and allows nothing. NEVER: score 0.
 
     Source: the talk, "Host Score"; for policy `ovirt` ovirt-hosted-engine-ha 2.5, whose
     penalties are cut to whole numbers towards zero.
@@ -107,10 +118,20 @@ def score(  # noqa: PLR0913 - one argument for each fact of the rule
         zero = "the hypervisor does not answer"
     elif unfit:
         zero = unfit
+    elif preference == NEVER:
+        zero = NEVER_SAID
     # Penalties alone forbid no start where the policy says so: a poor host is better than none.
     floor = min(policy.score_floor, policy.score_max)
     total = 0 if zero else max(floor, policy.score_max + lost)
+    if preference and preference != NEVER:
+        parts.append(ScorePart(PREFERENCE, preference, 0, "host.preference"))
+        if total:
+            total = min(max(1, policy.score_max + lost + preference), policy.score_max)
     return Score(total, tuple(parts), zero)
+
+
+# What the part of the preference is called.
+PREFERENCE: Final = "preference"
 
 
 # A monitor that measures nonsense is no reason to trust the host, and none to end its agent.

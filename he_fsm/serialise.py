@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Optional, TypedDict, Union
+from typing import Any, Final, Optional, TypedDict, Union
 
 import cattrs
 
+from he_fsm.liveness import Liveness
 from he_fsm.memory import Memory, Sighting
 from he_fsm.metadata.codec import GlobalBlock
 from he_fsm.metadata.record import EngineStatus, HostRecord, ProblemWord, SlotProblem
 from he_fsm.metadata.whiteboard import Whiteboard
+from he_fsm.placement import Placement
 from he_fsm.remembered import FailedStarts, Moves, RaisedAlarm, VmWatch
 from he_fsm.snapshot import (
     Health,
     LeaseView,
     LocalVm,
+    Outcome,
     OwnerState,
     Reading,
+    Readings,
     Result,
     Snapshot,
     VmState,
 )
 from he_fsm.states.names import State
+from he_fsm.tick import Facts
 from he_fsm.value import Value
 
 
@@ -49,6 +54,32 @@ class ReadingParts(TypedDict, total=False):
 
     value: Optional[float]
     age_s: float
+
+
+class ReadingsParts(TypedDict, total=False):
+    """The same of all readings of a host."""
+
+    gateway: Reading
+    bridge: Reading
+    mem_free: Reading
+    cpu_load: Reading
+    mem_load: Reading
+    config_is_current: bool
+
+
+class ResultParts(TypedDict, total=False):
+    """The same of an effect's result."""
+
+    outcome: Outcome
+    detail: str
+
+
+class GlobalParts(TypedDict, total=False):
+    """The same of slot 0."""
+
+    maintenance: Optional[bool]
+    problem: Optional[SlotProblem]
+    rejected_lines: int
 
 
 class RecordParts(TypedDict, total=False):
@@ -110,6 +141,40 @@ class SnapshotParts(TypedDict, total=False):
     local_maintenance: bool
     results: tuple[Result, ...]
     boot_now: Optional[float]
+    leaves_by: Optional[float]
+
+
+class FactsParts(TypedDict, total=False):
+    """The same of what the adapters found out for one pass."""
+
+    now: float
+    wall_offset_s: float
+    readings: Readings
+    vm: LocalVm
+    leases: Optional[LeaseView]
+    local_maintenance: bool
+    results: tuple[Result, ...]
+    boot_now: Optional[float]
+    leaves_by: Optional[float]
+
+
+class LivenessParts(TypedDict, total=False):
+    """The same of who is alive."""
+
+    alive: frozenset[int]
+    pending: frozenset[int]
+    changes_at: float
+
+
+class PlacementParts(TypedDict, total=False):
+    """The same of who should run the engine."""
+
+    engine_on: Optional[int]
+    hosts: tuple[int, ...]
+    score: int
+    waits_for: tuple[int, ...]
+    turns: tuple[int, ...]
+    kept_by: tuple[int, ...]
 
 
 class SightingParts(TypedDict, total=False):
@@ -200,10 +265,13 @@ class MemoryParts(TypedDict, total=False):
     claimed_at: Optional[float]
     refused_at: Optional[float]
     draining_since: Optional[float]
+    keeps_engine: bool
+    has_let_go: bool
     alarms: tuple[RaisedAlarm, ...]
 
 
-_PARTS: dict[object, Any] = {
+# What a value of each kind consists of: names and types of its parts.
+PARTS: Final[dict[Any, Any]] = {
     FailedStarts: FailedParts,
     VmWatch: WatchParts,
     Moves: MovesParts,
@@ -218,6 +286,12 @@ _PARTS: dict[object, Any] = {
     LeaseView: LeaseParts,
     Reading: ReadingParts,
     Snapshot: SnapshotParts,
+    Readings: ReadingsParts,
+    Result: ResultParts,
+    GlobalBlock: GlobalParts,
+    Facts: FactsParts,
+    Liveness: LivenessParts,
+    Placement: PlacementParts,
 }
 
 
@@ -265,7 +339,7 @@ def teach(converter: cattrs.Converter) -> None:
     for content in (Union[HostRecord, SlotProblem], Union[HostRecord, SlotProblem, None]):
         converter.register_structure_hook(content, lambda plain, _: _content(converter, plain))
     converter.register_structure_hook_func(
-        lambda kind: isinstance(kind, type) and kind in _PARTS,
+        lambda kind: isinstance(kind, type) and kind in PARTS,
         lambda plain, kind: _made(converter, plain, kind),
     )
     converter.register_unstructure_hook_func(
@@ -287,8 +361,8 @@ def _converter() -> cattrs.Converter:
 
 def _made(converter: cattrs.Converter, plain: Any, kind: Any) -> Any:
     """Make a value of its parts; what a later release has added is left out."""
-    found = converter.structure(plain, _PARTS[kind])
-    parts = {name: part for name, part in found.items() if name in _PARTS[kind].__annotations__}
+    found = converter.structure(plain, PARTS[kind])
+    parts = {name: part for name, part in found.items() if name in PARTS[kind].__annotations__}
     try:
         return kind(**parts)
     except (TypeError, ValueError) as error:

@@ -203,6 +203,8 @@ class Snapshot(Value):
     published it.
     `whiteboard` None: the storage can't be read. `leases` None: the lease manager does not
     answer. `results`: how effects ended since the last step, each told once.
+    `leaves_by`: the host is about to be shut down or rebooted in order, and goes down at that time
+    (its own monotonic clock) whatever its agent does; None: it is not.
 
     Raises:
         ValueError: `now` is no finite number, or the host id is not 1 to 2000.
@@ -212,6 +214,7 @@ class Snapshot(Value):
         "boot_now",
         "host_id",
         "leases",
+        "leaves_by",
         "local_maintenance",
         "now",
         "own",
@@ -232,6 +235,7 @@ class Snapshot(Value):
         local_maintenance: bool = False,
         results: tuple[Result, ...] = (),
         boot_now: Optional[float] = None,
+        leaves_by: Optional[float] = None,
     ) -> None:
         """Take the parts; refuse a time and an id that can't be."""
         self.now: Final = now
@@ -243,6 +247,7 @@ class Snapshot(Value):
         self.local_maintenance: Final = local_maintenance
         self.results: Final = results
         self.boot_now: Final = boot_now
+        self.leaves_by: Final = leaves_by
         if not math.isfinite(self.now):
             msg = f"now must be a finite number, got {self.now!r}"
             raise ValueError(msg)

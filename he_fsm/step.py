@@ -42,7 +42,7 @@ from __future__ import annotations
 from typing import Final, Optional
 
 from he_fsm.alarms import is_all_well, raise_alarms
-from he_fsm.effects import Alarm, Effect, Notify, WriteGlobal
+from he_fsm.effects import Alarm, Effect, LetGo, Notify, WriteGlobal
 from he_fsm.liveness import Liveness
 from he_fsm.memory import Memory
 from he_fsm.observe import observe
@@ -51,6 +51,7 @@ from he_fsm.policy import Policy
 from he_fsm.reasons import why_stay
 from he_fsm.remembered import VmWatch
 from he_fsm.snapshot import Snapshot
+from he_fsm.states import leaving
 from he_fsm.states.names import State
 from he_fsm.states.row import Transition
 from he_fsm.states.table import TABLE
@@ -131,6 +132,8 @@ def _stay(view: View) -> Step:
         effects = raised.effects
         if view.memory.global_problem is not None:
             effects = (*raised.effects, *_heal_slot_0(view))
+    if view.is_leaving and not view.memory.has_let_go:
+        effects = (*effects, *_let_go(view))
     wakes_at = view.wakes_at
     return Step(
         view.memory,
@@ -143,6 +146,15 @@ def _stay(view: View) -> Step:
         view.placement,
         active,
     )
+
+
+def _let_go(view: View) -> tuple[LetGo, ...]:
+    """Return the effect that lets the host go down, once no VM here needs it; at most once."""
+    why = leaving.may_let_go(view)
+    if not why:
+        return ()
+    view.memory = view.memory._replace(has_let_go=True)
+    return (LetGo(why),)
 
 
 def _heal_slot_0(view: View) -> tuple[WriteGlobal, ...]:
@@ -194,6 +206,8 @@ def _take(edge: Transition, view: View) -> Step:
         refused_at=before.refused_at,
         arriving_since=before.arriving_since,
         draining_since=before.draining_since,
+        keeps_engine=before.keeps_engine,
+        has_let_go=before.has_let_go,
         alarms=before.alarms,
     )
     if edge.then is not None:

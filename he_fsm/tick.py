@@ -16,11 +16,17 @@ from he_fsm.memory import Memory
 from he_fsm.metadata.codec import encode_slot
 from he_fsm.metadata.engine import engine_words
 from he_fsm.metadata.layout import PARSE_VERSION
-from he_fsm.metadata.record import WAITS_FOR_LAUNCH, EngineStatus, HostRecord, ProblemWord
+from he_fsm.metadata.record import (
+    FROZEN,
+    WAITS_FOR_LAUNCH,
+    EngineStatus,
+    HostRecord,
+    ProblemWord,
+)
 from he_fsm.metadata.text import human_text
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.policy import Policy
-from he_fsm.score import Score, score
+from he_fsm.score import Preference, Score, score
 from he_fsm.snapshot import (
     Health,
     LeaseView,
@@ -52,6 +58,8 @@ class Identity:
     release: str = ""
     # The version of the VM's definition that it has (`metadata.definition`); 0: no shared one.
     definition: int = 0
+    # How much its configuration likes it as the engine's host.
+    preference: Preference = 0
 
 
 class Facts(Value):
@@ -60,12 +68,13 @@ class Facts(Value):
 
     `now` is the host's monotonic clock; `wall_offset_s` what has to be added to it to get
     the wall clock, for display alone. `boot_now` is its clock that counts suspended time as well
-    (CLOCK_BOOTTIME), None where there is none.
+    (CLOCK_BOOTTIME), None where there is none. `leaves_by`: see `Snapshot`.
     """
 
     __slots__ = (
         "boot_now",
         "leases",
+        "leaves_by",
         "local_maintenance",
         "now",
         "readings",
@@ -84,6 +93,7 @@ class Facts(Value):
         local_maintenance: bool = False,
         results: tuple[Result, ...] = (),
         boot_now: Optional[float] = None,
+        leaves_by: Optional[float] = None,
     ) -> None:
         """Take the parts."""
         self.now: Final = now
@@ -94,6 +104,7 @@ class Facts(Value):
         self.local_maintenance: Final = local_maintenance
         self.results: Final = results
         self.boot_now: Final = boot_now
+        self.leaves_by: Final = leaves_by
 
 
 def rate_host(memory: Memory, facts: Facts, identity: Identity, policy: Policy) -> Score:
@@ -109,6 +120,7 @@ def rate_host(memory: Memory, facts: Facts, identity: Identity, policy: Policy) 
         local_maintenance=facts.local_maintenance,
         can_act=facts.vm.state is not VmState.UNKNOWN,
         unfit=unfit_of(memory, facts, policy),
+        preference=identity.preference,
     )
 
 
@@ -126,14 +138,16 @@ def unfit_of(memory: Memory, facts: Facts, policy: Policy) -> str:
     """
     Return why this host can start nothing although it writes its record; empty: it can.
 
-    It is about to be reset or to lose its host id, its lease manager goes by other times than the
-    policy, or it could not read the storage with its last look: others would wait in vain for a
-    host that sees nothing.
+    It is about to be shut down or reset, or to lose its host id, its lease manager goes by other
+    times than the policy, or it could not read the storage with its last look: others would wait in
+    vain for a host that sees nothing.
     """
     leases = facts.leases
     if leases is None or not leases.joined:
         # It writes no record.
         return ""
+    if facts.leaves_by is not None:
+        return "this host is about to be shut down"
     if leases.doomed_until is not None and facts.now < leases.doomed_until:
         return leases.doom
     unlike = why_unlike(leases, policy)
@@ -149,18 +163,20 @@ def make_record(  # noqa: PLR0913 - all that a record is made of
     policy: Policy,
     *,
     claims_lease: bool = False,
+    keeps_engine: bool = False,
     is_stopped: bool = False,
 ) -> HostRecord:
     """
     Make this host's record; a stopped agent's is its last, with score 0.
 
     *claims_lease*: this host is about to take the engine's lease (`Memory.claimed_at`).
+    *keeps_engine*: no other host is to start the engine (`Memory.keeps_engine`).
     """
     return HostRecord(
         host_id=identity.host_id,
         timestamp=int(facts.now),
         score=0 if is_stopped else total,
-        engine=engine_status(facts.vm, claims_lease=claims_lease),
+        engine=engine_status(facts.vm, claims_lease=claims_lease, keeps_engine=keeps_engine),
         hostname=identity.hostname,
         local_maintenance=facts.local_maintenance,
         stopped=is_stopped,
@@ -238,6 +254,7 @@ def snapshot_of(
         local_maintenance=facts.local_maintenance,
         results=facts.results,
         boot_now=facts.boot_now,
+        leaves_by=facts.leaves_by,
     )
 
 
@@ -292,12 +309,16 @@ def next_look(decision: Step, next_loop: float) -> float:
     return min(next_loop, decision.wake_at)
 
 
-def engine_status(vm: LocalVm, *, claims_lease: bool = False) -> EngineStatus:
+def engine_status(
+    vm: LocalVm, *, claims_lease: bool = False, keeps_engine: bool = False
+) -> EngineStatus:
     """
     Return what the record says of the engine VM, in the words that oVirt's agents read.
 
-    To them a VM whose lease is claimed is down, as it is.
+    To them a VM whose lease is claimed, or that is kept for this host, is down, as it is.
     """
+    if keeps_engine and vm.state is VmState.ABSENT:
+        return _KEPT
     if claims_lease and vm.state is VmState.ABSENT:
         return _CLAIM
     return _STATUS[vm.state, vm.health is Health.GOOD]
@@ -327,6 +348,7 @@ def _statuses() -> dict[tuple[VmState, bool], EngineStatus]:
 
 
 _STATUS = _statuses()
+_KEPT = EngineStatus("down", "bad", FROZEN, "kept for this host until it is back")
 _CLAIM = EngineStatus("down", "bad", WAITS_FOR_LAUNCH, "waiting for the engine's lease")
 
 

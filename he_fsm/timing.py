@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from he_fsm.policy import Inequality, Policy, safety_rules
+from he_fsm.policy import Policy, safety_rules
+from he_fsm.unsafe import Inequality
 
 
 @attrs.frozen(kw_only=True)

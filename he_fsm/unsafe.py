@@ -1,9 +1,74 @@
-"""What an inequality between times that does not hold means, and what to change."""
+"""What makes a policy unsafe or senseless: fields out of range, and times that do not fit."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final, Literal, get_args
+
+import attrs
+
+from he_fsm.errors import PolicyError
+
+# What becomes of the engine when its host is shut down or rebooted in order.
+OnShutdown = Literal["migrate", "stop", "freeze"]
+_ON_SHUTDOWN: Final = get_args(OnShutdown)
+
+
+def positive(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
+    """
+    Check that a number is above 0.
+
+    Raises:
+        PolicyError: it is not.
+    """
+    if not value > 0:
+        msg = f"{attribute.name} must be above 0, got {value!r}"
+        raise PolicyError(msg, attribute.name)
+
+
+def not_negative(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
+    """
+    Check that a number is 0 or more.
+
+    Raises:
+        PolicyError: it is not.
+    """
+    if not value >= 0:
+        msg = f"{attribute.name} must be 0 or more, got {value!r}"
+        raise PolicyError(msg, attribute.name)
+
+
+def a_way_to_shut_down(_: Any, attribute: attrs.Attribute[Any], value: str) -> None:
+    """
+    Check that a word is one of `OnShutdown`.
+
+    Raises:
+        PolicyError: it is not.
+    """
+    if value not in _ON_SHUTDOWN:
+        msg = f"{attribute.name} must be one of {', '.join(_ON_SHUTDOWN)}, got {value!r}"
+        raise PolicyError(msg, attribute.name)
+
+
+@attrs.frozen
+class Inequality:
+    """`left` must be below `right` (both in seconds); `says` is the reason, for people."""
+
+    name: str
+    says: str
+    left: float
+    right: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the inequality holds."""
+        return self.left < self.right
+
+    @property
+    def excess_s(self) -> float:
+        """By how many seconds it fails; negative: how much room is left."""
+        return self.left - self.right
+
 
 # By the inequality's name: the consequence, the two sides, and the remedy. `{excess}`: by how much
 # it fails, in seconds.
@@ -61,6 +126,12 @@ _WORDS: Final[Mapping[str, tuple[str, str, str, str]]] = {
         "start_timeout",
         "start_timeout_max",
         "Lower start_timeout_s or raise start_timeout_max_s",
+    ),
+    "stop-before-power-off": (
+        "a guest would never be asked to shut down with its host",
+        "shutdown_last",
+        "shutdown_stop",
+        "Lower shutdown_last_s or raise shutdown_stop_s",
     ),
     "alarms-grow-rare": (
         "the first pause between two alarms would be longer than the longest",

@@ -120,7 +120,7 @@ NUMBERS = [
     field.name
     for field in attrs.fields(Policy)
     if field.name not in {"name", "base_score", "empty_global_is_none"}
-    and field.name not in {"move_by_restart", "live_migration"}
+    and field.name not in {"move_by_restart", "live_migration", "on_shutdown"}
 ]
 
 

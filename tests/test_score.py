@@ -13,9 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from he_fsm import OVIRT, TALK, HostRecord, Policy, Readings, Score, score
+from he_fsm.memory import Memory
+from he_fsm.metadata.codec import decode_slot
+from he_fsm.metadata.ovirt_fields import fields_of
 from he_fsm.snapshot import LocalVm, Reading, VmState
 from he_fsm.testing.strategies import any_policies, readings
-from he_fsm.tick import Facts, Identity, make_record
+from he_fsm.tick import Facts, Identity, make_block, make_record, rate_host
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "score-vectors.json").read_text())
 VECTORS: list[dict[str, Any]] = GOLDEN["vectors"]
@@ -361,3 +364,69 @@ def test_a_reading_that_is_not_a_number_costs_its_points_and_nothing_more(
     assert found.total == max(policy.score_floor, policy.score_max - part.weight)
     for value in (math.inf, -math.inf):
         score(Readings.of(**{name: value}), policy)
+
+
+PREFERENCES = st.integers(-100, 100)
+
+
+@given(case=rated, failed=st.integers(0, 5), preference=PREFERENCES)
+def test_a_preference_moves_a_score_within_1_and_the_highest_and_allows_and_forbids_nothing(
+    case: tuple[Policy, Readings], failed: int, preference: int
+) -> None:
+    policy, found = case
+    without = score(found, policy, failed_starts=failed).total
+    total = score(found, policy, failed_starts=failed, preference=preference).total
+    assert (total == 0) is (without == 0)
+    assert 0 <= total <= policy.score_max
+    assert abs(total - without) <= abs(preference)
+    assert type(total) is int
+
+
+@given(case=rated, one=PREFERENCES, other=PREFERENCES)
+def test_who_is_liked_more_never_scores_less(
+    case: tuple[Policy, Readings], one: int, other: int
+) -> None:
+    policy, found = case
+    scores = [score(found, policy, preference=each).total for each in sorted((one, other))]
+    assert scores == sorted(scores)
+
+
+@given(case=rated)
+def test_no_preference_and_0_are_the_same(case: tuple[Policy, Readings]) -> None:
+    policy, found = case
+    assert score(found, policy, preference=0) == score(found, policy)
+
+
+@given(case=rated, preference=PREFERENCES)
+def test_a_record_with_a_preference_is_one_that_all_readers_believe(
+    case: tuple[Policy, Readings], preference: int
+) -> None:
+    """oVirt's agents read the same first 512 bytes as ever, with another number in field 4."""
+    policy, found = case
+    identity = Identity(host_id=1, hostname="host1.example.com", preference=preference)
+    facts = Facts(
+        now=50.0, wall_offset_s=0.0, readings=found, vm=LocalVm(VmState.ABSENT), leases=None
+    )
+    mine = rate_host(Memory.beginning(0.0), facts, identity, policy)
+    record = make_record(facts, identity, mine.total, policy)
+    block = make_block(record, Memory.beginning(0.0), facts, mine.why)
+    assert decode_slot(1, block, score_max=policy.score_max) == record
+    assert fields_of(1, block)["score"] == mine.total
+
+
+@pytest.mark.parametrize(
+    ("preference", "total", "why"),
+    [
+        (-50, 2350, "-50 preference (host.preference)"),
+        (50, 2400, "50 preference (host.preference)"),
+        ("never", 0, "host.preference is never"),
+    ],
+)
+def test_a_score_says_what_the_preference_did(preference: Any, total: int, why: str) -> None:
+    found = score(Readings.of(), TALK, preference=preference)
+    assert (found.total, found.why) == (total, why)
+
+
+def test_of_a_host_that_can_start_nothing_the_reason_is_said_not_the_preference() -> None:
+    found = score(Readings.of(), TALK, local_maintenance=True, preference="never")
+    assert (found.total, found.why) == (0, "local maintenance")

@@ -27,6 +27,7 @@ from he_fsm.check.local import (
 )
 from he_fsm.check.scale import move_wait_loops
 from he_fsm.check.suspension import looked
+from he_fsm.check.vms import Vms
 from he_fsm.memory import Memory
 from he_fsm.metadata.layout import PARSE_VERSION
 from he_fsm.snapshot import Health, LocalVm, VmState
@@ -43,22 +44,20 @@ _STATES = {
 _SEEN_BY = at.NEWER | at.CUT | at.DEAF | at.NO_SANLOCK | at.LATE | at.IS_DOOMED | at.SLEPT
 # Stands for a VM that is not here yet.
 _ARRIVES = -1
-# What stays true of a VM that begins to move, or fails to.
-_LASTING = at.BOOTED | at.SICK | at.PAUSED | at.OUTRUN
 
 
-class Cluster:
+class Cluster(Vms):
     """The rules of the surroundings, for hosts with their policies."""
 
     def __init__(self, steps: LocalSteps, *, pause_keeps_lease: bool = True) -> None:
         """Take the hosts, and whether a VM that is paused has its lease all the same."""
+        self.hosts = hosts = len(steps.policies)
+        super().__init__(hosts)
         self.steps = steps
         self.pause_keeps_lease = pause_keeps_lease
-        self.hosts = hosts = len(steps.policies)
         policy = steps.policy
         self.times = LeaseTimes(steps.policies)
         self._move_wait = move_wait_loops(policy)
-        self._places = [place(host) for host in range(hosts)]
         self._relations = place(hosts)
         self._relation_rows = [relation_at(hosts, host, 0) for host in range(hosts)]
         # For each writer, the indices of its slot's relations to what the others read last.
@@ -137,6 +136,7 @@ class Cluster:
                 newer=bool(flags & at.NEWER),
                 writes=not (flags & (at.CUT | at.MUTE) or lapse),
                 doomed=at.doomed_loops(flags),
+                leaves=at.leaving_loops(flags),
             )
             found = self._found[key] = number, self.steps.numbers.known[number].own
         return found
@@ -258,8 +258,11 @@ class Cluster:
         new = list(state)
         new[p + at.LOOP] = at.TO_BEGIN
         for word in orders.effects:
-            if word == "stop agent":
+            if word == "let go":
+                self.go_down(new, host)
+            elif word == "stop agent":
                 self.stop_agent(new, host)
+                self.go_down_without_agent(new, host)
             elif not new[p + at.FLAGS] & at.SILENT:
                 self._order(new, host, word)
         return tuple(new)
@@ -277,6 +280,29 @@ class Cluster:
             new[p + at.LAPSE] = self.times.expiry_max + 1
             if new[at.OWNER] == host + 1:
                 new[at.OWNER] = 0
+
+    def begin_shutdown(self, new: list[int], host: int) -> bool:
+        """Begin an orderly shutdown of a host that runs; without an agent it is over at once."""
+        p = self._places[host]
+        if new[p + at.FLAGS] & (at.POWER | at.IS_LEAVING) != at.POWER:
+            return False
+        new[p + at.FLAGS] += at.LEAVES_IN * at.A_LOOP_OF_LEAVING
+        self.go_down_without_agent(new, host)
+        return True
+
+    def go_down_without_agent(self, new: list[int], host: int) -> None:
+        """Go on with a shutdown whose host no longer has an agent to wait for."""
+        flags = new[self._places[host] + at.FLAGS]
+        if flags & at.IS_LEAVING and not flags & at.AGENT:
+            self.go_down(new, host)
+
+    def go_down(self, new: list[int], host: int) -> None:
+        """End an orderly shutdown: the agent stops, the VM ends with its lease released."""
+        if new[self._places[host] + at.FLAGS] & at.AGENT:
+            self.stop_agent(new, host)
+        if new[self._places[host] + at.VM]:
+            self.end_vm(new, host)
+        self.lose_power(new, host)
 
     def lose_power(self, new: list[int], host: int) -> None:
         """Power a host off; its agent keeps only what was on disk."""
@@ -345,39 +371,6 @@ class Cluster:
         for other, q in enumerate(self._places):
             if other != host and new[q + at.VM] & at.PAUSED:
                 new[q + at.VM] |= at.OUTRUN
-
-    def begin_move(self, new: list[int], host: int, target: int) -> bool:
-        """Begin a live migration, if the VM runs here."""
-        p = self._places[host]
-        vm = new[p + at.VM]
-        if vm & at.PHASE != at.RUNNING:
-            return False
-        health = vm & _LASTING
-        new[p + at.VM] = at.LEAVING | at.WAITS | health | target << at.TARGET
-        return True
-
-    def give_up_arrival(self, new: list[int], host: int) -> None:
-        """End a host's wait for a VM; one whose source lives fails to move, and stays there."""
-        new[self._places[host] + at.FLAGS] &= ~at.WAITS_FOR_VM
-        for source, p in enumerate(self._places):
-            if new[p + at.VM] >> at.TARGET == host + 1:
-                self.move_fails(new, source)
-
-    def end_vm(self, new: list[int], host: int) -> None:
-        """End the VM's process, and release its lease if the storage can be written."""
-        p = self._places[host]
-        new[p + at.VM] = 0
-        new[p + at.FLAGS] &= ~at.STRAY
-        is_told = new[p + at.FLAGS] & at.POWER and not new[p + at.LAPSE]
-        if new[at.OWNER] == host + 1 and is_told:
-            new[at.OWNER] = 0
-
-    def move_fails(self, new: list[int], host: int) -> None:
-        """Fail a migration from a host; the VM runs on there."""
-        p = self._places[host]
-        new[p + at.VM] = at.RUNNING | new[p + at.VM] & _LASTING
-        if new[p + at.FLAGS] & at.AGENT:
-            new[p + at.RESULT] = MIGRATION_FAILED
 
     def spent(self, new: list[int]) -> list[int]:
         """Use up one fault; after the last one, forget the earlier records that faults can show."""

@@ -42,6 +42,7 @@ _WORLD: dict[str, Any] = {
     "vm_shutdown": "15s",
     "migration": "15s",
     "reboot": "1s",
+    "shutdown_delay": "70s",
 }
 _ON_HOST: dict[str, dict[str, Any]] = {
     "crash": {"power": "off"},
@@ -56,7 +57,9 @@ _ON_HOST: dict[str, dict[str, Any]] = {
     "stop": {"agent": "stop"},
     "sanlock": {"sanlock": "kill"},
     "suspend": {"power": "suspend"},
+    "leave": {"power": "shutdown"},
     "boot": {"power": "on"},
+    "stays": {"power": "stay"},
     "agent again": {"agent": "start"},
     "restore": {"storage": "restore"},
     "gateway again": {"set": {"gateway": 1}},

@@ -198,7 +198,8 @@ class Expander:
                 return True
             if machine is Machine.UNKNOWN and not flags & _BLIND:
                 return True
-            if machine is Machine.LOCAL_MAINTENANCE and not flags & at.MAINTENANCE:
+            is_out = flags & (at.MAINTENANCE | at.IS_LEAVING)
+            if machine is Machine.LOCAL_MAINTENANCE and not is_out:
                 return True
             if machine is Machine.GLOBAL_MAINTENANCE and not state[at.GLOBAL]:
                 return True

@@ -15,7 +15,7 @@ from he_fsm.check.suspension import go_on, suspend
 ON_HOST: Final = (
     *("crash", "agent", "cut", "gateway", "maintenance", "clock"),
     *("hypervisor", "hang", "pause", "outside", "upgrade"),
-    *("stop", "mute", "deaf", "id", "sanlock", "arrival", "late", "suspend"),
+    *("stop", "mute", "deaf", "id", "sanlock", "arrival", "late", "suspend", "leave"),
 )
 # Those of them whose effect differs if they strike between a host's write and its read.
 BETWEEN: Final = ("crash", "agent", "cut", "id", "sanlock")
@@ -31,7 +31,7 @@ OF_MIGRATIONS: Final = frozenset(("migration", "stuck", "outside", "arrival"))
 # reach the rest of the edges, are explored only on request: they take too long.
 USUAL: Final = KINDS - {
     *("hypervisor", "hang", "pause", "outside", "upgrade", "shutdown", "stuck"),
-    *("stop", "mute", "deaf", "id", "sanlock", "arrival", "late", "suspend"),
+    *("stop", "mute", "deaf", "id", "sanlock", "arrival", "late", "suspend", "leave"),
 }
 # The only faults that can strike a suspended host; its slot can still be shown as it was.
 _ASLEEP: Final = ("crash", "stale")
@@ -63,6 +63,7 @@ WORDS: Final = {
     "arrival": "loses power while its VM migrates to the next host, which goes on waiting",
     "late": "has a lease manager that saw the others renew a loop after everybody else",
     "suspend": "is suspended",
+    "leave": "is shut down in order",
     "boot": "gets its power back",
     "agent again": "has its agent started again",
     "restore": "has its storage back",
@@ -76,6 +77,7 @@ WORDS: Final = {
     "sanlock again": "has its lease manager started again",
     "in time again": "has a lease manager that sees renewals in time again",
     "awake again": "goes on after it was suspended",
+    "stays": "is not shut down after all",
     "heal": "has an engine that works again",
     "resume": "has its VM run again",
 }
@@ -110,6 +112,7 @@ class Faults:
             "sanlock": self._sanlock_dies,
             "arrival": self._source_falls_silent,
             "suspend": suspend,
+            "leave": self._cluster.begin_shutdown,
         }
 
     def before_a_round(self, state: State) -> Iterator[tuple[State, str, int]]:
@@ -225,6 +228,7 @@ class Faults:
         if not new[p + at.FLAGS] & at.AGENT or not new[p + at.SLOT]:
             return False
         self._cluster.stop_agent(new, host)
+        self._cluster.go_down_without_agent(new, host)
         return True
 
     def _agent_dies(self, new: list[int], host: int) -> bool:
@@ -233,6 +237,7 @@ class Faults:
             return False
         self._cluster.forget_agent(new, host)
         new[p + at.LOOP] = at.NO_AGENT
+        self._cluster.go_down_without_agent(new, host)
         return True
 
     def _moved_by_others(self, new: list[int], host: int) -> bool:
@@ -244,7 +249,8 @@ class Faults:
     def _upgrade(self, new: list[int], host: int) -> bool:
         p = place(host)
         flags = new[p + at.FLAGS]
-        if flags & at.NEWER or not flags & at.AGENT:
+        # Nobody upgrades a host that shuts down.
+        if flags & (at.NEWER | at.IS_LEAVING) or not flags & at.AGENT:
             return False
         self._cluster.forget_agent(new, host)
         self._begins(new, host)
@@ -360,6 +366,7 @@ _REPAIRS = {
     at.NO_GATEWAY: "gateway again",
     at.MAINTENANCE: "no maintenance",
     at.SILENT: "hypervisor again",
+    at.IS_LEAVING: "stays",
 }
 _FLAG_OF = {kind: flag for flag, kind in _REPAIRS.items()}
 # Repairs after which a host renews its leases again.

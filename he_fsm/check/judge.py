@@ -12,6 +12,7 @@ from he_fsm.effects import (
     CancelMigration,
     Effect,
     GiveUpArrival,
+    LetGo,
     MigrateVm,
     Notify,
     PowerOffVm,
@@ -35,8 +36,8 @@ def breaches_of(
     before: Memory, facts: tick.Facts, own: Optional[HostRecord], step: Step
 ) -> Iterator[Seen]:
     """Yield the properties that a decision breaks; their texts continue after the host's name."""
-    if own is not None and own.score and _is_doomed(facts):
-        yield Property.MIGRATIONS, f"offers itself with score {own.score}, about to be reset"
+    if own is not None and own.score:
+        yield from _judge_offer(facts, own.score)
     edge = step.edge
     if edge is not None and edge.label not in _DECLARED:
         yield Property.EDGES, f"takes an edge that is not declared: {edge.label}"
@@ -47,6 +48,9 @@ def breaches_of(
         yield Property.LEASE, "leaves a paused VM alone whose lease another host has"
     is_global = step.memory.global_maintenance is not False
     for effect in step.effects:
+        if isinstance(effect, LetGo):
+            yield from _judge_let_go(step, facts, is_global=is_global)
+            continue
         if isinstance(effect, (Notify, Alarm, WriteGlobal)):
             # These touch no VM.
             continue
@@ -82,6 +86,27 @@ def _judge_start(facts: tick.Facts, own: Optional[HostRecord]) -> Iterator[Seen]
         yield Property.FAILED_STARTS, "starts the engine with score 0"
     if _is_doomed(facts):
         yield Property.NO_NEEDLESS_WORK, "starts the engine although it is about to be reset"
+    if facts.leaves_by is not None:
+        yield Property.NO_NEEDLESS_WORK, "starts the engine although it is about to be shut down"
+
+
+def _judge_offer(facts: tick.Facts, score: int) -> Iterator[Seen]:
+    """Judge a host that offers itself to the others."""
+    if _is_doomed(facts):
+        yield Property.MIGRATIONS, f"offers itself with score {score}, about to be reset"
+    if facts.leaves_by is not None:
+        yield Property.MIGRATIONS, f"offers itself with score {score}, about to be shut down"
+
+
+def _judge_let_go(step: Step, facts: tick.Facts, *, is_global: bool) -> Iterator[Seen]:
+    """Judge an agent that lets its host go down: only without a VM here, or when it must."""
+    if facts.leaves_by is None:
+        yield Property.NO_NEEDLESS_WORK, "lets its host go down, which nobody shuts down"
+    elif facts.now < facts.leaves_by and not is_global and facts.vm.state is not VmState.ABSENT:
+        text = f"lets its host go down with a VM that is {facts.vm.state.value}"
+        yield Property.NO_NEEDLESS_WORK, text
+    elif step.memory.state in (State.ENGINE_DOWN, State.SCORE_BLOCKED):
+        yield Property.MIGRATIONS, "lets its host go down before it has taken itself out"
 
 
 def _is_doomed(facts: tick.Facts) -> bool:
@@ -145,4 +170,5 @@ _WORDS: dict[type, str] = {
     CancelMigration: "cancel",
     GiveUpArrival: "give up arrival",
     StopAgent: "stop agent",
+    LetGo: "let go",
 }

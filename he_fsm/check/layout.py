@@ -36,7 +36,7 @@ MUTE, DEAF, NO_ID, NO_SANLOCK, LATE = (1 << bit for bit in range(8, 13))
 # WAITS_FOR_VM: the hypervisor waits for a VM whose source no longer answers.
 WAITS_FOR_VM = 1 << 13
 # A counter above the flags: in how many loops the watchdog resets the host.
-_DOOM_AT, _SLEPT_AT = 15, 20
+_DOOM_AT, _SLEPT_AT, _LEAVES_AT = 15, 20, 23
 IS_DOOMED: Final = 7 << _DOOM_AT
 A_LOOP_OF_DOOM: Final = 1 << _DOOM_AT
 # ASLEEP: the host is suspended. STRAY: the host was suspended, has a VM whose lease is not its own,
@@ -46,13 +46,18 @@ ASLEEP, STRAY = 1 << 18, 1 << 19
 SLEPT: Final = 7 << _SLEPT_AT
 A_LOOP_OF_SLEEP: Final = 1 << _SLEPT_AT
 SLEPT_MAX: Final = SLEPT // A_LOOP_OF_SLEEP
+# A counter: in how many loops the host goes down in order, whatever its agent does; and how long it
+# waits at first, for a migration, a second try and a guest's shutdown.
+IS_LEAVING: Final = 7 << _LEAVES_AT
+A_LOOP_OF_LEAVING: Final = 1 << _LEAVES_AT
+LEAVES_IN: Final = IS_LEAVING // A_LOOP_OF_LEAVING
 # The flags that end when a host loses power, those that keep it from renewing its leases, and those
 # that keep its agent from running an engine.
 OF_THIS_BOOT: Final = (
     POWER | AGENT | NO_ID | NO_SANLOCK | LATE | WAITS_FOR_VM | IS_DOOMED | ASLEEP | STRAY | SLEPT
-)
+) | IS_LEAVING
 NOT_RENEWING: Final = CUT | NO_ID | NO_SANLOCK | ASLEEP
-UNFIT: Final = NOT_RENEWING | MAINTENANCE | SILENT | MUTE | DEAF | IS_DOOMED
+UNFIT: Final = NOT_RENEWING | MAINTENANCE | SILENT | MUTE | DEAF | IS_DOOMED | IS_LEAVING
 
 # A VM: its phase, whether the phase lasts one more loop, flags, and the target of its migration.
 # STUCK: its shutdown or its migration does not end. OUTRUN: it is paused without its lease, which
@@ -106,6 +111,11 @@ def times(done: int, what: int) -> int:
 def doomed_loops(flags: int) -> int:
     """Return in how many loops the watchdog resets a host; 0: it does not."""
     return (flags & IS_DOOMED) >> _DOOM_AT
+
+
+def leaving_loops(flags: int) -> int:
+    """Return in how many loops a host goes down in order; 0: no shutdown is under way."""
+    return (flags & IS_LEAVING) >> _LEAVES_AT
 
 
 def slept_loops(flags: int) -> int:

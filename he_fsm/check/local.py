@@ -58,13 +58,18 @@ _WALL_OFFSETS_S = (0.0, 3600.0)
 
 
 class Found(NamedTuple):
-    """What a loop found: the facts of `tick.Facts`, and the number of the record that it wrote."""
+    """
+    What a loop found: the facts of `tick.Facts`, and the number of the record that it wrote.
+
+    `leaves`: in how many loops the host goes down in order; 0: it does not.
+    """
 
     vm: str
     health: str
     maintenance: bool
     results: int
     own: int
+    leaves: int = 0
 
 
 class Orders(NamedTuple):
@@ -187,14 +192,18 @@ class LocalSteps:
         newer: bool,
         writes: bool,
         doomed: int = 0,
+        leaves: int = 0,
     ) -> int:
         """Begin a loop: return the number of what it found, with its record if it may write."""
         own = 0
         if writes:
             leases = view_of_writer(host_id, doomed)
-            facts = self._facts(host_id, vm, results, maintenance, gateway=gateway, leases=leases)
+            facts = self._facts(
+                *(host_id, vm, results, maintenance), gateway=gateway, leases=leases, leaves=leaves
+            )
             own = self._publish(self.identity(host_id, newer=newer), self.memory(memory), facts)
-        return self.numbers.of(Found(vm.state.value, vm.health.value, maintenance, results, own))
+        found = Found(vm.state.value, vm.health.value, maintenance, results, own, leaves)
+        return self.numbers.of(found)
 
     def _facts(  # noqa: PLR0913 - what a loop finds
         self,
@@ -206,6 +215,7 @@ class LocalSteps:
         gateway: bool = True,
         leases: Optional[LeaseView] = None,
         slept: int = 0,
+        leaves: int = 0,
     ) -> tick.Facts:
         now = now_of(host_id)
         return tick.Facts(
@@ -217,6 +227,7 @@ class LocalSteps:
             local_maintenance=maintenance,
             results=_RESULTS[results],
             boot_now=now + slept * LOOP_S if self._suspends else None,
+            leaves_by=now + leaves * LOOP_S if leaves else None,
         )
 
     def identity(self, host_id: int, *, newer: bool) -> tick.Identity:
@@ -230,7 +241,11 @@ class LocalSteps:
         policy = self.policies[identity.host_id - 1]
         score = tick.rate_host(memory, facts, identity, policy)
         claims = memory.claimed_at is not None
-        record = tick.make_record(facts, identity, score.total, policy, claims_lease=claims)
+        record = tick.make_record(
+            *(facts, identity, score.total, policy),
+            claims_lease=claims,
+            keeps_engine=memory.keeps_engine,
+        )
         # A block depends on nothing else: of the memory, its text holds only the state.
         key = record, memory.state, facts.readings, score.why
         number = self._published.get(key)
@@ -314,6 +329,7 @@ class LocalSteps:
             what.maintenance,
             leases=None if lease is None else self._lease_view(host_id, lease),
             slept=given.slept,
+            leaves=what.leaves,
         )
         board = self._whiteboard(identity, before, own, given)
         step = tick.decide(before, facts, own, board, identity, self.policies[host_id - 1])

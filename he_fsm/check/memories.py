@@ -114,6 +114,8 @@ class Normal:
             refused_at=_recent(memory.refused_at, now - policy.refused_retry_s),
             arriving_since=_latest(memory.arriving_since, now - self._arriving_s),
             draining_since=None if memory.draining_since is None else now,
+            keeps_engine=memory.keeps_engine,
+            has_let_go=memory.has_let_go,
             # Alarms only notify people; no decision depends on them.
             alarms=(),
         )
@@ -187,6 +189,8 @@ class Normal:
             refused_at=_earlier(memory.refused_at),
             arriving_since=_earlier(memory.arriving_since),
             draining_since=memory.draining_since,
+            keeps_engine=memory.keeps_engine,
+            has_let_go=memory.has_let_go,
         )
         return self.of(older, host_id)
 

@@ -112,7 +112,9 @@ class Orders:
             yield Property.NO_NEEDLESS_WORK, text
 
     def _judge_stop(self, state: State, host: int) -> Iterator[Seen]:
-        """Judge the shutdown of a healthy VM; a newer release or a move by restart needs it."""
+        """Judge the shutdown of a healthy VM: its host's, a newer release or a move needs it."""
+        if state[self._places[host] + at.FLAGS] & at.IS_LEAVING:
+            return
         if not at.is_good(state[self._places[host] + at.VM]) or self._is_superseded(state):
             return
         if not self._restarts_to_move:

@@ -42,7 +42,7 @@ class Passing:
                 if lapse > self._cluster.times.kills[host] and new[p + at.VM] and runs_on:
                     self._cluster.end_vm(new, host)
             if runs_on:
-                if flags & at.IS_DOOMED:
+                if flags & (at.IS_DOOMED | at.IS_LEAVING):
                     flags = self._running_out(new, host)
                 if flags & at.POWER:
                     new[p + at.MEMORY] = self._cluster.steps.aged(new[p + at.MEMORY], host + 1)
@@ -68,13 +68,19 @@ class Passing:
         return self._cluster.times.expiry_max + 1 + is_longer
 
     def _running_out(self, new: list[int], host: int) -> int:
-        """Count down to the watchdog's reset of a doomed host; return the flags."""
+        """Count down to a doomed host's reset, or to the end of a shutdown; return the flags."""
         p = self._places[host]
-        new[p + at.FLAGS] -= at.A_LOOP_OF_DOOM
-        if not new[p + at.FLAGS] & at.IS_DOOMED:
-            self._cluster.lose_power(new, host)
-            # The fault strikes now: orders from here on are counted as reactions to it.
-            new[at.DONE] = 0
+        for is_so, a_loop, ends in (
+            (at.IS_DOOMED, at.A_LOOP_OF_DOOM, self._cluster.lose_power),
+            (at.IS_LEAVING, at.A_LOOP_OF_LEAVING, self._cluster.go_down),
+        ):
+            if not new[p + at.FLAGS] & is_so:
+                continue
+            new[p + at.FLAGS] -= a_loop
+            if not new[p + at.FLAGS] & is_so:
+                ends(new, host)
+                # The fault strikes now: orders from here on are counted as reactions to it.
+                new[at.DONE] = 0
         return new[p + at.FLAGS]
 
     def _failed_later(self, failed: int, flags: int) -> int:

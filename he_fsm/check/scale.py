@@ -35,6 +35,8 @@ _MOST_LOOPS = {
     "migration_backoff_s": 1,
     "migration_backoff_max_s": 2,
     "drain_retry_s": 1,
+    "shutdown_stop_s": 2,
+    "shutdown_last_s": 1,
 }
 
 

@@ -18,9 +18,11 @@ def suspend(new: list[int], host: int) -> bool:
     Suspend a host between two of its loops; return False if it can't be.
 
     A host that does not renew its leases is left out: it counts the time since its last renewal on
-    its own clock, which would stand still.
+    its own clock, which would stand still. So is one that shuts down: logind does not suspend it.
     """
     p = place(host)
+    if new[p + at.FLAGS] & at.IS_LEAVING:
+        return False
     if new[p + at.FLAGS] & (at.POWER | at.NOT_RENEWING) != at.POWER or new[p + at.LAPSE]:
         return False
     new[p + at.FLAGS] |= at.ASLEEP

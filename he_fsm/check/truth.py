@@ -80,9 +80,10 @@ class Truth:
 
         An ill VM prevents it if no agent runs on its host, or one that can't read the hypervisor or
         the whiteboard: nobody else may end that VM, which has the lease. A host with an older
-        release than another's leaves the engine to the other.
+        release than another's leaves the engine to the other. A host that went down in order may
+        keep the engine for itself (policy `freeze`).
         """
-        if state[at.GLOBAL]:
+        if state[at.GLOBAL] or self._is_kept(state):
             return False
         wanted = at.POWER | at.AGENT
         looks_away = at.SILENT | at.DEAF
@@ -96,3 +97,20 @@ class Truth:
             if flags & (wanted | at.UNFIT) == wanted and flags & at.NEWER == newer:
                 able = True
         return able
+
+    def _is_kept(self, state: State) -> bool:
+        """
+        Return whether the last record of a host that stopped in order keeps the engine.
+
+        It does so as well if only an old block is read of it now: hosts believe the last record.
+        """
+        steps = self._cluster.steps
+        if steps.policy.on_shutdown != "freeze":
+            return False
+        records = []
+        for p in self._places:
+            if state[p + at.SLOT]:
+                records.append(steps.numbers.known[state[p + at.SLOT]])
+            seen = steps.memory(state[p + at.MEMORY]).sightings.values()
+            records += [each.record for each in seen if each.record is not None]
+        return any(record.stopped and record.engine.keeps_engine for record in records)

@@ -9,7 +9,7 @@ from typing import Any, Optional
 import click
 
 from he_fsm.cli.options.common import json_option, policy_of, policy_options
-from he_fsm.score import Score
+from he_fsm.score import NEVER, PREFERENCE_MAX, PREFERENCE_WORDS, Preference, Score
 from he_fsm.score import score as score_host
 from he_fsm.snapshot import Readings
 
@@ -41,6 +41,26 @@ class _Load(_Number):
         return load
 
 
+class _Preference(click.ParamType):
+    """A number of points, or the word `never`."""
+
+    name = "points|never"
+
+    def convert(
+        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
+    ) -> Preference:
+        """Convert the option's value to points, or to the word."""
+        if value == NEVER:
+            return NEVER
+        try:
+            points = int(value)
+        except ValueError:
+            points = PREFERENCE_MAX + 1
+        if abs(points) > PREFERENCE_MAX:
+            self.fail(f"expected {PREFERENCE_WORDS}, got {value}", param, ctx)
+        return points
+
+
 @click.command()
 @click.option("--gateway", type=_Number(0, 1), default=1.0, help="Fraction of pings answered.")
 @click.option("--bridge", type=_Number(0, 1), default=1.0, help="1: up, 0: down.")
@@ -50,6 +70,9 @@ class _Load(_Number):
 @click.option("--memory", type=_Number(0), default=4096.0, help="MiB that the engine VM needs.")
 @click.option("--failed-starts", type=click.IntRange(0), default=0, help="Not yet forgotten.")
 @click.option("--maintenance", is_flag=True, help="Local maintenance is set.")
+@click.option(
+    "--preference", type=_Preference(), default=0, help="host.preference: -100 to 100, or never."
+)
 @click.option("--vm-here", is_flag=True, help="The engine VM runs on this host.")
 @json_option
 @policy_options
@@ -62,6 +85,7 @@ def score(  # noqa: PLR0913 - one for each option
     memory: float,
     failed_starts: int,
     maintenance: bool,
+    preference: Preference,
     vm_here: bool,
     as_json: bool,
     policy: str,
@@ -79,6 +103,7 @@ def score(  # noqa: PLR0913 - one for each option
         vm_is_here=vm_here,
         failed_starts=failed_starts,
         local_maintenance=maintenance,
+        preference=preference,
     )
     if as_json:
         click.echo(json.dumps(_plain(found, rules.name, rules.score_max), indent=2))

@@ -10,9 +10,10 @@ import click
 
 from he_fsm.cli.options.common import json_option, policy_options, surroundings_of
 from he_fsm.errors import PolicyError, ScenarioError
-from he_fsm.policy import Inequality, Policy
+from he_fsm.policy import Policy
 from he_fsm.scenario.model import World
 from he_fsm.timing import Recovery, Surroundings, inequalities, notes, recoveries
+from he_fsm.unsafe import Inequality
 
 
 @click.command()

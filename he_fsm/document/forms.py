@@ -296,3 +296,25 @@ class OrNull:
     def schema(self) -> Schema:
         """Return the form's schema, or null."""
         return {"anyOf": [self.form.schema(), {"type": "null"}]}
+
+
+@attrs.frozen
+class OrWord:
+    """A value of another form, or a word that stands for itself; `what` says that, for errors."""
+
+    form: Form
+    word: str
+    what: str
+
+    def read(self, node: Node, context: Any) -> Any:
+        """Return the value, or the word."""
+        if isinstance(node, Scalar) and node.text == self.word:
+            return self.word
+        try:
+            return self.form.read(node, context)
+        except DocumentError as error:
+            raise refusal(node, f"expected {self.what}, got {describe(node)}") from error
+
+    def schema(self) -> Schema:
+        """Return the form's schema, or the word's."""
+        return {"anyOf": [self.form.schema(), {"const": self.word}]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Optional, get_type_hints
+from typing import Any, Final, Literal, Optional, get_args, get_origin, get_type_hints
 
 import attrs
 
@@ -123,6 +123,8 @@ def _form_of(name: str, kind: Any) -> Form:
         return Duration()
     if kind == Optional[int]:
         return OrNull(Integer())
+    if get_origin(kind) is Literal:
+        return Choice.of(*get_args(kind))
     simple: Mapping[Any, Form] = {bool: Flag(), str: Text(), int: Integer()}
     return simple.get(kind, Number())
 

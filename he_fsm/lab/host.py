@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, Optional
 
 import psutil
-import yaml
 
 from he_fsm.errors import HeFsmError
 from he_fsm.lab import host_files
+from he_fsm.lab.logind.host_bus import HostBus
+from he_fsm.lab.processes import start_in
 from he_fsm.lab.site import Site
 from he_fsm.lab.spec import HostSpec
 from he_fsm.runtime.broker.client import BrokerClient
@@ -28,6 +29,8 @@ _DEADLINE_SHARE: Final = 0.4
 # A process that was killed has ended by then (seconds).
 ENDS_WITHIN_S: Final = 10.0
 _LOOK_S: Final = 0.002
+# Where a process finds the system's D-Bus.
+_BUS: Final = "DBUS_SYSTEM_BUS_ADDRESS"
 
 
 class LabHost(ABC):
@@ -64,6 +67,9 @@ class LabHost(ABC):
         # Within it the storage has to answer (real seconds).
         self.deadline_s = site.policy.loop_s * _DEADLINE_SHARE
         self.readings = dict(spec.readings)
+        delay_s = site.shutdown_delay_s
+        # The host's own D-Bus with its logind; None: nobody shuts it down in order.
+        self.bus = None if delay_s is None else HostBus(self.run_dir, delay_s)
 
     @property
     def name(self) -> str:
@@ -94,7 +100,7 @@ class LabHost(ABC):
     def write_config(self) -> None:
         """Write the daemons' configuration file."""
         plain = {
-            "host": {"id": self.host_id, "hostname": self.hostname},
+            "host": host_files.host_section(self.spec),
             "run_dir": str(self.run_dir),
             "state_dir": str(self.state_dir),
             "group": None,
@@ -110,8 +116,7 @@ class LabHost(ABC):
             "parse_version": self.version,
             **self.own_config(),
         }
-        text = yaml.safe_dump(plain, sort_keys=False)
-        (self.folder / "config.yaml").write_text(text, encoding="utf-8")
+        host_files.write_yaml(self.folder / "config.yaml", plain)
 
     def remember_failed_starts(self, count: int, last_at: float) -> None:
         """Leave on the host's disk what its agent would remember (monotonic clock, seconds)."""
@@ -211,22 +216,17 @@ class LabHost(ABC):
     def start_agent(self) -> None:
         """Start the agent's process."""
         self.frozen.discard("agent")
+        if self.bus is not None:
+            self.bus.start(self.folder)
         self.agent_process = self._start("agent")
 
     def _start(self, name: str) -> subprocess.Popen[bytes]:
         code = f"from he_fsm.cli.daemons import {name}; {name}()"
-        with (self.folder / f"{name}.log").open("ab") as log:
-            return subprocess.Popen(  # noqa: S603 - our own daemons
-                self.within(
-                    [sys.executable, "-c", code, "--config", str(self.folder / "config.yaml")]
-                ),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # By it, whatever they start in turn is known as the lab's.
-                cwd=self.folder,
-                start_new_session=True,
-            )
+        words = [sys.executable, "-c", code, "--config", str(self.folder / "config.yaml")]
+        # Where the host has no D-Bus, its daemons do not take that of this machine.
+        bus = f"unix:path={self.run_dir / 'no-bus'}" if self.bus is None else self.bus.address
+        # By the folder, whatever they start in turn is known as the lab's.
+        return start_in(self.folder, self.within(words), f"{name}.log", {_BUS: bus})
 
     def check_daemons(self) -> None:
         """
@@ -360,6 +360,8 @@ class LabHost(ABC):
         self.signal_all(signal.SIGKILL)
         self.go_on()
         self._reap()
+        if self.bus is not None:
+            self.bus.end()
         if vm is not None:
             self._await_the_end_of(vm)
         self.is_powered = self.is_frozen = False

@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import attrs
+import yaml
 
 from he_fsm.files.whole import write_whole
+from he_fsm.lab.spec import HostSpec
 from he_fsm.memory import Memory
 from he_fsm.policy import Policy
 from he_fsm.remembered import FailedStarts
@@ -26,6 +29,16 @@ def write_readings(folder: Path, readings: Mapping[str, float]) -> None:
     }
     for name, line in lines.items():
         write_whole(folder / name, f"{line}\n".encode(), is_durable=False)
+
+
+def host_section(spec: HostSpec) -> dict[str, Any]:
+    """Return the configuration's section that says who the host is."""
+    return {"id": spec.host_id, "hostname": spec.hostname, "preference": spec.preference}
+
+
+def write_yaml(path: Path, plain: Mapping[str, Any]) -> None:
+    """Write a configuration."""
+    path.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
 
 
 def policy_section(policy: Policy) -> dict[str, float]:

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Optional
 
 import psutil
 
 # Whoever looks at a lab starts processes that end by themselves; by then they have (seconds).
 _ENDS_BY_ITSELF_S: Final = 1.0
+
+
+def start_in(
+    folder: Path, words: Sequence[str], log: str, env: Optional[Mapping[str, str]] = None
+) -> subprocess.Popen[bytes]:
+    """Start a process that works in *folder* and says what it says into *log* there."""
+    with (folder / log).open("ab") as file:
+        return subprocess.Popen(  # noqa: S603 - our own daemons, and the system's
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            cwd=folder,
+            start_new_session=True,
+            env={**os.environ, **(env or {})},
+        )
 
 
 def processes_about(folder: Path) -> Iterator[psutil.Process]:

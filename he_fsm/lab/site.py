@@ -62,6 +62,9 @@ class Site:
         self.policy = scaled(spec.policy, spec.speed)
         self.memory_mib = spec.memory_mib
         self.vm_times = spec.vm_times
+        # How long an orderly shutdown waits for an agent, in real seconds; None: there are none.
+        delay_s = spec.shutdown_delay_s
+        self.shutdown_delay_s = None if delay_s is None else delay_s / spec.speed
         self.folder = folder
         self.shared = folder / "shared"
         # A run folder of each host by its id, for migrations.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Optional
 
 import attrs
 
 from he_fsm.policy import Policy
+from he_fsm.score import Preference
 
 # What the monitors of a host read, and the ones among it that a link or a bridge can show.
 READINGS: Final = ("gateway", "bridge", "mem_free", "cpu_load", "mem_load")
@@ -29,6 +30,7 @@ class HostSpec:
     hostname: str
     readings: Mapping[str, float]
     has_watchdog: bool = True
+    preference: Preference = 0
     real_readings: frozenset[str] = frozenset()
 
 
@@ -49,8 +51,9 @@ class LabSpec:
 
     `memory_mib` is what the engine's VM needs of a host. `has_sick_boots`: the VM's boot is to
     fail at some time. `loses_power_silently`: a host that loses power says nothing more: its
-    connections stay open at their other ends. Everything runs *speed* times as fast as policy and
-    VM times say.
+    connections stay open at their other ends. `shutdown_delay_s`: how long an orderly shutdown
+    of a host waits for its agent; None: no host is shut down so. Everything runs *speed* times as
+    fast as policy and VM times say.
     """
 
     hosts: tuple[HostSpec, ...]
@@ -60,3 +63,4 @@ class LabSpec:
     vm_times: VmTimes
     has_sick_boots: bool = False
     loses_power_silently: bool = False
+    shutdown_delay_s: Optional[float] = None

@@ -6,7 +6,7 @@ import functools
 import json
 from typing import Final
 
-from he_fsm.metadata.record import WAITS_FOR_LAUNCH, EngineStatus
+from he_fsm.metadata.record import FROZEN, WAITS_FOR_LAUNCH, EngineStatus
 
 UNREADABLE: Final = EngineStatus("unknown", "unknown", "serialization error")
 UP_GOOD: Final = "vm-up good-health-status"
@@ -87,7 +87,8 @@ def engine_condition(status: EngineStatus) -> str:
     Return the condition of the engine VM in one or two words.
 
     good, bad, down and unknown; and of a VM that does something: paused, starting, waiting for
-    launch, powering down, migrating away, migrating here, rebooting, being saved.
+    launch, powering down, migrating away, migrating here, rebooting, being saved, frozen (kept for
+    its host, which went down in order).
     """
     if status.vm == "up":
         plain = "good" if status.health == "good" else "bad"
@@ -96,4 +97,6 @@ def engine_condition(status: EngineStatus) -> str:
         return "waiting for launch"
     if status.detail == "Migration Destination":
         return "migrating here"
+    if status.keeps_engine:
+        return FROZEN.lower()
     return "down" if status.vm.startswith("down") else "unknown"

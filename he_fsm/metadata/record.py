@@ -27,6 +27,9 @@ class ProblemWord(str, enum.Enum):
 RANK_GOOD = 4
 # vdsm's word for a VM whose start was ordered and that does not run yet.
 WAITS_FOR_LAUNCH = "WaitForLaunch"
+# The word of a host that went down in order with the engine and keeps it for itself (`freeze`). To
+# oVirt's agents, which read no `detail` of a VM that is down, it is that and no more.
+FROZEN = "Frozen"
 
 
 class EngineStatus(Value):
@@ -57,6 +60,11 @@ class EngineStatus(Value):
     def claims_lease(self) -> bool:
         """Return whether the host announces that it will acquire the engine's expiring lease."""
         return self.vm == "down" and self.detail == WAITS_FOR_LAUNCH
+
+    @property
+    def keeps_engine(self) -> bool:
+        """Return whether the host keeps the engine for itself: no other one is to start it."""
+        return self.vm == "down" and self.detail == FROZEN
 
     @property
     def rank(self) -> int:

@@ -7,8 +7,10 @@ from typing import Final
 
 from he_fsm.lab import netns, watchdog
 from he_fsm.lab.lease_sight import OUTSIDER
+from he_fsm.lab.logind import host_bus
 from he_fsm.lab.mount import NO_MOUNT, can_mount
 from he_fsm.lab.sanlock.release import VARIABLE, can_set_watchdog
+from he_fsm.rehearse.lab_spec import shuts_down
 from he_fsm.scenario.model import Scenario, TimelineEntry, Verb
 
 # The kernel's I/O is not sped up: a stall of less than this would cost a host its id (seconds).
@@ -52,6 +54,8 @@ def _of_one_machine(scenario: Scenario, *, has_sanlock: bool) -> list[str]:
         )
     if scenario.engine.doing != "running":
         reasons.append("engine: doing: a rehearsal begins with an engine that runs, or with none")
+    if shuts_down(scenario) and (why := host_bus.why_not()):
+        reasons.append(f"power: shutdown and reboot: {why}")
     names = [host.id for host in scenario.hosts]
     if len(set(names)) < len(names):
         reasons.append("hosts: two hosts with one id need two machines")

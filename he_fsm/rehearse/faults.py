@@ -8,6 +8,7 @@ from he_fsm.lab.host import LabHost
 from he_fsm.metadata.codec import decode_slot
 from he_fsm.metadata.record import EngineStatus, HostRecord
 from he_fsm.rehearse import daemons
+from he_fsm.rehearse.lab_spec import IN_ORDER
 from he_fsm.rehearse.stage import AGENT, Stage
 from he_fsm.scenario.damage import Slot, damaged
 from he_fsm.scenario.fault_words import fault_words
@@ -44,6 +45,8 @@ def _power(stage: Stage, host: LabHost, word: str) -> None:
         stage.freeze(host)
     elif word == "thaw":
         stage.thaw(host)
+    elif word in IN_ORDER:
+        stage.shutdowns.order(host, word)
     else:
         if word in ("off", "reset"):
             host.power_off()

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from he_fsm.lab.spec import LINK_READINGS, READINGS, HostSpec, LabSpec, VmTimes
 from he_fsm.scenario.model import Scenario, Verb
+
+# What befalls a host by its own logind.
+IN_ORDER: Final = ("shutdown", "reboot", "stay")
 
 
 def spec_of(scenario: Scenario, speed: float) -> LabSpec:
@@ -17,6 +22,7 @@ def spec_of(scenario: Scenario, speed: float) -> LabSpec:
                 hostname=host.hostname,
                 readings={name: getattr(host, name) for name in READINGS},
                 has_watchdog=host.watchdog,
+                preference=host.preference,
                 real_readings=real_readings(scenario, host.name),
             )
             for host in scenario.hosts
@@ -31,8 +37,14 @@ def spec_of(scenario: Scenario, speed: float) -> LabSpec:
             migration_s=world.migration_s,
         ),
         loses_power_silently=world.arrival_timeout_s > 0,
+        shutdown_delay_s=world.shutdown_delay_s if shuts_down(scenario) else None,
         has_sick_boots=any(entry.verb is Verb.BOOTS for entry in scenario.timeline),
     )
+
+
+def shuts_down(scenario: Scenario) -> bool:
+    """Return whether hosts are shut down or rebooted in order."""
+    return any(entry.verb is Verb.POWER and entry.value in IN_ORDER for entry in scenario.timeline)
 
 
 def real_readings(scenario: Scenario, host: str) -> frozenset[str]:

@@ -138,6 +138,7 @@ class Rehearsal:
         for host in self.lab.hosts.values():
             if host.was_reset:
                 self._stage.reset(host)
+            self._stage.shutdowns.look(host)
         # What a fault does at once counts from the fault's own time, however late this look is.
         t = self.observer.look(self._stage.act())
         if t >= self.scenario.until:

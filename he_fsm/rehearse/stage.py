@@ -13,6 +13,7 @@ from he_fsm.lab.host import LabHost
 from he_fsm.lab.lab import Lab
 from he_fsm.metadata.layout import SLOT_BYTES
 from he_fsm.rehearse.observe import Observer
+from he_fsm.rehearse.shutdowns import Shutdowns
 from he_fsm.scenario.judging.judge import Judge
 from he_fsm.scenario.model import Scenario
 
@@ -32,6 +33,7 @@ class Stage:
         self.judge = judge
         self.observer = observer
         observer.on_write = self._written
+        self.shutdowns = Shutdowns(self.boot)
         # Blocks that the scenario keeps, by slot, to write them again later.
         self.copies: dict[int, bytes] = {}
         self._torn: dict[int, int] = {}

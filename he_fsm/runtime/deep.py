@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Optional
 from urllib.parse import urlsplit
 
+from he_fsm.errors import HeFsmError
 from he_fsm.metadata.layout import RELEASE, SLOT_BYTES, WHITEBOARD_BYTES
 from he_fsm.metadata.policy_print import with_another_policy
 from he_fsm.metadata.record import HostRecord
@@ -16,6 +17,7 @@ from he_fsm.metadata.told import told_release
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.runtime import parts
 from he_fsm.runtime.config import Config
+from he_fsm.runtime.logind.shutdown import system_logind
 from he_fsm.runtime.ports import Finding, Peer
 from he_fsm.words import hosts_text
 
@@ -42,11 +44,35 @@ def deep_findings(config: Config) -> Iterator[Finding]:
     yield from _names(config, plain)
     if config.leases in ("sanlock", "vdsm"):
         yield from _watchdog()
+    yield from _shutdown_delay(config)
     board = _whiteboard(config)
     if board is not None:
         yield from _others(config, board)
         yield from _peers(config, plain, board)
         yield from parts.moves_hindered(config, list(_other_hosts(config, board)))
+
+
+def _shutdown_delay(config: Config) -> Iterator[Finding]:
+    """Yield a finding if logind lets a shutdown of this host wait for a time that is too short."""
+    try:
+        logind = system_logind()
+        try:
+            delay_s = logind.delay_s
+        finally:
+            logind.close()
+    except HeFsmError:
+        # A host without logind shuts down without its agent, which says so in its log.
+        return
+    needed_s = config.policy.shutdown_needs_s
+    if delay_s < needed_s:
+        how = config.policy.on_shutdown
+        yield Finding(
+            what=f"a shutdown of this host waits for {delay_s:g} s at most until the engine has "
+            f"left, and policy.on_shutdown {how} needs {needed_s:g} s",
+            mend="set InhibitDelayMaxSec=5min in /etc/systemd/logind.conf.d/he-fsm.conf, under "
+            "[Login], then systemctl restart systemd-logind",
+            is_fatal=False,
+        )
 
 
 def named_once(known: Iterable[Finding], further: Iterable[Finding]) -> list[Finding]:

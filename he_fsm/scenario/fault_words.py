@@ -18,7 +18,7 @@ def fault_words(verb: Verb, value: Any, slot: Optional[int] = None) -> str:
     if verb is Verb.SET:
         return "monitors read " + ", ".join(f"{name} {number:g}" for name, number in value.items())
     if verb is Verb.POWER:
-        return f"power {value}"
+        return _IN_ORDER.get(value, f"power {value}")
     if verb is Verb.MAINTENANCE:
         return _maintenance(value)
     if verb is Verb.FAILED_STARTS:
@@ -35,6 +35,13 @@ def fault_words(verb: Verb, value: Any, slot: Optional[int] = None) -> str:
         change = f"{argument:+g} s" if jumps else f"at {argument:g} times the true rate"
         return f"the wall clock jumps by {change}" if jumps else f"the clocks run {change}"
     return _PAIRS[verb](word, argument)
+
+
+_IN_ORDER = {
+    "shutdown": "the host is shut down in order",
+    "reboot": "the host is rebooted in order",
+    "stay": "the host's shutdown is called off",
+}
 
 
 def _maintenance(word: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final, Optional
 
 import attrs
 
-from he_fsm.document.forms import Choice, Duration, Flag, Integer, Number, Text
+from he_fsm.document.forms import Choice, Duration, Flag, Integer, Number, OrWord, Text
 from he_fsm.document.mappings import Record, written_as
 from he_fsm.document.nodes import Place
 from he_fsm.document.units import TOLERANCE, Comparison
@@ -17,6 +17,7 @@ from he_fsm.policy import TALK, Policy
 from he_fsm.scenario.clock import ClockForm, WallClock
 from he_fsm.scenario.judging.matching import Condition
 from he_fsm.scenario.language.forms import Fraction, HostReference, Load
+from he_fsm.score import NEVER, PREFERENCE_MAX, PREFERENCE_WORDS, Preference
 
 NOT_NEGATIVE: Final = Number(minimum=0)
 # More would be a mistake: numbers of many digits only fill records and time.
@@ -52,6 +53,11 @@ class World:
         default=0.0, metadata=written_as("arrival_timeout", Duration())
     )
     reboot_s: float = attrs.field(default=120.0, metadata=written_as("reboot", Duration()))
+    # How long an orderly shutdown waits for the agent: InhibitDelayMaxSec= of logind, as he_fsm's
+    # packages set it.
+    shutdown_delay_s: float = attrs.field(
+        default=300.0, metadata=written_as("shutdown_delay", Duration())
+    )
     # How long systemd takes to restart a daemon that died: RestartSec= of the shipped units.
     agent_restart_s: float = attrs.field(
         default=2.0, metadata=written_as("agent_restart", Duration())
@@ -77,7 +83,7 @@ class Host:
 
     `name` is the host's name in timeline and expectations: its id, unless the file names it.
     `gateway` and `bridge` are fractions of 1.0, `mem_free` is in MiB without the engine VM, the
-    loads are fractions of capacity without the engine VM.
+    loads are fractions of capacity without the engine VM. `preference` is a part of its own score.
     """
 
     id: int = attrs.field(metadata=written_as("id", Integer(1, HOST_ID_MAX)))
@@ -88,6 +94,12 @@ class Host:
     mem_free: float = attrs.field(default=12367.0, metadata=written_as("mem_free", NOT_NEGATIVE))
     cpu_load: float = attrs.field(default=0.05, metadata=written_as("cpu_load", Load()))
     mem_load: float = attrs.field(default=0.10, metadata=written_as("mem_load", Load()))
+    preference: Preference = attrs.field(
+        default=0,
+        metadata=written_as(
+            "preference", OrWord(Integer(-PREFERENCE_MAX, PREFERENCE_MAX), NEVER, PREFERENCE_WORDS)
+        ),
+    )
     maintenance: bool = attrs.field(default=False, metadata=written_as("maintenance", Flag()))
     powered: bool = attrs.field(default=True, metadata=written_as("powered", Flag()))
     agent_running: bool = attrs.field(

@@ -10,6 +10,7 @@ from he_fsm.effects import (
     CancelMigration,
     Effect,
     GiveUpArrival,
+    LetGo,
     MigrateVm,
     Notify,
     PowerOffVm,
@@ -18,9 +19,10 @@ from he_fsm.effects import (
     StopAgent,
     WriteGlobal,
 )
+from he_fsm.history.look import Look
 from he_fsm.simulate import rules
 from he_fsm.simulate.facts import facts_of
-from he_fsm.simulate.happenings import agent_process, hypervisor, migrations
+from he_fsm.simulate.happenings import agent_process, hypervisor, migrations, shutdown
 from he_fsm.simulate.host import Agent, Judged, SimHost
 from he_fsm.simulate.idle.looks import Asked
 from he_fsm.simulate.idle.pulse import Pulse
@@ -66,6 +68,9 @@ def tick(world: World, skipper: Skipper, host: SimHost, agent: Agent) -> None:
         agent_process.kill(world, host)
         return
     agent.memory = decision.memory
+    if world.record is not None:
+        rated = loop.rate_host(before, facts, host.identity, host.policy)
+        world.record(host, Look.of(before, facts, own, whiteboard, rated, decision, now))
     _note_decision(world, host, agent, decision, facts)
     _note_liveness(world, host, agent, decision)
     agent.liveness = decision.liveness
@@ -208,6 +213,9 @@ def _perform(world: World, host: SimHost, agent: Agent, effect: Effect) -> None:
         return
     if isinstance(effect, StopAgent):
         agent_process.stop(world, host, agent)
+        return
+    if isinstance(effect, LetGo):
+        shutdown.let_go(world, host)
         return
     rules.check_effect(world, host, agent, effect)
     if host.hypervisor_is_lost:

@@ -28,12 +28,15 @@ class HostClock:
         "_sleeps",
         "_true_at",
         "_wall_offset_s",
+        "boots",
         "rate",
     )
 
     def __init__(self, uptime_s: float, wall_at_zero_s: float) -> None:
         """Begin at true time 0 with *uptime_s* on the monotonic clock."""
         self.rate = 1.0
+        # How often the host has booted.
+        self.boots = 0
         self._true_at = 0.0
         self._monotonic_at = uptime_s
         self._wall_offset_s = wall_at_zero_s - uptime_s
@@ -83,6 +86,7 @@ class HostClock:
     def boot(self, time: float) -> None:
         """Begin the monotonic clock and the boot clock anew; the wall clock goes on."""
         wall = self.monotonic(time) + self._wall_offset_s
+        self.boots += 1
         self._monotonic_at = self._boot_offset_s = 0.0
         self._true_at = time
         self._wall_offset_s = wall

@@ -38,6 +38,7 @@ def facts_of(world: World, host: SimHost, agent: Agent, now: float) -> Facts:
         local_maintenance=agent.local_maintenance,
         results=results,
         boot_now=host.clock.boottime(world.now) if world.suspends_hosts else None,
+        leaves_by=None if host.leaves_at is None else host.clock.monotonic(host.leaves_at),
     )
 
 

@@ -181,6 +181,10 @@ class SimHost:
         self.daemon = 0
         # When the watchdog resets it for a daemon that has ended (true time); None: it does not.
         self.doomed_until: Optional[float] = None
+        # When it goes down in order, whatever its agent does (true time), and what does that; None:
+        # no shutdown is under way.
+        self.leaves_at: Optional[float] = None
+        self.goes_down: Optional[Callable[[], None]] = None
         # When systemd starts a daemon again that has died (true time).
         self.restarts_at: dict[str, float] = {}
         self.hypervisor_is_lost = False

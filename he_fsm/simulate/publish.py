@@ -31,12 +31,20 @@ def publish(  # noqa: PLR0913 - all that a look knows
     if not host.can_write:
         return None
     claims = agent.memory.claimed_at is not None
-    status = loop.engine_status(facts.vm, claims_lease=claims)
+    keeps = agent.memory.keeps_engine
+    status = loop.engine_status(facts.vm, claims_lease=claims, keeps_engine=keeps)
     if pulse is not None:
         heartbeat = skipper.heartbeat(pulse, facts, score, status)
         if heartbeat is not None:
             return heartbeat
-    record = loop.make_record(facts, host.identity, score.total, host.policy, claims_lease=claims)
+    record = loop.make_record(
+        facts,
+        host.identity,
+        score.total,
+        host.policy,
+        claims_lease=claims,
+        keeps_engine=keeps,
+    )
     agent.own = record
     page = Page(record, agent.memory, facts, score, host.identity.version)
     skipper.write(host, agent, page, facts.now)
@@ -46,7 +54,10 @@ def publish(  # noqa: PLR0913 - all that a look knows
 
 def publish_stopped(world: World, host: SimHost, agent: Agent, facts: loop.Facts) -> None:
     """Write the last record of an agent that stops cleanly, whose looks are not skipped."""
-    record = loop.make_record(facts, host.identity, 0, host.policy, is_stopped=True)
+    keeps = agent.memory.keeps_engine
+    record = loop.make_record(
+        facts, host.identity, 0, host.policy, keeps_engine=keeps, is_stopped=True
+    )
     agent.own = record
     score = Score(0, (), "the agent has stopped")
     page = Page(record, agent.memory, facts, score, host.identity.version)

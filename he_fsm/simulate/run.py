@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Final, Optional
 
+from he_fsm.history.look import Look, Session
 from he_fsm.liveness import NEVER
 from he_fsm.report.outcome import HostView, Outcome
 from he_fsm.scenario.judging.judge import Failure
@@ -13,12 +14,17 @@ from he_fsm.scenario.model import Scenario
 from he_fsm.simulate import start
 from he_fsm.simulate.agent import tick
 from he_fsm.simulate.happenings import faults
+from he_fsm.simulate.host import SimHost
 from he_fsm.simulate.idle.skipper import Skipper
 from he_fsm.simulate.schedule import FIRST, LAST
 from he_fsm.simulate.showing import show_truth
 from he_fsm.simulate.world import FILE, World
 
 Trace = Callable[[dict[str, object]], None]
+# What simulated agents call their release.
+_PROGRAM: Final = "simulator"
+# Takes a host's name, who decides there, and each of its looks.
+Record = Callable[[str, Session, Look], None]
 
 
 def simulate(
@@ -26,6 +32,7 @@ def simulate(
     *,
     seed: Optional[int] = None,
     trace: Optional[Trace] = None,
+    record: Optional[Record] = None,
     skips_idle_time: bool = True,
 ) -> Outcome:
     """
@@ -34,12 +41,26 @@ def simulate(
     Args:
         seed: other loop and lease-renewal phases; the scenario's own where not given.
         trace: called with every look of every agent, as a plain object.
+        record: called with every look of every agent, as agents keep them (`he_fsm.history`).
         skips_idle_time: False steps through quiet hours too; the events are the same.
     """
     seed = scenario.seed if seed is None else seed
-    run = Run(scenario, seed, skips_idle_time=skips_idle_time and trace is None)
+    is_watched = trace is not None or record is not None
+    run = Run(scenario, seed, skips_idle_time=skips_idle_time and not is_watched)
     run.world.trace = trace
+    if record is not None:
+        run.world.record = _recorder(record)
     return run.play()
+
+
+def _recorder(record: Record) -> Callable[[SimHost, Look], None]:
+    def take(host: SimHost, look: Look) -> None:
+        # Its clock begins anew with each boot.
+        boot = f"{host.name}, {host.clock.boots}"
+        session = Session(identity=host.identity, policy=host.policy, program=_PROGRAM, boot=boot)
+        record(host.name, session, look)
+
+    return take
 
 
 def simulate_all(scenarios: Iterable[Scenario], **options: Any) -> tuple[Outcome, ...]:

@@ -86,6 +86,7 @@ def _host(world: World, config: Host, place: int) -> SimHost:
             host_id=config.id,
             hostname=config.hostname,
             memory_needed_mib=world.scenario.engine.memory,
+            preference=config.preference,
         ),
         clock=clock,
         member=Member(

@@ -11,6 +11,7 @@ import heapq
 from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple, Optional, Union
 
+from he_fsm.history.look import Look
 from he_fsm.liveness import NEVER
 from he_fsm.report.events import Event
 from he_fsm.report.truth import Truth
@@ -88,6 +89,8 @@ class World:
         # Whether all hosts run one release.
         self.is_uniform = True
         self.trace: Optional[Callable[[dict[str, object]], None]] = None
+        # Takes every look with its host, as an agent keeps them.
+        self.record: Optional[Callable[[SimHost, Look], None]] = None
         # What is to happen: its time, its order at that time, a number, and what.
         self.queue: list[tuple[float, int, int, Action]] = []
         # The looks that are planned: time, turn, number, whose.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from he_fsm.effects import CancelMigration
 from he_fsm.memory import Memory
 from he_fsm.snapshot import Outcome
-from he_fsm.states import guards, remembering, rows
+from he_fsm.states import guards, leaving, remembering, rows
 from he_fsm.states.names import State
 from he_fsm.states.row import Transition, deeds
 from he_fsm.states.view import View
@@ -19,8 +19,8 @@ def has_left(view: View) -> bool:
 
 
 def has_left_for_maintenance(view: View) -> bool:
-    """The VM is no longer here, and the administrator took this host out."""
-    return guards.vm_is_gone(view) and view.snapshot.local_maintenance
+    """The VM is no longer here, and the host is taken out, or is about to be shut down."""
+    return guards.vm_is_gone(view) and view.is_taken_out
 
 
 def why_left(view: View) -> str:
@@ -66,8 +66,11 @@ def remember_departure(view: View, memory: Memory) -> Memory:
 
 
 def migration_took_too_long(view: View) -> bool:
-    """The migration has taken longer than `migration_timeout_s`."""
-    return view.due(view.memory.since + view.policy.migration_timeout_s)
+    """The migration has taken longer than `migration_timeout_s`, or than the host can wait."""
+    if view.due(view.memory.since + view.policy.migration_timeout_s):
+        return True
+    # Once: what is cancelled is counted from now on.
+    return view.memory.since < leaving.stops_at(view) and leaving.is_late(view)
 
 
 ROWS = (
@@ -79,7 +82,7 @@ ROWS = (
         "left_for_maintenance",
         has_left_for_maintenance,
         State.LOCAL_MAINTENANCE,
-        "the VM has left, and local maintenance is set",
+        "the VM has left, and local maintenance is set, or the host is about to be shut down",
         because=why_left,
         then=remember_departure,
         notifies=True,
@@ -119,7 +122,7 @@ ROWS = (
         "migration_timed_out",
         migration_took_too_long,
         State.ENGINE_MIGRATING_AWAY,
-        "the migration does not come to an end",
+        "the migration does not come to an end, or not before the host is shut down",
         deeds(CancelMigration()),
         does="cancel the migration",
         notifies=True,

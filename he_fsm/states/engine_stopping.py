@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from he_fsm.effects import PowerOffVm
-from he_fsm.states import guards, remembering, rows
+from he_fsm.states import guards, leaving, remembering, rows
 from he_fsm.states.names import State
 from he_fsm.states.row import Transition, deeds
 from he_fsm.states.view import View
@@ -17,8 +17,8 @@ def gone_and_blocked(view: View) -> bool:
 
 
 def gone_and_maintenance(view: View) -> bool:
-    """The VM is gone, and the administrator took this host out."""
-    return guards.vm_is_gone(view) and view.snapshot.local_maintenance
+    """The VM is gone, and the host is taken out, or is about to be shut down."""
+    return guards.vm_is_gone(view) and view.is_taken_out
 
 
 def deadline_has_passed(view: View) -> bool:
@@ -26,7 +26,7 @@ def deadline_has_passed(view: View) -> bool:
     watch = view.memory.vm
     if watch is not None and watch.power_off_at is not None:
         return view.due(watch.power_off_at + view.policy.power_off_retry_s)
-    return view.due(view.memory.since + view.policy.stop_timeout_s)
+    return view.due(min(view.memory.since + view.policy.stop_timeout_s, leaving.ends_at(view)))
 
 
 def is_paused(view: View) -> bool:
@@ -45,7 +45,8 @@ ROWS = (
         "maintenance_set",
         gone_and_maintenance,
         State.LOCAL_MAINTENANCE,
-        "the VM is gone, and local maintenance is set",
+        "the VM is gone, and local maintenance is set, or the host is about to be shut down",
+        because=guards.why_taken_out,
         notifies=True,
     ),
     Transition(
@@ -84,7 +85,7 @@ ROWS = (
         "deadline_passed",
         deadline_has_passed,
         State.ENGINE_STOPPING,
-        "the VM is still here at the deadline",
+        "the VM is still here at the deadline, or when its host is about to go down",
         deeds(PowerOffVm()),
         then=remembering.remember_power_off,
         does="power the VM off",

@@ -76,9 +76,18 @@ def why_global_maintenance(view: View) -> str:
     return "global maintenance is set"
 
 
-def local_maintenance_is_set(view: View) -> bool:
-    """The administrator took this host out."""
-    return view.snapshot.local_maintenance
+def host_is_taken_out(view: View) -> bool:
+    """The administrator took this host out, or it is about to be shut down."""
+    return view.is_taken_out
+
+
+def why_taken_out(view: View) -> str:
+    """Say whether the administrator took this host out, or it is about to be shut down."""
+    return _TAKEN_OUT if view.snapshot.local_maintenance else _LEAVES
+
+
+_TAKEN_OUT: Final = "local maintenance is set"
+_LEAVES: Final = "this host is about to be shut down"
 
 
 def vm_is_here(view: View) -> bool:
@@ -219,6 +228,8 @@ def why_evacuate(view: View) -> str:
     where = "nowhere" if best is None else f"host {best[0]}, score {best[1]}"
     if view.snapshot.local_maintenance:
         return f"local maintenance: the engine moves to {where} first"
+    if view.is_leaving:
+        return f"{_LEAVES}: the engine moves to {where} first"
     return f"{view.leases.doom}: the engine moves to {where}"
 
 

@@ -1,4 +1,4 @@
-"""`LocalMaintenance`: the administrator took this host out; score 0."""
+"""`LocalMaintenance`: the administrator took this host out, or it shuts down; score 0."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ HERE = State.LOCAL_MAINTENANCE
 
 
 def maintenance_is_over(view: View) -> bool:
-    """Local maintenance is no longer set."""
-    return not view.snapshot.local_maintenance
+    """Local maintenance is no longer set, and the host is not about to be shut down."""
+    return not view.is_taken_out
 
 
 ROWS = (

@@ -38,7 +38,7 @@ _MEANING = {
     State.ENGINE_UP: "the engine runs here",
     State.ENGINE_MIGRATING_AWAY: "a live migration to another host is under way",
     State.ENGINE_STOPPING: "the VM is being shut down; powered off at the deadline",
-    State.LOCAL_MAINTENANCE: "the administrator took this host out; score 0",
+    State.LOCAL_MAINTENANCE: "taken out by the administrator, or about to be shut down; score 0",
     State.SCORE_BLOCKED: "too many bad endings here; score 0 until the block expires",
     State.GLOBAL_MAINTENANCE: "hands off: the administrator looks after the VM himself",
 }

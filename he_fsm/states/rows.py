@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from he_fsm.effects import GiveUpArrival, PowerOffVm, ShutDownVm, StopAgent
-from he_fsm.states import guards, remembering
+from he_fsm.states import guards, leaving, remembering
 from he_fsm.states.names import State
 from he_fsm.states.row import Transition, deeds
 
@@ -85,14 +85,32 @@ def end_without_lease(source: State) -> Transition:
 
 
 def drain(source: State) -> tuple[Transition, ...]:
-    """Return the rows by which the engine leaves a host in local maintenance, or a doomed one."""
+    """
+    Return the rows by which the engine leaves a host.
+
+    The host is in local maintenance, is about to be shut down, or is doomed.
+    """
     return (
+        Transition(
+            source,
+            "shutdown",
+            leaving.must_stop,
+            State.ENGINE_STOPPING,
+            "the host is about to be shut down, and the engine is to stop first (on_shutdown: stop "
+            "or freeze), can't move, or has not moved in time",
+            deeds(ShutDownVm()),
+            because=leaving.why_stop,
+            then=leaving.remember_stop,
+            does="shut the VM down",
+            notifies=True,
+        ),
         Transition(
             source,
             "maintenance_set",
             guards.can_evacuate,
             State.ENGINE_MIGRATING_AWAY,
-            "local maintenance is set, or the host is doomed, and there is a host to go to",
+            "local maintenance is set, or the host is doomed or about to be shut down, and there "
+            "is a host to go to",
             guards.migrate_to_best,
             because=guards.why_evacuate,
             then=remembering.remember_target,
@@ -164,8 +182,9 @@ def take_out(source: State) -> Transition:
     return Transition(
         source,
         "maintenance_set",
-        guards.local_maintenance_is_set,
+        guards.host_is_taken_out,
         State.LOCAL_MAINTENANCE,
-        "local maintenance is set",
+        "local maintenance is set, or the host is about to be shut down",
+        because=guards.why_taken_out,
         notifies=True,
     )

@@ -42,9 +42,9 @@ def vm_is_here(view: View) -> bool:
     return facts_are_known(view) and view.vm_is_here
 
 
-def known_and_local_maintenance(view: View) -> bool:
-    """No VM here, and the administrator took this host out."""
-    return facts_are_known(view) and view.snapshot.local_maintenance
+def known_and_taken_out(view: View) -> bool:
+    """No VM here, and the administrator took this host out, or it is about to be shut down."""
+    return facts_are_known(view) and view.is_taken_out
 
 
 def known_and_blocked(view: View) -> bool:
@@ -91,9 +91,10 @@ def rows_by_the_facts(here: State) -> tuple[Transition, ...]:
         Transition(
             here,
             "maintenance_set",
-            known_and_local_maintenance,
+            known_and_taken_out,
             State.LOCAL_MAINTENANCE,
-            "no VM here, and local maintenance is set",
+            "no VM here, and local maintenance is set, or the host is about to be shut down",
+            because=guards.why_taken_out,
             then=remembering.count_unseen_ending,
         ),
         Transition(

@@ -26,6 +26,8 @@ class View:
     __slots__ = (
         "can_read",
         "is_doomed",
+        "is_leaving",
+        "is_taken_out",
         "leases",
         "liveness",
         "memory",
@@ -72,10 +74,13 @@ class View:
             snapshot.whiteboard is not None and snapshot.leases is not None and leases.joined
         )
         # Whether this host is about to be reset, or to lose its host id. If so, or in local
-        # maintenance, the engine should leave this host whatever the scores are.
+        # maintenance, or before an orderly shutdown, the engine should leave this host whatever the
+        # scores are.
         doomed_until = leases.doomed_until
         self.is_doomed = doomed_until is not None and self.now < doomed_until
-        self.must_leave = self.is_doomed or snapshot.local_maintenance
+        self.is_leaving = snapshot.leaves_by is not None
+        self.is_taken_out = snapshot.local_maintenance or self.is_leaving
+        self.must_leave = self.is_doomed or self.is_taken_out
         # How the lease manager here differs from the policy: this host takes no lease then.
         self.unlike = why_unlike(leases, policy)
         self.wakes_at = NEVER

@@ -30,6 +30,7 @@ NOW = 10_000.0
 GOOD = engine_status(LocalVm(VmState.UP, Health.GOOD))
 NONE = engine_status(LocalVm(VmState.ABSENT))
 CLAIM = engine_status(LocalVm(VmState.ABSENT), claims_lease=True)
+KEPT = engine_status(LocalVm(VmState.ABSENT), keeps_engine=True)
 
 # How a time-out is tried: an eighth of a second before, at and after it.
 around = pytest.mark.parametrize(
@@ -96,6 +97,12 @@ class Scene:
     leases: Optional[LeaseView] = attrs.field(factory=LeaseView)
     can_read: bool = True
     local_maintenance: bool = False
+    # When this host goes down in order; None: it does not.
+    leaves_by: Optional[float] = None
+    keeps_engine: bool = False
+    # Other hosts that keep the engine for themselves, and those that stopped in order.
+    keepers: frozenset[int] = frozenset()
+    stopped: frozenset[int] = frozenset()
     global_maintenance: Optional[bool] = False
     remembered_global: Optional[bool] = False
     is_superseded: bool = False
@@ -148,25 +155,31 @@ class Scene:
             claimed_at=self.claimed_at,
             refused_at=self.refused_at,
             draining_since=self.draining_since,
+            keeps_engine=self.keeps_engine,
             well_since=self.well_since,
             alarms=self.alarms,
         )
 
     def snapshot(self, now: float = NOW) -> Snapshot:
         """Return the host's snapshot at *now*."""
-        own = record(
-            self.own_id, self.own_score, engine=engine_status(LocalVm(self.vm, self.health))
-        )
+        engine = engine_status(LocalVm(self.vm, self.health), keeps_engine=self.keeps_engine)
+        own = record(self.own_id, self.own_score, engine=engine)
         slots: dict[int, Union[HostRecord, SlotProblem]] = {self.own_id: own}
         for host_id, score in self.scores.items():
             if self.is_superseded:
                 slots[host_id] = newer_release(host_id, timestamp=5001)
                 continue
             down = CLAIM if host_id in self.claims else NONE
+            down = KEPT if host_id in self.keepers else down
             engine = GOOD if host_id == self.engine_on else down
             told_s = self.told_s.get(host_id)
             slots[host_id] = record(
-                host_id, score, timestamp=5001, engine=engine, watchdog_s=told_s
+                host_id,
+                score,
+                timestamp=5001,
+                engine=engine,
+                watchdog_s=told_s,
+                stopped=host_id in self.stopped,
             )
         board = Whiteboard(GlobalBlock(self.global_maintenance), slots)
         return Snapshot(
@@ -179,6 +192,7 @@ class Scene:
             local_maintenance=self.local_maintenance,
             results=tuple(Result(outcome, "told by the test") for outcome in self.outcomes),
             boot_now=None if self.boot_ahead_now is None else now + self.boot_ahead_now,
+            leaves_by=self.leaves_by,
         )
 
     def step(self, now: float = NOW) -> Step:

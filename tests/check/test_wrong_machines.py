@@ -37,6 +37,8 @@ REPLACED = {
     wrong.only_a_vm_that_is_up_can_have_lost_its_lease,
     wrong.does_not_notice_that_it_was_suspended,
     wrong.does_not_know_that_it_is_about_to_be_reset,
+    wrong.offers_itself_while_it_goes_down,
+    wrong.lets_its_host_go_down_with_the_vm,
     wrong.a_boot_forgets_failed_starts,
     wrong.local_maintenance_is_ignored,
     wrong.a_restart_forgets_the_block,
@@ -83,6 +85,8 @@ MACHINES: list[tuple[Wrong, Property, int, str]] = [
     (wrong.does_not_notice_that_it_was_suspended, Property.LIVENESS, 1, "suspend"),
     (wrong.does_not_know_that_it_is_about_to_be_reset, Property.NO_NEEDLESS_WORK, 1, "sanlock"),
     (wrong.does_not_know_that_it_is_about_to_be_reset, Property.MIGRATIONS, 1, "sanlock"),
+    (wrong.offers_itself_while_it_goes_down, Property.MIGRATIONS, 1, "leave"),
+    (wrong.lets_its_host_go_down_with_the_vm, Property.NO_NEEDLESS_WORK, 1, "leave"),
     (wrong.an_edge_leads_elsewhere, Property.EDGES, 2, "outside vm"),
 ]
 
@@ -125,6 +129,6 @@ def test_an_edge_that_can_never_be_taken_is_not_used(monkeypatch: pytest.MonkeyP
     assert edge not in explored("outside", faults=2).edges
 
 
-def test_there_are_thirty_seven_of_them() -> None:
-    assert len({machine for machine, *_ in MACHINES}) == 37
+def test_there_are_thirty_nine_of_them() -> None:
+    assert len({machine for machine, *_ in MACHINES}) == 39
     assert {prop for _, prop, *_ in MACHINES} == set(Property)

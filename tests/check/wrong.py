@@ -19,7 +19,7 @@ from he_fsm.effects import MigrateVm, StartVm
 from he_fsm.liveness import Liveness
 from he_fsm.memory import Memory
 from he_fsm.snapshot import VmState
-from he_fsm.states import engine_down, guards, remembering
+from he_fsm.states import engine_down, guards, leaving, remembering
 from he_fsm.states.names import State
 from he_fsm.states.row import Transition
 from he_fsm.states.table import TABLE
@@ -301,6 +301,22 @@ def does_not_know_that_it_is_about_to_be_reset(patch: Patch) -> None:
         return facts._replace(leases=attrs.evolve(facts.leases, doomed_until=None))
 
     with_facts(patch, lives_on)
+
+
+def offers_itself_while_it_goes_down(patch: Patch) -> None:
+    original = tick.rate_host
+
+    def rate(memory: Memory, facts: tick.Facts, *rest: Any) -> Any:
+        return original(memory, facts._replace(leaves_by=None), *rest)
+
+    patch.setattr(tick, "rate_host", rate)
+
+
+def lets_its_host_go_down_with_the_vm(patch: Patch) -> None:
+    def whatever_is_here(view: View) -> str:
+        return "whatever is here" if view.is_leaving else ""
+
+    patch.setattr(leaving, "may_let_go", whatever_is_here)
 
 
 def nothing_is_adopted(patch: Patch) -> None:

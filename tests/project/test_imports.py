@@ -25,10 +25,20 @@ OF_DOCUMENTS = {
     *("__future__", "collections", "contextlib", "difflib", "math", "operator", "pathlib", "re"),
     *("typing", "attrs", "yaml"),
 }
-PURE_FOLDERS = {"states", "metadata", "why"}
+PURE_FOLDERS = {"states", "metadata", "why", "history"}
 # Modules of the standard library in which nothing reads, writes, waits or draws lots.
 PURE = {
-    *("__future__", "calendar", "collections.abc", "datetime", "enum", "functools", "json"),
+    *(
+        "__future__",
+        "bisect",
+        "calendar",
+        "collections",
+        "collections.abc",
+        "datetime",
+        "enum",
+        "functools",
+        "json",
+    ),
     *("math", "operator", "re", "types", "typing", "zlib"),
 }
 # Libraries without I/O that one module each of the core stands on.

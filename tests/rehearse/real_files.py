@@ -24,6 +24,9 @@ FILES: dict[str, tuple[str, ...]] = {
         *("moved-by-restart", "paused-while-it-boots", "watching-host-loses-storage"),
         *("migration-fails", "never-healthy"),
     ),
+    "tests/scenarios/shutdowns.yaml": (
+        *("orderly-reboot-of-the-engines-host", "shutdown-with-policy-stop"),
+    ),
     "tests/scenarios/lessons.yaml": (
         "lesson-b21-a-paused-vm-is-restarted-after-a-short-limit",
         "lesson-b28-power-loss-of-everything",

@@ -12,12 +12,16 @@ from tests.rehearse.telling import rehearsed_as_predicted
 
 ROOT = Path(__file__).parents[2]
 DEMO = "examples/demo.yaml"
-FILES = (DEMO, "examples/talk.yaml", "tests/scenarios/edges.yaml", "tests/scenarios/lessons.yaml")
+STORIES = ("edges", "lessons", "shutdowns", "preferences")
+FILES = (DEMO, "examples/talk.yaml", *(f"tests/scenarios/{name}.yaml" for name in STORIES))
 SPEED = 10.0
 # Each host's edges are as predicted where they don't depend on who happens to look first.
 BY_CHANCE = {
     "lesson-b5-equal-scores-start": "equal hosts: the loops' phases say which of them starts",
     "equal-scores": "as above",
+    "whole-cluster-down-in-order": "as above",
+    "whole-cluster-rebooted-at-once": "as above",
+    "shutdown-with-policy-stop": "as above",
 }
 IMPOSSIBLE = {
     "refused-start": "two hosts have to ask for the lease within the same moment",

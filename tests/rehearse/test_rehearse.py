@@ -76,6 +76,30 @@ SCENES = {
           - {by: 45s, engine_on: 2, engine: good, state: {1: LocalMaintenance}, score: {1: 0}}
           - {total: {starts: 0, migrations: 1, downtime: "<= 3s"}}
         """,
+    "orderly-reboot": """
+        world: {migration: 12s, reboot: 15s}
+        hosts: 2
+        engine: {running_on: 1}
+        timeline:
+          - {at: 5s, host: 1, power: reboot}
+        until: 80s
+        expect:
+          - {by: 30s, engine_on: 2, engine: good, record: {1: {stopped: true}}}
+          - {by: 75s, state: {1: EngineDown}, score: {1: 2400, 2: 2400}}
+          - {total: {starts: 0, migrations: 1, shutdowns: 0, downtime: "<= 3s"}}
+        """,
+    "shutdown-and-nobody-to-go-to": """
+        world: {vm_shutdown: 5s, vm_boot: 5s, reboot: 10s}
+        hosts: 1
+        engine: {running_on: 1}
+        timeline:
+          - {at: 5s, host: 1, power: reboot}
+        until: 90s
+        expect:
+          - {by: 20s, engine: down, record: {1: {stopped: true}}}
+          - {by: 85s, engine_on: 1, engine: good}
+          - {total: {starts: 1, failed_starts: 0, shutdowns: 1, poweroffs: 0}}
+        """,
     "storage-cut": """
         world: {io_timeout: 2s, vm_boot: 5s, vm_start: 2s}
         hosts: 2

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import pytest
+import yaml
 
 from he_fsm.errors import ScenarioError
 from he_fsm.metadata import SLOT_BYTES, EngineStatus, HostRecord, Whiteboard
@@ -15,6 +16,8 @@ from he_fsm.scenario.beginning.captured import Captured, capture
 from he_fsm.scenario.beginning.sight import Sight, sight_of
 from he_fsm.scenario.language.additions import Additions
 from he_fsm.simulate import Outcome, simulate
+from he_fsm.simulate.start import set_up
+from he_fsm.simulate.world import World
 from he_fsm.snapshot import LeaseView, OwnerState
 
 ROOT = Path(__file__).parents[2]
@@ -382,3 +385,26 @@ def test_two_hosts_of_a_file_that_claim_one_id_stay_two() -> None:
 def test_what_a_file_says_wrongly_is_refused_as_ever(text: str) -> None:
     with pytest.raises(ScenarioError, match="expected a"):
         scenario_of(capture(whiteboard(record(1))), text)
+
+
+LIKED = """
+name: liked
+hosts:
+  - {id: 1, preference: never}
+  - {id: 2, preference: -50}
+  - {id: 3, preference: 30, cpu_load: 0.9}
+engine: {running_on: 2}
+until: 1m
+"""
+
+
+def test_preferences_are_taken_over_from_what_the_hosts_wrote() -> None:
+    """Else what-if would take a host for one that has a trouble, which passes."""
+    (scenario,) = parse_scenarios(
+        "scenarios: [" + json.dumps(yaml.safe_load(LIKED)) + "]", "a.yaml"
+    )
+    world = World(scenario, 1)
+    set_up(world)
+    hosts = capture(world.storage.read(0.0, 1)).keys["hosts"]
+    assert [host.get("preference") for host in hosts] == ["never", -50, 30]
+    assert not any("failed_starts" in host for host in hosts)

@@ -102,7 +102,10 @@ def test_a_states_edges_are_explained_in_the_order_in_which_they_are_tried() -> 
             "5. arrival_lost -> ScoreBlocked: a VM was to arrive here by migration, and its source "
             "is dead or silent [give the arrival up]"
         ),
-        "6. maintenance_set -> LocalMaintenance: local maintenance is set",
+        (
+            "6. maintenance_set -> LocalMaintenance: local maintenance is set, or the host "
+            "is about to be shut down"
+        ),
         (
             "7. block_expired -> EngineDown: "
             "the last bad ending is long enough ago; nothing is given up for good"

@@ -35,6 +35,7 @@ def test_the_rows_are_tried_in_this_order() -> None:
         ("health_good", State.ENGINE_UP),
         ("paused", State.ENGINE_STOPPING),
         ("start_timed_out", State.ENGINE_STOPPING),
+        ("shutdown", State.ENGINE_STOPPING),
         ("maintenance_set", State.ENGINE_MIGRATING_AWAY),
         ("maintenance_restart", State.ENGINE_STOPPING),
     ]

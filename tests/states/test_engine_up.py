@@ -46,6 +46,7 @@ def test_the_rows_are_tried_in_this_order() -> None:
         ("vm_leaving", State.ENGINE_MIGRATING_AWAY),
         ("paused", State.ENGINE_STOPPING),
         ("health_bad", State.ENGINE_STOPPING),
+        ("shutdown", State.ENGINE_STOPPING),
         ("maintenance_set", State.ENGINE_MIGRATING_AWAY),
         ("maintenance_restart", State.ENGINE_STOPPING),
         ("better_host", State.ENGINE_MIGRATING_AWAY),

@@ -47,7 +47,7 @@ _STATE_COLOURS = {
     "Unknown": "red",
 }
 _TIME_WIDTH, _HOST_WIDTH, _WHAT_WIDTH = 10, 10, 34
-_PLAIN_WIDTH = 10_000
+PLAIN_WIDTH = 10_000
 
 
 @attrs.frozen
@@ -80,7 +80,7 @@ def print_outcomes(
         board: what to show of hosts at the start instead of what the simulator wrote.
         answers: print what the engine does, in place of the verdict of a run that passed.
     """
-    width = get_terminal_size().columns if sys.stdout.isatty() else _PLAIN_WIDTH
+    width = get_terminal_size().columns if sys.stdout.isatty() else PLAIN_WIDTH
     for outcome in outcomes:
         _print_outcome(outcome, width, board)
         _print_verdict(outcome, width, seeds, answers=answers)
@@ -100,7 +100,7 @@ def _print_outcome(outcome: Outcome, width: int, board: Board) -> None:
     _print_blocks(outcome, outcome.start, "At the start", board)
     click.secho("Timeline", bold=True)
     for line in timeline(outcome):
-        _print_line(line, width)
+        print_line(line, width, clock_text(line.t), _TIME_WIDTH)
     click.echo()
     _print_blocks(outcome, outcome.end, "At the end")
 
@@ -169,7 +169,7 @@ def timeline(outcome: Outcome) -> list[Line]:
     for event in outcome.events:
         if event.kind in _HIDDEN:
             continue
-        line = _line(event)
+        line = line_of(event)
         key = (line.what, line.why)
         index = latest.get(key)
         if merges and index is not None and event.t - lines[index].t <= together_s:
@@ -181,7 +181,8 @@ def timeline(outcome: Outcome) -> list[Line]:
     return lines
 
 
-def _line(event: Event) -> Line:
+def line_of(event: Event) -> Line:
+    """Return one event as a line."""
     details = event.details
     hosts = () if event.host is None else (event.host,)
     text = printable(event.text())
@@ -191,9 +192,10 @@ def _line(event: Event) -> Line:
     return Line(event.t, hosts, event.kind, text, _COLOURS.get(event.kind))
 
 
-def _print_line(line: Line, width: int) -> None:
-    head = f"{clock_text(line.t):>{_TIME_WIDTH}}  {_hosts_text(line.hosts):<{_HOST_WIDTH}}"
-    indent = _TIME_WIDTH + 2 + _HOST_WIDTH
+def print_line(line: Line, width: int, time: str, time_width: int) -> None:
+    """Print a line of a timeline; where the width has no room, its reason stands below it."""
+    head = f"{time:>{time_width}}  {_hosts_text(line.hosts):<{_HOST_WIDTH}}"
+    indent = time_width + 2 + _HOST_WIDTH
     what = click.style(f"{line.what:<{_WHAT_WIDTH}}", fg=line.colour)
     room = width - indent - _WHAT_WIDTH - 2
     if room >= 30:

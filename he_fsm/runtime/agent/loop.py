@@ -16,6 +16,7 @@ from he_fsm.effects import (
     CancelMigration,
     Effect,
     GiveUpArrival,
+    LetGo,
     MigrateVm,
     Notify,
     PowerOffVm,
@@ -25,6 +26,7 @@ from he_fsm.effects import (
     WriteGlobal,
 )
 from he_fsm.errors import HeFsmError, HypervisorError
+from he_fsm.history.look import Look, keep_nothing
 from he_fsm.machine import build_machine, follow
 from he_fsm.memory import Memory
 from he_fsm.metadata.record import HostRecord, ProblemWord
@@ -32,16 +34,19 @@ from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.policy import Policy
 from he_fsm.runtime.agent.engine_seen import EngineSeen
 from he_fsm.runtime.agent.memory_file import MemoryFile
+from he_fsm.runtime.agent.peer_names import names_seen, peer_of
 from he_fsm.runtime.agent.problem_lines import problem_lines
 from he_fsm.runtime.agent.report import report_of
 from he_fsm.runtime.agent.sight import AskedBroker, Sight
 from he_fsm.runtime.agent.telling import Telling
-from he_fsm.runtime.ports import Event, Hypervisor, Peer
+from he_fsm.runtime.logind.shutdown import NoShutdown, Shutdown
+from he_fsm.runtime.ports import Event, Hypervisor
 from he_fsm.runtime.service.clocks import Clocks, boot_time
 from he_fsm.runtime.service.log import Repeats
 from he_fsm.runtime.service.supervised import troubles
 from he_fsm.runtime.vm_orders.by_hand import ByHand
 from he_fsm.runtime.vm_orders.order import VmOrder
+from he_fsm.score import Score
 from he_fsm.snapshot import Outcome, Result, VmState
 from he_fsm.step import Step
 
@@ -91,22 +96,28 @@ class Loop:
         broker: Broker,
         hypervisor: Hypervisor,
         memory_file: MemoryFile,
+        keep: Callable[[Look], None] = keep_nothing,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         boot_clock: Callable[[], float] = boot_time,
+        shutdown: Optional[Shutdown] = None,
     ) -> None:
         """
         Begin with what the last agent remembered.
 
         Args:
+            keep: takes each look for the history, and does not wait.
             boot_clock: as *clock*, but it counts the time in which the host was suspended.
+            shutdown: how the host is shut down in order; None: it never is.
         """
         self.identity = identity
         self.policy = policy
         self.broker = broker
         self.hypervisor = hypervisor
+        self._shutdown = NoShutdown() if shutdown is None else shutdown
         self._by_hand = ByHand(hypervisor, identity.host_id)
         self._memory_file = memory_file
+        self._keep = keep
         self._clock = clock
         self._wall_clock = wall_clock
         self._repeats = Repeats(_log)
@@ -151,23 +162,26 @@ class Loop:
     def _pass(self) -> tuple[Step, bool]:
         """Look once and do what follows; also return whether somebody's order was carried out."""
         facts = self._with_failed_start(self._sight.look(self.policy))
+        facts = facts._replace(leaves_by=self._shutdown.leaves_by)
+        self._shutdown.keep_awake(is_needed=facts.vm.state is not VmState.ABSENT)
         self._by_hand.take_results(facts.results)
-        own, score_text = self._publish(facts)
+        own, score = self._publish(facts)
         whiteboard = self._read()
         before = self.memory
         decision = tick.decide(before, facts, own, whiteboard, self.identity, self.policy)
         self.memory = decision.memory
         self.decision = decision
+        self._keep(Look.of(before, facts, own, whiteboard, score, decision, self._clock()))
         self._follow(decision)
         self._telling.take(decision, self.identity, self._clock())
         for effect in decision.effects:
             self._perform(effect, decision)
         self._note_problems(decision, facts)
         self._tell_people()
-        orders = self._report(facts, decision, own, score_text)
+        orders = self._report(facts, decision, own, score.why)
         for order in orders:
             # As an effect: the pass that follows at once sees it.
-            names, alive = self._names(), decision.liveness.alive
+            names, alive = names_seen(self.memory), decision.liveness.alive
             self._by_hand.carry_out(order, facts, self.policy, names, alive)
         return decision, bool(orders)
 
@@ -180,20 +194,27 @@ class Loop:
 
     # Publish and read.
 
-    def _publish(self, facts: tick.Facts) -> tuple[Optional[HostRecord], str]:
+    def _publish(self, facts: tick.Facts) -> tuple[Optional[HostRecord], Score]:
         score = tick.rate_host(self.memory, facts, self.identity, self.policy)
         if score.total != self._score_shown:
             _log.info("score %d: %s", score.total, score.why)
             self._score_shown = score.total
         if facts.leases is None or not facts.leases.joined:
-            return None, score.why
-        claims = self.memory.claimed_at is not None
-        record = tick.make_record(facts, self._who(), score.total, self.policy, claims_lease=claims)
-        return (record if self._write(record, facts, score.why) else None), score.why
+            return None, score
+        record = self._record(facts, score.total)
+        return (record if self._write(record, facts, score.why) else None), score
 
-    def _who(self) -> tick.Identity:
-        """Return who this host is, with the version of the VM's definition that it has now."""
-        return attrs.evolve(self.identity, definition=self._sight.observed.definition)
+    def _record(self, facts: tick.Facts, total: int, *, is_stopped: bool = False) -> HostRecord:
+        """Return this host's record, with the version of the VM's definition that it has now."""
+        return tick.make_record(
+            facts,
+            attrs.evolve(self.identity, definition=self._sight.observed.definition),
+            total,
+            self.policy,
+            claims_lease=not is_stopped and self.memory.claimed_at is not None,
+            keeps_engine=self.memory.keeps_engine,
+            is_stopped=is_stopped,
+        )
 
     def _write(self, record: HostRecord, facts: tick.Facts, why: str) -> bool:
         try:
@@ -248,6 +269,9 @@ class Loop:
         if isinstance(effect, StopAgent):
             self.stop_reason = effect.reason
             return
+        if isinstance(effect, LetGo):
+            self._shutdown.let_go(effect.reason)
+            return
         if isinstance(effect, WriteGlobal):
             self._mend_global(effect.maintenance)
             return
@@ -261,7 +285,7 @@ class Loop:
             elif isinstance(effect, PowerOffVm):
                 hypervisor.power_off()
             elif isinstance(effect, MigrateVm):
-                hypervisor.migrate(self._peer(effect.target))
+                hypervisor.migrate(peer_of(self.memory, effect.target))
             elif isinstance(effect, CancelMigration):
                 hypervisor.cancel_migration()
             elif isinstance(effect, GiveUpArrival):
@@ -271,21 +295,6 @@ class Loop:
             _log.warning("%s: %s", type(effect).__name__, error)
             if isinstance(effect, StartVm):
                 self._start_error = str(error)
-
-    def _names(self) -> dict[int, str]:
-        """Return the names of the hosts whose records this host has read."""
-        sightings = self.memory.sightings.items()
-        return {
-            host_id: found.record.hostname
-            for host_id, found in sightings
-            if found.record is not None
-        }
-
-    def _peer(self, host_id: int) -> Peer:
-        """Return how another host is named; this host has read its record."""
-        sighting = self.memory.sightings.get(host_id)
-        record = None if sighting is None else sighting.record
-        return Peer(host_id, "" if record is None else record.hostname)
 
     def _mend_global(self, maintenance: bool) -> None:
         """Write slot 0's last good value again; the decision asks anew while it is needed."""
@@ -373,7 +382,7 @@ class Loop:
         """End cleanly: publish the stopped flag, give the host id back where no VM needs it."""
         facts = self._sight.look(self.policy, joins=False)
         if facts.leases is not None and facts.leases.joined:
-            record = tick.make_record(facts, self._who(), 0, self.policy, is_stopped=True)
+            record = self._record(facts, 0, is_stopped=True)
             is_published = self._write(record, facts, "the agent has stopped")
             # safety: a VM that is here, or arrives, would lose its lease with the host id.
             if is_published and facts.vm.state is VmState.ABSENT:

@@ -15,6 +15,7 @@ from typing import Optional
 
 from he_fsm import tick
 from he_fsm.errors import HeFsmError
+from he_fsm.history.look import keep_nothing
 from he_fsm.metadata.layout import RELEASE
 from he_fsm.metadata.policy_print import policy_print
 from he_fsm.runtime import parts
@@ -23,7 +24,9 @@ from he_fsm.runtime.agent.memory_file import MemoryFile
 from he_fsm.runtime.agent.peer_names import LOOK_S, PeerNames
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.config import Config
+from he_fsm.runtime.history.keeper import make_keeper, session_of
 from he_fsm.runtime.kinds import Guard
+from he_fsm.runtime.logind.shutdown import system_shutdown
 from he_fsm.runtime.service.daemon import (
     EXIT_BUSY,
     EXIT_OK,
@@ -80,22 +83,29 @@ class _Agent:
         self._systemd = SystemdNotifier()
         # What renews a broker within this process; None: the broker is another one.
         self._renew_broker: Optional[Callable[[Config], None]] = None
+        self._keeper = make_keeper(config, identity_of(config))
         # What ends a VM whose lease nobody looks after.
         self._guard: Optional[Guard] = None
+        self._shutdown = system_shutdown(self._woken.set)
 
     def run(self, *, once: bool) -> int:
         signals = Signals(self._woken.set)
         with self._broker() as broker:
             loop = self._loop(broker)
+            if self._keeper is not None:
+                self._keeper.start()
             self._guard = parts.make_guard(self._config)
             try:
                 if once:
                     return self._look_once(loop)
                 return self._run(loop, broker, signals)
             finally:
+                self._shutdown.close()
                 if self._guard is not None:
                     self._guard.close()
                 loop.hypervisor.close()
+                if self._keeper is not None:
+                    self._keeper.close()
 
     @contextlib.contextmanager
     def _broker(self) -> Iterator[Broker]:
@@ -121,6 +131,8 @@ class _Agent:
             broker=broker,
             hypervisor=parts.make_hypervisor(config),
             memory_file=MemoryFile(config.state_dir / "memory.json"),
+            keep=keep_nothing if self._keeper is None else self._keeper.take,
+            shutdown=self._shutdown,
         )
 
     def _look_once(self, loop: Loop) -> int:
@@ -141,6 +153,7 @@ class _Agent:
 
     def _run(self, loop: Loop, broker: Broker, signals: Signals) -> int:
         loop.hypervisor.watch(self._woken.set)
+        self._shutdown.start()
         SupervisedThread("poller", lambda: self._poll(broker)).start()
         SupervisedThread("names", lambda: self._look_at_names(loop)).start()
         _log.info("host %d looks every %g s", self._config.host.id, loop.policy.loop_s)
@@ -224,6 +237,8 @@ class _Agent:
         else:
             self._config = config
             loop.reload(identity_of(config), config.policy)
+            if self._keeper is not None:
+                self._keeper.renew(session_of(identity_of(config), config.policy))
             set_up_logging(config.log.level)
             _log.info("reloaded %s", self._path)
         self._systemd.ready()
@@ -238,4 +253,5 @@ def identity_of(config: Config) -> tick.Identity:
         version=config.parse_version,
         policy_print=policy_print(config.policy),
         release=RELEASE,
+        preference=config.host.preference,
     )

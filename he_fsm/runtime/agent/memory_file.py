@@ -51,6 +51,7 @@ class _Saved:
     global_maintenance: Optional[bool] = None
     looked_at: Optional[float] = None
     boot_ahead: Optional[float] = None
+    keeps_engine: bool = False
 
 
 def boot_id() -> str:
@@ -121,6 +122,7 @@ class MemoryFile:
             memory.well_since,
             memory.global_maintenance,
             memory.boot_ahead,
+            memory.keeps_engine,
             memory.looked_at if _evidence_is_collected(memory) else None,
         )
         if content == self._last and now < self._last_at + _AGAIN_S and not is_last:
@@ -137,6 +139,7 @@ class MemoryFile:
             global_maintenance=memory.global_maintenance,
             looked_at=memory.looked_at,
             boot_ahead=memory.boot_ahead,
+            keeps_engine=memory.keeps_engine,
         )
         write_json(self._path, _CONVERTER.unstructure(saved))
         self._last, self._last_at = content, now
@@ -159,6 +162,7 @@ def _memory_of(saved: _Saved) -> Memory:
         # A release that did not write it may have looked last when it wrote.
         looked_at=saved.saved_at if saved.looked_at is None else saved.looked_at,
         boot_ahead=saved.boot_ahead,
+        keeps_engine=saved.keeps_engine,
     )
 
 

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final, Optional
 
+from he_fsm.memory import Memory
+from he_fsm.runtime.ports import Peer
 from he_fsm.runtime.service.log import Repeats
 
 _log = logging.getLogger(__name__)
@@ -59,3 +61,17 @@ class PeerNames:
             self._repeats.complain(name, message, name, why, host_id)
         else:
             self._repeats.end(name, "the name %s resolves again", name)
+
+
+def names_seen(memory: Memory) -> dict[int, str]:
+    """Return the names of the hosts whose records this host has read."""
+    return {
+        host_id: found.record.hostname
+        for host_id, found in memory.sightings.items()
+        if found.record is not None
+    }
+
+
+def peer_of(memory: Memory, host_id: int) -> Peer:
+    """Return how another host is named; this host has read its record."""
+    return Peer(host_id, names_seen(memory).get(host_id, ""))

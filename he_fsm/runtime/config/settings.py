@@ -15,7 +15,7 @@ from typing import Any, Final, Optional, Union
 
 import attrs
 
-from he_fsm.document.forms import Choice, Integer, Number, OrNull, Text
+from he_fsm.document.forms import Choice, Integer, Number, OrNull, OrWord, Text
 from he_fsm.document.mappings import Record, written_as
 from he_fsm.metadata.layout import HOST_ID_MAX, PARSE_VERSION, VERSION_MAX
 from he_fsm.policy import TALK, Policy
@@ -34,6 +34,7 @@ from he_fsm.runtime.config.monitors import MonitorsConfig
 from he_fsm.runtime.config.outside import NotifyConfig, OvirtConfig
 from he_fsm.runtime.config.plain import plain
 from he_fsm.runtime.config.policies import PolicyForm
+from he_fsm.score import NEVER, PREFERENCE_MAX, PREFERENCE_WORDS, Preference
 
 # Where the engine serves its health page.
 HEALTH_PAGE: Final = "/ovirt-engine/services/health"
@@ -56,6 +57,15 @@ class HostConfig:
             "hostname",
             LineForm("a hostname", "|"),
             "what status and mails call it; usually the system's name",
+        ),
+    )
+    preference: Preference = attrs.field(
+        default=0,
+        metadata=written_as(
+            "preference",
+            OrWord(Integer(-PREFERENCE_MAX, PREFERENCE_MAX), NEVER, PREFERENCE_WORDS),
+            "points added to its score, which stays within 1 and the highest: how much it is liked "
+            "as the engine's host. `never`: score 0",
         ),
     )
 
@@ -169,6 +179,22 @@ class LogConfig:
     )
 
 
+@attrs.frozen(kw_only=True)
+class HistoryConfig:
+    """What is kept of this host's decisions, for `he-fsm history`, `capture` and `replay`."""
+
+    size_mib: int = attrs.field(
+        default=64,
+        metadata=written_as(
+            "size", Integer(0, 65_536), "how much is kept at most, in MiB; 0: nothing is"
+        ),
+    )
+    looks: int = attrs.field(
+        default=500_000,
+        metadata=written_as("looks", Integer(16, 100_000_000), "how many looks are kept at most"),
+    )
+
+
 HYPERVISOR_FORM: Final = KindForm(
     registry.HYPERVISORS, "a mapping like {kind: embedded}", "kind", "embedded"
 )
@@ -266,6 +292,14 @@ class Config:
     log: LogConfig = attrs.field(
         default=LogConfig(),
         metadata=written_as("log", Record(LogConfig, "a mapping like {level: info}"), "the log"),
+    )
+    history: HistoryConfig = attrs.field(
+        default=HistoryConfig(),
+        metadata=written_as(
+            "history",
+            Record(HistoryConfig, "a mapping like {size: 64}"),
+            "this host's decisions, which are kept below `state_dir`",
+        ),
     )
     ovirt: Optional[OvirtConfig] = attrs.field(
         default=OvirtConfig(),

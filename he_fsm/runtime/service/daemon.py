@@ -88,7 +88,9 @@ def reloaded(path: Path, before: Config) -> Config:
     """
     after = load_config(path)
     keys = [field.name for field in attrs.fields(Config) if field.eq and field.name not in _RENEWED]
-    changed = [key for key in keys if getattr(after, key) != getattr(before, key)]
+    # How much a host is liked may change at any time; who it is may not.
+    same = attrs.evolve(before, host=attrs.evolve(before.host, preference=after.host.preference))
+    changed = [key for key in keys if getattr(after, key) != getattr(same, key)]
     sections = sorted({*before.others, *after.others})
     changed += [name for name in sections if after.others.get(name) != before.others.get(name)]
     changed += [

@@ -15,6 +15,7 @@ from he_fsm.policy import OVIRT, TALK, Policy
 from he_fsm.scenario.beginning.deeds import deed_of
 from he_fsm.scenario.beginning.likely import Rated
 from he_fsm.scenario.beginning.sight import Sight
+from he_fsm.score import NEVER, NEVER_SAID, PREFERENCE_MAX, Preference
 from he_fsm.words import hosts_text, slots_text
 
 # The readings' names in a slot's text for people, and in a scenario. Source: the talk's
@@ -28,6 +29,8 @@ _WRITTEN: Final = {
 }
 _FLAGS: Final = {"True": 1.0, "False": 0.0}
 _NEEDED: Final = re.compile(r"(?:of the|free,) ([0-9.]+) MiB needed")
+# A part of the score that a host writes down: host.preference.
+_PREFERENCE: Final = re.compile(r"(?:^|, )([+-]?[0-9]{1,3}) preference \(host\.preference\)")
 # A line that oVirt's agents and ours write, and one that only ours do.
 _SINCE_OVIRT, _OURS = "vm_conf_refresh_time", "score-why"
 # The lowest rank (`EngineStatus.rank`) of a VM that is up: it is paused.
@@ -173,6 +176,9 @@ class _Capture:
             self.timeline.append({"at": 0, "host": number, "hypervisor": "lost"})
             self.notes.append(f"host {number} did not know of its VM: no hypervisor answers there")
             return known
+        preference = _preference(record)
+        if not record.score and preference == NEVER:
+            return {**known, "preference": NEVER}
         if not record.score:
             self.notes.append(
                 f"host {number} has score 0, {_why_nothing(record)}:"
@@ -184,8 +190,10 @@ class _Capture:
             policy=policy,
             known=known,
             vm_is_here=record.engine.vm == "up",
-            **({} if needed is None else {"memory_needed_mib": needed}),
+            preference=preference,
         )
+        if needed is not None:
+            rated = attrs.evolve(rated, memory_needed_mib=needed)
         likely = rated.likely()
         if likely is None:
             self.notes.append(f"host {number}: no readings give its score {record.score}")
@@ -193,6 +201,8 @@ class _Capture:
         if likely.readings != known or likely.failed_starts:
             self.notes.append(f"host {number}: its score {record.score} is read as {likely.why}")
         found: dict[str, Any] = dict(likely.readings)
+        if preference:
+            found["preference"] = preference
         if likely.failed_starts:
             found["failed_starts"] = {"count": likely.failed_starts, "last": 0}
         return found
@@ -257,6 +267,16 @@ def _memory_needed(records: Iterable[HostRecord]) -> Optional[float]:
     """Return the memory of the VM in MiB, if a host says that it has less free."""
     found = (_NEEDED.search(_lines(record).get(_OURS, "")) for record in records)
     return next((float(match[1]) for match in found if match is not None), None)
+
+
+def _preference(record: HostRecord) -> Preference:
+    """Return how much a host's configuration likes it, as its lines for people say."""
+    text = _lines(record).get(_OURS, "")
+    if not record.score:
+        return NEVER if NEVER_SAID in text else 0
+    found = _PREFERENCE.search(text)
+    points = 0 if found is None else int(found[1])
+    return points if abs(points) <= PREFERENCE_MAX else 0
 
 
 def _why_nothing(record: HostRecord) -> str:

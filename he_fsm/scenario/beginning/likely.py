@@ -9,7 +9,7 @@ from typing import Any, Final, Optional
 import attrs
 
 from he_fsm.policy import Policy
-from he_fsm.score import Score, score
+from he_fsm.score import Preference, Score, score
 from he_fsm.snapshot import Readings
 
 # The monitors by a scenario's keys, the likeliest cause of a loss first. For each: its reading
@@ -48,6 +48,8 @@ class Rated:
     policy: Policy
     known: Mapping[str, float]
     vm_is_here: bool = False
+    # As its record says it (`he_fsm.score.PREFERENCE`).
+    preference: Preference = 0
     memory_needed_mib: float = 4096.0
 
     def likely(self) -> Optional[Likely]:
@@ -107,4 +109,5 @@ class Rated:
             memory_needed_mib=self.memory_needed_mib,
             vm_is_here=self.vm_is_here,
             failed_starts=failed_starts,
+            preference=self.preference,
         )

@@ -148,7 +148,10 @@ VERBS: Final[Mapping[Verb, VerbForm]] = {
     # A mapping from names of readings to numbers.
     Verb.SET: VerbForm(ReadingsForm()),
     Verb.POWER: VerbForm(
-        Choice.of("off", "on", "reset", "freeze", "thaw", "suspend", "resume"),
+        Choice.of(
+            *("off", "on", "reset", "freeze", "thaw", "suspend", "resume"),
+            *("shutdown", "reboot", "stay"),
+        ),
     ),
     Verb.AGENT: VerbForm(Choice.of("kill", "crash", "stop", "start", "freeze", "thaw")),
     Verb.BROKER: VerbForm(Choice.of("kill", "crash", "start", "freeze", "thaw")),

@@ -53,6 +53,9 @@ def kill(world: World, host: SimHost) -> None:
         key = ("state", host.name)
         if key in world.judge.wanted:
             world.judge.observe(world.now, key, None)
+    if host.goes_down is not None:
+        # The host waited for nobody else.
+        world.at(world.now, host.goes_down)
 
 
 def stop(world: World, host: SimHost, agent: Agent) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Callable, Optional
 
 import attrs
@@ -19,6 +20,7 @@ from he_fsm.simulate.happenings import (
     power,
     renewals,
     restarts,
+    shutdown,
     slots,
     suspension,
 )
@@ -62,7 +64,7 @@ def _set(_: World, host: SimHost, values: dict[str, float]) -> None:
 
 
 def _power(world: World, host: SimHost, word: str) -> None:
-    act = {
+    acts: dict[str, Callable[[World, SimHost], None]] = {
         "off": power.off,
         "on": power.on,
         "reset": power.reset,
@@ -70,8 +72,11 @@ def _power(world: World, host: SimHost, word: str) -> None:
         "thaw": freezing.thaw,
         "suspend": suspension.suspend,
         "resume": suspension.resume,
-    }[word]
-    act(world, host)
+        "shutdown": functools.partial(shutdown.begin, reboots=False),
+        "reboot": functools.partial(shutdown.begin, reboots=True),
+        "stay": shutdown.call_off,
+    }
+    acts[word](world, host)
 
 
 def _agent(world: World, host: SimHost, word: str) -> None:

@@ -11,6 +11,7 @@ def off(world: World, host: SimHost) -> None:
     """Cut the power: VM, agent and renewals end at once."""
     host.boot += 1
     host.is_booting = False
+    host.leaves_at = host.goes_down = None
     if not host.is_up:
         return
     agent_process.kill(world, host)

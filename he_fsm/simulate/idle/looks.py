@@ -92,5 +92,6 @@ class Asked(Value):
             and facts.leases is before.leases
             and facts.readings is before.readings
             and facts.local_maintenance == before.local_maintenance
+            and facts.leaves_by == before.leaves_by
             and not facts.results
         )

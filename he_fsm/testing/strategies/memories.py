@@ -222,5 +222,7 @@ def draw_memory(
         claimed_at=past.moment_or_none(),
         refused_at=past.moment_or_none(),
         draining_since=past.moment_or_none(),
+        keeps_engine=draw(one_in_eight),
+        has_let_go=draw(one_in_eight),
         alarms=_alarms(draw, past) if "alarms" in troubles else (),
     )

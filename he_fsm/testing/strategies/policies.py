@@ -31,7 +31,7 @@ def policies(draw: Draw) -> Policy:
     kill_grace_s = draw(seconds_or_none)
     backoff_s = draw(seconds)
     start_timeout_s, block_s = 2 * draw(seconds), 2 * draw(seconds)
-    alarm_s = draw(seconds)
+    alarm_s, shutdown_last_s = draw(seconds), draw(seconds)
     return whole(
         Policy,
         name="drawn",
@@ -73,6 +73,9 @@ def policies(draw: Draw) -> Policy:
         drain_retry_s=min(backoff_s, draw(seconds)),
         move_by_restart=draw(booleans),
         live_migration=draw(booleans),
+        on_shutdown=draw(st.sampled_from(["migrate", "stop", "freeze"])),
+        shutdown_stop_s=shutdown_last_s + draw(seconds),
+        shutdown_last_s=shutdown_last_s,
         slot_0_writers=draw(st.integers(1, 4)),
         empty_global_is_none=draw(booleans),
         alarm_repeat_s=alarm_s,

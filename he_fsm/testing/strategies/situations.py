@@ -104,6 +104,7 @@ _TROUBLES = {
     "slot 0 in any state": 11,
     "another value of slot 0 remembered": 11,
     "local maintenance flag": 5,
+    "about to be shut down": 7,
     "superseded": 11,
     "a low score here": 2,
     "results": 3,
@@ -168,8 +169,15 @@ def situations(
         local_maintenance=is_set,
         results=tuple(draw(_results)) if "results" in troubles else (),
         boot_now=NOW + draw(seconds_or_none) if "another clock" in troubles else None,
+        leaves_by=_leaves_by(draw, past) if "about to be shut down" in troubles else None,
     )
     return Situation(memory=memory, snapshot=snapshot, policy=policy)
+
+
+def _leaves_by(draw: Draw, past: Past) -> float:
+    """Draw when the host goes down: near the limits of its policy, and seldom too late."""
+    at = past.moment()
+    return at if draw(one_in_eight) else NOW + (NOW - at)
 
 
 # Snapshots alone, of whatever state the host is in.

@@ -35,6 +35,8 @@ def path(tmp_path: Path) -> Path:
         ("ovirt: none", "ovirt: none\nlog: {level: debug}"),
         ("{test: none}", "{test: ping, address: 192.0.2.1}"),
         ("http://engine/", "http://another/"),
+        ("{id: 1}", "{id: 1, preference: -50}"),
+        ("{id: 1}", "{id: 1, preference: never}"),
     ],
 )
 def test_what_a_running_daemon_can_take_is_taken(path: Path, old: str, new: str) -> None:

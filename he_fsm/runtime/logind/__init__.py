@@ -1,0 +1,1 @@
+"""The host's orderly shutdown and suspend, as systemd-logind announces and delays them."""
