@@ -7,6 +7,7 @@ those that every program has.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -48,6 +49,7 @@ exec unshare --mount --pid --cgroup --uts --ipc --net --fork --kill-child --prop
 """
 
 
+@functools.lru_cache
 def mirror() -> Optional[str]:
     """Return the Debian mirror that this machine's packages come from."""
     found = subprocess.run(

@@ -18,10 +18,7 @@ from tests.project.packages.machine import Machine, why_not
 from tests.runtime.cluster import policy_at
 from tools.building.targets import TARGETS, Target
 
-pytestmark = [
-    *(pytest.mark.processes, pytest.mark.long),
-    pytest.mark.skipif(bool(why_not()), reason=why_not() or "there is all that is needed"),
-]
+pytestmark = [pytest.mark.processes, pytest.mark.long]
 SPEED = 10.0
 # By target, a Debian that has its Python, and as little as its system of the packages' other needs.
 SYSTEMS = {
@@ -85,6 +82,9 @@ class Packager:
 
 @pytest.fixture(scope="module", params=SYSTEMS)
 def target(request: pytest.FixtureRequest) -> Target:
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
     found = TARGETS[str(request.param)]
     if found.kind == "rpm" and shutil.which("rpmbuild") is None:
         pytest.skip("rpmbuild is missing: install the package rpm")
