@@ -13,7 +13,7 @@ from building.source import ROOT, BuildError, call, project
 from building.targets import EXTRAS, Target
 
 _FOLDER = ROOT / "packaging" / "bundled"
-# For Python 3.10 and older. pip judges by the Python that runs it whether they are needed.
+# For Python 3.10 and older. pip 23.2 judges by the Python that runs it whether they are needed.
 _OLD_PYTHON = ("exceptiongroup", "async-timeout")
 _GLIBC = ("manylinux_2_28", "manylinux2014", "manylinux2010", "manylinux1")
 
@@ -43,7 +43,7 @@ def lock(target: Target) -> Path:
     """Write the newest releases that fit, with their checksums; return the file."""
     lines = [f"# Bundled for {target.name}; written by tools/packages --lock."]
     with tempfile.TemporaryDirectory() as folder:
-        # Not `pip install --dry-run`: that asks whether a release is for the Python that runs it.
+        # Not `pip install --dry-run`: in pip 23.2 it asks for releases for the Python that runs it.
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", folder]
         deps = ["--no-deps"] if target.is_pure else []
         call([*pip, *_platform(target), *deps, *needed(target)], ROOT, 0)

@@ -31,11 +31,11 @@ DESTROY = {
 # Everything else: it reads, computes, or sets what the next command sets back.
 LOSE_NOTHING = {
     *("campaign", "check", "diagram", "explain", "rehearse", "score", "simulate", "timing", "tune"),
-    *("capture", "history", "replay"),
-    *("completion", "doctor", "liveliness", "status", "what-if", "why", "whiteboard show"),
+    *("completion", "doctor", "history", "liveliness", "replay", "status", "what-if", "why"),
+    "whiteboard show",
     *("config check", "config get", "config show", "vm show"),
     # They change what people see or use, and lose nothing.
-    *("console", "maintenance", "move", "notify test", "vm console", "vm start"),
+    *("capture", "console", "maintenance", "move", "notify test", "vm console", "vm start"),
 }
 
 
