@@ -38,7 +38,7 @@ UNLESS_NATIVE = $(shell if command -v gcc > /dev/null; then echo 'and not compil
 # The other Pythons that the tests run on where they are there: the oldest and the newest.
 OTHER_PYTHONS = $(shell sh tools/other-pythons)
 
-.PHONY: help demo demo-real demo-libvirt debian13 talk test computing waiting test-compiled native check-three compiled lint types unit processes real rehearsals others bench bench-compiled bench-against bench-real chaos chaos-real chaos-libvirt interop soak search true-clock deep diagram stories clean
+.PHONY: help demo demo-real demo-libvirt debian13 talk test computing waiting test-compiled native check-three compiled lint types unit processes real rehearsals others bench bench-compiled bench-against bench-real chaos chaos-real chaos-libvirt interop soak search true-clock deep diagram packages stories clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -94,6 +94,7 @@ debian13: ## The tests with real sanlock and QEMU, and one rehearsal, on Debian 
 
 rehearsals: $(VENV)/.test ## Every scenario on real daemons, and all tests of libvirt and vdsm (an hour or so)
 	$(FETCH_KERNEL)
+	$(BIN)/python -m pytest -n0 -q tests/project/packages
 	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q tests/rehearse/test_files.py \
 	  tests/cli/live/test_what_if_comes_true.py
 	$(BIN)/python -m pytest -n $(REAL) --dist worksteal -q \
@@ -170,6 +171,9 @@ search: $(VENV)/.test ## Look for a random scenario that breaks a promise of the
 
 diagram: $(VENV)/.demo ## Draw docs/state-diagram.dot and the docs' tables anew from the table
 	$(BIN)/python tools/generate-docs
+
+packages: $(VENV)/.test ## Build wheel, sdist, .deb and .rpm into dist/ (debhelper, rpm)
+	$(BIN)/python tools/packages
 
 stories: $(VENV)/.test ## Write the stories' events anew; look at the diff
 	HE_FSM_REWRITE=1 $(BIN)/python -m pytest -q tests/simulate/test_scenarios.py

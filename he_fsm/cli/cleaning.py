@@ -193,7 +193,7 @@ def reset_lockspace(config: Config, consent: Consent, *, is_forced: bool) -> Ite
     leases, patience = make(config), Patience(rules)
     watch_s = watching(leases, _board(config), patience, is_forced=is_forced)
     deed = (
-        f"write the leases of all host ids in {config.storage.path} anew, and the engine's with"
+        f"write the leases of all host ids in {leases.place} anew, and the engine's with"
         " them: whoever has one of them loses it"
     )
     first = f"first, hosts that did not give back their ids are watched for {watch_s:.0f} s"

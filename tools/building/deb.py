@@ -8,8 +8,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 from building import bundle
-from building.source import ROOT, call, project
-from building.stage import MAIN, ORIGINAL
+from building.source import ROOT, call, found, project
 from building.targets import EXTRAS, Target
 
 
@@ -20,6 +19,7 @@ def build(target: Target, tree: Path, output: Path, at: int) -> list[Path]:
     Raises:
         BuildError: dpkg-dev or debhelper are missing, or refuse something.
     """
+    found("dh_builddeb")
     shutil.copytree(ROOT / "packaging" / "debian", tree / "debian")
     version = f"{project()['version']}-1~{target.name}"
     changelog = (
@@ -38,14 +38,12 @@ def build(target: Target, tree: Path, output: Path, at: int) -> list[Path]:
         text = text.replace(name, value)
     # A field must not end with a comma where nothing follows.
     control.write_text(re.sub(r",\s*\n(?=\S)", "\n", text), encoding="utf-8")
-    for package in (MAIN, ORIGINAL):
-        (tree / "debian" / f"{package}.install").write_text("", encoding="utf-8")
     (tree / "debian" / "rules").chmod(0o755)
     call(["dpkg-buildpackage", "-us", "-uc", "-b", "-d"], tree, at, DEB_BUILD_OPTIONS="nocheck")
-    made = []
-    for path in sorted(tree.parent.glob(f"*_{version}_*.deb")):
-        made.append(Path(shutil.move(path, output / path.name)))
-    return made
+    return [
+        Path(shutil.move(path, output / path.name))
+        for path in sorted(tree.parent.glob(f"*_{version}_*.deb"))
+    ]
 
 
 def python_range(target: Target) -> str:
@@ -57,11 +55,11 @@ def python_range(target: Target) -> str:
 def depends(target: Target) -> list[str]:
     """Return the system's packages with the versions that pyproject.toml asks for."""
     needs = project()["needs"]
-    found = []
+    names = []
     for each in [each for extra in ("", *EXTRAS) for each in needs[extra]]:
         package = target.depends.get(bundle.name_of(each))
         if package is not None:
-            found.append(f"{package} (>= {each.partition('>=')[2]})")
+            names.append(f"{package} (>= {each.partition('>=')[2]})")
     if not target.is_pure:
-        found.append("libc6 (>= 2.28)")
-    return found
+        names.append("libc6 (>= 2.28)")
+    return names

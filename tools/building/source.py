@@ -15,9 +15,17 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-# What a build leaves in a tree that is no checkout.
+# What a build leaves in a tree that is no checkout, and what an sdist has beside the source.
 _NOT_SOURCE = shutil.ignore_patterns(
-    "build", "dist", "*.egg-info", "__pycache__", ".*cache", ".venv*", ".hypothesis", ".git"
+    *("PKG-INFO", "setup.cfg"),
+    "build",
+    "dist",
+    "*.egg-info",
+    "__pycache__",
+    ".*cache",
+    ".venv*",
+    ".hypothesis",
+    ".git",
 )
 _HOOK = (
     "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[2])"
@@ -47,26 +55,26 @@ def epoch(root: Path = ROOT) -> int:
     given = os.environ.get("SOURCE_DATE_EPOCH")
     if given is not None:
         return int(given)
-    found = subprocess.run(  # noqa: S603 - as below
-        [_found("git"), "-C", str(root), "log", "-1", "--format=%ct"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if found.returncode != 0:
+    logged = None
+    if (root / ".git").exists():
+        logged = subprocess.run(  # noqa: S603 - a list of words
+            [found("git"), "-C", str(root), "log", "-1", "--format=%ct"],
+            stdout=subprocess.PIPE,
+            check=False,
+        )
+    if logged is None or logged.returncode != 0:
         msg = "this is no checkout: set SOURCE_DATE_EPOCH to the release's time"
         raise BuildError(msg)
-    return int(found.stdout)
+    return int(logged.stdout)
 
 
 def copy(root: Path, target: Path, at: int) -> None:
     """Copy the source, without what is built; modes and times depend on nobody."""
-    listed = subprocess.run(  # noqa: S603 - a list of words
-        [_found("git"), "-C", str(root), *("ls-files", "-z", "-c", "-o", "--exclude-standard")],
-        capture_output=True,
-        check=False,
-    )
-    if listed.returncode == 0 and (root / ".git").exists():
+    if (root / ".git").exists():
+        words = ["-C", str(root), "ls-files", "-z", "-c", "-o", "--exclude-standard"]
+        listed = subprocess.run(  # noqa: S603 - a list of words
+            [found("git"), *words], stdout=subprocess.PIPE, check=True
+        )
         for name in filter(None, listed.stdout.decode().split("\0")):
             if (root / name).is_file():
                 (target / name).parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +86,7 @@ def copy(root: Path, target: Path, at: int) -> None:
 
 
 def same_everywhere(folder: Path, at: int) -> None:
-    """Give all files of a folder the usual modes, and one time."""
+    """Set the usual modes, and one time, for all files of a folder."""
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_symlink():
             os.utime(path, (at, at), follow_symlinks=False)
@@ -91,7 +99,7 @@ def same_everywhere(folder: Path, at: int) -> None:
 def call(words: list[str], cwd: Path, at: int, **more: str) -> None:
     """Run a tool that builds; its output is shown only if it fails."""
     env = {**os.environ, "SOURCE_DATE_EPOCH": str(at), "LC_ALL": "C.UTF-8", "TZ": "UTC", **more}
-    words = [_found(words[0]), *words[1:]]
+    words = [found(words[0]), *words[1:]]
     done = subprocess.run(  # noqa: S603 - a list of words
         words, cwd=cwd, env=env, capture_output=True, text=True, errors="replace", check=False
     )
@@ -101,18 +109,20 @@ def call(words: list[str], cwd: Path, at: int, **more: str) -> None:
 
 
 _PACKAGE_OF: Mapping[str, str] = {
-    "dpkg-buildpackage": "dpkg-dev and debhelper",
+    "dpkg-buildpackage": "dpkg-dev",
+    "dh_builddeb": "debhelper",
     "rpmbuild": "rpm (Debian) or rpm-build (Enterprise Linux)",
 }
 
 
-def _found(program: str) -> str:
-    found = shutil.which(program)
-    if found is None:
+def found(program: str) -> str:
+    """Return the path of a program; raises `BuildError` with the package that has it."""
+    path = shutil.which(program)
+    if path is None:
         where = _PACKAGE_OF.get(program, program)
         msg = f"{program} is missing: install the package {where}"
         raise BuildError(msg)
-    return found
+    return path
 
 
 def wheel(source: Path, output: Path, at: int) -> Path:

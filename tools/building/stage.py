@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import gzip
-import os
 import shutil
-import subprocess
-import sys
+import time
 from pathlib import Path
 from typing import Final
 
+from manual import commands, configuration
+
 from building import bundle
-from building.source import ROOT, BuildError, same_everywhere
+from building.source import ROOT, same_everywhere
 from building.targets import Target
+from he_fsm import __version__
+from he_fsm.cli.completion import source_of
 
 MAIN: Final = "he-fsm"
 # A package of its own: a host may have the original command.
@@ -110,32 +112,17 @@ def _completion(target: Target, tree: Path) -> None:
         for shell, place in places.items():
             path = tree / package / place
             path.parent.mkdir(parents=True, exist_ok=True)
-            words = ("-m", "he_fsm", "completion", shell, program)
-            path.write_bytes(_output_of(words))
+            path.write_text(source_of(shell, program), encoding="utf-8")
 
 
 def _manual(tree: Path, at: int) -> None:
-    pages = tree / "man"
-    _output_of((str(ROOT / "tools" / "man-pages"), str(pages)), SOURCE_DATE_EPOCH=str(at))
-    for path in sorted(pages.glob("man*/*")):
-        package = ORIGINAL if path.name.startswith("hosted-engine") else MAIN
-        packed = tree / package / "usr/share/man" / path.parent.name / f"{path.name}.gz"
+    date = time.strftime("%Y-%m-%d", time.gmtime(at))
+    for page in (*commands.pages(), configuration.page()):
+        package = ORIGINAL if page.name.startswith("hosted-engine") else MAIN
+        packed = tree / package / "usr/share/man" / f"man{page.section}" / f"{page.file}.gz"
         packed.parent.mkdir(parents=True, exist_ok=True)
-        packed.write_bytes(gzip.compress(path.read_bytes(), 9, mtime=0))
-
-
-def _output_of(words: tuple[str, ...], **more: str) -> bytes:
-    done = subprocess.run(  # noqa: S603 - our own programs
-        [sys.executable, *words],
-        cwd=ROOT,
-        env={**os.environ, **more},
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        msg = f"{' '.join(words)} failed:\n{done.stderr.decode(errors='replace')}"
-        raise BuildError(msg)
-    return done.stdout
+        text = page.text(__version__, date)
+        packed.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
 
 
 def _documents(target: Target, tree: Path) -> None:

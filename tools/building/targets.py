@@ -49,13 +49,15 @@ _DEBIAN_13: Final = {
     "prometheus_client": "python3-prometheus-client",
     "jeepney": "python3-jeepney",
 }
-# Debian 12 and Enterprise Linux 9 have most of them in older releases, or not at all.
+# Debian 12 and Enterprise Linux 9 have most of them in older releases, or not at all. What Fedora
+# has was not looked up.
 TARGETS: Final = {
     each.name: each
     for each in (
         Target(name="debian13", kind="deb", python="3.13", depends=_DEBIAN_13, is_pure=True),
         Target(name="debian12", kind="deb", python="3.11"),
         Target(name="el9", kind="rpm", python="3.9"),
+        Target(name="fedora42", kind="rpm", python="3.13"),
     )
 }
 USUAL: Final = ("debian13", "el9")

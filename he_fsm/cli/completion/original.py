@@ -100,7 +100,7 @@ _hosted_engine_completion() {{
     compadd -- ${{follow:#*=}}
 }}
 
-if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+if [[ $zsh_eval_context[-1] == (loadautofunc|shfunc) ]]; then
     _hosted_engine_completion "$@"
 else
     compdef _hosted_engine_completion hosted-engine

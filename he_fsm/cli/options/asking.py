@@ -15,6 +15,7 @@ from typing import Any, Callable, TypeVar, cast
 import attrs
 import click
 
+from he_fsm.cli.output.blocks import printable
 from he_fsm.errors import HeFsmError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -49,9 +50,11 @@ class Consent:
             NotConfirmedError: the answer was no, or there is no terminal and no `--yes`.
             click.Abort: Ctrl-C or Ctrl-D at the question.
         """
+        # Names in it come from other hosts.
+        deed = printable(deed)
         if self.is_rehearsal:
             for line in (f"would {deed}", *details):
-                click.echo(line)
+                click.echo(printable(line))
             return False
         if self.is_yes:
             return True
@@ -59,7 +62,7 @@ class Consent:
             msg = f"would {deed}; without a terminal nobody can be asked: add {YES}"
             raise NotConfirmedError(msg)
         for line in (f"This would {deed}.", *details):
-            click.echo(line, err=True)
+            click.echo(printable(line), err=True)
         if not click.confirm("Go on?", default=False, err=True):
             msg = "not confirmed: nothing was changed"
             raise NotConfirmedError(msg)

@@ -219,6 +219,10 @@ class StoredLeases(Protocol):
     what is there is nobody's lease.
     """
 
+    @property
+    def place(self) -> str:
+        """Where they are, for people: paths."""
+
     def host_id(self, host_id: int) -> Optional[IdMark]:
         """Return what the lease of a host id says; None: it was given back, or never taken."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from he_fsm.cli.completion import PROGRAMS, SHELLS
+from he_fsm.cli.completion import PROGRAMS, SHELLS, source_of
 from tests.cli.conftest import environment
 
 # The line is not run by the program, but by a function of the shell, which prints it.
@@ -38,7 +38,7 @@ SOURCE = {"fish": "{} | source"}
 class Shell:
     """A shell on a terminal, which knows the completion of our programs."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, *, is_packaged: bool = False) -> None:
         values = environment({"TERM": "dumb", "HOME": str(folder), "LC_ALL": "C.UTF-8"})
         values["PATH"] = f"{folder / 'bin'}{os.pathsep}{values['PATH']}"
         self.name = name
@@ -51,8 +51,10 @@ class Shell:
             timeout=30,
             dimensions=(40, 200),
         )
+        if is_packaged:
+            self.say(f"fpath=({folder / 'functions'} $fpath)")
         self.say(BEFORE.get(name, ""))
-        for program in PROGRAMS:
+        for program in () if is_packaged else PROGRAMS:
             command = f"he-fsm completion {name} {program}"
             self.say(SOURCE.get(name, "source <({})").format(command))
         for program in PROGRAMS:
@@ -115,3 +117,17 @@ def shell(request: pytest.FixtureRequest, folder: Path) -> Iterator[Shell]:
 )
 def test_a_tab_completes_the_word(shell: Shell, typed: str, ran: str) -> None:
     assert shell.ran(typed) == ran
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+def test_zsh_loads_it_from_files_as_packages_bring_them(folder: Path) -> None:
+    (folder / "functions").mkdir()
+    for program in PROGRAMS:
+        (folder / "functions" / f"_{program}").write_text(source_of("zsh", program))
+    shell = Shell("zsh", folder, is_packaged=True)
+    try:
+        for _ in range(2):
+            assert shell.ran("he-fsm expl\t") == "explain"
+            assert shell.ran("hosted-engine --vm-stat\t") == "--vm-status"
+    finally:
+        shell.child.close(force=True)

@@ -11,7 +11,7 @@ import pexpect
 import pytest
 
 from he_fsm.cli.main import cli
-from he_fsm.cli.options.asking import DRY_RUN, YES
+from he_fsm.cli.options.asking import DRY_RUN, YES, Consent
 from tests.cli.conftest import command_line, environment
 from tests.cli.test_vm import Host
 
@@ -31,10 +31,11 @@ DESTROY = {
 # Everything else: it reads, computes, or sets what the next command sets back.
 LOSE_NOTHING = {
     *("campaign", "check", "diagram", "explain", "rehearse", "score", "simulate", "timing", "tune"),
-    *("completion", "doctor", "liveliness", "status", "what-if", "why", "whiteboard show"),
+    *("completion", "doctor", "history", "liveliness", "replay", "status", "what-if", "why"),
+    "whiteboard show",
     *("config check", "config get", "config show", "vm show"),
     # They change what people see or use, and lose nothing.
-    *("console", "maintenance", "move", "notify test", "vm console", "vm start"),
+    *("capture", "console", "maintenance", "move", "notify test", "vm console", "vm start"),
 }
 
 
@@ -233,3 +234,26 @@ def test_what_was_edited_and_not_agreed_to_is_kept(host: Host, tmp_path: Path) -
     finally:
         kept.unlink()
     assert not is_changed(host)
+
+
+def test_an_edit_can_be_rehearsed(
+    host: Host, tmp_path: Path, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nsed -i 's/<vcpu>1</<vcpu>2</' \"$1\"\n")
+    editor.chmod(0o755)
+    monkeypatch.setenv("VISUAL", str(editor))
+    ran = run("vm", "edit", DRY_RUN, "--config", host.path)
+    assert ran.status == 0
+    assert ran.out.startswith("would replace the definition of all hosts: version ")
+    assert re.search(r"(?m)^\+.*<vcpu>2</vcpu>", ran.out)
+    assert not is_changed(host)
+
+
+def test_a_name_from_another_host_does_nothing_to_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert not Consent(is_rehearsal=True).given("empty slot 3 (\x1b[2Jhost)", ["- \x07"])
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "\x07" not in shown

@@ -185,7 +185,10 @@ def test_the_leases_are_written_anew_when_all_have_stopped(
     for each in (1, 2):
         pair.hosts[each].stop(AGENT)
     words = ("lockspace", "reset", "--config", pair.hosts[1].path)
-    assert run(*words, "--dry-run").out.startswith("would write the leases of all host ids in ")
+    place = pair.shared / "leases"
+    assert run(*words, "--dry-run").out.startswith(
+        f"would write the leases of all host ids in {pair.hosts[1].storage}/{place.name} anew, "
+    )
     assert "add --yes" in run(*words).err
     assert (pair.shared / "leases" / "host-1").exists()
     done = hosted(pair.hosts[1], "--reinitialize-lockspace")

@@ -19,6 +19,11 @@ class EmbeddedStored:
         """Look into *folder*."""
         self._folder = folder
 
+    @property
+    def place(self) -> str:
+        """Where they are: their folder."""
+        return str(self._folder)
+
     def host_id(self, host_id: int) -> Optional[IdMark]:
         """Return what the file of a host id says; None: nobody has it."""
         # A lock that is held is a process that lives, whatever the line says.

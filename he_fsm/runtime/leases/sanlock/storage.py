@@ -96,6 +96,12 @@ class SanlockStored:
         self._io_timeout_s = io_timeout_s
         self._daemon = SanlockDaemon(settings)
 
+    @property
+    def place(self) -> str:
+        """Where they are: the host ids' file or device, and the engine's if it is another one."""
+        paths = dict.fromkeys((self._settings.path, self._settings.resource_path))
+        return " and ".join(paths)
+
     def host_id(self, host_id: int) -> Optional[IdMark]:
         """Return what the lease of a host id says; None: nobody has it."""
         ids_max = self._settings.host_id_max

@@ -22,7 +22,7 @@ from he_fsm.runtime.config import load_config
 from he_fsm.runtime.leases.sanlock.daemon.command import SanlockDaemon
 from he_fsm.runtime.leases.sanlock.section import settings_of
 from he_fsm.runtime.leases.sanlock.settings import MIB, SanlockSettings
-from he_fsm.runtime.leases.sanlock.storage import plan
+from he_fsm.runtime.leases.sanlock.storage import SanlockStored, plan
 from he_fsm.testing.leases import begin, joins, said
 from he_fsm.testing.waiting import until
 from tests.runtime.leases.sanlock.sanlock_lab import IO_TIMEOUT, NEEDS_SANLOCK, SanlockLab, python
@@ -148,6 +148,9 @@ def test_what_would_be_written_over_is_said_beforehand(lab: SanlockLab) -> None:
     )
     with lab.disk.open("r+b") as file:
         file.write(bytes(MIB))
+    assert SanlockStored(settings, 1.0).place == str(other)
+    apart = attrs.evolve(settings, path=str(lab.disk))
+    assert SanlockStored(apart, 1.0).place == f"{lab.disk} and {other}"
     lost = f"the engine's lease, {MIB} bytes of {lab.disk} from byte {MIB} on"
     assert plan(host.settings) == (True, (lost,))
 
