@@ -111,6 +111,7 @@ class SnapshotParts(TypedDict, total=False):
     results: tuple[Result, ...]
     boot_now: Optional[float]
     leaves_by: Optional[float]
+    wall_offset_s: Optional[float]
 
 
 class SightingParts(TypedDict, total=False):
@@ -191,6 +192,8 @@ class MemoryParts(TypedDict, total=False):
     global_is_old: bool
     global_problem: Optional[ProblemWord]
     global_problem_since: Optional[float]
+    global_until: Optional[int]
+    global_ended_at: Optional[float]
     failed: FailedStarts
     well_since: Optional[float]
     vm: Optional[VmWatch]

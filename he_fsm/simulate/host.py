@@ -165,6 +165,8 @@ class SimHost:
         self.readings = readings
         self.monitors = monitors
         self.local_maintenance = local_maintenance
+        # When that ends by itself, by this host's wall clock (seconds since 1970).
+        self.local_until: Optional[int] = None
         # What the last agent remembered, as it would be on disk, and when (monotonic, wall clock).
         self.saved = saved
         self.saved_at = saved_at

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
+from he_fsm.metadata.codec import GlobalBlock
 from he_fsm.metadata.record import HostRecord, SlotProblem
 from he_fsm.metadata.whiteboard import Whiteboard
+from he_fsm.runtime.broker.local_flag import LocalFlag
 from he_fsm.runtime.ports import LeaseStatus
 
 
@@ -20,8 +22,7 @@ def status_of(  # noqa: PLR0913 - one for each source
     report: dict[str, Any],
     report_age_s: Optional[float],
     monitors: dict[str, object],
-    local_maintenance: bool,
-    local_problem: str,
+    local: LocalFlag,
     counts: dict[str, int],
     threads: dict[str, Any],
 ) -> dict[str, Any]:
@@ -31,14 +32,17 @@ def status_of(  # noqa: PLR0913 - one for each source
     Keys: host_id, storage, read_age_s, maintenance, lease, agent (its own report), monitors,
     hosts (by id: record, or problem), counts, threads (the broker's own that have failed).
     """
+    slot_0 = GlobalBlock(None) if whiteboard is None else whiteboard.global_block
     return {
         "host_id": host_id,
         "storage": storage,
         "read_age_s": _rounded(read_age_s),
         "maintenance": {
-            "local": local_maintenance,
-            **({"local_problem": local_problem} if local_problem else {}),
-            "global": None if whiteboard is None else whiteboard.global_block.maintenance,
+            "local": local.is_set,
+            **({"local_problem": local.problem} if local.problem else {}),
+            **({} if local.until is None else {"local_until": local.until}),
+            "global": slot_0.maintenance,
+            **({} if slot_0.until is None else {"global_until": slot_0.until}),
         },
         "lease": _lease(leases, now),
         "agent": {**report, "age_s": _rounded(report_age_s)},
