@@ -29,6 +29,8 @@ def write_slot_0(
     try:
         if isinstance(effect, EndGlobal):
             is_written = broker.end_global(effect.until)
+        elif effect.until is None:
+            is_written = broker.mend_global(effect.maintenance)
         else:
             is_written = broker.mend_global(effect.maintenance, effect.until)
     except HeFsmError as error:

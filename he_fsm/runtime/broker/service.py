@@ -324,6 +324,7 @@ class BrokerService:
         else:
             storage = "ok"
         now, boot_now = self._clocks.read()
+        local = self._local_flag()
         return status_of(
             host_id=self.host_id,
             whiteboard=self._whiteboard,
@@ -334,7 +335,9 @@ class BrokerService:
             report=self._report,
             report_age_s=None if self._reported_at is None else boot_now - self._reported_at,
             monitors=dict(self._monitors.health()),
-            local=self._local_flag(),
+            local_maintenance=local.is_set,
+            local_problem=local.problem,
+            local_until=local.until,
             counts=dict(self.counts),
             threads=troubles(),
         )

@@ -7,7 +7,6 @@ from typing import Any, Optional
 from he_fsm.metadata.codec import GlobalBlock
 from he_fsm.metadata.record import HostRecord, SlotProblem
 from he_fsm.metadata.whiteboard import Whiteboard
-from he_fsm.runtime.broker.local_flag import LocalFlag
 from he_fsm.runtime.ports import LeaseStatus
 
 
@@ -22,9 +21,11 @@ def status_of(  # noqa: PLR0913 - one for each source
     report: dict[str, Any],
     report_age_s: Optional[float],
     monitors: dict[str, object],
-    local: LocalFlag,
+    local_maintenance: bool,
+    local_problem: str,
     counts: dict[str, int],
     threads: dict[str, Any],
+    local_until: Optional[int] = None,
 ) -> dict[str, Any]:
     """
     Put the status together; what is old says how old it is.
@@ -38,9 +39,9 @@ def status_of(  # noqa: PLR0913 - one for each source
         "storage": storage,
         "read_age_s": _rounded(read_age_s),
         "maintenance": {
-            "local": local.is_set,
-            **({"local_problem": local.problem} if local.problem else {}),
-            **({} if local.until is None else {"local_until": local.until}),
+            "local": local_maintenance,
+            **({"local_problem": local_problem} if local_problem else {}),
+            **({} if local_until is None else {"local_until": local_until}),
             "global": slot_0.maintenance,
             **({} if slot_0.until is None else {"global_until": slot_0.until}),
         },
