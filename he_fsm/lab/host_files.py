@@ -16,7 +16,7 @@ from he_fsm.memory import Memory
 from he_fsm.policy import Policy
 from he_fsm.remembered import FailedStarts
 from he_fsm.runtime.agent.memory_file import MemoryFile
-from he_fsm.runtime.broker.local_flag import LocalFlag, write_flag
+from he_fsm.runtime.service.local_flag import LocalFlag, write_flag
 
 
 def write_readings(folder: Path, readings: Mapping[str, float]) -> None:

@@ -15,11 +15,11 @@ from he_fsm.metadata.codec import GlobalBlock
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.runtime.broker import protocol
 from he_fsm.runtime.broker.lease_watch import LeaseWatch
-from he_fsm.runtime.broker.local_flag import LocalFlag, read_flag, write_flag
 from he_fsm.runtime.broker.shared import SharedReading
 from he_fsm.runtime.broker.status import status_of
 from he_fsm.runtime.ports import Event, LeaseStatus, Monitors, Notifier, Storage
 from he_fsm.runtime.service.clocks import Clocks
+from he_fsm.runtime.service.local_flag import LocalFlag, read_flag, write_flag
 from he_fsm.runtime.service.log import Repeats
 from he_fsm.runtime.service.supervised import troubles
 from he_fsm.runtime.vm_orders.order import VmOrder, Wanted

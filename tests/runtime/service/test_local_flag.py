@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from he_fsm.runtime.broker.local_flag import LocalFlag, read_flag, write_flag
 from he_fsm.runtime.broker_parts import make_service
 from he_fsm.runtime.config import load_config
+from he_fsm.runtime.service.local_flag import LocalFlag, read_flag, write_flag
 from tests.runtime.cluster import Cluster
 
 
