@@ -57,6 +57,8 @@ def _power(stage: Stage, host: LabHost, word: str) -> None:
     else:
         if word in ("off", "reset"):
             host.power_off()
+        if word == "on" and stage.shutdowns.boots_again(host):
+            return
         if word in ("on", "reset") and not host.is_powered:
             stage.boot(host)
 

@@ -187,6 +187,8 @@ class SimHost:
         # no shutdown is under way.
         self.leaves_at: Optional[float] = None
         self.goes_down: Optional[Callable[[], None]] = None
+        # Somebody switches it on again as soon as it is off.
+        self.boots_again = False
         # When systemd starts a daemon again that has died (true time).
         self.restarts_at: dict[str, float] = {}
         self.hypervisor_is_lost = False
