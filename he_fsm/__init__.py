@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from he_fsm.effects import (
         CancelMigration,
         Effect,
+        EndGlobal,
         GiveUpArrival,
         LetGo,
         MigrateVm,
@@ -69,6 +70,7 @@ _HOMES = {
     "he_fsm.states.diagram": ("diagram",),
     "he_fsm.effects": (
         "CancelMigration",
+        "EndGlobal",
         "GiveUpArrival",
         "LetGo",
         "Effect",
@@ -122,6 +124,7 @@ __all__ = [
     "TALK",
     "CancelMigration",
     "Effect",
+    "EndGlobal",
     "EngineStatus",
     "GiveUpArrival",
     "HeFsmError",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Union
+from typing import Optional, Union
 
 import attrs
 
@@ -81,9 +81,22 @@ class WriteGlobal:
     Write slot 0's last good value again, if the slot still can't be believed.
 
     The runtime reads the slot once more before it writes: somebody may have set the flag anew.
+    `until`: when the maintenance ends by itself (seconds since 1970).
     """
 
     maintenance: bool
+    until: Optional[int] = None
+
+
+@attrs.frozen
+class EndGlobal:
+    """
+    End global maintenance, whose time is over, if slot 0 still says that it ends at `until`.
+
+    The runtime reads the slot once more before it writes: somebody may have set another time.
+    """
+
+    until: int
 
 
 Effect = Union[
@@ -98,4 +111,5 @@ Effect = Union[
     LetGo,
     Alarm,
     WriteGlobal,
+    EndGlobal,
 ]

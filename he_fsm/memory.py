@@ -90,10 +90,12 @@ class Memory(Value):
         "claimed_at",
         "draining_since",
         "failed",
+        "global_ended_at",
         "global_is_old",
         "global_maintenance",
         "global_problem",
         "global_problem_since",
+        "global_until",
         "has_let_go",
         "is_blind",
         "keeps_engine",
@@ -130,6 +132,10 @@ class Memory(Value):
         global_problem: Optional[ProblemWord] = None,
         # Since when slot 0 can't be believed.
         global_problem_since: Optional[float] = None,
+        # When global maintenance ends by itself (seconds since 1970), as slot 0 said last; None:
+        # somebody ends it. And when this host last ordered its end.
+        global_until: Optional[int] = None,
+        global_ended_at: Optional[float] = None,
         failed: FailedStarts = _NO_ENDINGS,
         # Since when the engine has been running well, wherever; only while an ending is remembered.
         well_since: Optional[float] = None,
@@ -167,6 +173,8 @@ class Memory(Value):
         self.global_is_old: Final = global_is_old
         self.global_problem: Final = global_problem
         self.global_problem_since: Final = global_problem_since
+        self.global_until: Final = global_until
+        self.global_ended_at: Final = global_ended_at
         self.failed: Final = failed
         self.well_since: Final = well_since
         self.vm: Final = vm
@@ -216,6 +224,8 @@ class Memory(Value):
             global_is_old=self.global_is_old,
             global_problem=self.global_problem,
             global_problem_since=self.global_problem_since,
+            global_until=self.global_until,
+            global_ended_at=self.global_ended_at,
             failed=self.failed,
             well_since=self.well_since,
             vm=self.vm,
@@ -247,6 +257,8 @@ class Memory(Value):
             and self.global_is_old == other.global_is_old
             and self.global_problem is other.global_problem
             and self.global_problem_since == other.global_problem_since
+            and self.global_until == other.global_until
+            and self.global_ended_at == other.global_ended_at
             and (self.failed is other.failed or self.failed == other.failed)
             and self.well_since == other.well_since
             and (self.vm is other.vm or self.vm == other.vm)
@@ -275,6 +287,7 @@ class Memory(Value):
             boot_ahead=self.boot_ahead,
             global_maintenance=self.global_maintenance,
             global_is_old=self.global_maintenance is not None,
+            global_until=self.global_until,
             failed=self.failed,
             well_since=self.well_since,
             vm=self.vm,
@@ -319,6 +332,7 @@ class Memory(Value):
             began_at=now,
             global_maintenance=self.global_maintenance,
             global_is_old=self.global_maintenance is not None,
+            global_until=self.global_until,
             failed=failed._replace(last_at=failed.last_at + shift),
             well_since=None if well_since is None else well_since + shift,
             moves=moves._replace(

@@ -62,16 +62,18 @@ def observe(memory: Memory, snapshot: Snapshot, policy: Policy) -> View:
         moves = _moved_to(moves, plan.engine_on, now, policy)
     maintenance, is_old = memory.global_maintenance, memory.global_is_old
     problem, problem_since = memory.global_problem, memory.global_problem_since
+    until = memory.global_until
     if whiteboard is not None and (
         maintenance is None
         or problem is not None
         or is_old
         or whiteboard.global_block.maintenance is not maintenance
+        or whiteboard.global_block.until != memory.global_until
     ):
-        before = Slot0(maintenance, is_old, problem, problem_since)
+        before = Slot0(maintenance, is_old, problem, problem_since, memory.global_until)
         slot_0 = _read_slot_0(before, whiteboard, now, policy)
         maintenance, is_old = slot_0.maintenance, slot_0.is_old
-        problem, problem_since = slot_0.problem, slot_0.since
+        problem, problem_since, until = slot_0.problem, slot_0.since, slot_0.until
     better_since, named_since = memory.better_since, memory.named_since
     if unseen_s:
         better_since = _later(better_since, unseen_s, now)
@@ -89,6 +91,8 @@ def observe(memory: Memory, snapshot: Snapshot, policy: Policy) -> View:
         global_is_old=is_old,
         global_problem=problem,
         global_problem_since=problem_since,
+        global_until=until,
+        global_ended_at=memory.global_ended_at if until == memory.global_until else None,
         failed=memory.failed,
         well_since=memory.well_since,
         vm=watch_vm(memory, snapshot, unseen_s, has_slept=slept_s > 0.0),
@@ -201,6 +205,7 @@ class Slot0(NamedTuple):
     is_old: bool
     problem: Optional[ProblemWord]
     since: Optional[float]
+    until: Optional[int]
 
 
 def _read_slot_0(before: Slot0, whiteboard: Whiteboard, now: float, policy: Policy) -> Slot0:
@@ -211,15 +216,15 @@ def _read_slot_0(before: Slot0, whiteboard: Whiteboard, now: float, policy: Poli
     """
     block = whiteboard.global_block
     if block.maintenance is not None:
-        return Slot0(block.maintenance, False, None, None)
+        return Slot0(block.maintenance, False, None, None, block.until)
     word = block.problem.word if block.problem is not None else ProblemWord.GARBAGE
     since = now if before.problem is None or before.since is None else before.since
     if word is ProblemWord.EMPTY and not before.maintenance:
         if policy.empty_global_is_none:
-            return Slot0(False, False, None, None)
+            return Slot0(False, False, None, None, None)
         if before.maintenance is None and now >= since + _empty_for_s(policy):
-            return Slot0(False, True, word, since)
-    return Slot0(before.maintenance, before.is_old, word, since)
+            return Slot0(False, True, word, since, None)
+    return Slot0(before.maintenance, before.is_old, word, since, before.until)
 
 
 def _empty_for_s(policy: Policy) -> float:

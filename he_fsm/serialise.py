@@ -80,6 +80,7 @@ class GlobalParts(TypedDict, total=False):
     maintenance: Optional[bool]
     problem: Optional[SlotProblem]
     rejected_lines: int
+    until: Optional[int]
 
 
 class RecordParts(TypedDict, total=False):
@@ -142,6 +143,7 @@ class SnapshotParts(TypedDict, total=False):
     results: tuple[Result, ...]
     boot_now: Optional[float]
     leaves_by: Optional[float]
+    wall_offset_s: Optional[float]
 
 
 class FactsParts(TypedDict, total=False):
@@ -255,6 +257,8 @@ class MemoryParts(TypedDict, total=False):
     global_is_old: bool
     global_problem: Optional[ProblemWord]
     global_problem_since: Optional[float]
+    global_until: Optional[int]
+    global_ended_at: Optional[float]
     failed: FailedStarts
     well_since: Optional[float]
     vm: Optional[VmWatch]

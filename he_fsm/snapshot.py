@@ -205,6 +205,8 @@ class Snapshot(Value):
     answer. `results`: how effects ended since the last step, each told once.
     `leaves_by`: the host is about to be shut down or rebooted in order, and goes down at that time
     (its own monotonic clock) whatever its agent does; None: it is not.
+    `wall_offset_s`: what has to be added to `now` for the wall clock (seconds since 1970), by which
+    alone a maintenance with an end is ended; None: it is not known.
 
     Raises:
         ValueError: `now` is no finite number, or the host id is not 1 to 2000.
@@ -220,6 +222,7 @@ class Snapshot(Value):
         "own",
         "results",
         "vm",
+        "wall_offset_s",
         "whiteboard",
     )
 
@@ -236,6 +239,7 @@ class Snapshot(Value):
         results: tuple[Result, ...] = (),
         boot_now: Optional[float] = None,
         leaves_by: Optional[float] = None,
+        wall_offset_s: Optional[float] = None,
     ) -> None:
         """Take the parts; refuse a time and an id that can't be."""
         self.now: Final = now
@@ -248,6 +252,7 @@ class Snapshot(Value):
         self.results: Final = results
         self.boot_now: Final = boot_now
         self.leaves_by: Final = leaves_by
+        self.wall_offset_s: Final = wall_offset_s
         if not math.isfinite(self.now):
             msg = f"now must be a finite number, got {self.now!r}"
             raise ValueError(msg)

@@ -42,7 +42,7 @@ from __future__ import annotations
 from typing import Final, Optional
 
 from he_fsm.alarms import is_all_well, raise_alarms
-from he_fsm.effects import Alarm, Effect, LetGo, Notify, WriteGlobal
+from he_fsm.effects import Alarm, Effect, EndGlobal, LetGo, Notify, WriteGlobal
 from he_fsm.liveness import Liveness
 from he_fsm.memory import Memory
 from he_fsm.observe import observe
@@ -132,6 +132,8 @@ def _stay(view: View) -> Step:
         effects = raised.effects
         if view.memory.global_problem is not None:
             effects = (*raised.effects, *_heal_slot_0(view))
+    if view.memory.global_until is not None:
+        effects = (*effects, *_end_global(view))
     if view.is_leaving and not view.memory.has_let_go:
         effects = (*effects, *_let_go(view))
     wakes_at = view.wakes_at
@@ -177,7 +179,26 @@ def _heal_slot_0(view: View) -> tuple[WriteGlobal, ...]:
         global_problem_since=view.now + max(0.0, policy.alarm_repeat_s - wait_s)
     )
     view.due(view.now + max(wait_s, policy.alarm_repeat_s))
-    return (WriteGlobal(value),)
+    return (WriteGlobal(value, memory.global_until),)
+
+
+def _end_global(view: View) -> tuple[EndGlobal, ...]:
+    """End a global maintenance whose time is over by the wall clock: one host after the other."""
+    memory, policy = view.memory, view.policy
+    until, offset_s = memory.global_until, view.snapshot.wall_offset_s
+    is_on = memory.global_maintenance is True and memory.global_problem is None
+    if until is None or offset_s is None or not is_on or not view.can_read:
+        return ()
+    own_id = view.snapshot.host_id
+    before = sum(1 for host_id in view.liveness.alive if host_id < own_id)
+    at = until - offset_s + policy.loop_s * min(before, policy.slot_0_writers - 1)
+    if memory.global_ended_at is not None:
+        at = max(at, memory.global_ended_at + policy.loop_s)
+    if not view.due(at):
+        return ()
+    view.memory = memory._replace(global_ended_at=view.now)
+    view.due(view.now + policy.loop_s)
+    return (EndGlobal(until),)
 
 
 def _take(edge: Transition, view: View) -> Step:
@@ -199,6 +220,8 @@ def _take(edge: Transition, view: View) -> Step:
         global_is_old=before.global_is_old,
         global_problem=before.global_problem,
         global_problem_since=before.global_problem_since,
+        global_until=before.global_until,
+        global_ended_at=before.global_ended_at,
         failed=before.failed,
         well_since=before.well_since,
         vm=vm,

@@ -255,6 +255,7 @@ def snapshot_of(
         results=facts.results,
         boot_now=facts.boot_now,
         leaves_by=facts.leaves_by,
+        wall_offset_s=facts.wall_offset_s,
     )
 
 

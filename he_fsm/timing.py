@@ -22,6 +22,7 @@ class Surroundings:
     vm_boot_s: float = 55.0
     vm_shutdown_s: float = 20.0
     migration_s: float = 15.0
+    reboot_s: float = 120.0
     hosts: int = 3
 
 
@@ -103,6 +104,15 @@ def recoveries(policy: Policy, around: Surroundings) -> tuple[Recovery, ...]:
             "storage cut", takeover_s, f"{expiry}; the VM is killed by {policy.lease_kill_s:g}"
         ),
         _move(policy, around, look_s, stop_s + crash_s + up_s),
+        _orderly_reboot(policy, around, stop_s, crash_s),
+        Recovery(
+            name="maintenance over",
+            acts_s=seen_s,
+            good_s=0.0,
+            downtime_s=0.0,
+            parts=f"its end by the clock of the first host, read by the others: look + latency "
+            f"{seen_s:g}; each host whose clock is behind costs one more loop",
+        ),
         restart(
             "cold start",
             settle_s,
@@ -130,6 +140,27 @@ def _move(policy: Policy, around: Surroundings, look_s: float, restart_s: float)
         downtime_s=downtime_s,
         parts=parts,
     )
+
+
+def _orderly_reboot(
+    policy: Policy, around: Surroundings, stop_s: float, crash_s: float
+) -> Recovery:
+    """Return what the orderly shutdown or reboot of the engine's host leads to."""
+    up_s = around.vm_start_s + around.vm_boot_s
+    name, moves = "orderly reboot", policy.live_migration and not policy.move_by_restart
+    if policy.on_shutdown == "migrate" and moves:
+        parts = f"the engine moves at once; the shutdown waits for it ({policy.on_shutdown})"
+        return Recovery(
+            name=name, acts_s=0.0, good_s=around.migration_s, downtime_s=0.0, parts=parts
+        )
+    if policy.on_shutdown == "freeze":
+        acts_s = stop_s + around.reboot_s + around.jitter_s + policy.settle_s
+        parts = f"shutdown {stop_s:g} + reboot {around.reboot_s:g} + settle {policy.settle_s:g}"
+    else:
+        acts_s = stop_s + crash_s
+        parts = f"shutdown {stop_s:g} + lease news, latency and turn {crash_s:g}"
+    down_s = acts_s + up_s
+    return Recovery(name=name, acts_s=acts_s, good_s=down_s, downtime_s=down_s, parts=parts)
 
 
 def last_turn_s(policy: Policy, hosts: int) -> float:

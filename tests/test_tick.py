@@ -305,6 +305,7 @@ def test_the_loop_decides_nothing_of_its_own(situation: Situation) -> None:
         leases=seen.leases,
         local_maintenance=seen.local_maintenance,
         results=seen.results,
+        wall_offset_s=found.wall_offset_s,
     )
     assert decision == step(situation.memory, snapshot, situation.policy)
 

@@ -30,6 +30,7 @@ class Cause(str, enum.Enum):
     VM = "vm"
     HANG = "hang"
     MAINTENANCE = "maintenance"
+    SHUTDOWN = "shutdown"
 
 
 @attrs.frozen
@@ -63,11 +64,13 @@ DEEDS: Final[Mapping[Cause, Deed]] = {
     Cause.VM: Deed(Verb.ENGINE, ("kill", None)),
     Cause.HANG: Deed(Verb.ENGINE, ("hang", None), ("heal", None)),
     Cause.MAINTENANCE: Deed(Verb.MAINTENANCE, "on", "off"),
+    Cause.SHUTDOWN: Deed(Verb.POWER, "shutdown", "on"),
 }
-# Without `repair`, these daemons crash, and systemd restarts them.
+# Without `repair`, these daemons crash, and systemd restarts them; the host is rebooted.
 CRASHES: Final[Mapping[Cause, Deed]] = {
     Cause.AGENT: Deed(Verb.AGENT, "crash"),
     Cause.BROKER: Deed(Verb.BROKER, "crash"),
+    Cause.SHUTDOWN: Deed(Verb.POWER, "reboot"),
 }
 # These strike the engine, wherever it is.
 OF_ENGINE: Final = frozenset({Cause.VM, Cause.HANG})

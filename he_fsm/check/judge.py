@@ -11,6 +11,7 @@ from he_fsm.effects import (
     Alarm,
     CancelMigration,
     Effect,
+    EndGlobal,
     GiveUpArrival,
     LetGo,
     MigrateVm,
@@ -51,7 +52,7 @@ def breaches_of(
         if isinstance(effect, LetGo):
             yield from _judge_let_go(step, facts, is_global=is_global)
             continue
-        if isinstance(effect, (Notify, Alarm, WriteGlobal)):
+        if isinstance(effect, (Notify, Alarm, WriteGlobal, EndGlobal)):
             # These touch no VM.
             continue
         ends_a_stray = isinstance(effect, PowerOffVm) and _is_stray(step, facts, own)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+import time
 from collections.abc import Iterator
 from typing import Optional
 
@@ -12,14 +14,23 @@ import click
 from he_fsm.cli.broker import broker_option
 from he_fsm.cli.live.draining import Progress, drained
 from he_fsm.cli.options.common import duration_of, json_option
-from he_fsm.cli.output.blocks import printable
+from he_fsm.cli.output.blocks import end_text, printable
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.broker.protocol import Maintenance
 
 
 @click.command()
 @click.argument("mode", type=click.Choice(["local", "global", "none", "show"]), default="show")
-@click.option("--off", is_flag=True, help="End this one flag; the other stays as it is.")
+@click.option(
+    *("--off", "--cancel"), "off", is_flag=True, help="End this one flag; the other stays as it is."
+)
+@click.option(
+    "--for",
+    "for_s",
+    callback=duration_of,
+    metavar="TIME",
+    help="With `local` or `global`: end it by itself after this time, like 2h.",
+)
 @click.option(
     "--wait",
     callback=duration_of,
@@ -30,8 +41,13 @@ from he_fsm.runtime.broker.protocol import Maintenance
 )
 @broker_option
 @json_option
-def maintenance(
-    broker: BrokerClient, mode: str, off: bool, wait: Optional[float], as_json: bool
+def maintenance(  # noqa: PLR0913 - one for each option
+    broker: BrokerClient,
+    mode: str,
+    off: bool,
+    for_s: Optional[float],
+    wait: Optional[float],
+    as_json: bool,
 ) -> None:
     """
     Set or show the maintenance flags.
@@ -39,6 +55,9 @@ def maintenance(
     `local` takes this host out: the engine leaves first where it can. `global` makes all hosts
     keep their hands off the engine. The two are independent: setting one leaves the other;
     `none` ends both, `local --off` and `global --off` one.
+
+    With `--for 2h` a flag ends by itself, by the wall clock, whether daemons and hosts run
+    meanwhile or not. Setting it again with another time, or without one, replaces the end.
 
     Exit status: 0 it is so; 1, with --wait alone: the engine has not left, and why; 2 the flags
     can't be changed.
@@ -49,11 +68,18 @@ def maintenance(
     if off and mode not in ("local", "global"):
         msg = "--off goes with local or global"
         raise click.UsageError(msg)
+    if for_s is not None and (off or mode not in ("local", "global")):
+        msg = "--for goes with local or global, and not with --off"
+        raise click.UsageError(msg)
+    if for_s is not None and for_s < 1:
+        msg = "--for: expected a time of 1s or more, like 2h"
+        raise click.UsageError(msg)
     before = broker.maintenance()
     after = before
     if mode != "show":
         local, everywhere = _wanted(mode, off=off)
-        after = broker.maintenance(local=local, everywhere=everywhere)
+        until = None if for_s is None else math.ceil(time.time() + for_s)
+        after = broker.maintenance(local=local, everywhere=everywhere, until=until)
     if as_json:
         plain: dict[str, object] = {"before": _plain(before), "after": _plain(after)}
         end = None if wait is None else _last(drained(broker, wait))
@@ -91,12 +117,15 @@ def _wanted(mode: str, *, off: bool) -> tuple[Optional[bool], Optional[bool]]:
     return (not off, None) if mode == "local" else (None, not off)
 
 
-def _plain(flags: Maintenance) -> dict[str, Optional[bool]]:
-    return {"local": flags.local, "global": flags.everywhere}
+def _plain(flags: Maintenance) -> dict[str, Optional[int]]:
+    plain: dict[str, Optional[int]] = {"local": flags.local, "global": flags.everywhere}
+    ends = {"local_until": flags.local_until, "global_until": flags.everywhere_until}
+    return {**plain, **{name: until for name, until in ends.items() if until is not None}}
 
 
 _WORDS = {True: "on", False: "off", None: "unknown (slot 0 can't be read, or holds no flag)"}
 
 
 def _text(flags: Maintenance) -> str:
-    return f"local {_WORDS[flags.local]}, global {_WORDS[flags.everywhere]}"
+    local, everywhere = end_text(flags.local_until), end_text(flags.everywhere_until)
+    return f"local {_WORDS[flags.local]}{local}, global {_WORDS[flags.everywhere]}{everywhere}"

@@ -51,6 +51,7 @@ def _around(world: World, hosts: int) -> Surroundings:
         vm_boot_s=world.vm_boot_s,
         vm_shutdown_s=world.vm_shutdown_s,
         migration_s=world.migration_s,
+        reboot_s=world.reboot_s,
         hosts=hosts,
     )
 

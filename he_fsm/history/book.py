@@ -168,7 +168,8 @@ def outcome_text(last: Optional[Look], before: Memory, decided: Decided) -> byte
 
 
 def _text(plain: Any) -> bytes:
-    return json.dumps(plain, separators=(",", ":"), ensure_ascii=False).encode()
+    # Escaped, so that no text that a host reads anywhere is one that can't be written.
+    return json.dumps(plain, separators=(",", ":")).encode("ascii")
 
 
 def read(data: bytes, ask: Optional[Ask] = None) -> Iterator[Union[Recorded, Damage]]:

@@ -122,9 +122,9 @@ class LabHost(ABC):
         """Leave on the host's disk what its agent would remember (monotonic clock, seconds)."""
         host_files.remember_failed_starts(self.state_dir, count, last_at)
 
-    def set_local_flag(self, *, is_set: bool) -> None:
+    def set_local_flag(self, *, is_set: bool, until: Optional[int] = None) -> None:
         """Set the local flag while no broker runs."""
-        host_files.set_local_flag(self.state_dir, is_set=is_set)
+        host_files.set_local_flag(self.state_dir, is_set=is_set, until=until)
 
     # Given by the back end.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import attrs
 import yaml
@@ -16,7 +16,7 @@ from he_fsm.memory import Memory
 from he_fsm.policy import Policy
 from he_fsm.remembered import FailedStarts
 from he_fsm.runtime.agent.memory_file import MemoryFile
-from he_fsm.runtime.service.files import write_json
+from he_fsm.runtime.service.local_flag import LocalFlag, write_flag
 
 
 def write_readings(folder: Path, readings: Mapping[str, float]) -> None:
@@ -56,6 +56,6 @@ def remember_failed_starts(state_dir: Path, count: int, last_at: float) -> None:
     MemoryFile(state_dir / "memory.json").save(memory, time.monotonic(), time.time())
 
 
-def set_local_flag(state_dir: Path, *, is_set: bool) -> None:
+def set_local_flag(state_dir: Path, *, is_set: bool, until: Optional[int] = None) -> None:
     """Write the local flag as a broker keeps it."""
-    write_json(state_dir / "flags.json", {"local_maintenance": is_set})
+    write_flag(state_dir / "flags.json", LocalFlag(is_set, until))

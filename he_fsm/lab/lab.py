@@ -80,9 +80,9 @@ class Lab(ABC):
             host.write_monitors()
             host.power_on()
 
-    def write_global(self, *, maintenance: bool) -> None:
+    def write_global(self, *, maintenance: bool, until: Optional[int] = None) -> None:
         """Write slot 0, as the maintenance command does."""
-        self.whiteboard.write_global(maintenance)
+        self.whiteboard.write_global(maintenance, until)
 
     def mask(self, slot: int, block: bytes, for_s: float) -> None:
         """Show every reader a block in place of a slot for so many real seconds."""

@@ -344,14 +344,18 @@ class GlobalBlock:
 
     `maintenance` is None if the slot can't be believed; `problem` says why (word `empty` if nothing
     was ever written). `rejected_lines` counts the lines that were skipped, because their key is
-    unknown or missing.
+    unknown or missing. `until`: when a maintenance that is on ends by itself, in seconds since 1970
+    (UTC); None: somebody ends it.
     """
 
     maintenance: Optional[bool]
     problem: Optional[SlotProblem] = None
     rejected_lines: int = 0
+    until: Optional[int] = None
 
 
+_UNTIL: Final = "maintenance-until"
+_TIME: Final = re.compile("[0-9]{1,12}")
 _BOOLEANS: Final = {**dict.fromkeys("tTyY1", True), **dict.fromkeys("fFnN0", False)}
 
 
@@ -361,7 +365,7 @@ def decode_global(block: bytes) -> GlobalBlock:
 
     A boolean is read by its first letter (t, y, 1 or f, n, 0), as oVirt does. Blanks around key
     and value are ignored. Lines that contradict each other, and a block without a `maintenance`
-    line, are garbage.
+    line, are garbage. An end (`maintenance-until`) that is no time is skipped.
     """
     if not block or not block[0]:
         return _global_problem(ProblemWord.EMPTY, "nothing was ever written there", 0)
@@ -377,10 +381,13 @@ def decode_global(block: bytes) -> GlobalBlock:
         for key, separator, value in lines
         if separator and key.strip() == "maintenance"
     ]
-    rejected = len(lines) - len(values)
+    untils = [int(value) for key, _, value in lines if key == _UNTIL and _TIME.fullmatch(value)]
+    rejected = len(lines) - len(values) - len(untils)
     flags = {_BOOLEANS.get(value[:1]) for value in values}
     if len(flags) == 1 and None not in flags:
-        return GlobalBlock(flags.pop(), None, rejected)
+        is_on = flags.pop()
+        until = untils[0] if is_on and len(set(untils)) == 1 else None
+        return GlobalBlock(is_on, None, rejected, until)
     if not flags:
         msg = "it has no line maintenance=0 or maintenance=1"
     else:
@@ -393,6 +400,11 @@ def _global_problem(word: ProblemWord, detail: str, rejected_lines: int) -> Glob
     return GlobalBlock(None, problem, rejected_lines)
 
 
-def encode_global(maintenance: bool) -> bytes:
-    """Encode slot 0 exactly as oVirt does: 4096 bytes, no newline."""
-    return (b"maintenance=1" if maintenance else b"maintenance=0").ljust(SLOT_BYTES, b"\0")
+def encode_global(maintenance: bool, until: Optional[int] = None) -> bytes:
+    """
+    Encode slot 0 exactly as oVirt does: 4096 bytes, no newline at the end.
+
+    *until*, the end of a maintenance that is on, is a second line, which oVirt's readers skip.
+    """
+    end = f"\n{_UNTIL}={until}" if maintenance and until is not None else ""
+    return f"maintenance={maintenance:d}{end}".encode().ljust(SLOT_BYTES, b"\0")

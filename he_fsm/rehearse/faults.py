@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import Any, Callable, Optional
 
 from he_fsm.lab.host import LabHost
@@ -26,7 +28,12 @@ def apply(stage: Stage, entry: TimelineEntry) -> None:
         _engine(stage, entry.value)
     elif entry.verb is Verb.MAINTENANCE and not entry.hosts:
         stage.note(None, fault_words(entry.verb, entry.value))
-        stage.lab.write_global(maintenance=entry.value == "global")
+        stage.lab.write_global(maintenance=entry.value == "global", until=_until(stage, entry))
+    elif entry.verb is Verb.MAINTENANCE:
+        for name in entry.hosts:
+            host = stage.lab.hosts[name]
+            stage.note(host, fault_words(entry.verb, entry.value))
+            stage.set_local(host, is_set=entry.value == "on", until=_until(stage, entry))
     else:
         act = _ON_HOST[entry.verb]
         for name in entry.hosts:
@@ -50,6 +57,8 @@ def _power(stage: Stage, host: LabHost, word: str) -> None:
     else:
         if word in ("off", "reset"):
             host.power_off()
+        if word == "on" and stage.shutdowns.boots_again(host):
+            return
         if word in ("on", "reset") and not host.is_powered:
             stage.boot(host)
 
@@ -98,8 +107,11 @@ def _version(_: Stage, host: LabHost, version: int) -> None:
         host.start_agent()
 
 
-def _maintenance(stage: Stage, host: LabHost, word: str) -> None:
-    stage.set_local(host, is_set=word == "on")
+def _until(stage: Stage, entry: TimelineEntry) -> Optional[int]:
+    """Return when a maintenance ends by itself, by this machine's clock."""
+    if entry.for_s is None:
+        return None
+    return math.ceil(time.time() + entry.for_s / stage.lab.speed)
 
 
 _ON_HOST: dict[Verb, Callable[[Any, LabHost, Any], None]] = {
@@ -114,7 +126,6 @@ _ON_HOST: dict[Verb, Callable[[Any, LabHost, Any], None]] = {
     Verb.BOOTS: _boots,
     Verb.MIGRATIONS: _migrations,
     Verb.VERSION: _version,
-    Verb.MAINTENANCE: _maintenance,
 }
 
 

@@ -53,6 +53,14 @@ class Shutdowns:
         if host.bus is not None and host.bus.is_up:
             host.bus.ask("Reboot" if word == "reboot" else "PowerOff")
 
+    def boots_again(self, host: LabHost) -> bool:
+        """Have a host that goes down boot as soon as it is off; return whether it goes down."""
+        going = self._under_way.get(host.name)
+        if going is None:
+            return False
+        going.reboots = True
+        return True
+
     def look(self, host: LabHost) -> None:
         """See what becomes of a host's shutdown; called again and again."""
         going = self._under_way.get(host.name)

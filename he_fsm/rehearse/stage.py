@@ -116,19 +116,19 @@ class Stage:
             host.go_on()
             start_again(host, self.now())
 
-    def set_local(self, host: LabHost, *, is_set: bool) -> None:
+    def set_local(self, host: LabHost, *, is_set: bool, until: Optional[int] = None) -> None:
         """Set a host's local flag by its broker; in a thread, for storage may hang."""
 
         def ask() -> None:
             try:
-                host.client.maintenance(local=is_set)
+                host.client.maintenance(local=is_set, until=until)
             except HeFsmError:
                 return
 
         if host.is_powered and host.broker_process is not None:
             threading.Thread(target=ask, daemon=True).start()
         else:
-            host.set_local_flag(is_set=is_set)
+            host.set_local_flag(is_set=is_set, until=until)
 
     # Damage that lasts.
 

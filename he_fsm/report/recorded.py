@@ -23,6 +23,7 @@ _ORDERS: Final = {
     "CancelMigration": "cancel the migration",
     "GiveUpArrival": "give up the VM that was to arrive",
     "WriteGlobal": "write slot 0 again",
+    "EndGlobal": "end global maintenance, whose time is over",
     "StopAgent": "stop: {reason}",
 }
 _VM: Final = {

@@ -201,7 +201,8 @@ class TimelineEntry:
     `times`: how often in all, at intervals of `every`; None: until the run ends.
     `since`: `at` counts from the first moment at which all these conditions hold; empty: from
     time 0.
-    `for_s`: how long readers see the overwritten slot; None: until the slot is written again.
+    `for_s`: how long readers see the overwritten slot (None: until the slot is written again), or
+    after what time a maintenance ends by itself (None: it does not).
     """
 
     at: float

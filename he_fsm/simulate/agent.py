@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, Union
 
 from he_fsm import tick as loop
 from he_fsm.effects import (
     Alarm,
     CancelMigration,
     Effect,
+    EndGlobal,
     GiveUpArrival,
     LetGo,
     MigrateVm,
@@ -199,27 +200,39 @@ def _note_problems(
 
 def _perform(world: World, host: SimHost, agent: Agent, effect: Effect) -> None:
     """Carry out one effect; a hypervisor that does not answer takes no orders."""
+    if isinstance(effect, (Notify, Alarm)):
+        _tell(world, host, effect)
+    elif isinstance(effect, (WriteGlobal, EndGlobal)):
+        _write_slot_0(world, host, effect)
+    elif isinstance(effect, StopAgent):
+        agent_process.stop(world, host, agent)
+    elif isinstance(effect, LetGo):
+        shutdown.let_go(world, host)
+    else:
+        rules.check_effect(world, host, agent, effect)
+        if not host.hypervisor_is_lost:
+            _order(world, host, effect)
+
+
+def _tell(world: World, host: SimHost, effect: Union[Notify, Alarm]) -> None:
+    world.count("notifications", host)
     if isinstance(effect, Notify):
-        world.count("notifications", host)
         world.note(host, "notification", effect.subject)
-        return
-    if isinstance(effect, Alarm):
-        world.count("notifications", host)
+    else:
         over = effect.is_over
         world.note(host, "notification", f"alarm {effect.name}: {effect.text}", over=over)
-        return
+
+
+def _write_slot_0(world: World, host: SimHost, effect: Union[WriteGlobal, EndGlobal]) -> None:
+    storage = world.storage
     if isinstance(effect, WriteGlobal):
-        world.storage.write_global(world.now, maintenance=effect.maintenance)
-        return
-    if isinstance(effect, StopAgent):
-        agent_process.stop(world, host, agent)
-        return
-    if isinstance(effect, LetGo):
-        shutdown.let_go(world, host)
-        return
-    rules.check_effect(world, host, agent, effect)
-    if host.hypervisor_is_lost:
-        return
+        storage.write_global(world.now, maintenance=effect.maintenance, until=effect.until)
+    elif storage.end_global(world.now, effect.until):
+        world.note(host, "agent", "the time of global maintenance is over: it is ended")
+
+
+def _order(world: World, host: SimHost, effect: Effect) -> None:
+    """Order something of the hypervisor."""
     if isinstance(effect, StartVm):
         hypervisor.start(world, host)
     elif isinstance(effect, ShutDownVm):

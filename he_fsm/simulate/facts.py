@@ -6,7 +6,7 @@ from typing import Optional
 
 import attrs
 
-from he_fsm.simulate.happenings import renewals
+from he_fsm.simulate.happenings import maintenance, renewals
 from he_fsm.simulate.host import RUNS, Agent, SimHost
 from he_fsm.simulate.world import World
 from he_fsm.snapshot import LeaseView, LocalVm, OwnerState, Reading, Readings, Result
@@ -26,6 +26,8 @@ def facts_of(world: World, host: SimHost, agent: Agent, now: float) -> Facts:
         results, agent.results = tuple(agent.results), []
     readings = host.readings
     if host.broker == RUNS:
+        if host.local_until is not None:
+            maintenance.look(world, host)
         agent.heard_at, agent.local_maintenance = now, host.local_maintenance
     else:
         readings, vm = _without_broker(agent, readings, vm, now)

@@ -165,6 +165,8 @@ class SimHost:
         self.readings = readings
         self.monitors = monitors
         self.local_maintenance = local_maintenance
+        # When that ends by itself, by this host's wall clock (seconds since 1970).
+        self.local_until: Optional[int] = None
         # What the last agent remembered, as it would be on disk, and when (monotonic, wall clock).
         self.saved = saved
         self.saved_at = saved_at
@@ -185,6 +187,8 @@ class SimHost:
         # no shutdown is under way.
         self.leaves_at: Optional[float] = None
         self.goes_down: Optional[Callable[[], None]] = None
+        # Somebody switches it on again as soon as it is off.
+        self.boots_again = False
         # When systemd starts a daemon again that has died (true time).
         self.restarts_at: dict[str, float] = {}
         self.hypervisor_is_lost = False

@@ -115,9 +115,17 @@ class Storage:
         heapq.heappush(self._pending, (at, self._sequence, slot, block, until))
         return at
 
-    def write_global(self, time: float, *, maintenance: bool) -> float:
+    def write_global(self, time: float, *, maintenance: bool, until: Optional[int] = None) -> float:
         """Write slot 0 as the maintenance command does; give when that is seen."""
-        return self.write(0, encode_global(maintenance), time)
+        return self.write(0, encode_global(maintenance, until), time)
+
+    def end_global(self, time: float, until: int) -> bool:
+        """End a maintenance if slot 0 still says that it ends then; return whether it was."""
+        before = decode_global(self.latest(0))
+        if before.maintenance is not True or before.until != until:
+            return False
+        self.write_global(time, maintenance=False)
+        return True
 
     def latest(self, slot: int) -> bytes:
         """Return what was last written to a slot by its owner, seen by others or not yet."""

@@ -73,7 +73,11 @@ def why_global_maintenance(view: View) -> str:
         problem = view.memory.global_problem
         word = problem.value if problem is not None else "never read"
         return f"slot 0 has never been readable ({word}): as in global maintenance"
-    return "global maintenance is set"
+    until, offset_s = view.memory.global_until, view.snapshot.wall_offset_s
+    if until is None or offset_s is None:
+        return "global maintenance is set"
+    left_s = max(0.0, until - offset_s - view.now)
+    return f"global maintenance is set, and ends by itself in {left_s:.0f} s"
 
 
 def host_is_taken_out(view: View) -> bool:

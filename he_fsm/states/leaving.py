@@ -12,6 +12,7 @@ from __future__ import annotations
 from he_fsm.memory import Memory
 from he_fsm.snapshot import VmState
 from he_fsm.states import guards
+from he_fsm.states.names import State
 from he_fsm.states.view import View
 
 _RUNS = frozenset((VmState.STARTING, VmState.UP, VmState.PAUSED))
@@ -86,7 +87,7 @@ def may_let_go(view: View) -> str:
     """
     if not view.is_leaving:
         return ""
-    if view.memory.global_maintenance is not False:
+    if view.memory.state is State.GLOBAL_MAINTENANCE:
         return "global maintenance: the engine is the administrator's"
     if view.vm is VmState.ABSENT:
         return "the engine is not here"

@@ -105,6 +105,8 @@ class Scene:
     stopped: frozenset[int] = frozenset()
     global_maintenance: Optional[bool] = False
     remembered_global: Optional[bool] = False
+    # When global maintenance ends, on a wall clock that shows the scene's own time.
+    global_until: Optional[int] = None
     is_superseded: bool = False
     failed: FailedStarts = attrs.field(factory=FailedStarts)
     moves: Moves = attrs.field(factory=Moves)
@@ -181,7 +183,7 @@ class Scene:
                 watchdog_s=told_s,
                 stopped=host_id in self.stopped,
             )
-        board = Whiteboard(GlobalBlock(self.global_maintenance), slots)
+        board = Whiteboard(GlobalBlock(self.global_maintenance, until=self.global_until), slots)
         return Snapshot(
             now=now,
             host_id=self.own_id,
@@ -193,6 +195,7 @@ class Scene:
             results=tuple(Result(outcome, "told by the test") for outcome in self.outcomes),
             boot_now=None if self.boot_ahead_now is None else now + self.boot_ahead_now,
             leaves_by=self.leaves_by,
+            wall_offset_s=0.0,
         )
 
     def step(self, now: float = NOW) -> Step:

@@ -159,3 +159,15 @@ def test_what_is_in_progress_is_known_at_each_moment(
     for moment in sorted(moments):
         in_progress = [each for each in known if each.start_s <= moment <= each.end_s]
         assert lasting.at(float(moment)) == in_progress
+
+
+def test_orderly_reboots_cost_no_outage_and_a_policy_that_stops_the_engine_one_each(
+    tmp_path: Path,
+) -> None:
+    """A fault without `repair` is a reboot; with one the host is off for so long."""
+    for repair in ("", ", repair: {fixed: 1h}"):
+        faults = f"{{cause: shutdown, hosts: 1, mtbf: {{fixed: 3d}}{repair}}}"
+        run = played(tmp_path, faults)
+        assert (causes(run), run.starts) == ([], 0)
+        stops = played(tmp_path, faults, "policy: {base: talk, on_shutdown: freeze}")
+        assert causes(stops)[0] == "shutdown"

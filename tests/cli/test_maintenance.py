@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from collections.abc import Iterator
 
 import pytest
 from click.testing import CliRunner, Result
 
 from he_fsm.cli.main import cli
+from he_fsm.cli.output.cluster import summary
 from he_fsm.errors import StorageError
 from he_fsm.testing.waiting import until
 from tests.runtime.cluster import Cluster, ClusterHost, served, storage_away
@@ -107,3 +110,58 @@ def test_the_agent_is_woken(host: ClusterHost) -> None:
     seen = host.client.wake(0, 0.0)
     said(host, "local")
     assert host.client.wake(seen, 10.0) == seen + 1
+
+
+# With an end.
+
+
+def test_a_flag_that_ends_says_when(host: ClusterHost, cluster: Cluster) -> None:
+    for mode in ("local", "global"):
+        [_, after] = said(host, mode, "--for", "2h")
+        assert re.search(rf"{mode} on until \w+ .* UTC \(it is over in (2 h|1 h 59 min)", after)
+    block = cluster.read().global_block
+    assert block.maintenance is True
+    assert block.until is not None
+    assert abs(block.until - time.time() - 7200) < 30
+    assert said(host)[0].count("UTC") == 2
+    shown = json.loads("\n".join(said(host, "--json")))["after"]
+    assert set(shown) == {"local", "global", "local_until", "global_until"}
+    status = host.client.status()["maintenance"]
+    assert status["global_until"] == block.until
+    assert "UTC (it is over in" in summary(host.client.status())[-3]
+
+
+def test_setting_it_again_replaces_the_end(host: ClusterHost, cluster: Cluster) -> None:
+    host.client.maintenance(local=True, everywhere=True, until=2_000_000_000)
+    longer = host.client.maintenance(local=True, everywhere=True, until=2_000_000_900)
+    assert (longer.local_until, longer.everywhere_until) == (2_000_000_900, 2_000_000_900)
+    endless = host.client.maintenance(local=True, everywhere=True)
+    assert (endless.local_until, endless.everywhere_until) == (None, None)
+    assert (endless.local, endless.everywhere) == (True, True)
+    assert said(host, "none")[1] == "after:  local off, global off"
+    assert cluster.read().global_block.until is None
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["none", "--for", "1h"], "--for goes with local or global, and not with --off"),
+        (["local", "--off", "--for", "1h"], "--for goes with local or global, and not with --off"),
+        (["--for", "1h"], "--for goes with local or global"),
+        (["global", "--for", "0s"], "expected a time of 1s or more, like 2h"),
+        (["global", "--for", "soon"], "soon"),
+    ],
+    ids=str,
+)
+def test_an_end_that_makes_no_sense_is_refused(
+    host: ClusterHost, words: list[str], says: str
+) -> None:
+    result = call(host, *words)
+    assert result.exit_code == 2
+    assert says in result.output
+    assert said(host) == ["local off, global off"]
+
+
+def test_cancel_is_another_word_for_off(host: ClusterHost) -> None:
+    host.client.maintenance(local=True, until=2_000_000_000)
+    assert said(host, "local", "--cancel")[1] == "after:  local off, global off"

@@ -97,7 +97,7 @@ def test_whatever_hosts_see_comes_back(drawn: list[Situation]) -> None:
             own=snapshot.own,
             whiteboard=snapshot.whiteboard,
             score=1,
-            score_why="ünlike",
+            score_why="ünlike, or no text at all: \udc80",
         )
         decided = Decided.of(step(each.memory, snapshot, each.policy))
         looks.append(Look(seen=seen, decided=decided, done_at=snapshot.now + 0.125))

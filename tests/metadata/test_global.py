@@ -97,3 +97,34 @@ def test_a_byte_that_changes_never_turns_the_flag_round(
     # Only the digit itself can say the opposite, and a boolean's other letters with it.
     if at < 12 and value != before:
         assert found is None
+
+
+@given(until=st.integers(0, 10**12 - 1))
+def test_an_end_survives_the_round_trip_and_a_flag_that_is_off_has_none(until: int) -> None:
+    block = encode_global(True, until)
+    assert len(block) == SLOT_BYTES
+    assert decode_global(block) == GlobalBlock(maintenance=True, until=until)
+    assert encode_global(False, until) == encode_global(False)
+
+
+@given(until=st.integers(0, 10**12 - 1))
+def test_ovirts_agents_read_the_flag_and_skip_the_end(until: int) -> None:
+    """They split at newlines, skip a key that they do not know, and go by the first letter."""
+    lines = encode_global(True, until).rstrip(b"\0").decode().split("\n")
+    known = {key: value for key, _, value in (line.partition("=") for line in lines)}
+    assert known["maintenance"] == "1"
+    # A line that does not split into two at `=` would end their agents.
+    assert [len(line.split("=")) for line in lines] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    "line", ["maintenance-until=soon", "maintenance-until=", "maintenance-until=-5", "until=5"]
+)
+def test_an_end_that_is_no_time_is_skipped(line: str) -> None:
+    found = decode_global(f"maintenance=1\n{line}".encode())
+    assert (found.maintenance, found.until, found.rejected_lines) == (True, None, 1)
+
+
+def test_two_ends_are_none() -> None:
+    found = decode_global(b"maintenance=1\nmaintenance-until=5\nmaintenance-until=6")
+    assert (found.maintenance, found.until) == (True, None)

@@ -88,6 +88,20 @@ SCENES = {
           - {by: 75s, state: {1: EngineDown}, score: {1: 2400, 2: 2400}}
           - {total: {starts: 0, migrations: 1, shutdowns: 0, downtime: "<= 3s"}}
         """,
+    "maintenance-with-an-end": """
+        hosts: 2
+        engine: {running_on: 1}
+        timeline:
+          - {at: 5s, maintenance: global, for: 20s}
+          - {at: 60s, host: 2, maintenance: on, for: 20s}
+        until: 110s
+        expect:
+          - {from: 18s, to: 24s, state: {1: GlobalMaintenance}}
+          - {after: 25s, by: 55s, state: {1: EngineUp, 2: EngineDown}}
+          - {from: 65s, to: 79s, state: {2: LocalMaintenance}, score: {2: 0}}
+          - {after: 80s, by: 108s, state: {2: EngineDown}, score: {2: 2400}}
+          - {total: {starts: 0, migrations: 0, downtime: 0}}
+        """,
     "shutdown-and-nobody-to-go-to": """
         world: {vm_shutdown: 5s, vm_boot: 5s, reboot: 10s}
         hosts: 1

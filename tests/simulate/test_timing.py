@@ -172,3 +172,34 @@ def test_the_policies_times_fit_each_other() -> None:
 def test_times_that_do_not_fit_are_named(around: Surroundings, rule: str) -> None:
     failing = {each.name for each in inequalities(TALK, around) if not each.holds}
     assert rule in failing
+
+
+SHUTDOWNS = {
+    "migrate": "",
+    "stop": "policy: {base: talk, on_shutdown: stop}",
+    "freeze": "policy: {base: talk, on_shutdown: freeze}",
+}
+
+
+@pytest.mark.parametrize("how", list(SHUTDOWNS))
+def test_an_orderly_reboot_costs_no_more_than_its_worst_case(how: str) -> None:
+    world = SHUTDOWNS[how]
+    worst = _worst("orderly reboot", world)
+    runs = _runs(WORSE, "{at: 300s, host: 1, power: reboot}", world)
+    down = [float(run.totals["downtime"]) for run in runs]
+    assert max(down) <= worst.downtime_s + 0.05
+    if how == "migrate":
+        assert worst.downtime_s == 0
+        _confirm([_first(run, to="EngineMigratingAway") for run in runs], worst.acts_s, 0.1)
+    else:
+        assert max(down) >= worst.downtime_s - 12.0
+
+
+def test_a_maintenance_that_is_over_is_over_for_all_within_its_worst_case() -> None:
+    worst = _worst("maintenance over", "")
+    runs = _runs(EQUAL, "{at: 200s, maintenance: global, for: 100s}", "")
+    for run in runs:
+        ended = [event.t for event in run.events if event.details.get("edge") == "maintenance_over"]
+        assert len(ended) == len(run.start)
+        # The end is a whole second of the wall clock.
+        assert max(ended) - 300.0 <= worst.acts_s + 1.0

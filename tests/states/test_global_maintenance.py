@@ -8,10 +8,11 @@ import attrs
 import pytest
 
 from he_fsm import OVIRT, TABLE, TALK, Health, LeaseView, LocalVm, Policy, State, VmState, step
+from he_fsm.effects import EndGlobal, WriteGlobal
 from he_fsm.metadata.codec import GlobalBlock
 from he_fsm.metadata.record import ProblemWord, SlotProblem
 from he_fsm.remembered import FailedStarts, Moves, VmWatch
-from he_fsm.testing.scenes import NOW, Scene, alarms_of, deeds_of, subjects_of
+from he_fsm.testing.scenes import NOW, Scene, alarms_of, around, deeds_of, subjects_of
 from he_fsm.tick import engine_status
 
 HERE = State.GLOBAL_MAINTENANCE
@@ -217,3 +218,62 @@ def test_a_host_whose_hypervisor_is_silent_is_not_the_one_that_tells() -> None:
     board = attrs.evolve(snapshot.whiteboard, slots=slots)
     assert subjects_of(step(memory, snapshot, TALK)) == []
     assert len(subjects_of(step(memory, attrs.evolve(snapshot, whiteboard=board), TALK))) == 1
+
+
+ENDS = Scene(
+    state=HERE, global_maintenance=True, remembered_global=True, global_until=int(NOW), own_id=1
+)
+
+
+@around
+def test_the_first_host_ends_a_maintenance_whose_time_is_over(late_s: float, is_due: bool) -> None:
+    decision = ENDS.step(NOW + late_s)
+    assert deeds_of(decision) == ((EndGlobal(int(NOW)),) if is_due else ())
+    if not is_due:
+        assert decision.wake_at == NOW
+        assert decision.reason == "global maintenance is set, and ends by itself in 0 s"
+
+
+def test_each_further_host_waits_a_loop_longer() -> None:
+    third = ENDS.but(own_id=3, scores={1: 2400, 2: 2400})
+    assert deeds_of(third.step(NOW + 2 * TALK.loop_s - 0.1)) == ()
+    assert deeds_of(third.step(NOW + 2 * TALK.loop_s)) == (EndGlobal(int(NOW)),)
+
+
+def test_its_end_is_ordered_again_a_loop_later_if_it_could_not_be_written() -> None:
+    first = ENDS.step()
+    again = step(first.memory, ENDS.snapshot(NOW + 1), TALK)
+    assert deeds_of(again) == ()
+    later = step(first.memory, ENDS.snapshot(NOW + TALK.loop_s), TALK)
+    assert deeds_of(later) == (EndGlobal(int(NOW)),)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"global_until": None},
+        {"can_read": False},
+        {"leases": LeaseView(joined=False)},
+        {"global_maintenance": None},
+    ],
+    ids=str,
+)
+def test_what_is_not_known_to_be_over_is_not_ended(facts: dict[str, Any]) -> None:
+    decision = ENDS.but(**facts).step(NOW + 5)
+    assert not any(isinstance(effect, EndGlobal) for effect in decision.effects)
+
+
+def test_another_end_that_somebody_has_set_counts() -> None:
+    before = ENDS.step(NOW - 100).memory
+    longer = ENDS.but(global_until=int(NOW) + 500)
+    decision = step(before, longer.snapshot(NOW + 5), TALK)
+    assert deeds_of(decision) == ()
+    assert decision.memory.global_until == int(NOW) + 500
+
+
+def test_a_damaged_slot_is_written_again_with_its_end() -> None:
+    before = ENDS.but(global_until=int(NOW) + 900).step(NOW - 100).memory
+    damaged = ENDS.but(global_maintenance=None, global_until=None)
+    decision = step(before, damaged.snapshot(NOW), TALK)
+    healed = step(decision.memory, damaged.snapshot(NOW + 60), TALK)
+    assert WriteGlobal(True, int(NOW) + 900) in healed.effects

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Optional
 
+from he_fsm.cli.output.blocks import end_text
 from he_fsm.cli.output.verdict import is_stale, is_stopped, verdict_of
 from he_fsm.metadata import EngineStatus, HostRecord
 from he_fsm.words import long_text
@@ -16,7 +17,8 @@ def summary(found: dict[str, Any]) -> list[str]:
     """Return the lines above the blocks: verdict, alarms, flags, lease, agent, what is stale."""
     flags, here = found["maintenance"], found["host_id"]
     words = {True: "on", False: "off", None: "unknown"}
-    everywhere, local = words[flags["global"]], words[flags["local"]]
+    everywhere = words[flags["global"]] + end_text(flags.get("global_until"))
+    local = words[flags["local"]] + end_text(flags.get("local_until"))
     lines = [
         verdict_of(found).line,
         *_alarms(found["agent"]),

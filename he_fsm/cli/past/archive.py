@@ -18,6 +18,7 @@ from typing import IO, Any, Final, Optional
 
 import attrs
 
+from he_fsm.cli.output.blocks import printable
 from he_fsm.errors import HeFsmError
 from he_fsm.runtime.history.ring import FILE_BYTES_MAX, SUFFIX, ring_parts
 
@@ -73,7 +74,9 @@ def read_source(path: Path) -> Source:
     if not source.parts:
         missing = source.manifest.get("missing")
         why = missing.get(RING) if isinstance(missing, dict) else None
-        msg = f"{path}: it has no decisions: " + (str(why) if why else f"no file *{SUFFIX}")
+        msg = f"{path}: it has no decisions: " + (
+            printable(str(why)) if why else f"no file *{SUFFIX}"
+        )
         raise ArchiveError(msg)
     return source
 
@@ -98,7 +101,7 @@ def _read_tar(path: Path, file: IO[bytes]) -> Source:
         stream: Any = _Bounded(unpacked, str(path))
         with tarfile.open(fileobj=stream, mode="r|") as tar:
             for member in _known(tar, path):
-                name = f"{path}: {member.name}"
+                name = f"{path}: {printable(member.name)}"
                 limit = _MANIFEST_BYTES_MAX if member.name.endswith(MANIFEST) else FILE_BYTES_MAX
                 if member.size > limit:
                     msg = f"{name}: {member.size} bytes, expected {limit} at most"

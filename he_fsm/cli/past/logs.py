@@ -74,12 +74,17 @@ def tail(path: Path) -> str:
                 raise HeFsmError(msg)
             begin = max(0, status.st_size - _TAIL_BYTES)
             file.seek(begin)
-            text = file.read(_TAIL_BYTES).decode("utf-8", "replace")
+            data = file.read(_TAIL_BYTES)
     except OSError as error:
         msg = f"{path}: can't be read: {error.strerror}"
         raise HeFsmError(msg) from error
-    # The first line of a part may be half a line, and half a secret.
-    return text.partition("\n")[2] if begin else text
+    return _whole_lines(data, is_cut=begin > 0)
+
+
+def _whole_lines(data: bytes, *, is_cut: bool) -> str:
+    """Return the end of a log; the first line of a part may be half a line, and half a secret."""
+    text = data[-_TAIL_BYTES:].decode("utf-8", "replace")
+    return text.partition("\n")[2] if is_cut else text
 
 
 def journal() -> str:
@@ -104,7 +109,7 @@ def journal() -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         msg = f"journalctl can't be asked: {error}"
         raise HeFsmError(msg) from error
-    text = done.stdout[-_TAIL_BYTES:].decode("utf-8", "replace")
+    text = _whole_lines(done.stdout, is_cut=len(done.stdout) > _TAIL_BYTES)
     if not re.search(r"\S", text):
         msg = f"systemd's journal has no lines of {_UNITS}; name log files with --log FILE"
         raise HeFsmError(msg)

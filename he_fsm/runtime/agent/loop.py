@@ -15,6 +15,7 @@ from he_fsm.effects import (
     Alarm,
     CancelMigration,
     Effect,
+    EndGlobal,
     GiveUpArrival,
     LetGo,
     MigrateVm,
@@ -38,6 +39,7 @@ from he_fsm.runtime.agent.peer_names import names_seen, peer_of
 from he_fsm.runtime.agent.problem_lines import problem_lines
 from he_fsm.runtime.agent.report import report_of
 from he_fsm.runtime.agent.sight import AskedBroker, Sight
+from he_fsm.runtime.agent.slot_0 import Slot0Broker, write_slot_0
 from he_fsm.runtime.agent.telling import Telling
 from he_fsm.runtime.logind.shutdown import NoShutdown, Shutdown
 from he_fsm.runtime.ports import Event, Hypervisor
@@ -55,7 +57,7 @@ _log = logging.getLogger(__name__)
 _CHAIN_MAX = 16
 
 
-class Broker(AskedBroker, Protocol):
+class Broker(AskedBroker, Slot0Broker, Protocol):
     """What the loop asks of the broker, over its socket or in the same process."""
 
     def whiteboard(self) -> bytes:
@@ -63,9 +65,6 @@ class Broker(AskedBroker, Protocol):
 
     def write_slot(self, block: bytes) -> None:
         """Write this host's own slot."""
-
-    def mend_global(self, maintenance: bool) -> bool:
-        """Write slot 0 if it can't be believed; say whether it was written."""
 
     def report(self, report: dict[str, Any]) -> Sequence[VmOrder]:
         """Tell what the agent thinks; return what people order of it, each order once."""
@@ -272,8 +271,8 @@ class Loop:
         if isinstance(effect, LetGo):
             self._shutdown.let_go(effect.reason)
             return
-        if isinstance(effect, WriteGlobal):
-            self._mend_global(effect.maintenance)
+        if isinstance(effect, (WriteGlobal, EndGlobal)):
+            write_slot_0(effect, self.broker, self._repeats)
             return
         _log.info("%s: %s", type(effect).__name__, decision.reason)
         hypervisor = self.hypervisor
@@ -295,20 +294,6 @@ class Loop:
             _log.warning("%s: %s", type(effect).__name__, error)
             if isinstance(effect, StartVm):
                 self._start_error = str(error)
-
-    def _mend_global(self, maintenance: bool) -> None:
-        """Write slot 0's last good value again; the decision asks anew while it is needed."""
-        try:
-            is_written = self.broker.mend_global(maintenance)
-        except HeFsmError as error:
-            self._repeats.complain("slot 0", "slot 0 is not written again: %s", error)
-            return
-        self._repeats.end("slot 0", "slot 0 can be written again")
-        if is_written:
-            word = "on" if maintenance else "off"
-            _log.warning("slot 0 is written again: global maintenance is %s, as before", word)
-        else:
-            _log.info("slot 0 is not written again: somebody else has mended it")
 
     # Say.
 

@@ -52,6 +52,7 @@ class _Saved:
     looked_at: Optional[float] = None
     boot_ahead: Optional[float] = None
     keeps_engine: bool = False
+    global_until: Optional[int] = None
 
 
 def boot_id() -> str:
@@ -123,6 +124,7 @@ class MemoryFile:
             memory.global_maintenance,
             memory.boot_ahead,
             memory.keeps_engine,
+            memory.global_until,
             memory.looked_at if _evidence_is_collected(memory) else None,
         )
         if content == self._last and now < self._last_at + _AGAIN_S and not is_last:
@@ -140,6 +142,7 @@ class MemoryFile:
             looked_at=memory.looked_at,
             boot_ahead=memory.boot_ahead,
             keeps_engine=memory.keeps_engine,
+            global_until=memory.global_until,
         )
         write_json(self._path, _CONVERTER.unstructure(saved))
         self._last, self._last_at = content, now
@@ -163,6 +166,7 @@ def _memory_of(saved: _Saved) -> Memory:
         looked_at=saved.saved_at if saved.looked_at is None else saved.looked_at,
         boot_ahead=saved.boot_ahead,
         keeps_engine=saved.keeps_engine,
+        global_until=saved.global_until,
     )
 
 

@@ -75,9 +75,14 @@ class BrokerClient:
         """Write this host's own slot."""
         self._call("PUT", "/v1/slot", block)
 
-    def mend_global(self, maintenance: bool) -> bool:
+    def mend_global(self, maintenance: bool, until: Optional[int] = None) -> bool:
         """Write slot 0 again if it can't be believed; say whether it was written."""
-        return bool(self._json("POST", "/v1/mend", {"global": maintenance}).get("written"))
+        end = {} if until is None else {"until": until}
+        return bool(self._json("POST", "/v1/mend", {"global": maintenance, **end}).get("written"))
+
+    def end_global(self, until: int) -> bool:
+        """End global maintenance if slot 0 says that it ends then; say whether it was written."""
+        return bool(self._json("POST", "/v1/end", {"until": until}).get("written"))
 
     def report(self, report: protocol.JSON) -> tuple[VmOrder, ...]:
         """Tell what the agent thinks; return what people order of it, each order once."""
@@ -119,16 +124,27 @@ class BrokerClient:
         return count
 
     def maintenance(
-        self, *, local: Optional[bool] = None, everywhere: Optional[bool] = None
+        self,
+        *,
+        local: Optional[bool] = None,
+        everywhere: Optional[bool] = None,
+        until: Optional[int] = None,
     ) -> protocol.Maintenance:
-        """Set the flags that are given; say what both are."""
+        """Set the flags that are given, which end by themselves *until* then; say what both are."""
         from he_fsm.runtime.broker import protocol  # noqa: PLC0415 - as above
 
-        changes = {"local": local, "global": everywhere}
+        changes: dict[str, Optional[int]] = {"local": local, "global": everywhere}
         wanted = {name: value for name, value in changes.items() if value is not None}
+        if wanted and until is not None:
+            wanted["until"] = until
         method = "PUT" if wanted else "GET"
         plain = self._json(method, "/v1/maintenance", wanted or None)
-        return protocol.Maintenance(local=bool(plain.get("local")), everywhere=plain.get("global"))
+        return protocol.Maintenance(
+            local=bool(plain.get("local")),
+            everywhere=plain.get("global"),
+            local_until=plain.get("local_until"),
+            everywhere_until=plain.get("global_until"),
+        )
 
     def leave(self) -> None:
         """Release this host's id."""

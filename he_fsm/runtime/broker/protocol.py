@@ -11,12 +11,14 @@ What goes over the broker's socket: HTTP with JSON, so that a person can ask wit
 | GET /v1/whiteboard?fresh=1 | the same, of a reading that ends after the question: for the agent |
 | PUT /v1/slot | 204 when this host's slot (4096 bytes) is on the storage; 409 without the host id |
 | POST /v1/mend | writes {"global": bool} to slot 0 if that can't be believed: {"written": bool} |
+| POST /v1/end | ends global maintenance if slot 0 says {"until": time}: {"written": bool} |
 | PUT /v1/report | what the agent thinks, shown by the status: 204, or {"orders": [...]} for it |
 | GET /v1/report | the agent's last report and its age; the storage is not touched |
 | POST /v1/events | 204; something people may be told, queued |
 | GET /v1/wake?after=N&timeout=S | {"count": M} as soon as M is not N: a change; else after S |
 | GET /v1/maintenance | {"local": bool, "global": bool, or null while slot 0 can't be read} |
 | PUT /v1/maintenance | sets {"local": bool} and/or {"global": bool}; the answer is as for GET |
+| both, with an end | "until", and "local_until", "global_until" in answers: seconds since 1970 |
 | POST /v1/vm | orders {"order": "start"} (start-paused, shutdown, poweroff): {"number": N} |
 | POST /v1/leave | 204 when the host id is given back; 409 while the engine's VM is here |
 | GET /v1/status | everything a person wants to know, as JSON |
@@ -68,10 +70,16 @@ class BrokerFacts:
 
 @attrs.frozen(kw_only=True)
 class Maintenance:
-    """The two flags. `everywhere` None: slot 0 can't be read, or holds no value."""
+    """
+    The two flags. `everywhere` None: slot 0 can't be read, or holds no value.
+
+    The others: when each ends by itself (seconds since 1970); None: somebody ends it.
+    """
 
     local: bool
     everywhere: Optional[bool]
+    local_until: Optional[int] = None
+    everywhere_until: Optional[int] = None
 
 
 _converter = cattrs.Converter(forbid_extra_keys=True)

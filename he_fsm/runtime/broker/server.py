@@ -67,6 +67,7 @@ class BrokerServer:
                 web.get("/v1/whiteboard", self._whiteboard),
                 web.put("/v1/slot", self._slot),
                 web.post("/v1/mend", self._mend),
+                web.post("/v1/end", self._end),
                 web.put("/v1/report", self._report),
                 web.get("/v1/report", self._last_report),
                 web.post("/v1/events", self._events),
@@ -152,11 +153,20 @@ class BrokerServer:
 
     async def _mend(self, request: web.Request) -> web.Response:
         wanted = await _object(request)
-        maintenance = wanted.get("global")
-        if set(wanted) != {"global"} or not isinstance(maintenance, bool):
+        maintenance, until = wanted.get("global"), _until(wanted)
+        if set(wanted) - {"until"} != {"global"} or not isinstance(maintenance, bool):
             msg = f'expected {{"global": bool}}, got {wanted!r}'
             raise _BadRequestError(msg)
-        is_written = await self._in_thread(lambda: self._service.mend_global(maintenance))
+        is_written = await self._in_thread(lambda: self._service.mend_global(maintenance, until))
+        return web.json_response({"written": is_written})
+
+    async def _end(self, request: web.Request) -> web.Response:
+        wanted = await _object(request)
+        until = _until(wanted)
+        if set(wanted) != {"until"} or until is None:
+            msg = f'expected {{"until": seconds since 1970}}, got {wanted!r}'
+            raise _BadRequestError(msg)
+        is_written = await self._in_thread(lambda: self._service.end_global(until))
         return web.json_response({"written": is_written})
 
     async def _report(self, request: web.Request) -> web.Response:
@@ -239,13 +249,14 @@ class BrokerServer:
 
     async def _set_maintenance(self, request: web.Request) -> web.Response:
         wanted = await _object(request)
+        until = _until(wanted)
         for name, value in wanted.items():
-            if name not in ("local", "global") or not isinstance(value, bool):
+            if name != "until" and (name not in ("local", "global") or not isinstance(value, bool)):
                 msg = f'expected {{"local": bool, "global": bool}}, got {name}: {value!r}'
                 raise _BadRequestError(msg)
         found = await self._in_thread(
             lambda: self._service.maintenance(
-                local=wanted.get("local"), everywhere=wanted.get("global")
+                local=wanted.get("local"), everywhere=wanted.get("global"), until=until
             )
         )
         return _flags(found)
@@ -276,7 +287,20 @@ def _error(sentence: str, status: int) -> web.Response:
 
 
 def _flags(found: protocol.Maintenance) -> web.Response:
-    return web.json_response({"local": found.local, "global": found.everywhere})
+    ends = {"local_until": found.local_until, "global_until": found.everywhere_until}
+    known = {name: until for name, until in ends.items() if until is not None}
+    return web.json_response({"local": found.local, "global": found.everywhere, **known})
+
+
+def _until(wanted: dict[str, Any]) -> Optional[int]:
+    """Return when a maintenance ends, if that is asked for."""
+    until = wanted.get("until")
+    if until is None:
+        return None
+    if type(until) is not int or until <= 0:
+        msg = f"until: expected whole seconds since 1970, got {until!r}"
+        raise _BadRequestError(msg)
+    return until
 
 
 def _number(

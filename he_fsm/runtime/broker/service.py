@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import threading
 import time
@@ -11,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Optional
 
-from he_fsm.errors import LockspaceError, StorageError
+from he_fsm.errors import HeFsmError, LockspaceError, StorageError
+from he_fsm.metadata.codec import GlobalBlock
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.runtime.broker import protocol
 from he_fsm.runtime.broker.lease_watch import LeaseWatch
@@ -19,7 +19,7 @@ from he_fsm.runtime.broker.shared import SharedReading
 from he_fsm.runtime.broker.status import status_of
 from he_fsm.runtime.ports import Event, LeaseStatus, Monitors, Notifier, Storage
 from he_fsm.runtime.service.clocks import Clocks
-from he_fsm.runtime.service.files import write_json
+from he_fsm.runtime.service.local_flag import LocalFlag, read_flag, write_flag
 from he_fsm.runtime.service.log import Repeats
 from he_fsm.runtime.service.supervised import troubles
 from he_fsm.runtime.vm_orders.order import VmOrder, Wanted
@@ -57,6 +57,7 @@ class BrokerService:
         score_max: int,
         lease_look_s: float,
         clocks: Optional[Clocks] = None,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """
         Begin to serve; the host id is the agent's to take.
@@ -64,8 +65,10 @@ class BrokerService:
         Args:
             lease_look_s: how often to look whether something about the leases has changed.
             clocks: those of the machine, unless others are given.
+            wall_clock: by it alone a maintenance with an end ends.
         """
         self._clocks = clocks or Clocks()
+        self._wall_clock = wall_clock
         self.host_id = host_id
         self._storage = storage
         self._monitors = monitors
@@ -73,9 +76,9 @@ class BrokerService:
         self._flags_path = flags_path
         self._version = version
         self._score_max = score_max
-        self._local, self._local_problem = _read_flag(flags_path)
-        if self._local_problem:
-            _log.error(_DAMAGED_FLAG, self._local_problem)
+        self._local = read_flag(flags_path)
+        if self._local.problem:
+            _log.error(_DAMAGED_FLAG, self._local.problem)
         self._repeats = Repeats(_log)
         # One change of the flags at a time, so that file and memory agree.
         self._guard = threading.Lock()
@@ -108,7 +111,7 @@ class BrokerService:
             readings=self._monitors.readings(),
             engine=protocol.EngineHealth(health=health, age_s=age_s, why=why),
             leases=self._leases(),
-            local_maintenance=self._local,
+            local_maintenance=self._local_flag().is_set,
         )
 
     def _watched_leases(self) -> Optional[LeaseStatus]:
@@ -179,9 +182,15 @@ class BrokerService:
             self._board_shown.forget()
         self._count("slot_writes")
 
-    def mend_global(self, maintenance: bool) -> bool:
+    def mend_global(self, maintenance: bool, until: Optional[int] = None) -> bool:
         """Write slot 0 again if it can't be believed; say whether it was written."""
-        is_written = self._storage.mend_global(maintenance)
+        return self._has_written(self._storage.mend_global(maintenance, until))
+
+    def end_global(self, until: int) -> bool:
+        """End global maintenance if slot 0 says that it ends then; say whether it was written."""
+        return self._has_written(self._storage.end_global(until))
+
+    def _has_written(self, is_written: bool) -> bool:
         if is_written:
             self._board_shown.forget()
             self._has_changed()
@@ -227,36 +236,64 @@ class BrokerService:
     # What people ask.
 
     def maintenance(
-        self, *, local: Optional[bool] = None, everywhere: Optional[bool] = None
+        self,
+        *,
+        local: Optional[bool] = None,
+        everywhere: Optional[bool] = None,
+        until: Optional[int] = None,
     ) -> protocol.Maintenance:
-        """Set the flags that are given, each without touching the other; say what both are."""
+        """
+        Set the flags that are given, each without touching the other; say what both are.
+
+        *until*: when what is set now ends by itself (seconds since 1970); None: somebody ends it.
+        """
         # The local flag first: it needs no storage.
         if local is not None:
-            self._set_local(is_set=local)
+            self._set_local(LocalFlag(local, until if local else None))
         if everywhere is not None:
-            self._set_global(is_set=everywhere)
-        found: Optional[bool] = None
+            self._set_global(is_set=everywhere, until=until)
+        found = GlobalBlock(None)
         try:
             _, board = self._board_shown.get(fresh=True)
-            found = board.global_block.maintenance
+            found = board.global_block
         except StorageError:
             _log.debug("slot 0 can't be read, only the local flag is known")
-        return protocol.Maintenance(local=self._local, everywhere=found)
+        flag = self._local_flag()
+        return protocol.Maintenance(
+            local=flag.is_set,
+            everywhere=found.maintenance,
+            local_until=flag.until,
+            everywhere_until=found.until,
+        )
 
-    def _set_local(self, *, is_set: bool) -> None:
+    def _local_flag(self) -> LocalFlag:
+        """Return the local flag; one whose time is over ends now."""
+        flag = self._local
+        if flag.until is not None and self._wall_clock() >= flag.until:
+            _log.info("the time of local maintenance is over")
+            try:
+                self._set_local(LocalFlag(is_set=False), instead_of=flag)
+            except HeFsmError as error:
+                # The file says when it ends: whoever reads it next ends it again.
+                self._repeats.complain("flag", "the local flag can't be written: %s", error)
+                return LocalFlag(is_set=False)
+        return self._local
+
+    def _set_local(self, flag: LocalFlag, instead_of: Optional[LocalFlag] = None) -> None:
         with self._guard:
-            if is_set == self._local and not self._local_problem:
+            if flag == self._local or (instead_of is not None and self._local != instead_of):
                 return
-            write_json(self._flags_path, {"local_maintenance": is_set})
-            self._local, self._local_problem = is_set, ""
-        _log.info("local maintenance is %s", "set" if is_set else "ended")
+            write_flag(self._flags_path, flag)
+            was_set, self._local = self._local.is_set, flag
+        if flag.is_set is not was_set:
+            _log.info("local maintenance is %s", "set" if flag.is_set else "ended")
         self._has_changed()
 
-    def _set_global(self, *, is_set: bool) -> None:
+    def _set_global(self, *, is_set: bool, until: Optional[int] = None) -> None:
         board = self._whiteboard
         was_set = None if board is None else board.global_block.maintenance
         try:
-            self._storage.write_global(is_set)
+            self._storage.write_global(is_set, until)
         except StorageError as error:
             msg = f"global maintenance stays as it is: {error}"
             raise StorageError(msg) from error
@@ -287,6 +324,7 @@ class BrokerService:
         else:
             storage = "ok"
         now, boot_now = self._clocks.read()
+        local = self._local_flag()
         return status_of(
             host_id=self.host_id,
             whiteboard=self._whiteboard,
@@ -297,8 +335,9 @@ class BrokerService:
             report=self._report,
             report_age_s=None if self._reported_at is None else boot_now - self._reported_at,
             monitors=dict(self._monitors.health()),
-            local_maintenance=self._local,
-            local_problem=self._local_problem,
+            local_maintenance=local.is_set,
+            local_problem=local.problem,
+            local_until=local.until,
             counts=dict(self.counts),
             threads=troubles(),
         )
@@ -331,21 +370,3 @@ class BrokerService:
         self._monitors.close()
         self._notifier.close(_TELLING_ENDS_WITHIN_S)
         self._storage.close()
-
-
-def _read_flag(path: Path) -> tuple[bool, str]:
-    """
-    Read the local flag, and what is wrong with its file.
-
-    A host whose file is damaged may have been taken out of service: it stays out, and says so,
-    until somebody sets the flag anew.
-    """
-    try:
-        value = json.loads(path.read_bytes())["local_maintenance"]
-    except FileNotFoundError:
-        return False, ""
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return True, f"{path} can't be used: {error!r}"
-    if not isinstance(value, bool):
-        return True, f"{path} can't be used: {value!r} is no flag"
-    return value, ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
+from he_fsm.metadata.codec import GlobalBlock
 from he_fsm.metadata.record import HostRecord, SlotProblem
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.runtime.ports import LeaseStatus
@@ -24,6 +25,7 @@ def status_of(  # noqa: PLR0913 - one for each source
     local_problem: str,
     counts: dict[str, int],
     threads: dict[str, Any],
+    local_until: Optional[int] = None,
 ) -> dict[str, Any]:
     """
     Put the status together; what is old says how old it is.
@@ -31,6 +33,7 @@ def status_of(  # noqa: PLR0913 - one for each source
     Keys: host_id, storage, read_age_s, maintenance, lease, agent (its own report), monitors,
     hosts (by id: record, or problem), counts, threads (the broker's own that have failed).
     """
+    slot_0 = GlobalBlock(None) if whiteboard is None else whiteboard.global_block
     return {
         "host_id": host_id,
         "storage": storage,
@@ -38,7 +41,9 @@ def status_of(  # noqa: PLR0913 - one for each source
         "maintenance": {
             "local": local_maintenance,
             **({"local_problem": local_problem} if local_problem else {}),
-            "global": None if whiteboard is None else whiteboard.global_block.maintenance,
+            **({} if local_until is None else {"local_until": local_until}),
+            "global": slot_0.maintenance,
+            **({} if slot_0.until is None else {"global_until": slot_0.until}),
         },
         "lease": _lease(leases, now),
         "agent": {**report, "age_s": _rounded(report_age_s)},

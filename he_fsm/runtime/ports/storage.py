@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Optional, Protocol
 
 from he_fsm.runtime.ports.leases import LeaseStatus
 
@@ -24,11 +24,14 @@ class Storage(Protocol):
     def write_slot(self, slot: int, block: bytes) -> None:
         """Write this host's own slot, which it holds the id of; on return it is on the storage."""
 
-    def write_global(self, maintenance: bool) -> None:
+    def write_global(self, maintenance: bool, until: Optional[int] = None) -> None:
         """Write slot 0 under its guard; on return it is on the storage."""
 
-    def mend_global(self, maintenance: bool) -> bool:
+    def mend_global(self, maintenance: bool, until: Optional[int] = None) -> bool:
         """Write slot 0 only if it can't be believed; return whether it was written."""
+
+    def end_global(self, until: int) -> bool:
+        """End the maintenance only if slot 0 says that it ends then; return whether it did."""
 
     def join(self) -> None:
         """Take this host's id, as `Leases.join`."""

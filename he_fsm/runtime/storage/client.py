@@ -95,14 +95,18 @@ class StorageClient:
         """
         self._call(Request(op="write_slot", slot=slot), block)
 
-    def write_global(self, maintenance: bool) -> None:
+    def write_global(self, maintenance: bool, until: Optional[int] = None) -> None:
         """Set the cluster's flag, see `WhiteboardFile.write_global`."""
-        self._call(Request(op="write_global", maintenance=maintenance))
+        self._call(Request(op="write_global", maintenance=maintenance, until=until))
 
-    def mend_global(self, maintenance: bool) -> bool:
+    def mend_global(self, maintenance: bool, until: Optional[int] = None) -> bool:
         """Write slot 0 again if it can't be believed, see `WhiteboardFile.mend_global`."""
-        answer = self._call(Request(op="mend_global", maintenance=maintenance))
+        answer = self._call(Request(op="mend_global", maintenance=maintenance, until=until))
         return protocol.flag_from_bytes(answer)
+
+    def end_global(self, until: int) -> bool:
+        """End the cluster's maintenance if that ends then, see `WhiteboardFile.end_global`."""
+        return protocol.flag_from_bytes(self._call(Request(op="end_global", until=until)))
 
     def join(self) -> None:
         """Take this host's id and keep it renewed, see `EmbeddedLeases.join`."""

@@ -47,8 +47,8 @@ class Request:
     The line of a request, before `size` raw bytes; its answer has the same `id`.
 
     `op` is open (with `settings`), read, write_slot (with `slot` and its bytes), write_global and
-    mend_global (with `maintenance`; the second one's answer says whether it was written), join,
-    leave or status.
+    mend_global (with `maintenance` and perhaps `until`), end_global (with `until`; this one's and
+    the one before's answers say whether it was written), join, leave or status.
     """
 
     op: str
@@ -56,6 +56,7 @@ class Request:
     size: int = 0
     slot: int = 0
     maintenance: bool = False
+    until: Optional[int] = None
     settings: Optional[StorageSettings] = None
 
 

@@ -9,7 +9,7 @@ import os
 import struct
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, Optional
 
 from he_fsm.errors import StorageError
 from he_fsm.metadata.codec import decode_global, encode_global
@@ -66,9 +66,9 @@ class WhiteboardFile(DirectFile):
         with self.opened(os.O_WRONLY, "written") as descriptor:
             self._write(descriptor, slot, block)
 
-    def write_global(self, maintenance: bool) -> None:
+    def write_global(self, maintenance: bool, until: Optional[int] = None) -> None:
         """
-        Set the cluster's flag in slot 0, which no lease protects.
+        Set the cluster's flag in slot 0, which no lease protects, and when it ends by itself.
 
         One writer at a time on this machine. A writer on another machine can't be kept out: the
         slot is read again a moment later, and whoever was written over is told.
@@ -79,9 +79,9 @@ class WhiteboardFile(DirectFile):
         """
         with self.opened(os.O_RDWR, "written") as descriptor:
             self._guard(descriptor)
-            self._write_and_see(descriptor, encode_global(maintenance))
+            self._write_and_see(descriptor, encode_global(maintenance, until))
 
-    def mend_global(self, maintenance: bool) -> bool:
+    def mend_global(self, maintenance: bool, until: Optional[int] = None) -> bool:
         """
         Write slot 0's last good value again, if the slot can't be believed; say whether it was.
 
@@ -95,7 +95,24 @@ class WhiteboardFile(DirectFile):
             before = self._read(descriptor, SLOT_BYTES)
             if decode_global(before).maintenance is not None:
                 return False
-            self._write_and_see(descriptor, encode_global(maintenance))
+            self._write_and_see(descriptor, encode_global(maintenance, until))
+            return True
+
+    def end_global(self, until: int) -> bool:
+        """
+        End the cluster's maintenance if slot 0 still says that it ends *until*; say whether it was.
+
+        The slot is read under the guard just before, so a flag that somebody set anew is kept.
+
+        Raises:
+            StorageError: as `write_global`.
+        """
+        with self.opened(os.O_RDWR, "written") as descriptor:
+            self._guard(descriptor)
+            before = decode_global(self._read(descriptor, SLOT_BYTES))
+            if before.maintenance is not True or before.until != until:
+                return False
+            self._write_and_see(descriptor, encode_global(False))
             return True
 
     def _write_and_see(self, descriptor: int, block: bytes) -> None:

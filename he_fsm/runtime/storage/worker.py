@@ -52,9 +52,12 @@ class Parts:
         if request.op == "write_slot":
             self._write_slot(request.slot, body)
         elif request.op == "write_global":
-            self.whiteboard.write_global(request.maintenance)
+            self.whiteboard.write_global(request.maintenance, request.until)
         elif request.op == "mend_global":
-            return protocol.flag_to_bytes(self.whiteboard.mend_global(request.maintenance))
+            is_written = self.whiteboard.mend_global(request.maintenance, request.until)
+            return protocol.flag_to_bytes(is_written)
+        elif request.op == "end_global" and request.until is not None:
+            return protocol.flag_to_bytes(self.whiteboard.end_global(request.until))
         elif request.op == "join":
             self.leases.join()
         elif request.op == "leave":

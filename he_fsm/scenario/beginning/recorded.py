@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Optional
 
 import attrs
 
 from he_fsm.policy import TALK, Policy
-from he_fsm.scenario.beginning.likely import Rated
-from he_fsm.scenario.beginning.story import Fact, HostStory, Moment, Run
+from he_fsm.scenario.beginning.story import Fact, HostStory, Run
+from he_fsm.scenario.beginning.unkept import TimeOf, Unkept
 from he_fsm.scenario.model import Engine, FailedStarts, Host, Scenario, TimelineEntry, Verb, World
 from he_fsm.states.names import State
 
@@ -22,8 +22,6 @@ _SILENT_LOOPS: Final = 3.0
 _BEFORE_S: Final = 0.001
 _PLACES: Final = 3
 
-# Returns the common time of a host's moment (seconds since 1970).
-TimeOf = Callable[[int, Moment], float]
 # A fact that is a flag, and the entries that set and end it.
 _FLAGS: Final[Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]] = {
     "maintenance": ({"maintenance": "on"}, {"maintenance": "off"}),
@@ -65,7 +63,10 @@ class _Teller:
         policy = self._policy()
         begins_at, ends_at = self._begin(policy), self._end()
         hosts = [self._host(host_id, begins_at, policy) for host_id in self.stories]
-        hosts += self._unkept(begins_at, policy)
+        unkept = Unkept(self.stories, self.time_of, policy)
+        hosts += unkept.hosts(begins_at)
+        self.entries += unkept.entries
+        self.notes += unkept.notes
         hosts.sort(key=lambda host: host.id)
         for host_id in self.stories:
             self._happenings(host_id, begins_at, ends_at, policy)
@@ -147,65 +148,6 @@ class _Teller:
     def _fitting(self, name: str, value: float) -> float:
         """Return a reading in the range that the language has for it."""
         return max(0.0, value) if name == "mem_free" else min(1.0, max(0.0, value))
-
-    def _unkept(self, t: float, policy: Policy) -> Iterator[Host]:
-        """Return the hosts of which others have read, as their scores and silences show them."""
-        seen: dict[int, list[tuple[float, Fact]]] = {}
-        for viewer, story in self.stories.items():
-            for host_id, facts in story.others.items():
-                if host_id not in self.stories:
-                    found = seen.setdefault(host_id, [])
-                    found += [(self.time_of(viewer, fact.at), fact) for fact in facts]
-        for host_id, found in seen.items():
-            found.sort(key=lambda each: each[0])
-            before = [fact for at, fact in found if at <= t] or [found[0][1]]
-            begin = before[-1].value
-            likely: dict[str, Any] = self._likely(begin, policy)
-            self.notes.append(
-                f"host {host_id} has kept nothing that is here: taken as its records show it"
-            )
-            yield Host(
-                id=host_id,
-                hostname=begin["hostname"] or f"host{host_id}",
-                maintenance=begin["maintenance"],
-                agent_running=begin["alive"] and not begin["stopped"],
-                powered=not begin["dead"],
-                **likely,
-            )
-            self._of_unkept(host_id, begin, [each for each in found if each[0] > t], policy)
-
-    def _of_unkept(
-        self,
-        host_id: int,
-        before: Mapping[str, Any],
-        found: Sequence[tuple[float, Fact]],
-        policy: Policy,
-    ) -> None:
-        for index, (t, fact) in enumerate(found):
-            now = fact.value
-            if now["score"] != before["score"] and now["score"]:
-                readings = self._likely(now, policy)
-                if readings:
-                    self._note(t, host_id, {"set": readings})
-            if now["maintenance"] != before["maintenance"]:
-                self._note(t, host_id, _FLAGS["maintenance"][not now["maintenance"]])
-            if now["stopped"] and not before["stopped"]:
-                self._note(t, host_id, {"agent": "stop"})
-            elif before["alive"] and not now["alive"] and not now["stopped"]:
-                since = t - policy.dead_after_s
-                dies = _dies([each for _, each in found[index:]])
-                self._note(since, host_id, {"power": "off"} if dies else {"agent": "kill"})
-            elif now["alive"] and not before["alive"]:
-                self._note(t, host_id, {"power": "on"} if before["dead"] else {"agent": "start"})
-            before = now
-
-    def _likely(self, record: Mapping[str, Any], policy: Policy) -> dict[str, float]:
-        """Return the simplest readings that explain a score."""
-        if not record["score"] or record["maintenance"]:
-            return {}
-        rated = Rated(score=record["score"], policy=policy, known={}, vm_is_here=record["vm"])
-        likely = rated.likely()
-        return {} if likely is None else dict(likely.readings)
 
     def _note(self, t: float, host_id: int, entry: Mapping[str, Any]) -> None:
         self.entries.append((t, str(host_id), entry))
@@ -361,16 +303,6 @@ class _Teller:
             for at, source, to in self.stories[host_id].edges
             if self.time_of(host_id, at) >= begins_at
         ]
-
-
-def _dies(found: Sequence[Fact]) -> bool:
-    """Return whether a host that is silent is known to be dead before it is alive again."""
-    for fact in found:
-        if fact.value["alive"]:
-            return False
-        if fact.value["dead"]:
-            return True
-    return False
 
 
 def _value(verb: str, value: Any) -> Any:

@@ -219,6 +219,7 @@ _COMMON: Final[Mapping[str, Form]] = {
     "since": ConditionsForm(),
     "for": Duration(positive=True),
 }
+_LASTING: Final = (Verb.SLOT, Verb.MAINTENANCE)
 _VERB_NAMES: Final = tuple(verb.value for verb in VERBS)
 
 
@@ -245,8 +246,9 @@ class TimelineForm:
         value = VERBS[verb].form.read(value_node, hosts)
         names = _hosts_of(pairs, verb, common)
         _check_host_or_none(pairs, verb, value, names)
-        if "for" in common and (verb is not Verb.SLOT or value[0] == "snapshot"):
-            raise refusal(pairs["for"].key, "'for' goes with what overwrites a slot")
+        if "for" in common and not _may_last(verb, value):
+            message = "'for' goes with what overwrites a slot, and with maintenance that is set"
+            raise refusal(pairs["for"].key, message)
         every = common.get("every")
         return TimelineEntry(
             at=common.get("at", 0.0),
@@ -269,7 +271,10 @@ class TimelineForm:
             "anyOf": [{"required": ["at"]}, {"required": ["since"]}],
             "oneOf": [_verb_schema(verb) for verb in VERBS],
             "not": {"required": ["host", "hosts"]},
-            "dependentRequired": {"times": ["every"], "for": [Verb.SLOT.value]},
+            "dependentRequired": {"times": ["every"]},
+            "dependentSchemas": {
+                "for": {"anyOf": [{"required": [each.value]} for each in _LASTING]}
+            },
         }
 
 
@@ -284,6 +289,13 @@ def _verb_schema(verb: Verb) -> Schema:
         about_host = {"properties": {verb.value: words_schema(HOST_MAINTENANCE)}}
         return {**schema, "if": _HAS_HOST, "then": about_host, "else": {"not": about_host}}
     return {**schema, **(_HAS_HOST if needs_host else {"not": _HAS_HOST})}
+
+
+def _may_last(verb: Verb, value: Any) -> bool:
+    """Return whether what a verb does may be for a time."""
+    if verb is Verb.MAINTENANCE:
+        return value in ("on", "global")
+    return verb is Verb.SLOT and value[0] != "snapshot"
 
 
 def _the_verb(node: Node, pairs: Mapping[str, Pair]) -> Verb:

@@ -10,12 +10,14 @@ import attrs
 from he_fsm.remembered import FailedStarts
 from he_fsm.scenario.fault_words import fault_words
 from he_fsm.scenario.model import TimelineEntry, Verb
+from he_fsm.simulate.clock import WALL_AT_ZERO_S
 from he_fsm.simulate.happenings import (
     agent_process,
     daemons,
     freezing,
     guard,
     hypervisor,
+    maintenance,
     migrations,
     power,
     renewals,
@@ -50,7 +52,14 @@ def _apply(world: World, entry: TimelineEntry) -> None:
         return
     if entry.verb is Verb.MAINTENANCE and not entry.hosts:
         world.note(None, "fault", words)
-        world.storage.write_global(world.now, maintenance=entry.value == "global")
+        is_set = entry.value == "global"
+        until = maintenance.ends_at(WALL_AT_ZERO_S + world.now, entry.for_s)
+        world.storage.write_global(world.now, maintenance=is_set, until=until)
+        return
+    if entry.verb is Verb.MAINTENANCE:
+        for name in entry.hosts:
+            world.note(world.hosts[name], "fault", words)
+            maintenance.set_local(world, world.hosts[name], entry.value, entry.for_s)
         return
     act = _ON_HOST[entry.verb]
     for name in entry.hosts:
@@ -156,11 +165,6 @@ def _version(world: World, host: SimHost, version: int) -> None:
         agent_process.start(world, host)
 
 
-def _maintenance(world: World, host: SimHost, word: str) -> None:
-    host.local_maintenance = word == "on"
-    world.wake(host)
-
-
 def _clock(world: World, host: SimHost, value: tuple[str, float]) -> None:
     word, amount = value
     if word == "jump":
@@ -188,7 +192,6 @@ _ON_HOST: dict[Verb, Callable[[Any, SimHost, Any], None]] = {
     Verb.MIGRATIONS: _migrations,
     Verb.FAILED_STARTS: _failed_starts,
     Verb.VERSION: _version,
-    Verb.MAINTENANCE: _maintenance,
     Verb.CLOCK: _clock,
 }
 

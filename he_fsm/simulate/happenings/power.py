@@ -29,7 +29,8 @@ def off(world: World, host: SimHost) -> None:
 
 
 def on(world: World, host: SimHost) -> None:
-    """Boot a host that is off."""
+    """Boot a host that is off, or as soon as it is, if it is being shut down in order."""
+    host.boots_again = host.leaves_at is not None
     if host.is_up or host.is_booting:
         return
     host.is_booting = True

@@ -48,6 +48,7 @@ def let_go(world: World, host: SimHost) -> None:
 
 def _go_down(world: World, host: SimHost, *, reboots: bool) -> None:
     host.leaves_at = host.goes_down = None
+    boots_again, host.boots_again = reboots or host.boots_again, False
     agent = host.agent
     if agent is not None and not agent.is_frozen:
         agent_process.stop(world, host, agent)
@@ -56,5 +57,5 @@ def _go_down(world: World, host: SimHost, *, reboots: bool) -> None:
         hypervisor.end(world, vm, "its host shuts down")
     power.off(world, host)
     world.note(host, "fault", "the host has gone down in order")
-    if reboots:
+    if boots_again:
         power.on(world, host)

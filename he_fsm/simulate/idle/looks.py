@@ -93,5 +93,6 @@ class Asked(Value):
             and facts.readings is before.readings
             and facts.local_maintenance == before.local_maintenance
             and facts.leaves_by == before.leaves_by
+            and facts.wall_offset_s == before.wall_offset_s
             and not facts.results
         )

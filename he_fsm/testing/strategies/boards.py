@@ -125,7 +125,7 @@ def draw_whiteboard(
     return whole(Whiteboard, global_block=global_block, slots=used)
 
 
-NO_MAINTENANCE = whole(GlobalBlock, maintenance=False, problem=None, rejected_lines=0)
+NO_MAINTENANCE = whole(GlobalBlock, maintenance=False, problem=None, rejected_lines=0, until=None)
 global_flags = st.sampled_from([True, False, None])
 
 
@@ -133,7 +133,7 @@ def draw_global_block(draw: Draw) -> GlobalBlock:
     """Draw slot 0: either value, or one that can't be read."""
     flag = draw(global_flags)
     problem = _problem(draw, 0) if flag is None and draw(booleans) else None
-    return whole(GlobalBlock, maintenance=flag, problem=problem, rejected_lines=0)
+    return whole(GlobalBlock, maintenance=flag, problem=problem, rejected_lines=0, until=None)
 
 
 @attrs.frozen(kw_only=True)

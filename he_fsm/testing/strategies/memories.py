@@ -47,6 +47,8 @@ VM_OF = {
     State.GLOBAL_MAINTENANCE: (VmState.ABSENT, VmState.UP),
 }
 _HAS_VM = frozenset(state for state, usual in VM_OF.items() if usual[0] is not VmState.ABSENT)
+# When a maintenance ends, on a wall clock that shows the time of the scene: near its present.
+untils = st.none() | st.integers(int(NOW) - 5, int(NOW) + 70)
 _kinds_of_sighting = st.sampled_from(["none", "same", "same", "older", "older", "any"])
 
 
@@ -212,6 +214,8 @@ def draw_memory(
         global_is_old=draw(one_in_eight),
         global_problem=None,
         global_problem_since=None,
+        global_until=draw(untils) if "a maintenance with an end" in troubles else None,
+        global_ended_at=past.moment_or_none(),
         failed=failed,
         well_since=past.moment_or_none(),
         vm=_watch(draw, past) if remembers_vm else None,

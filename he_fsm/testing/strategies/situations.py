@@ -9,6 +9,7 @@ import attrs
 from hypothesis import strategies as st
 
 from he_fsm.memory import Memory
+from he_fsm.metadata.codec import GlobalBlock
 from he_fsm.metadata.record import HostRecord
 from he_fsm.policy import Policy
 from he_fsm.snapshot import (
@@ -38,7 +39,7 @@ from he_fsm.testing.strategies.drawing import (
     seconds_or_none,
     whole,
 )
-from he_fsm.testing.strategies.memories import VM_OF, Past, draw_memory
+from he_fsm.testing.strategies.memories import VM_OF, Past, draw_memory, untils
 from he_fsm.testing.strategies.policies import any_policies
 
 states = st.sampled_from(State)
@@ -103,6 +104,7 @@ _TROUBLES = {
     "leases in any state": 3,
     "slot 0 in any state": 11,
     "another value of slot 0 remembered": 11,
+    "a maintenance with an end": 11,
     "local maintenance flag": 5,
     "about to be shut down": 7,
     "superseded": 11,
@@ -143,6 +145,9 @@ def situations(
     block = NO_MAINTENANCE
     if "slot 0 in any state" in troubles:
         block = draw_global_block(draw)
+    if "a maintenance with an end" in troubles:
+        until = draw(untils)
+        block = whole(GlobalBlock, maintenance=True, problem=None, rejected_lines=0, until=until)
     board = draw_whiteboard(draw, hosts, policy, block)
     own_id = hosts[0]
     own = board.slots.get(own_id)
@@ -169,6 +174,7 @@ def situations(
         local_maintenance=is_set,
         results=tuple(draw(_results)) if "results" in troubles else (),
         boot_now=NOW + draw(seconds_or_none) if "another clock" in troubles else None,
+        wall_offset_s=0.0,
         leaves_by=_leaves_by(draw, past) if "about to be shut down" in troubles else None,
     )
     return Situation(memory=memory, snapshot=snapshot, policy=policy)

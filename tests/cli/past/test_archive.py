@@ -131,6 +131,15 @@ def test_what_is_no_archive_is_named_with_its_member_and_what_was_expected(
     assert says in said
 
 
+def test_words_of_an_archive_control_no_terminal(refused: Refused, path: Path) -> None:
+    missing = json.dumps({"format": 1, "missing": {"ring": "\x1b[2J"}}).encode()
+    path.write_bytes(tar_of(("he-fsm-capture/manifest.json", missing)))
+    assert refused("replay", path).endswith(r"it has no decisions: \x1b[2J")
+    name = "he-fsm-capture/ring/\x1b.ring"
+    path.write_bytes(tar_of(("he-fsm-capture/manifest.json", MANIFEST), (name, framed(KEY, b"x"))))
+    assert r"ring/\x1b.ring: record 1" in refused("replay", path)
+
+
 def test_a_member_that_is_too_large_is_refused(refused: Refused, path: Path) -> None:
     path.write_bytes(tar_of(("he-fsm-capture/manifest.json", b" " * (2**20 + 1))))
     assert refused("replay", path).endswith("1048577 bytes, expected 1048576 at most")
