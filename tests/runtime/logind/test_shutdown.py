@@ -179,10 +179,11 @@ def test_without_the_library_the_agent_says_what_to_install_and_does_not_try_aga
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     tried: list[int] = []
+    missing = MissingExtraError.of("jeepney", "daemon", "delaying a shutdown")
 
     def connect() -> Logind:
         tried.append(1)
-        raise MissingExtraError.of("jeepney", "daemon", "delaying a shutdown")
+        raise missing
 
     shutdown = HostShutdown(connect, lambda: None)
     shutdown.start()
