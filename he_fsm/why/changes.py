@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Optional
+from typing import Final, Optional
 
 from he_fsm.metadata.codec import GlobalBlock
 from he_fsm.metadata.record import HostRecord
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.snapshot import Health, LeaseView, LocalVm, OwnerState, Snapshot, VmState
 from he_fsm.why.outlook import Change
+
+# How long a shutdown waits for the agent, as he_fsm's packages set it (seconds).
+_SHUTDOWN_S: Final = 300.0
 
 
 def score_of(host_id: int, score: int) -> Change:
@@ -49,6 +52,15 @@ def power_loss_of(host_id: int, expiry_s: float) -> Change:
         return silent(snapshot, since_s)
 
     return changed
+
+
+def orderly_shutdown(snapshot: Snapshot, since_s: float) -> Snapshot:
+    """Return what a host sees that is about to be shut down in order, and waits for its agent."""
+    own = snapshot.own
+    return snapshot._replace(
+        leaves_by=snapshot.now - since_s + _SHUTDOWN_S,
+        own=None if own is None else own._replace(score=0),
+    )
 
 
 def local_maintenance(snapshot: Snapshot, _since_s: float) -> Snapshot:

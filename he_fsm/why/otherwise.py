@@ -110,6 +110,7 @@ def _events(case: Case) -> Iterator[tuple[str, Change]]:
         yield f"the health page stayed bad, as {here} reads it", changes.bad_page
     if not snapshot.local_maintenance:
         yield f"local maintenance was set on {here}", changes.local_maintenance
+        yield f"{here} was shut down in order", changes.orderly_shutdown
     is_global = snapshot.whiteboard is not None and snapshot.whiteboard.global_block.maintenance
     word = "ended" if is_global else "set"
     yield f"global maintenance was {word}", changes.global_maintenance(is_on=not is_global)

@@ -25,7 +25,8 @@ FILES: dict[str, tuple[str, ...]] = {
         *("migration-fails", "never-healthy"),
     ),
     "tests/scenarios/shutdowns.yaml": (
-        *("orderly-reboot-of-the-engines-host", "shutdown-with-policy-stop"),
+        # A boot of real daemons takes longer than the rest that such a run has.
+        *("orderly-shutdown-of-the-engines-host", "shutdown-with-policy-stop"),
     ),
     "tests/scenarios/lessons.yaml": (
         "lesson-b21-a-paused-vm-is-restarted-after-a-short-limit",

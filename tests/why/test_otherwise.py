@@ -80,6 +80,12 @@ TWO = "[{id: 1}, {id: 2}]"
         (1, "the VM on host 1 stayed paused", "engine: pause", State.ENGINE_STOPPING),
         (1, "the health page stayed bad", "engine: hang", State.ENGINE_STOPPING),
         (1, "local maintenance was set", "host: 1, maintenance: on", State.ENGINE_MIGRATING_AWAY),
+        (
+            1,
+            "host 1 was shut down in order",
+            "host: 1, power: shutdown",
+            State.ENGINE_MIGRATING_AWAY,
+        ),
         (2, "global maintenance was set", "maintenance: global", State.GLOBAL_MAINTENANCE),
         (2, "host 2 could read the storage no more", "host: 2, storage: cut", State.UNKNOWN),
     ],

@@ -205,6 +205,8 @@ class HostShutdown:
             delay = bus.inhibit("shutdown", _WHY_SHUTDOWN, "delay")
             with self._lock:
                 self._delay = delay
+                if self._closing.is_set():
+                    self._release_delay()
             _log.info("a shutdown of this host waits for this agent, up to %g s", bus.delay_s)
         if self._needs_awake and self._block is None:
             self._take_block(bus)

@@ -14,7 +14,7 @@ from typing import Optional
 
 import pytest
 
-from he_fsm.errors import HeFsmError
+from he_fsm.errors import HeFsmError, MissingExtraError
 from he_fsm.lab.logind import host_bus
 from he_fsm.lab.logind.host_bus import HostBus
 from he_fsm.runtime.config import load_config
@@ -173,6 +173,23 @@ def test_without_a_bus_the_agent_goes_on_and_says_so_once(
         shutdown.close()
     assert shutdown.leaves_by is None
     assert caplog.text.count("does not wait until the engine has left") == 1
+
+
+def test_without_the_library_the_agent_says_what_to_install_and_does_not_try_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tried: list[int] = []
+    missing = MissingExtraError.of("jeepney", "daemon", "delaying a shutdown")
+
+    def connect() -> Logind:
+        tried.append(1)
+        raise missing
+
+    shutdown = HostShutdown(connect, lambda: None)
+    shutdown.start()
+    until(lambda: "pip install 'he-fsm[daemon]'" in caplog.text)
+    shutdown.close()
+    assert tried == [1]
 
 
 def test_a_bus_without_a_logind_is_said_so(bus: HostBus) -> None:
