@@ -152,7 +152,9 @@ class _Deploy:
             self.dialogue.info("Nothing was done")
             return 0
         self.dialogue.info("Stage: Environment setup")
-        self.fitness = fitness_here()
+        wanted = self.given.get("hypervisor")
+        # Nobody asks QEMU, which takes seconds, where no QEMU is used.
+        self.fitness = fitness_here(has_vm=wanted is None or wanted.text != "embedded")
         self.machine = machine_here(self.fitness)
         try:
             course, stages = self._planned()
@@ -177,7 +179,9 @@ class _Deploy:
         if self.is_dry:
             return
         left = undone(self.journal)
-        if left:
+        for each in left:
+            self.dialogue.info(each)
+        if self.journal.entries:
             msg = "an earlier deployment can't be undone: " + "; ".join(left)
             raise DeployError(msg)
 
@@ -294,7 +298,7 @@ class _Deploy:
 
 
 # A further host's own, and how it reaches the storage.
-_OWN: Final = frozenset(("host_id", "host_name", "bridge_nic", "ssh_port", "firewall"))
+_OWN: Final = frozenset(("host_id", "hostname", "host_name", "bridge_nic", "ssh_port", "firewall"))
 _HOW: Final = frozenset(("storage_type", "storage", "mount_point", "mount_options"))
 
 
@@ -343,5 +347,5 @@ def _alone(own: Own, *, is_dry: bool) -> Iterator[Journal]:
     finally:
         lock.unlink(missing_ok=True)
         claim.release()
-        if is_new and not any(folder.iterdir()):
+        if is_new and not Path(own.config).exists() and not any(folder.iterdir()):
             folder.rmdir()

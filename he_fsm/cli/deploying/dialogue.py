@@ -60,8 +60,8 @@ class Dialogue:
 
     def text(self, text: str) -> None:
         """Say something that people need."""
-        for line in text.splitlines():
-            click.echo(f"{_INDENT}{line}")
+        for line in text.split("\n"):
+            click.echo(f"{_INDENT}{line}" if line else "")
 
     def confirm(self, question: str, *, default: bool) -> bool:
         """Ask a yes or no question; the default where nobody is there."""

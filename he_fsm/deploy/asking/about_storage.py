@@ -47,6 +47,15 @@ OF_HOST: Final = (
         ovirt="OVEHOSTED_STORAGE/hostID",
     ),
     Question(
+        key="hostname",
+        section=Section.STORAGE,
+        prompt="Please specify the name by which other hosts reach this one",
+        read=readers.hostname,
+        default=lambda _, machine: machine.hostname,
+        is_asked=False,
+        label="Host name",
+    ),
+    Question(
         key="hypervisor",
         section=Section.STORAGE,
         prompt="Please specify what runs the VM on this host (qemu, libvirt, vdsm)",

@@ -20,10 +20,10 @@ _CPUS: Final = 2
 _MOVE_PORT: Final = 8703
 
 
-def _peers(values: Values, machine: Machine) -> Optional[Value]:
+def _peers(values: Values, _: Machine) -> Optional[Value]:
     """Return where agents meet, if this host's name has its id in it: host1.example.com."""
     own = str(values.get("host_id") or 1)
-    first, dot, rest = machine.hostname.partition(".")
+    first, dot, rest = str(values["hostname"]).partition(".")
     found = re.fullmatch(rf"(\D*){own}", first)
     if found is None or values.get("leases") == "embedded":
         return ""

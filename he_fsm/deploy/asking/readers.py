@@ -165,6 +165,14 @@ def fqdn(text: str) -> Value:
     return name.lower()
 
 
+def hostname(text: str) -> Value:
+    """Read the name of a host, or its address."""
+    if not _is_host(text):
+        msg = "is no name of a host like host1.example.com"
+        raise ValueError(msg)
+    return text
+
+
 def url(text: str) -> Value:
     """Read the address of a page."""
     try:

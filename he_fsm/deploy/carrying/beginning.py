@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -97,26 +96,20 @@ def further(start: Start, told: Told) -> Course:
         room=_room(places, int(start.values["hosts"])),
     )
     wanted = start.values.get("host_id")
-    host_id = int(wanted) if wanted else _former_id(start.fitness, told, ids) or ids.next()
+    host_id = int(wanted) if wanted else ids.next()
     applicant = Applicant(fitness=start.fitness, clock_off_s=clock_off(probe.config, told))
-    refused = [*filter(None, [ids.why_not(host_id, start.fitness.hostname)])]
+    name = probe.config.host.hostname
+    refused = [*filter(None, [ids.why_not(host_id, name), ids.why_not_named(name, host_id)])]
     refused += refusals(start.values, applicant)
     if refused:
         raise DeployError("this host can't join: " + "; ".join(refused))
     return _course(start, host_id, told, is_first=False)
 
 
-def _former_id(fitness: Fitness, told: Told, ids: HostIds) -> Optional[int]:
-    """Return the id that this host had, where a deployment of it came to nothing after that."""
-    had = [number for number, each in told.hosts.items() if each.hostname == fitness.hostname]
-    return next((each for each in had if not ids.why_not(each, fitness.hostname)), None)
-
-
 def _course(start: Start, host_id: int, told: Told, *, is_first: bool) -> Course:
     values, own = start.values, start.own
     places = places_of(values, own.state_dir)
-    hostname = start.fitness.hostname or os.uname().nodename
-    host = {"id": host_id, "hostname": hostname}
+    host = {"id": host_id, "hostname": values["hostname"]}
     plain = merged(config_of(values, places, own, host), start.settings.get("config", {}))
     config = parsed(as_yaml(plain), own)
     # The settings may have moved them.

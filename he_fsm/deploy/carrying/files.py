@@ -27,6 +27,9 @@ def write_files(course: Course) -> None:
     values, own = course.values, course.own
     for folder in (own.state_dir, own.run_dir, str(Path(own.config).parent)):
         course.make_folder(Path(folder))
+    for folder in (own.state_dir, own.run_dir):
+        kept = sorted({path.name for path in Path(folder).iterdir()} | {Path(own.journal).name})
+        course.journal.will("contents", path=folder, kept=kept)
     course.make_folder(Path(own.ovirt_dir), 0o755)
     if _has_secret(course):
         _write_secret(course)

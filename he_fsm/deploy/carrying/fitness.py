@@ -31,10 +31,12 @@ _ORDER: Final = (
 _MACHINE: Final = re.compile(r"pc-q35-(?:rhel)?(\d+)\.(\d+)(?:\.(\d+))?")
 
 
-def fitness_here() -> Fitness:
-    """Return what this host can give a VM; what QEMU does not say stays empty."""
+def fitness_here(*, has_vm: bool = True) -> Fitness:
+    """Return what this host can give a VM; what QEMU does not say, or nobody asks, stays empty."""
     memory = psutil.virtual_memory().total // _MIB
     name = os.uname().nodename
+    if not has_vm:
+        return Fitness(hostname=name, memory_mb=memory)
     try:
         binary = binary_of(VmConfig())
         accel = usable_accel(binary)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -18,6 +18,7 @@ from he_fsm.errors import DeployError
 from he_fsm.files.whole import write_whole
 
 Entry = dict[str, Any]
+_FOLDER: Final = "folder"
 
 
 @attrs.define
@@ -64,7 +65,7 @@ class Journal:
         """
         Undo what was made, newest first; return what is left, each as a sentence.
 
-        What is left stays in the journal, for the next run.
+        What has to be undone still stays in the journal, for the next run.
         """
         left = []
         kept: list[Entry] = []
@@ -72,7 +73,9 @@ class Journal:
             try:
                 undo(entry)
             except (DeployError, OSError) as error:
-                kept.insert(0, entry)
+                # A folder in which somebody has put something is in nobody's way.
+                if entry["kind"] != _FOLDER:
+                    kept.insert(0, entry)
                 left.append(str(error))
         self.entries = kept
         if kept:

@@ -172,6 +172,7 @@ def make_leases(course: Course) -> None:
         course.journal.will(kind, path=places.leases)
         course.journal.will("file", path=places.whiteboard)
     if course.values["hypervisor"] == "embedded":
+        course.journal.will("file", path=f"{places.folder}/witness.log")
         course.journal.will("file", path=f"{places.folder}/witness")
     for line in set_up(config, int(course.values["hosts"])):
         course.people.info(f"  {line}")

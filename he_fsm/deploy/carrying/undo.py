@@ -60,6 +60,24 @@ def _folder(entry: Entry) -> None:
         raise DeployError(msg) from error
 
 
+def _contents(entry: Entry) -> None:
+    """Empty a folder of what the daemons have put there; what was there before stays."""
+    path = Path(entry["path"])
+    try:
+        for each in path.iterdir():
+            if each.name in entry["kept"]:
+                continue
+            if each.is_dir() and not each.is_symlink():
+                shutil.rmtree(each)
+            else:
+                each.unlink(missing_ok=True)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        msg = f"{path} is not as it was before: {error}"
+        raise DeployError(msg) from error
+
+
 def _tree(entry: Entry) -> None:
     path = Path(entry["path"])
     try:
@@ -163,6 +181,7 @@ def _domain(entry: Entry) -> None:
 _UNDO: Final[dict[str, Callable[[Entry], None]]] = {
     "file": _file,
     "folder": _folder,
+    "contents": _contents,
     "tree": _tree,
     "blank": _blank,
     "processes": _processes,

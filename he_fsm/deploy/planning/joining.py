@@ -65,6 +65,16 @@ class HostIds:
         )
         raise DeployError(msg)
 
+    def why_not_named(self, hostname: str, host_id: int) -> str:
+        """Return why a host can't be called so: another one is, and people would mix them up."""
+        for number, each in self.told.hosts.items():
+            if number != host_id and each.hostname == hostname:
+                return (
+                    f"host {number} is called {hostname}, too: give --hostname another name, by"
+                    " which the other hosts reach this one"
+                )
+        return ""
+
     def why_not(self, wanted: int, hostname: str) -> str:
         """Return why a host of this name can't have an id; empty: it can."""
         record, listed = self.board.records.get(wanted), self.told.hosts.get(wanted)

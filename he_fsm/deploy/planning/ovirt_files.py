@@ -20,7 +20,7 @@ from he_fsm.runtime.config.ovirt.answers import DEFAULT, answers_of, with_answer
 _OWN_PREFIX: Final = "HE_FSM"
 _FIREWALL: Final = "OVEHOSTED_NETWORK/firewallManager"
 # These are each host's own: further hosts are not told them.
-_OF_ONE_HOST: Final = ("host_id", "host_name", "bridge_nic", "ssh_port")
+_OF_ONE_HOST: Final = ("host_id", "hostname", "host_name", "bridge_nic", "ssh_port")
 _NO_POOL: Final = "00000000-0000-0000-0000-000000000000"
 PROCEED: Final = {
     "OVEHOSTED_CORE/deployProceed": "deploy_proceed",

@@ -90,6 +90,13 @@ def places_of(values: Values, state_dir: str) -> Places:
     )
 
 
+def told_beside(places: Places, board_at: int) -> Places:
+    """Return places on a block device, whose whiteboard begins at *board_at* (bytes)."""
+    told_at = board_at - AREAS * AREA_BYTES
+    device = places.whiteboard
+    return attrs.evolve(places, device=device, told=device, told_at=told_at, board_at=board_at)
+
+
 @attrs.frozen(kw_only=True)
 class Own:
     """This host's own files and folders; all are absolute."""

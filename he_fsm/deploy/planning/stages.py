@@ -178,25 +178,25 @@ def _services(outline: Outline) -> Stage:
     return Stage("services", "Enabling and starting HA services", (does,))
 
 
-def undeploying(outline: Outline, host_id: int) -> tuple[Stage, ...]:
+def leaving_stages(own: Own, host_id: int, *, has_systemd: bool) -> tuple[Stage, ...]:
     """Return the stages by which a host leaves."""
-    own = outline.own
+    units = " ".join(reversed(UNITS))
+    stop = (
+        f"systemctl disable --now {units}"
+        if has_systemd
+        else f"wait until {units} have been stopped: systemd does not run here"
+    )
     return (
         Stage(
             "drain",
             "Moving the engine away",
             ("set local maintenance", "wait until the engine has left this host"),
         ),
-        Stage(
-            "stop",
-            "Stopping the daemons",
-            ("stop the agent, which says so in its slot and gives the host id back",)
-            + ((f"systemctl disable --now {' '.join(reversed(UNITS))}",) * outline.has_systemd),
-        ),
+        Stage("stop", "Stopping the daemons", (stop, "see that the host id was given back")),
         Stage(
             "slot",
             "Clearing the host's slot",
-            (f"empty slot {host_id} of the whiteboard", f"strike host {host_id} off the list"),
+            (f"strike host {host_id} off the list", f"empty slot {host_id} of the whiteboard"),
         ),
         Stage("files", "Removing the configuration", (f"remove {own.config} and oVirt's files",)),
     )
