@@ -326,6 +326,13 @@ def _own(path: Path, settings: dict[str, Any]) -> Own:
     )
 
 
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders, the innermost first, that were made for nothing."""
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
 @contextmanager
 def _alone(own: Own, *, is_dry: bool) -> Iterator[Journal]:
     """Be the only deployment of this host; yield the journal of an earlier one, or an empty one."""
@@ -334,7 +341,7 @@ def _alone(own: Own, *, is_dry: bool) -> Iterator[Journal]:
     if is_dry:
         yield journal
         return
-    is_new = not folder.exists()
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o750)
     except OSError as error:
@@ -347,5 +354,5 @@ def _alone(own: Own, *, is_dry: bool) -> Iterator[Journal]:
     finally:
         lock.unlink(missing_ok=True)
         claim.release()
-        if is_new and not Path(own.config).exists() and not any(folder.iterdir()):
-            folder.rmdir()
+        if not Path(own.config).exists():
+            _remove_empty(missing)

@@ -36,10 +36,11 @@ def undo(entry: Entry) -> None:
 
 def _file(entry: Entry) -> None:
     path = Path(entry["path"])
+    if not os.path.lexists(path):
+        # A file system that is read-only refuses to remove even what is not there.
+        return
     try:
         path.unlink(missing_ok=True)
-    except NotADirectoryError:
-        return
     except OSError as error:
         msg = f"{path} is left ({error.strerror}): rm {path}"
         raise DeployError(msg) from error

@@ -67,6 +67,8 @@ def _start(course: Course, config: Config) -> None:
     except HeFsmError as error:
         msg = f"the VM can't be started: {error}"
         raise DeployError(msg) from error
+    page = course.values.get("health_url", "its health page")
+    course.people.info(f"The VM is here: waiting for {page}")
     if course.places.disk:
         _give_password(course, config)
 

@@ -147,7 +147,7 @@ class DeploySite:
         }
 
     def _always(self, text: str) -> Path:
-        path = self.folder / f"reads-{text.split()[0]}"
+        path = self.folder / f"reads-{text[:4].strip()}"
         path.write_text(f"{text}\n", encoding="ascii")
         return path
 
