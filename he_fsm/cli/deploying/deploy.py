@@ -222,16 +222,11 @@ class _Deploy:
                     " answer of the first host, which holds for all"
                 )
                 raise AnswerError(msg)
-        # Passwords are told to nobody, and the media of the first host need not be here.
-        for key in ("cdrom", "image", "boot", "cloud_init"):
-            hers.pop(key, None)
-        hers["boot"] = Given("pxe", _TOLD)
-        if hers.get("ovirt_engine", Given("No", "")).text == "Yes":
-            hers["ovirt_engine"] = Given("No", _TOLD)
         settings = {**dict(told.settings), **self.settings}
         config = {**told.settings.get("config", {}), **self.settings.get("config", {})}
         self.settings = {**settings, "config": config}
         around = ThisMachine()
+        self.machine = attrs.evolve(self.machine, joins=True)
         values = settle(hers, self.machine, around, self.dialogue)
         return beginning.further(self._start(values), told)
 

@@ -12,10 +12,7 @@ from he_fsm.runtime.config.settings import HEALTH_PAGE
 
 
 def _bridge_is_missing(values: Values, machine: Machine) -> bool:
-    return has_vm(values, machine) and values.get("bridge") not in (
-        *machine.bridges,
-        *machine.nics,
-    )
+    return has_vm(values, machine) and values.get("bridge") not in machine.interfaces
 
 
 def _first_nic(_: Values, machine: Machine) -> Optional[Value]:

@@ -47,7 +47,7 @@ OF_VM: Final = (
         default="cdrom",
         ovirt="OVEHOSTED_VM/vmBoot",
         label="Boot type",
-        applies=has_vm,
+        applies=lambda values, machine: has_vm(values, machine) and not machine.joins,
     ),
     Question(
         key="cdrom",

@@ -38,21 +38,24 @@ class Machine:
     """
     What this machine has, as defaults and conditions need it.
 
-    `hypervisors`: kinds that can be used here, the best one first. `bridges` and `nics`: network
-    interfaces. `firewall`: the manager that was detected (firewalld), or empty. `mac` and `vm_id`
-    are new ones for the VM. `cpu` and `emulated` are the CPU model and the machine type that this
-    host would give the VM; empty: QEMU's own. `hostname` is this host's, as others reach it.
+    `hypervisors`: kinds that can be used here, the best one first. `interfaces`: those of the
+    network; `bridges` and `nics` are bridges and cards among them. `firewall`: the manager that was
+    detected (firewalld), or empty. `mac` and `vm_id` are new ones for the VM. `cpu` and `emulated`
+    are the CPU model and the machine type that this host would give the VM; empty: QEMU's own.
+    `hostname` is this host's, as others reach it. `joins`: another host has installed the VM.
     """
 
     hypervisors: tuple[str, ...] = ("qemu",)
     bridges: tuple[str, ...] = ()
     nics: tuple[str, ...] = ()
+    interfaces: tuple[str, ...] = ()
     firewall: str = ""
     mac: str = "52:54:00:00:00:64"
     vm_id: str = ""
     hostname: str = "localhost"
     cpu: str = ""
     emulated: str = ""
+    joins: bool = False
 
 
 def _always(_: Values, __: Machine) -> bool:

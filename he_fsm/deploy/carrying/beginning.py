@@ -14,7 +14,7 @@ from he_fsm.deploy.asking.question import Machine, Values
 from he_fsm.deploy.carrying import domain
 from he_fsm.deploy.carrying.course import Course, Limits, People, parsed
 from he_fsm.deploy.carrying.journal import Journal
-from he_fsm.deploy.planning.config import as_yaml, config_of, installing, merged
+from he_fsm.deploy.planning.config import as_yaml, config_of, merged
 from he_fsm.deploy.planning.joining import Applicant, HostIds, refusals
 from he_fsm.deploy.planning.ovirt_files import answers_conf, hosted_engine_conf
 from he_fsm.deploy.planning.places import Own, Places, places_of
@@ -144,7 +144,7 @@ def check_machine(course: Course) -> None:
     Raises:
         DeployError: something is missing.
     """
-    config = parsed(as_yaml(installing(course.plain, course.values, "")), course.own)
+    config = parsed(course.installing_text, course.own)
     fatal = []
     for finding in findings(config):
         # What the deployment makes is missing still.

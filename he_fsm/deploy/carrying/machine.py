@@ -53,6 +53,7 @@ def machine_here(fitness: Fitness) -> Machine:
     bridges = [name for name in nics if (INTERFACES / name / "bridge").is_dir()]
     return Machine(
         hypervisors=tuple(_hypervisors()),
+        interfaces=tuple(nics),
         bridges=tuple(bridges),
         nics=tuple(name for name in nics if name not in bridges and _is_card(name)),
         firewall="firewalld" if firewalld_runs() else "",

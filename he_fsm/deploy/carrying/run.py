@@ -59,6 +59,7 @@ FURTHER: Final[Mapping[str, Deed]] = {
     "bridge": files.make_bridge,
     "firewall": files.open_firewall,
     "domain": domain.define,
+    "engine": make_operational,
     "enlist": telling.enlist,
     "services": daemons.enable,
 }

@@ -140,10 +140,7 @@ def _installing(outline: Outline) -> Iterator[Stage]:
             f"wait for {values.get('health_url', 'the health page')}",
         ),
     )
-    name = values.get("host_name")
-    engine = (f"add this host to the engine as {name}, and wait until it is operational",)
-    is_engine = values.get("ovirt_engine") is True
-    yield Stage("engine", "Waiting for the host to become operational", engine if is_engine else ())
+    yield _engine(values)
     yield Stage("shutdown", "Shutting the VM down", ("ask the guest to shut down, and wait",))
     yield Stage(
         "tell",
@@ -156,10 +153,19 @@ def _installing(outline: Outline) -> Iterator[Stage]:
     yield _services(outline)
 
 
+def _engine(values: Values) -> Stage:
+    name = values.get("host_name")
+    does = f"add this host to the engine as {name}, and wait until it is operational"
+    is_engine = values.get("ovirt_engine") is True
+    title = "Waiting for the host to become operational"
+    return Stage("engine", title, (does,) if is_engine else ())
+
+
 def _joining(outline: Outline) -> Iterator[Stage]:
     domain = ("define the domain HostedEngine",)
     is_domain = outline.values["hypervisor"] == "libvirt"
     yield Stage("domain", "Configuring VM", domain if is_domain else ())
+    yield _engine(outline.values)
     yield Stage(
         "enlist",
         "Joining the cluster",
