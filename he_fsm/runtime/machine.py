@@ -104,3 +104,22 @@ def measure(config: Config, for_s: float, clock: Callable[[], float] = time.mono
             raise StorageError(msg)
         times.append(clock() - began)
     return Latency(times_s=tuple(times), is_direct=file.is_direct)
+
+
+def wants_huge(config: Config) -> bool:
+    """Whether the VM's memory is huge pages."""
+    return config.monitors.memory.huge_pages
+
+
+def free_memory(config: Config) -> float:
+    """
+    Return the MiB that are free for the VM, as the score counts them: the VM here is left out.
+
+    Raises:
+        MonitorError, HypervisorError: it can't be found out.
+    """
+    from he_fsm.runtime.monitors.make import free_memory_of  # noqa: PLC0415 - loads psutil
+    from he_fsm.runtime.parts import make_access  # noqa: PLC0415 - loads the kind of hypervisor
+
+    vm = make_access(config).identity()
+    return free_memory_of(config, lambda: None if vm is None else vm.pid).measure()

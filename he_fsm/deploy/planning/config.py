@@ -39,6 +39,8 @@ def config_of(values: Values, places: Places, own: Own, host: Mapping[str, Any])
     monitors: dict[str, Any] = {"network": {"test": "ping", "address": values["gateway"]}}
     if "bridge" in values:
         monitors["bridge"] = {"name": values["bridge"]}
+    if values.get("huge_pages"):
+        monitors["memory"] = {"huge_pages": True}
     # The policy is named, or oVirt's file beside ours would make it oVirt's.
     return found | {
         "engine": engine,
