@@ -16,7 +16,7 @@ _MEMORY_MB: Final = 4096
 _CPUS: Final = 2
 
 
-# The ports of migrations: of agents that start QEMU themselves, and of libvirt by TLS.
+# Where agents that start QEMU themselves take migrations; see docs/qemu.md.
 _MOVE_PORT: Final = 8703
 
 
@@ -25,7 +25,8 @@ def _peers(values: Values, _: Machine) -> Optional[Value]:
     own = str(values.get("host_id") or 1)
     first, dot, rest = str(values["hostname"]).partition(".")
     found = re.fullmatch(rf"(\D*){own}", first)
-    if found is None or values.get("leases") == "embedded":
+    if found is None or values.get("hypervisor") != "qemu" or values["leases"] == "embedded":
+        # libvirt's daemons need certificates of each other before they can be named.
         return ""
     return f"tcp:{found[1]}{{id}}{dot}{rest}:{_MOVE_PORT}"
 

@@ -72,6 +72,7 @@ def settle(
     values: dict[str, Value] = {}
     section = None
     for question in questions:
+        _check_kind(values)
         if not question.applies(values, machine):
             continue
         if question.key in given:
@@ -178,6 +179,17 @@ def _words(question: Question, default: Optional[Value]) -> str:
 def text_of(value: Value) -> str:
     """Return a value as people write it."""
     return YES[value] if isinstance(value, bool) else str(value)
+
+
+def _check_kind(values: Values) -> None:
+    """Refuse what is deployed by somebody else, before anything more is asked."""
+    if values.get("hypervisor") == "vdsm":
+        msg = (
+            "--hypervisor: a host with vdsm is deployed by oVirt's own ovirt-hosted-engine-setup,"
+            " which makes the storage domain and the VM; he-fsm's agents take it over afterwards"
+            " (docs/migrate-from-ovirt.md). qemu and libvirt are deployed here"
+        )
+        raise AnswerError(msg)
 
 
 def _check_together(values: Values) -> None:
