@@ -40,7 +40,8 @@ _CTIME: Final = "%a %b %d %H:%M:%S %Y"
 class Start:
     """What a deployment begins from, whoever has answered."""
 
-    values: Values
+    # Passwords are among them.
+    values: Values = attrs.field(repr=False)
     settings: Mapping[str, Any]
     machine: Machine
     fitness: Fitness

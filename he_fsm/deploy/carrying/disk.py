@@ -20,6 +20,9 @@ _LOOKED_AT: Final = 16 << 20
 _QEMU_IMG: Final = "qemu-utils (qemu-img)"
 # An image of some ten GiB over a slow network (seconds).
 _COPY_S: Final = 4 * 3600.0
+# Where a tar archive names itself (bytes). Source: POSIX, pax.
+_MAGIC_AT: Final = 257
+_MAGIC: Final = b"ustar"
 _DISK_MODE: Final = 0o660
 _PIECE: Final = 4 << 20
 
@@ -57,7 +60,7 @@ def _allocate(disk: Path, size: int) -> None:
 
 
 def _copy(course: Course, image: Path, disk: Path, size: int) -> None:
-    if tarfile.is_tarfile(image):
+    if _is_archive(image):
         image = _unpacked(course, image, disk)
     about = _about(image)
     if about.get("backing-filename"):
@@ -73,6 +76,17 @@ def _copy(course: Course, image: Path, disk: Path, size: int) -> None:
     ran([*words, str(image), str(disk)], within_s=_COPY_S, package=_QEMU_IMG)
     if not disk.is_block_device():
         disk.chmod(_DISK_MODE)
+
+
+def _is_archive(image: Path) -> bool:
+    """Whether an image is a tar archive; an empty disk, all zeroes, is none."""
+    try:
+        with image.open("rb") as file:
+            file.seek(_MAGIC_AT)
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError as error:
+        msg = f"{image} can't be read: {error.strerror}"
+        raise DeployError(msg) from error
 
 
 def _about(image: Path) -> dict[str, Any]:

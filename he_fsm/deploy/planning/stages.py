@@ -31,7 +31,8 @@ class Stage:
 class Outline:
     """What the stages depend on, besides the answers."""
 
-    values: Values
+    # Passwords are among them.
+    values: Values = attrs.field(repr=False)
     places: Places
     own: Own
     machine: Machine
