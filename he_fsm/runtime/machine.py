@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 
-from he_fsm.errors import StorageError
+from he_fsm.errors import MonitorError, StorageError
 from he_fsm.policy import Policy
 from he_fsm.runtime.config import Config
 from he_fsm.runtime.storage.direct_file import DirectFile
@@ -122,4 +122,8 @@ def free_memory(config: Config) -> float:
     from he_fsm.runtime.parts import make_access  # noqa: PLC0415 - loads the kind of hypervisor
 
     vm = make_access(config).identity()
-    return free_memory_of(config, lambda: None if vm is None else vm.pid).measure()
+    free = free_memory_of(config, lambda: None if vm is None else vm.pid).measure()
+    if free is None:
+        msg = f"{config.monitors.memory.path} says nothing of the free memory"
+        raise MonitorError(msg)
+    return free

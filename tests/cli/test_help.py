@@ -32,6 +32,8 @@ NAMES = [
     "console",
     "vm",
     "liveliness",
+    "deploy",
+    "undeploy",
     "storage",
     "lockspace",
     "clean",

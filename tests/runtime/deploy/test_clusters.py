@@ -6,6 +6,7 @@ import subprocess
 import threading
 from pathlib import Path
 
+import pytest
 import yaml
 
 from he_fsm.testing.waiting import until
@@ -61,6 +62,7 @@ def _its_id_is_free_again(site: DeploySite, host: DeployedHost) -> None:
     assert f"Host ID                            : {host.folder.name[-1]}\n" in done.stdout
 
 
+@pytest.mark.long
 def test_a_further_host_has_the_first_ones_configuration(site: DeploySite) -> None:
     first, second = site.host(1), site.host(2)
     deployed(site, first, first.first_words("--memory-mb", "5000"))
@@ -83,6 +85,7 @@ def test_a_dry_run_touches_nothing(site: DeploySite) -> None:
     assert "Nothing was done: --dry-run" in done.stdout
 
 
+@pytest.mark.long
 def test_answers_come_from_ovirts_file(site: DeploySite) -> None:
     """Types and all; a confirmation, too."""
     host = site.host(1)

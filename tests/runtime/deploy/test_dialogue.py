@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pexpect
+import pytest
 import yaml
 
 from tests.cli.conftest import command_line, environment
@@ -88,6 +89,7 @@ def test_a_first_host_in_a_terminal(site: DeploySite) -> None:
     assert yaml.safe_load(host.config.read_text(encoding="utf-8"))["engine"]["memory"] == 4200
 
 
+@pytest.mark.long
 def test_settings_that_are_not_confirmed_and_ctrl_d(site: DeploySite) -> None:
     host = site.host(1)
     before = site.tree()

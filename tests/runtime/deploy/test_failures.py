@@ -29,7 +29,14 @@ STAGES = {
 }
 
 
-@pytest.mark.parametrize("stage", STAGES)
+# These two are tried each time: the first thing that is made, and the last.
+OFTEN = ("leases", "shutdown")
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [pytest.param(each, marks=() if each in OFTEN else pytest.mark.long) for each in STAGES],
+)
 def test_an_interruption_at_each_stage_leaves_nothing(site: DeploySite, stage: str) -> None:
     """Ctrl-C or, at every other stage, the end of the SSH session."""
     host = site.host(1)
@@ -74,6 +81,7 @@ def test_a_vm_that_dies_during_the_installation(site: DeploySite) -> None:
     assert site.tree() == before
 
 
+@pytest.mark.long
 def test_a_page_that_does_not_become_good(site: DeploySite) -> None:
     host = site.host(1, hypervisor={"boot": 600.0})
     before = site.tree()
@@ -94,6 +102,7 @@ def small(folder: Path, kib: int) -> Iterator[None]:
         subprocess.run(["/bin/umount", str(folder)], check=True)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not IS_ROOT, reason="mounts")
 def test_a_disk_that_is_full_and_one_that_is_not(site: DeploySite) -> None:
     """There is room for the leases, and none for the whiteboard; then there is."""
@@ -124,6 +133,7 @@ def test_storage_that_is_read_only(site: DeploySite) -> None:
         assert site.tree() == before
 
 
+@pytest.mark.long
 def test_a_list_of_hosts_that_can_t_be_written(site: DeploySite) -> None:
     """The last stage before the hosts rely on it: everything is undone, the VM's end included."""
     host = site.host(1)
@@ -141,6 +151,7 @@ def test_a_list_of_hosts_that_can_t_be_written(site: DeploySite) -> None:
     assert site.run(host.first_words()).returncode == 0
 
 
+@pytest.mark.long
 def test_what_is_left_is_named_and_tried_again(site: DeploySite) -> None:
     host = site.host(1)
     host.state_dir.mkdir(parents=True)
@@ -158,6 +169,7 @@ def test_what_is_left_is_named_and_tried_again(site: DeploySite) -> None:
     assert site.run(host.first_words()).returncode == 0
 
 
+@pytest.mark.long
 def test_a_second_deployment_beside_a_first_is_refused(site: DeploySite) -> None:
     host = site.host(1, hypervisor={"boot": 600.0})
     seen = []
@@ -183,7 +195,13 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=() if case == "no gateway" else pytest.mark.long)
+        for case in REFUSED
+    ],
+)
 def test_an_answer_that_can_t_be_used_is_refused_at_once(site: DeploySite, case: str) -> None:
     host = site.host(1)
     before = site.tree()
@@ -223,6 +241,7 @@ def test_a_host_id_that_is_taken(site: DeploySite) -> None:
     assert "host 1 is called host1.example.com, too: give --hostname" in named.stderr
 
 
+@pytest.mark.long
 def test_a_clock_that_is_off(site: DeploySite) -> None:
     """Hosts compare wall clocks when one joins; this host's is 90 s ahead here."""
     first, second = site.host(1), site.host(2)
@@ -244,6 +263,7 @@ def test_a_clock_that_is_off(site: DeploySite) -> None:
     assert "the clock of this host is ahead of the other hosts' by 9" in done.stderr
 
 
+@pytest.mark.long
 def test_storage_that_a_further_host_does_not_see(site: DeploySite) -> None:
     first, second = site.host(1), site.host(2)
     assert site.run(first.first_words()).returncode == 0
