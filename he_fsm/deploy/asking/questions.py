@@ -15,6 +15,10 @@ from he_fsm.deploy.asking.about_storage import OF_HOST, OF_STORAGE
 from he_fsm.deploy.asking.about_vm import OF_VM
 
 QUESTIONS: Final = (*OF_HOST, *OF_STORAGE, *OF_NETWORK, *OF_VM, *OF_ENGINE)
-# By these it is known whether the storage has a deployment already.
-FIRST_QUESTIONS: Final = (*OF_HOST, *OF_STORAGE)
+# By these it is known whether the storage has a deployment already; a further host needs no disk.
+FIRST_QUESTIONS: Final = tuple(
+    question
+    for question in (*OF_HOST, *OF_STORAGE)
+    if question.key not in ("vm_device", "vm_lun", "hosts", "domain_name", "datacenter_name")
+)
 BY_KEY: Final = {question.key: question for question in QUESTIONS}

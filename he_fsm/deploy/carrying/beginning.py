@@ -101,7 +101,7 @@ def further(start: Start, told: Told) -> Course:
     applicant = Applicant(fitness=start.fitness, clock_off_s=clock_off(probe.config, told))
     name = probe.config.host.hostname
     refused = [*filter(None, [ids.why_not(host_id, name), ids.why_not_named(name, host_id)])]
-    refused += refusals(start.values, applicant)
+    refused += refusals(start.values, applicant, told.hosts)
     if refused:
         raise DeployError("this host can't join: " + "; ".join(refused))
     return _course(start, host_id, told, is_first=False)

@@ -100,7 +100,7 @@ def make_bridge(course: Course) -> None:
 
 
 def open_firewall(course: Course) -> None:
-    """Let migrations through firewalld, now and after a reboot."""
+    """Open the ports of migrations in firewalld, now and after a reboot."""
     is_libvirt = course.values["hypervisor"] == "libvirt"
     ports = _LIBVIRT_PORTS if is_libvirt else _PORTS
     course.journal.will("ports", ports=list(ports))

@@ -74,7 +74,7 @@ def _start(course: Course, config: Config) -> None:
 
 
 def _give_password(course: Course, config: Config) -> None:
-    """Give out a password for the screen; it is in no log, and no word of a command."""
+    """Print a password for the screen; it is in no log, and no word of a command."""
     try:
         console: Console = make_access(config).console(_PASSWORD_S)
     except HypervisorError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, Optional
 
 import attrs
@@ -91,8 +91,12 @@ class HostIds:
         return ""
 
 
-def refusals(values: Values, applicant: Applicant) -> Iterator[str]:
-    """Yield why a host may not join, each as a sentence with what mends it."""
+def refusals(values: Values, applicant: Applicant, others: Mapping[int, Fitness]) -> Iterator[str]:
+    """
+    Yield why a host may not join, each as a sentence with what mends it.
+
+    *others*: what the hosts that are there can run, by their host ids.
+    """
     off_s = applicant.clock_off_s
     if off_s is not None and abs(off_s) > CLOCK_MAX_S:
         yield (
@@ -100,21 +104,20 @@ def refusals(values: Values, applicant: Applicant) -> Iterator[str]:
             f" {abs(off_s):.0f} s, and at most {CLOCK_MAX_S:.0f} s is accepted: enable chrony or"
             " systemd-timesyncd here"
         )
-    yield from _misfits(values, applicant.fitness)
+    yield from _misfits(values, applicant.fitness, common([*others.values(), applicant.fitness]))
 
 
-def _misfits(values: Values, fitness: Fitness) -> Iterator[str]:
+def _misfits(values: Values, fitness: Fitness, everywhere: Fitness) -> Iterator[str]:
     model, machine = str(values.get("cpu_model", "")), str(values.get("emulated", ""))
     if model and fitness.cpus and model not in fitness.cpus:
         yield (
-            f"the CPU of this host can't run the VM's CPU model {model}: at best it can run"
-            f" {fitness.cpus[0]}; {_change('hypervisor.vm.cpu')}"
+            f"the CPU of this host can't run the VM's CPU model {model};"
+            f" {_change('hypervisor.vm.cpu', everywhere.cpus)}"
         )
     if machine and fitness.machines and machine not in fitness.machines:
         yield (
-            f"QEMU on this host has no machine type {machine}: its newest is"
-            f" {fitness.machines[0]}; install the release of the other hosts, or"
-            f" {_change('hypervisor.vm.machine')}"
+            f"QEMU on this host has no machine type {machine}; install the release of the other"
+            f" hosts, or {_change('hypervisor.vm.machine', everywhere.machines)}"
         )
     needed = int(values.get("memory_mb", 0)) + _RESERVE_MB
     has_vm = values.get("hypervisor") in ("qemu", "libvirt", "vdsm")
@@ -125,13 +128,17 @@ def _misfits(values: Values, fitness: Fitness) -> Iterator[str]:
         )
 
 
-def _change(key: str) -> str:
-    return f"change {key} on every host to one that all of them have, and start the VM anew"
+def _change(key: str, names: tuple[str, ...]) -> str:
+    if not names:
+        return f"there is no {key} that all hosts can run"
+    return (
+        f"all hosts can run {names[0]}: set {key} to that on every host, start the VM anew, and"
+        " join then"
+    )
 
 
-def common(hosts: Mapping[int, Fitness]) -> Fitness:
+def common(known: Sequence[Fitness]) -> Fitness:
     """Return what all hosts can run, in the first one's order; who is unknown does not count."""
-    known = [each for _, each in sorted(hosts.items())]
 
     def shared(lists: list[tuple[str, ...]]) -> tuple[str, ...]:
         lists = [each for each in lists if each]
@@ -142,6 +149,4 @@ def common(hosts: Mapping[int, Fitness]) -> Fitness:
     return Fitness(
         cpus=shared([each.cpus for each in known]),
         machines=shared([each.machines for each in known]),
-        accel="kvm" if known and all(each.accel == "kvm" for each in known) else "tcg",
-        memory_mb=min((each.memory_mb for each in known if each.memory_mb), default=0),
     )

@@ -65,7 +65,9 @@ def places_of(values: Values, state_dir: str) -> Places:
     if kind in ("block", "iscsi", "fc"):
         is_lun = kind != "block"
         device = lun_path(str(values["lun"])) if is_lun else str(values["storage"])
-        disk = lun_path(str(values["vm_lun"])) if is_lun else str(values.get("vm_device", ""))
+        disk = str(values.get("vm_device", ""))
+        if is_lun and "vm_lun" in values:
+            disk = lun_path(str(values["vm_lun"]))
         return Places(
             folder=state_dir,
             device=device,

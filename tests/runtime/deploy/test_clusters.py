@@ -75,6 +75,22 @@ def test_a_further_host_has_the_first_ones_configuration(site: DeploySite) -> No
     assert two["engine"]["memory"] == 5000
 
 
+@pytest.mark.long
+def test_a_host_whose_engine_can_t_leave_stays(site: DeploySite) -> None:
+    first, second = site.host(1), site.host(2)
+    deployed(site, first, first.first_words())
+    assert site.engine_is_up() is first
+    deployed(site, second, second.deploy_words())
+    until(lambda: first.report().get("alive") == [1, 2])
+    assert site.run(["maintenance", "local", "--config", str(second.config)]).returncode == 0
+    until(lambda: second.report().get("state") == "LocalMaintenance")
+    done = site.run(["undeploy", "--config", str(first.config), "--yes", "--wait", "3s"])
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "[ ERROR ] the engine has not left, so this host stays" in done.stdout
+    assert first.config.exists()
+    assert first.report()["vm"] == "up"
+
+
 def test_a_dry_run_touches_nothing(site: DeploySite) -> None:
     host = site.host(1)
     before = site.tree()

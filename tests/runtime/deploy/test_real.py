@@ -8,6 +8,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from tests.cli.conftest import command_line, environment
 from tests.lab.guest import skipped_without_packages
 from tests.runtime.cluster import merged, policy_at
 from tests.runtime.deploy.deploying import DeployedHost, DeploySite
+from tests.runtime.deploy.test_edges import loop_device
 from tests.runtime.hypervisors.qemu.qemu_hosts import short_folder
 from tests.runtime.leases.sanlock.sanlock_lab import IO_TIMEOUT, NEEDS_SANLOCK, SPEED
 
@@ -107,9 +109,13 @@ class RealSite(DeploySite):
 
     def run(self, words: Any) -> subprocess.CompletedProcess[str]:
         """Run a command where the engine has a name."""
+        return self.run_there(command_line(*words))
+
+    def run_there(self, words: list[str]) -> subprocess.CompletedProcess[str]:
+        """Run a program where the engine has a name."""
         inside = ["/usr/bin/unshare", "--mount", "sh", "-c", NAMED]
         return subprocess.run(
-            [*inside, self.folder / "hosts.file", *command_line(*words)],
+            [*inside, self.folder / "hosts.file", *words],
             env=environment({}),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -213,15 +219,42 @@ def test_three_hosts_from_an_empty_directory_on_sanlock_and_qemu(real: RealSite)
     assert real.engine_is_up() in others
 
 
-def test_a_host_whose_processor_does_not_fit(real: RealSite) -> None:
-    """The first host's VM has a CPU model that no emulation has: the others are refused."""
-    first, second = (real.host(number) for number in (1, 2))
-    for host in (first, second):
+def test_two_hosts_on_block_devices(real: RealSite) -> None:
+    """Leases, whiteboard and list on one device, the VM on another; a host that does not fit."""
+    first, second = hosts = [real.host(number) for number in (1, 2)]
+    for host in hosts:
         host.folder.mkdir()
         real.power_on(host)
-    told = real.run([*answers(real, first), "--cpu-model", "Westmere"])
-    assert told.returncode == 0, told.stdout + told.stderr
-    plain = (real.shared / "deployment").read_bytes()
-    assert b"Westmere" in plain
-    refused = real.run([*further(real, second), "--host-id", "1"])
-    assert "host id 1 is taken by host1.example.com" in refused.stderr
+    with (
+        loop_device(real.folder / "leases.device", 8) as leases,
+        loop_device(real.folder / "vm.device", 1024) as device,
+    ):
+        here = ["--storage-type", "block", "--storage", leases]
+        done = real.run([*answers(real, first), *here, "--vm-device", device])
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+        assert wrote_to(Path(device))
+        first.start()
+        assert real.engine_is_up() is first
+        _does_not_fit(real, second, here)
+        joined = real.run([*further(real, second), *here])
+        assert (joined.returncode, joined.stderr) == (0, ""), joined.stdout
+        second.start()
+        until(lambda: second.report().get("alive") == [1, 2], within_s=60.0)
+        real.power_off(first)
+        assert real.engine_is_up() is second
+        assert double_on(Path(device)) is None
+        real.power_off(second)
+
+
+def _does_not_fit(real: RealSite, host: DeployedHost, here: list[str]) -> None:
+    """The list says that the VM has a CPU model which no QEMU here runs."""
+    refused = real.run([*further(real, host), *here, "--cpu-model", "EPYC-Genoa"])
+    assert "'EPYC-Genoa' differs from 'Westmere', the answer of the first host" in refused.stderr
+    code = (
+        "import attrs; from he_fsm.cli.deploying import deploy as d; here = d.fitness_here;"
+        " d.fitness_here = lambda **words: attrs.evolve(here(**words), cpus=('qemu64',));"
+        " from he_fsm.cli.main import main; main()"
+    )
+    done = real.run_there([sys.executable, "-c", code, *further(real, host), *here])
+    assert done.returncode == 2
+    assert "can't run the VM's CPU model Westmere; all hosts can run qemu64" in done.stderr
