@@ -158,6 +158,7 @@ class _Deploy:
         self.machine = machine_here(self.fitness)
         try:
             course, stages = self._planned()
+            self._check_machine(course)
         except BaseException:
             undone(self.journal)
             raise
@@ -230,6 +231,14 @@ class _Deploy:
         values = settle(hers, self.machine, around, self.dialogue)
         return beginning.further(self._start(values), told)
 
+    def _check_machine(self, course: Course) -> None:
+        try:
+            beginning.check_machine(course)
+        except DeployError as error:
+            if not self.is_dry:
+                raise
+            self.dialogue.complain(f"this would be refused: {error}")
+
     def _start(self, values: dict[str, Any]) -> beginning.Start:
         return beginning.Start(
             values=values,
@@ -273,7 +282,6 @@ class _Deploy:
     def _done(self, course: Course, stages: Sequence[Stage]) -> int:
         self._keep_answers(course)
         try:
-            beginning.check_machine(course)
             carry_out(course, stages, FIRST if course.is_first else FURTHER)
         except HeFsmError as error:
             undone(self.journal)

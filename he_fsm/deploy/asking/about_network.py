@@ -81,7 +81,7 @@ OF_ENGINE: Final = (
         section=Section.ENGINE,
         prompt="Is the VM an oVirt engine, to which this host is added? (Yes, No)",
         read=readers.yes_no,
-        default=lambda values, _: values.get("hypervisor") == "vdsm",
+        default=False,
         applies=unless("hypervisor", "embedded"),
         label="oVirt engine",
     ),

@@ -27,12 +27,8 @@ def _connection_of(values: Values) -> Reader:
     return _CONNECTIONS.get(str(values["storage_type"]), readers.path)
 
 
-def _storage_type(_: Values, machine: Machine) -> Value:
-    return "nfs" if "vdsm" in machine.hypervisors else "directory"
-
-
 def _leases(values: Values, _: Machine) -> Value:
-    return {"embedded": "embedded", "vdsm": "vdsm"}.get(str(values.get("hypervisor")), "sanlock")
+    return "embedded" if values["hypervisor"] == "embedded" else "sanlock"
 
 
 OF_HOST: Final = (
@@ -58,7 +54,7 @@ OF_HOST: Final = (
     Question(
         key="hypervisor",
         section=Section.STORAGE,
-        prompt="Please specify what runs the VM on this host (qemu, libvirt, vdsm)",
+        prompt="Please specify what runs the VM on this host (qemu, libvirt)",
         read=readers.one_of(*HYPERVISORS),
         default=lambda _, machine: machine.hypervisors[0] if machine.hypervisors else "qemu",
         label="Hypervisor",
@@ -66,8 +62,8 @@ OF_HOST: Final = (
     Question(
         key="leases",
         section=Section.STORAGE,
-        prompt="Please specify the leases (embedded, sanlock, vdsm)",
-        read=readers.one_of("embedded", "sanlock", "vdsm"),
+        prompt="Please specify the leases (embedded, sanlock)",
+        read=readers.one_of("embedded", "sanlock"),
         default=_leases,
         is_asked=False,
         label="Leases",
@@ -79,7 +75,7 @@ OF_STORAGE: Final = (
         section=Section.STORAGE,
         prompt=f"Please specify the storage you would like to use ({', '.join(STORAGES)})",
         read=readers.one_of(*STORAGES, "nfs3", "nfs4"),
-        default=_storage_type,
+        default="directory",
         ovirt="OVEHOSTED_STORAGE/domainType",
         label="Storage type",
     ),
@@ -148,9 +144,7 @@ OF_STORAGE: Final = (
         read=readers.path,
         default=_MOUNT_POINT,
         label="Mount point",
-        applies=lambda values, _: (
-            values.get("storage_type") in NETWORKED and values.get("hypervisor") != "vdsm"
-        ),
+        applies=when("storage_type", *NETWORKED),
     ),
     Question(
         key="mount_options",
@@ -162,24 +156,6 @@ OF_STORAGE: Final = (
         is_asked=False,
         ovirt="OVEHOSTED_STORAGE/mntOptions",
         applies=when("storage_type", *NETWORKED),
-    ),
-    Question(
-        key="domain_name",
-        section=Section.STORAGE,
-        prompt="Please provide storage domain name",
-        read=readers.word,
-        default="hosted_storage",
-        ovirt="OVEHOSTED_STORAGE/storageDomainName",
-        applies=when("hypervisor", "vdsm"),
-    ),
-    Question(
-        key="datacenter_name",
-        section=Section.STORAGE,
-        prompt="Local storage datacenter name",
-        read=readers.word,
-        default="hosted_datacenter",
-        ovirt="OVEHOSTED_STORAGE/storageDatacenterName",
-        applies=when("hypervisor", "vdsm"),
     ),
     Question(
         key="hosts",

@@ -195,8 +195,8 @@ def _check_kind(values: Values) -> None:
 def _check_together(values: Values) -> None:
     """Refuse answers that do not fit each other."""
     kind, leases = values["hypervisor"], values["leases"]
-    fit = {"embedded": ("embedded",), "vdsm": ("vdsm",)}.get(
-        str(kind), ("sanlock", "embedded") if kind == "qemu" else ("sanlock",)
+    fit = {"embedded": ("embedded",), "libvirt": ("sanlock",)}.get(
+        str(kind), ("sanlock", "embedded")
     )
     if leases not in fit:
         msg = f"--leases: {leases} don't go with the hypervisor {kind}: expected {' or '.join(fit)}"

@@ -19,6 +19,6 @@ QUESTIONS: Final = (*OF_HOST, *OF_STORAGE, *OF_NETWORK, *OF_VM, *OF_ENGINE)
 FIRST_QUESTIONS: Final = tuple(
     question
     for question in (*OF_HOST, *OF_STORAGE)
-    if question.key not in ("vm_device", "vm_lun", "hosts", "domain_name", "datacenter_name")
+    if question.key not in ("vm_device", "vm_lun", "hosts")
 )
 BY_KEY: Final = {question.key: question for question in QUESTIONS}

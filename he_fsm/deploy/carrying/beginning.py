@@ -20,7 +20,7 @@ from he_fsm.deploy.planning.ovirt_files import answers_conf, hosted_engine_conf
 from he_fsm.deploy.planning.places import Own, Places, places_of
 from he_fsm.deploy.planning.stages import Outline
 from he_fsm.deploy.planning.told import Fitness, Told
-from he_fsm.errors import DeployError, HeFsmError, LeaseMissingError, LockspaceError
+from he_fsm.errors import ConfigError, DeployError, HeFsmError, LeaseMissingError, LockspaceError
 from he_fsm.metadata.layout import SLOT_BYTES
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.runtime import registry
@@ -112,7 +112,11 @@ def _course(start: Start, host_id: int, told: Told, *, is_first: bool) -> Course
     places = places_of(values, own.state_dir)
     host = {"id": host_id, "hostname": values["hostname"]}
     plain = merged(config_of(values, places, own, host), start.settings.get("config", {}))
-    config = parsed(as_yaml(plain), own)
+    try:
+        config = parsed(as_yaml(plain), own)
+    except ConfigError as error:
+        msg = f"the answers and settings make no configuration that can be used: {error}"
+        raise ConfigError(msg) from error
     # The settings may have moved them.
     own = attrs.evolve(own, run_dir=str(config.run_dir), state_dir=str(config.state_dir))
     course = Course(

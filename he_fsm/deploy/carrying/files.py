@@ -10,6 +10,7 @@ from typing import Final
 
 from he_fsm.deploy.carrying.course import PRIVATE, Course, ran
 from he_fsm.deploy.planning.ovirt_files import answers_conf, hosted_engine_conf, vm_conf
+from he_fsm.deploy.planning.stages import UNITS, drop_in, drop_in_path
 from he_fsm.errors import DeployError
 from he_fsm.files.whole import write_whole
 
@@ -39,6 +40,7 @@ def write_files(course: Course) -> None:
     xml = course.domain_xml or None
     write(course, ovirt / "vm.conf", vm_conf(values, course.places.disk, xml), PRIVATE)
     write(course, ovirt / "answers.conf", answers_conf(values), PRIVATE)
+    _write_drop_ins(course)
     conf = hosted_engine_conf(values, own, course.host_id)
     write(course, ovirt / "hosted-engine.conf", conf, _CONF)
 
@@ -58,6 +60,18 @@ def write(course: Course, path: Path, text: str, mode: int) -> None:
     except OSError as error:
         msg = f"{path} can't be written: {error.strerror}"
         raise DeployError(msg) from error
+
+
+def _write_drop_ins(course: Course) -> None:
+    """Allow the units to use the storage, where it is not where they expect it."""
+    text = drop_in(course.places)
+    if not course.outline.has_systemd or not text:
+        return
+    for unit in UNITS:
+        path = Path(drop_in_path(unit))
+        course.make_folder(path.parent, 0o755)
+        write(course, path, text, 0o644)
+    ran(["systemctl", "daemon-reload"])
 
 
 def _has_secret(course: Course) -> bool:

@@ -21,7 +21,8 @@ from he_fsm.runtime.storage.whiteboard_io import WhiteboardFile
 FSTAB: Final = Path("/etc/fstab")
 # A server that is not there is given up by mount after two minutes.
 _MOUNT_S: Final = 150.0
-_SHARED: Final = 0o2770
+# sanlock and libvirt have users of their own, which go through it; the files in it are private.
+_SHARED: Final = 0o2775
 _PROBE: Final = ".he-fsm-probe"
 _GIB: Final = 1 << 30
 # Room for leases, whiteboard and definitions beside the VM's disk.

@@ -45,7 +45,7 @@ def config_of(values: Values, places: Places, own: Own, host: Mapping[str, Any])
     return found | {
         "engine": engine,
         "monitors": monitors,
-        "policy": "ovirt" if values["hypervisor"] == "vdsm" else "talk",
+        "policy": "talk",
         "run_dir": own.run_dir,
         "state_dir": own.state_dir,
         "ovirt": {"dir": own.ovirt_dir},

@@ -120,7 +120,7 @@ def _misfits(values: Values, fitness: Fitness, everywhere: Fitness) -> Iterator[
             f" hosts, or {_change('hypervisor.vm.machine', everywhere.machines)}"
         )
     needed = int(values.get("memory_mb", 0)) + _RESERVE_MB
-    has_vm = values.get("hypervisor") in ("qemu", "libvirt", "vdsm")
+    has_vm = values.get("hypervisor") in ("qemu", "libvirt")
     if has_vm and fitness.memory_mb and fitness.memory_mb < needed:
         yield (
             f"this host has {fitness.memory_mb} MiB of memory, and the VM needs"

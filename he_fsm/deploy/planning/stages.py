@@ -13,6 +13,28 @@ from he_fsm.deploy.planning.places import Own, Places
 UNITS: Final = ("he-fsm-broker", "he-fsm-agent")
 
 
+# Where an administrator's units are, and what is added to units.
+UNITS_DIR: Final = "/etc/systemd/system"
+# The units may write there already.
+_USUAL_STORAGE: Final = "/srv/he-fsm"
+
+
+def drop_in_path(unit: str) -> str:
+    """Return the file by which a unit may use the storage."""
+    return f"{UNITS_DIR}/{unit}.service.d/storage.conf"
+
+
+def drop_in(places: Places) -> str:
+    """Return what such a file says; empty: the units may use this storage as they are."""
+    if places.device is not None:
+        devices = [each for each in (places.device, places.disk) if each]
+        allowed = "".join(f"DeviceAllow={each} rw\n" for each in devices)
+        return f"[Service]\nPrivateDevices=no\n{allowed}"
+    if places.folder == _USUAL_STORAGE:
+        return ""
+    return f"[Service]\nReadWritePaths=-{places.folder}\n"
+
+
 @attrs.frozen
 class Stage:
     """
@@ -57,9 +79,7 @@ def further_host(outline: Outline) -> tuple[Stage, ...]:
 def _reaching(outline: Outline) -> Stage:
     places = outline.places
     does = []
-    if outline.values["hypervisor"] == "vdsm":
-        does.append("have vdsm connect the storage")
-    elif places.mounted:
+    if places.mounted:
         does.append(f"mount {places.mounted} at {places.folder}, now and at each boot")
     elif outline.values["storage_type"] == "iscsi":
         values = outline.values
@@ -105,6 +125,8 @@ def _machine(outline: Outline) -> Iterator[Stage]:
     ]
     if str(values.get("peers", "")).startswith("tcp:"):
         files.append(own.secret)
+    if outline.has_systemd and drop_in(outline.places):
+        files += [drop_in_path(unit) for unit in UNITS]
     yield Stage("files", "Writing the configuration", tuple(f"write {path}" for path in files))
     yield Stage("bridge", "Configuring the management bridge", tuple(_bridge(outline)))
     firewall = ("let migrations and the console through firewalld",)

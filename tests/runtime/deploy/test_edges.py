@@ -31,6 +31,7 @@ from he_fsm.deploy.carrying.engine import add_host
 from he_fsm.deploy.carrying.journal import Journal
 from he_fsm.deploy.carrying.telling import read_told, write_told
 from he_fsm.deploy.carrying.undo import undo
+from he_fsm.deploy.planning import stages
 from he_fsm.deploy.planning.places import Own, Places
 from he_fsm.deploy.planning.told import Fitness, Told
 from he_fsm.errors import DeployError
@@ -402,6 +403,7 @@ def systemctl(site: DeploySite, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     monkeypatch.setattr(machine, "_SYSTEMD", site.folder)
+    monkeypatch.setattr(stages, "UNITS_DIR", str(site.folder / "units"))
     return log
 
 
@@ -413,10 +415,13 @@ def test_where_systemd_runs_it_starts_the_daemons_and_the_agent_takes_over(
     assert done.exit_code == 0, done.output
     assert "The engine is up, as a monitored service" in done.output
     assert systemctl.read_text(encoding="ascii").splitlines() == [
+        "daemon-reload",
         "start he-fsm-broker he-fsm-agent",
         "stop he-fsm-agent he-fsm-broker",
         "enable --now he-fsm-broker he-fsm-agent",
     ]
+    added = site.folder / "units" / "he-fsm-agent.service.d" / "storage.conf"
+    assert added.read_text(encoding="ascii") == f"[Service]\nReadWritePaths=-{site.shared}\n"
     # The only host, with the engine: it stays.
     words = ["undeploy", "--config", str(host.config), "--yes"]
     kept = CliRunner().invoke(cli, words)
