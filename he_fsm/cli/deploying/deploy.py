@@ -29,6 +29,7 @@ from he_fsm.deploy.carrying.journal import Journal
 from he_fsm.deploy.carrying.machine import ThisMachine, has_systemd, machine_here
 from he_fsm.deploy.carrying.run import FIRST, FURTHER, carry_out, undone
 from he_fsm.deploy.carrying.telling import read_told
+from he_fsm.deploy.planning.config import merged
 from he_fsm.deploy.planning.ovirt_files import answers_conf, given_of
 from he_fsm.deploy.planning.places import Own, places_of
 from he_fsm.deploy.planning.preview import HEADING, preview
@@ -160,7 +161,7 @@ class _Deploy:
             course, stages = self._planned()
             self._check_machine(course)
         except BaseException:
-            undone(self.journal)
+            self._undo()
             raise
         self.dialogue.info("Stage: Setup validation")
         return self._confirmed(course, stages)
@@ -176,15 +177,22 @@ class _Deploy:
     def _undo_earlier(self) -> None:
         if not self.journal.entries:
             return
-        self.dialogue.info("An earlier deployment was interrupted: undoing what it had made")
         if self.is_dry:
-            return
+            msg = "an earlier deployment was interrupted: the next one, not --dry-run, undoes it first"
+            raise DeployError(msg)
+        self.dialogue.info("An earlier deployment was interrupted: undoing what it had made")
         left = undone(self.journal)
         for each in left:
             self.dialogue.info(each)
         if self.journal.entries:
             msg = "an earlier deployment can't be undone: " + "; ".join(left)
             raise DeployError(msg)
+
+    def _undo(self) -> None:
+        """Undo what was done to see the storage, and say what is left of it."""
+        if not self.is_dry:
+            for each in undone(self.journal):
+                self.dialogue.complain(each)
 
     def _planned(self) -> tuple[Course, Sequence[Stage]]:
         """Return what follows from the answers, which decide whether this is the first host."""
@@ -223,9 +231,8 @@ class _Deploy:
                     " answer of the first host, which holds for all"
                 )
                 raise AnswerError(msg)
-        settings = {**dict(told.settings), **self.settings}
-        config = {**told.settings.get("config", {}), **self.settings.get("config", {})}
-        self.settings = {**settings, "config": config}
+        config = merged(told.settings.get("config", {}), self.settings.get("config", {}))
+        self.settings = {**told.settings, **self.settings, "config": config}
         around = ThisMachine()
         self.machine = attrs.evolve(self.machine, joins=True)
         values = settle(hers, self.machine, around, self.dialogue)
@@ -264,14 +271,13 @@ class _Deploy:
                 for line in stage.does:
                     text(f"    {line}")
             self.dialogue.info("Nothing was done: --dry-run")
-            undone(self.journal)
             return 0
         question = "Please confirm installation settings (Yes, No)"
         is_sure = self.is_sure or self.dialogue.proceeds_with(
             "confirm_settings", question, default=False
         )
         if not is_sure:
-            undone(self.journal)
+            self._undo()
             if not self.dialogue.is_there:
                 msg = "nobody confirms: give --yes, or OVEHOSTED_CORE/confirmSettings=bool:True"
                 raise DeployError(msg)
@@ -284,7 +290,6 @@ class _Deploy:
         try:
             carry_out(course, stages, FIRST if course.is_first else FURTHER)
         except HeFsmError as error:
-            undone(self.journal)
             self.dialogue.complain_lines(str(error))
             return 1
         self.dialogue.text("Hosted Engine successfully set up")
