@@ -178,7 +178,7 @@ class _Deploy:
         if not self.journal.entries:
             return
         if self.is_dry:
-            msg = "an earlier deployment was interrupted: the next one, not --dry-run, undoes it first"
+            msg = "an earlier deployment was interrupted, and is undone first: leave out --dry-run"
             raise DeployError(msg)
         self.dialogue.info("An earlier deployment was interrupted: undoing what it had made")
         left = undone(self.journal)

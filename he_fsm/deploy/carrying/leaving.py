@@ -10,8 +10,10 @@ from typing import Final
 from he_fsm.deploy.carrying.course import People, ran
 from he_fsm.deploy.carrying.daemons import ENDS_S
 from he_fsm.deploy.carrying.telling import read_told, write_told
+from he_fsm.deploy.planning.config import is_own_config
+from he_fsm.deploy.planning.ovirt_files import is_own_answers
 from he_fsm.deploy.planning.places import Own, Places, told_beside
-from he_fsm.deploy.planning.stages import UNITS
+from he_fsm.deploy.planning.stages import UNITS, drop_in_path
 from he_fsm.errors import DeployError, HeFsmError, LeaseMissingError
 from he_fsm.metadata.layout import SLOT_BYTES
 from he_fsm.metadata.whiteboard import Whiteboard
@@ -68,7 +70,7 @@ def leave(config: Config, own: Own, people: People, *, has_systemd: bool) -> Non
     people.info("Clearing the host's slot")
     _clear(config, _places(config))
     people.info("Removing the configuration")
-    _remove(own)
+    _remove(own, people)
 
 
 def _await_stopped(config: Config, people: People) -> None:
@@ -128,13 +130,31 @@ def _places(config: Config) -> Places:
     return told_beside(places, config.storage.offset) if config.storage.offset else places
 
 
-def _remove(own: Own) -> None:
-    """Remove this host's files; the configuration last, so that the command can be repeated."""
-    paths = [Path(own.ovirt_dir) / name for name in _OVIRT]
-    paths += [Path(own.secret), Path(own.state_dir) / "memory.json", Path(own.config)]
+def _remove(own: Own, people: People) -> None:
+    """
+    Remove the files that a deployment has written here, the configuration last.
+
+    oVirt's own files, and a configuration that somebody has written, stay.
+    """
+    paths = [Path(own.state_dir) / "memory.json"]
+    paths += [path for path in map(Path, map(drop_in_path, UNITS)) if path.exists()]
     try:
+        if is_own_answers(_text(Path(own.ovirt_dir) / "answers.conf")):
+            paths += [Path(own.ovirt_dir) / name for name in _OVIRT]
+        if is_own_config(_text(Path(own.config))):
+            paths += [Path(own.secret), Path(own.config)]
+        else:
+            people.info(f"{own.config} was not written by he-fsm deploy: it stays")
         for path in paths:
             path.unlink(missing_ok=True)
     except OSError as error:
         msg = f"{os.fsdecode(error.filename)} can't be removed: {error.strerror}"
         raise DeployError(msg) from error
+
+
+def _text(path: Path) -> str:
+    """Return the text of a file; empty: there is none."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""

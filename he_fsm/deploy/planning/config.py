@@ -125,3 +125,8 @@ def merged(plain: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
 def as_yaml(config: Mapping[str, Any]) -> str:
     """Return a configuration as the text of its file."""
     return _HEAD + yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+
+
+def is_own_config(text: str) -> bool:
+    """Whether a deployment has written this file, and nobody has written another one since."""
+    return text.startswith(_HEAD)

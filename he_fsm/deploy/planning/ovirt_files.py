@@ -51,6 +51,11 @@ def answers_conf(values: Values) -> str:
     return text
 
 
+def is_own_answers(text: str) -> bool:
+    """Whether this `answers.conf` is he_fsm's: oVirt's own has none of these keys."""
+    return f"\n{_OWN_PREFIX}/" in text
+
+
 def given_of(text: str, path: str) -> tuple[dict[str, Given], dict[str, bool]]:
     """
     Return the answers of a file by the questions' keys, and what it says to the confirmations.

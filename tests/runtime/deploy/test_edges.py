@@ -444,9 +444,12 @@ def test_leaving_is_confirmed_and_can_be_looked_at_first(site: DeploySite) -> No
     assert (asked.returncode, asked.stderr) == (2, "he-fsm: nobody confirms: give --yes\n")
     assert site.tree() == before
     # Its daemons don't run, and no VM is here.
+    (host.folder / "ovirt" / "answers.conf").write_text("[environment:default]\n", "ascii")
     done = site.run([*words, "--yes"])
     assert done.returncode == 0, done.stdout + done.stderr
     assert not host.config.exists()
+    # oVirt's own, as it seems.
+    assert (host.folder / "ovirt" / "hosted-engine.conf").exists()
     told = read_told(
         Places(folder="", whiteboard="", leases="", told=str(site.shared / "deployment"))
     )
