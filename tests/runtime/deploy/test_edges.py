@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -56,7 +56,7 @@ class Quiet:
         return default
 
 
-def course_of(folder: Path, **answers: str) -> Course:
+def course_of(folder: Path, settings: Optional[Mapping[str, Any]] = None, **answers: str) -> Course:
     """Return the course of a first host whose files are below a folder."""
     own = Own(
         config=str(folder / "he-fsm.yaml"),
@@ -67,7 +67,14 @@ def course_of(folder: Path, **answers: str) -> Course:
     (folder / "state").mkdir()
     start = beginning.Start(
         values=settled(attrs.evolve(MACHINE, joins=False), **answers),
-        settings={"config": {"run_dir": own.run_dir, "state_dir": own.state_dir, "group": None}},
+        settings={
+            "config": {
+                "run_dir": own.run_dir,
+                "state_dir": own.state_dir,
+                "group": None,
+                **(settings or {}),
+            }
+        },
         machine=Machine(),
         fitness=Fitness(hostname="host1.example.com"),
         own=own,
