@@ -226,6 +226,17 @@ OF_VM: Final = (
         applies=has_vm,
     ),
     Question(
+        key="domain",
+        section=Section.VM,
+        prompt="Please specify libvirt's definition of the VM, in place of what the answers make",
+        read=readers.path,
+        default="",
+        is_optional=True,
+        is_asked=False,
+        look=Look.IMAGE,
+        applies=lambda values, machine: values["hypervisor"] == "libvirt" and not machine.joins,
+    ),
+    Question(
         key="peers",
         section=Section.VM,
         prompt="Please specify where the hosts' agents meet to move the VM",

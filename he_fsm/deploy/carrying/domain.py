@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from he_fsm.deploy.carrying.course import Course
-from he_fsm.deploy.planning.domain import domain_xml
+from he_fsm.deploy.planning.domain import domain_xml, own_domain_xml
 from he_fsm.errors import DeployError, HeFsmError
 from he_fsm.runtime import registry
 from he_fsm.runtime.hypervisors.libvirt.definition import publishing
@@ -21,6 +21,9 @@ def xml_of(course: Course, *, is_installing: bool) -> str:
     if kind.sight is None:
         msg = f"leases: {course.config.leases} are none that libvirt takes"
         raise DeployError(msg)
+    place = kind.sight(course.config).place
+    if course.values.get("domain"):
+        return own_domain_xml(_read(Path(str(course.values["domain"]))), course.values, place)
     medium = ""
     if is_installing:
         medium = str(course.values.get("cdrom") or "")
@@ -29,10 +32,18 @@ def xml_of(course: Course, *, is_installing: bool) -> str:
     return domain_xml(
         course.values,
         course.places.disk,
-        kind.sight(course.config).place,
+        place,
         accel=course.fitness.accel,
         medium=medium,
     )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"--domain: {path} can't be read: {error}"
+        raise DeployError(msg) from error
 
 
 def define(course: Course) -> None:
@@ -42,8 +53,13 @@ def define(course: Course) -> None:
     Raises:
         DeployError: libvirt does not take it, or knows another domain of its name.
     """
-    xml = course.told.domain or xml_of(course, is_installing=course.is_first)
     section: LibvirtConfig = course.config.hypervisor
+    if course.is_first:
+        xml = xml_of(course, is_installing=True)
+    elif section.definition is None:
+        xml = course.told.domain
+    else:
+        xml = publishing.published(section).text
     from he_fsm.runtime.hypervisors.libvirt.connection import Connection  # noqa: PLC0415 - optional
 
     try:

@@ -6,6 +6,7 @@ from typing import Final
 from xml.etree import ElementTree as ET
 
 from he_fsm.deploy.asking.question import Values
+from he_fsm.errors import AnswerError
 from he_fsm.runtime.ports import LeasePlace
 
 NAME: Final = "HostedEngine"
@@ -39,6 +40,33 @@ def domain_xml(
     for event, reaction in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "destroy")):
         _add(root, f"on_{event}", reaction)
     root.append(_devices(values, disk, place, medium))
+    return ET.tostring(root, encoding="unicode")
+
+
+def own_domain_xml(text: str, values: Values, place: LeasePlace) -> str:
+    """
+    Return somebody's own definition of the VM, with its name, its UUID and the engine's lease.
+
+    Raises:
+        AnswerError: it is no definition of a domain.
+    """
+    try:
+        root = ET.fromstring(text)  # noqa: S314 - root's own file, and expat expands no entity twice
+    except ET.ParseError as error:
+        msg = f"--domain: this is no XML: {error}"
+        raise AnswerError(msg) from error
+    devices = root.find("devices")
+    if root.tag != "domain" or devices is None:
+        msg = "--domain: expected a domain of libvirt with its devices, as virsh dumpxml prints it"
+        raise AnswerError(msg)
+    for tag, value in (("name", NAME), ("uuid", str(values["vm_id"]))):
+        found = root.find(tag)
+        if found is None:
+            found = ET.SubElement(root, tag)
+        found.text = value
+    for lease in devices.findall("lease"):
+        devices.remove(lease)
+    devices.append(_lease(place))
     return ET.tostring(root, encoding="unicode")
 
 
@@ -77,11 +105,16 @@ def _devices(values: Values, disk: str, place: LeasePlace, medium: str) -> ET.El
     ET.SubElement(devices, "graphics", type=str(values["console"]), autoport="yes")
     # By these the guest reports its own death.
     ET.SubElement(devices, "panic", model="isa")
-    lease = ET.SubElement(devices, "lease")
+    devices.append(_lease(place))
+    return devices
+
+
+def _lease(place: LeasePlace) -> ET.Element:
+    lease = ET.Element("lease")
     _add(lease, "lockspace", place.lockspace)
     _add(lease, "key", place.resource)
     ET.SubElement(lease, "target", path=place.path, offset=str(place.offset))
-    return devices
+    return lease
 
 
 def _add(parent: ET.Element, tag: str, text: str, **attributes: str) -> None:
