@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from he_fsm.deploy.carrying.run import FIRST, FURTHER
 from he_fsm.deploy.planning.config import as_yaml, config_of, installing, merged
-from he_fsm.deploy.planning.domain import domain_xml
+from he_fsm.deploy.planning.domain import domain_xml, own_domain_xml
 from he_fsm.deploy.planning.joining import Applicant, HostIds, common, refusals
 from he_fsm.deploy.planning.ovirt_files import hosted_engine_conf, vm_conf
 from he_fsm.deploy.planning.places import Own, places_of
@@ -131,6 +131,25 @@ def test_the_domain_is_fit_for_ha(medium: str) -> None:
     assert found.uuid == MACHINE.vm_id
     assert [each for each in findings(found, Circumstances(place=place)) if each.is_fatal] == []
     assert ("<hugepages" in xml, medium in xml) == (True, True)
+
+
+PLACE = LeasePlace(manager="sanlock", lockspace="l", resource="r", path="/srv/s", offset=4096)
+
+
+def test_somebodys_own_domain_gets_the_lease_and_loses_another_one() -> None:
+    text = (
+        "<domain type='kvm'><name>mine</name><devices><lease><lockspace>old</lockspace></lease>"
+        "<panic model='isa'/></devices></domain>"
+    )
+    found = read(own_domain_xml(text, settled(hypervisor="libvirt"), PLACE))
+    assert (found.name, found.uuid) == ("HostedEngine", MACHINE.vm_id)
+    assert [(each.lockspace, each.key) for each in found.leases] == [("l", "r")]
+
+
+@pytest.mark.parametrize("text", ["", "<domain", "<network/>", "<domain><name>x</name></domain>"])
+def test_what_is_no_domain_is_refused(text: str) -> None:
+    with pytest.raises(AnswerError, match="--domain: "):
+        own_domain_xml(text, settled(hypervisor="libvirt"), PLACE)
 
 
 @pytest.mark.parametrize("hypervisor", ["qemu", "libvirt", "embedded"])
