@@ -196,8 +196,9 @@ $(VENV)/.libvirt: $(VENV)/.real
 	@touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
-	$(PIP) install -e '.[test,lint,report,pictures,diagram,daemon,qemu,systemd,campaign,parquet,dask]'
+	$(PIP) install -e '.[test,lint,report,pictures,diagram,daemon,qemu,deploy,systemd,campaign,parquet,dask]'
 	@$(LIBVIRT)
+	-@$(PIP) install -e '.[engine]' || echo "tests of the engine's API are skipped" >&2
 	@touch $@ $(VENV)/.demo $(VENV)/.real $(VENV)/.libvirt
 
 clean: ## Remove what these targets made

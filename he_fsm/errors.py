@@ -184,3 +184,11 @@ class NotifyError(HeFsmError):
     def __init__(self, message: str, *, can_retry: bool = True) -> None:
         super().__init__(message)
         self.can_retry = can_retry
+
+
+class AnswerError(HeFsmError):
+    """An answer to a question of the deployment can't be used; the message names its place."""
+
+
+class DeployError(HeFsmError):
+    """A deployment, or its reverse, can't go on; the message says why, and what is left."""

@@ -48,6 +48,8 @@ _COMMANDS = {
     "console": ("he_fsm.cli.console", "Give out a password for the engine VM's screen, once."),
     "vm": ("he_fsm.cli.vm", "Start and stop the VM on this host; its shared definition."),
     "liveliness": ("he_fsm.cli.liveliness", "Ask the engine's health page, now and from here."),
+    "deploy": ("he_fsm.cli.deploying.deploy", "Set up this host: the first one, or one more."),
+    "undeploy": ("he_fsm.cli.deploying.undeploy", "Take this host out of its cluster."),
     "storage": ("he_fsm.cli.storage", "Set up what the hosts share: whiteboard and leases."),
     "lockspace": ("he_fsm.cli.cleaning", "Write the leases of all hosts anew."),
     "clean": ("he_fsm.cli.cleaning", "Empty the slot of a host that has stopped or was removed."),

@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 
-from he_fsm.errors import StorageError
+from he_fsm.errors import MonitorError, StorageError
 from he_fsm.policy import Policy
 from he_fsm.runtime.config import Config
 from he_fsm.runtime.storage.direct_file import DirectFile
@@ -104,3 +104,26 @@ def measure(config: Config, for_s: float, clock: Callable[[], float] = time.mono
             raise StorageError(msg)
         times.append(clock() - began)
     return Latency(times_s=tuple(times), is_direct=file.is_direct)
+
+
+def wants_huge(config: Config) -> bool:
+    """Whether the VM's memory is huge pages."""
+    return config.monitors.memory.huge_pages
+
+
+def free_memory(config: Config) -> float:
+    """
+    Return the MiB that are free for the VM, as the score counts them: the VM here is left out.
+
+    Raises:
+        MonitorError, HypervisorError: it can't be found out.
+    """
+    from he_fsm.runtime.monitors.make import free_memory_of  # noqa: PLC0415 - loads psutil
+    from he_fsm.runtime.parts import make_access  # noqa: PLC0415 - loads the kind of hypervisor
+
+    vm = make_access(config).identity()
+    free = free_memory_of(config, lambda: None if vm is None else vm.pid).measure()
+    if free is None:
+        msg = f"{config.monitors.memory.path} says nothing of the free memory"
+        raise MonitorError(msg)
+    return free

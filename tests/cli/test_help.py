@@ -35,6 +35,8 @@ NAMES = [
     "console",
     "vm",
     "liveliness",
+    "deploy",
+    "undeploy",
     "storage",
     "lockspace",
     "clean",

@@ -102,6 +102,8 @@ def own(found: Import) -> bool:
 # each other. The core, which is the modules at the top and the pure folders, is the last.
 LAYERS = (
     ("cli",),
+    # It sets real hosts up, and needs none of what stands below it but the daemons' own parts.
+    ("deploy",),
     ("chaos",),
     ("rehearse",),
     ("lab", "campaign", "check", "testing"),
@@ -112,6 +114,10 @@ LAYERS = (
 )
 # Real daemons, and what plays them in memory, never meet; nor do daemons know of scenarios.
 STRANGERS = (
+    (
+        "deploy",
+        {"chaos", "rehearse", "lab", "campaign", "check", "testing", "simulate", "scenario"},
+    ),
     ("rehearse", {"simulate", "campaign", "check"}),
     ("chaos", {"simulate", "campaign", "check"}),
     ("lab", {"scenario", "report"}),

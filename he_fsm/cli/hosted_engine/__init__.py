@@ -118,7 +118,9 @@ def _help(words: Sequence[str]) -> int:
 _PASSWORD: Final = "--add-console-password"  # noqa: S105 - a command
 _VERBS: Final = {
     "--deploy": _Verb(
-        "deployment:deploy", "", "Set up this host: a later release; says what to do"
+        "deployment:deploy",
+        "[--config-append=FILE] [--generate-answer=FILE] ...",
+        "Set up this host: the first one, or one more; he-fsm deploy --help lists all options",
     ),
     "--vm-start": _Verb("vm:vm_start", "[--vm-conf=FILE]", "Start the VM on this host"),
     "--vm-start-paused": _Verb(

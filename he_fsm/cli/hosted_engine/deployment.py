@@ -2,30 +2,55 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Final
 
-from he_fsm.cli.hosted_engine.here import FAILED
+import click
+
+from he_fsm.cli.hosted_engine.here import CONFIG_VARIABLE, FAILED, OK, WrongUseError
 
 # The VM in which a deployment of oVirt installs the engine, before it has its own disk.
 # Source: ovirt-hosted-engine-setup 2.7.
 _LOCAL_VM: Final = "HostedEngineLocal"
 _ANSWERS_WITHIN_S: Final = 5.0
+# What the original's deployment takes, and what does it here.
+_ELSEWHERE: Final = {
+    "--restore-from-file": ": restore the engine's backup in the VM",
+    "--ansible-extra-vars": ": no playbook is played here; use --settings",
+    "--4": ": give --gateway an IPv4 address",
+    "--6": ": give --gateway an IPv6 address",
+}
 
 
 def deploy(words: Sequence[str]) -> int:
-    """Say what to do instead."""
-    del words
-    sys.stderr.write(
-        "hosted-engine: this release sets up no host by itself. Without oVirt, write"
-        " /etc/he-fsm/he-fsm.yaml, then he-fsm config check --deep, he-fsm storage init (once for"
-        " all hosts), and start he-fsm-broker and he-fsm-agent. On a host of oVirt, deploy with"
-        " the original command, and replace the agents afterwards\n"
-    )
-    return FAILED
+    """
+    Set up this host, as `he-fsm deploy` does, with the original's options where they mean the same.
+
+    An option that neither knows ends with 1, and the original's words.
+    """
+    from he_fsm.cli.deploying.deploy import deploy as command  # noqa: PLC0415 - loads all of it
+
+    config = os.environ.get(CONFIG_VARIABLE)
+    options = [*(("--config", config) if config else ()), *words]
+    known = {name for param in command.params for name in param.opts}
+    for word in words:
+        name = word.partition("=")[0]
+        if name.startswith("--") and name not in known:
+            why = _ELSEWHERE.get(name, "")
+            sys.stderr.write(f"FATAL: Invalid option '{word}'{why}\n")
+            return FAILED
+    try:
+        status = command.main(options, prog_name="hosted-engine --deploy", standalone_mode=False)
+    except click.ClickException as error:
+        raise WrongUseError(error.format_message()) from error
+    except click.Abort:
+        sys.stderr.write("hosted-engine: stopped\n")
+        return 130
+    return FAILED if status else OK
 
 
 def unfinished() -> str:

@@ -72,6 +72,7 @@ def of_machine(path: Path, config: Config, measure_s: Optional[float]) -> Iterat
     )
     yield from _clock()
     yield from _storage(config, measure_s)
+    yield _memory(config)
     yield from map(_unit, unit_findings(config, path))
     yield from map(_firewall, firewall_findings(ports_used(config)))
     with refused_as(ConfigError):
@@ -142,6 +143,25 @@ def _storage(config: Config, measure_s: Optional[float]) -> Iterator[Check]:
         yield Check("storage", Level.WARNING, text)
     else:
         yield Check("storage", Level.OK, text)
+
+
+def _memory(config: Config) -> Check:
+    """Say whether this host keeps the memory free that the VM needs, here or where it runs."""
+    needed, kind = config.engine.memory, "huge pages" if machine.wants_huge(config) else "memory"
+    try:
+        free = machine.free_memory(config)
+    except HeFsmError as error:
+        return Check("memory", Level.WARNING, f"not known: {error}")
+    text = f"{free:.0f} MiB of {kind} free for the VM, which needs {needed:.0f}"
+    if free >= needed:
+        return Check("memory", Level.OK, text)
+    weight = config.policy.memory_weight
+    mend = (
+        f"vm.nr_hugepages, in /etc/sysctl.d, for {needed:.0f} MiB"
+        if machine.wants_huge(config)
+        else "end what takes it, or add memory"
+    )
+    return Check("memory", Level.WARNING, f"{text}: its score is lower by up to {weight:g}", mend)
 
 
 def _ms(seconds: float) -> str:

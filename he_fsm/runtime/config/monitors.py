@@ -7,7 +7,7 @@ from typing import Any, Final, Optional
 
 import attrs
 
-from he_fsm.document.forms import OrNull
+from he_fsm.document.forms import Flag, OrNull
 from he_fsm.document.mappings import Record, written_as
 from he_fsm.runtime import registry
 from he_fsm.runtime.config.forms import TIME, LineForm, PathForm
@@ -39,6 +39,14 @@ class MemoryMonitorConfig:
             "path",
             OrNull(PathForm()),
             "a file to read instead of the system: free MiB, and the load as a fraction",
+        ),
+    )
+    huge_pages: bool = attrs.field(
+        default=False,
+        metadata=written_as(
+            "huge_pages",
+            Flag(),
+            "whether the VM's memory is huge pages: then the free ones are its free memory",
         ),
     )
 

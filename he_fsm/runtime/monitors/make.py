@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Callable, Optional, TypeVar
+from typing import Any, Callable, Optional, TypeVar, Union
 
 from he_fsm.errors import ConfigError
 from he_fsm.runtime import registry
@@ -13,7 +13,13 @@ from he_fsm.runtime.monitors import runner
 from he_fsm.runtime.monitors.cpu import CpuLoad
 from he_fsm.runtime.monitors.engine_health import EngineHealth
 from he_fsm.runtime.monitors.files import NumberFile
-from he_fsm.runtime.monitors.memory import EnginePid, FreeMemory, MemoryLoad, no_engine
+from he_fsm.runtime.monitors.memory import (
+    EnginePid,
+    FreeHugePages,
+    FreeMemory,
+    MemoryLoad,
+    no_engine,
+)
 from he_fsm.runtime.monitors.mgmt_bridge import MgmtBridge
 from he_fsm.runtime.monitors.network import Network, NoNetworkTest, Probe
 from he_fsm.runtime.monitors.section import NetworkMonitorConfig
@@ -45,7 +51,7 @@ def make_runner(
     monitors: dict[str, Monitor] = {
         runner.NETWORK: _network(settings.network),
         runner.BRIDGE: MgmtBridge(settings.bridge.name),
-        runner.MEM_FREE: FreeMemory(engine_pid),
+        runner.MEM_FREE: free_memory_of(config, engine_pid),
         runner.MEM_LOAD: MemoryLoad(engine_pid),
         runner.CPU_LOAD: CpuLoad(engine_pid),
         runner.ENGINE_HEALTH: _own_health(config, engine_pid)
@@ -54,13 +60,23 @@ def make_runner(
     if settings.bridge.path is not None:
         monitors[runner.BRIDGE] = _fraction(settings.bridge.path)
     if settings.memory.path is not None:
-        monitors[runner.MEM_FREE] = NumberFile(settings.memory.path, 0, math.inf)
         monitors[runner.MEM_LOAD] = _fraction(settings.memory.path, 1)
     if settings.cpu.path is not None:
         monitors[runner.CPU_LOAD] = _fraction(settings.cpu.path)
     if last_read is not None:
         monitors[runner.STORAGE] = StorageAge(last_read)
     return runner.MonitorRunner(monitors, settings.interval_s)
+
+
+def free_memory_of(
+    config: Config, engine_pid: EnginePid
+) -> Union[NumberFile, FreeHugePages, FreeMemory]:
+    """Return what measures the memory that is free for the VM, of the kind that it is made of."""
+    path = config.monitors.memory.path
+    if path is not None:
+        return NumberFile(path, 0, math.inf)
+    is_huge = config.monitors.memory.huge_pages
+    return FreeHugePages(engine_pid) if is_huge else FreeMemory(engine_pid)
 
 
 def _own_health(config: Config, engine_pid: EnginePid) -> Optional[Monitor]:

@@ -1,8 +1,11 @@
-"""Free memory and memory load of this host, both as if the engine VM were not here."""
+"""Free memory and memory load of this host, as if the engine VM were not here; huge pages, too."""
 
 from __future__ import annotations
 
-from typing import Callable, Optional
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Callable, Final, Optional
 
 import attrs
 import psutil
@@ -11,6 +14,9 @@ from he_fsm.errors import MonitorError
 
 _MIB = 1 << 20
 _DEADLINE_S = 5.0
+MEMINFO: Final = Path("/proc/meminfo")
+_LINE: Final = re.compile(r"(?P<key>\w+):\s+(?P<value>\d+)")
+_KIB_A_MIB: Final = 1024
 
 # Gives the process id of the engine VM here; None: there is none.
 EnginePid = Callable[[], Optional[int]]
@@ -98,3 +104,59 @@ def _resident(pid: Optional[int]) -> int:
     except psutil.NoSuchProcess:
         # The process has ended since its id was read.
         return 0
+
+
+def free_huge_mib(text: str) -> float:
+    """
+    Return how many MiB of huge pages are free, by what /proc/meminfo says.
+
+    Pages that are reserved for a process that has not touched them yet are not free.
+
+    Raises:
+        MonitorError: the kernel has no huge pages.
+    """
+    found = _numbers(text)
+    try:
+        pages = found["HugePages_Free"] - found["HugePages_Rsvd"]
+        return max(0, pages) * found["Hugepagesize"] / _KIB_A_MIB
+    except KeyError as error:
+        msg = f"the kernel says nothing of huge pages: there is no {error} in {MEMINFO}"
+        raise MonitorError(msg) from error
+
+
+def huge_mib_of(text: str) -> float:
+    """Return how many MiB of huge pages a process has, by its /proc/PID/status; 0.0: none."""
+    return _numbers(text).get("HugetlbPages", 0) / _KIB_A_MIB
+
+
+@attrs.frozen
+class FreeHugePages:
+    """MiB of huge pages that are free for the engine VM, those that it has here included."""
+
+    engine_pid: EnginePid = no_engine
+    deadline_s: float = _DEADLINE_S
+
+    def measure(self) -> float:
+        """Measure now; raises `MonitorError`."""
+        try:
+            free = free_huge_mib(MEMINFO.read_text(encoding="ascii"))
+            return free + _of_engine(self.engine_pid())
+        except OSError as error:
+            msg = f"the huge pages can't be read: {error}"
+            raise MonitorError(msg) from error
+
+
+def _of_engine(pid: Optional[int]) -> float:
+    if pid is None:
+        return 0.0
+    try:
+        return huge_mib_of(Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ProcessLookupError):
+        # The process has ended since its number was read.
+        return 0.0
+
+
+def _numbers(text: str) -> Mapping[str, int]:
+    return {
+        found["key"]: int(found["value"]) for found in map(_LINE.match, text.splitlines()) if found
+    }

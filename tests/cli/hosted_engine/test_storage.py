@@ -225,11 +225,26 @@ def test_the_storage_is_said_to_be_readable_or_what_to_do(pair: Cluster, hosted:
 # Deployments.
 
 
-def test_deploy_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    assert hosted_engine(["--deploy", "--config-append=/tmp/answers.conf"]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert "he-fsm storage init" in said.err
+def test_deploy_is_that_of_he_fsm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / "none.yaml"))
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(f"state_dir: {tmp_path}/state\novirt: {{dir: {tmp_path}/ovirt}}\n")
+    answers = tmp_path / "answers.conf"
+    answers.write_text(
+        "[environment:default]\nHE_FSM/hypervisor=str:embedded\n"
+        f"OVEHOSTED_STORAGE/storageDomainConnection=str:{tmp_path}/shared\n"
+        "OVEHOSTED_STORAGE/domainType=str:directory\nOVEHOSTED_NETWORK/gateway=str:127.0.0.1\n"
+        "OVEHOSTED_NETWORK/fqdn=str:engine.example.com\n"
+    )
+    words = ["--deploy", f"--config-append={answers}", f"--settings={settings}", "--yes"]
+    assert hosted_engine([*words, "--dry-run"]) == 0
+    assert f"write {tmp_path}/none.yaml" in capsys.readouterr().out
+    assert hosted_engine(["--deploy", "--ansible-extra-vars=a"]) == 1
+    assert capsys.readouterr().err.startswith("FATAL: Invalid option '--ansible-extra-vars=a'")
+    assert hosted_engine([*words, "--gateway=gate"]) == 1
+    assert "'gate' is no IP address" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(shutil.which("virsh") is None, reason="virsh is not installed")

@@ -41,6 +41,16 @@ def test_a_healthy_host_is_well_from_the_storage_to_the_failover(cluster: Cluste
     assert engine["text"].startswith("engine good on host 1 since ")
     asked = [check["text"].partition(",")[0] for check in named(found, "failover")]
     assert asked[:3] == [f"if host {number} loses its power" for number in (1, 2, 3)]
+    [memory] = named(found, "memory")
+    assert memory["text"] == "12367 MiB of memory free for the VM, which needs 4096"
+
+
+def test_memory_that_is_not_kept_free_is_named(cluster: Cluster) -> None:
+    cluster.hosts[1].measure(memory="1000 0.9")
+    _, found = checks(cluster)
+    [memory] = named(found, "memory")
+    assert memory["level"] == "warning"
+    assert memory["text"].endswith("which needs 4096: its score is lower by up to 400")
 
 
 def test_a_cluster_that_would_not_survive_is_named_with_the_loss(cluster: Cluster) -> None:

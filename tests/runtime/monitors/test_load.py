@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from he_fsm.errors import MonitorError
 from he_fsm.runtime.monitors.cpu import (
     CpuLoad,
     CpuTimes,
@@ -19,7 +20,15 @@ from he_fsm.runtime.monitors.cpu import (
     mean_load,
     read_times,
 )
-from he_fsm.runtime.monitors.memory import FreeMemory, HostMemory, MemoryLoad, read_memory
+from he_fsm.runtime.monitors.memory import (
+    FreeHugePages,
+    FreeMemory,
+    HostMemory,
+    MemoryLoad,
+    free_huge_mib,
+    huge_mib_of,
+    read_memory,
+)
 from he_fsm.testing.waiting import until
 
 MIB = 1 << 20
@@ -51,6 +60,29 @@ def test_a_process_that_is_the_engine_is_left_out() -> None:
 def test_an_engine_that_is_gone_takes_nothing(ended_pid: int) -> None:
     assert read_memory(lambda: ended_pid).engine == 0
     assert read_times(ended_pid).engine_pid is None
+
+
+@given(free=st.integers(0, 10**6), reserved=st.integers(0, 10**6))
+def test_huge_pages_that_are_reserved_are_not_free(free: int, reserved: int) -> None:
+    text = (
+        f"MemTotal: 24683956 kB\nHugePages_Total: {free}\nHugePages_Free: {free}\n"
+        f"HugePages_Rsvd: {reserved}\nHugepagesize: 2048 kB\n"
+    )
+    assert free_huge_mib(text) == 2 * max(0, free - reserved)
+
+
+def test_a_kernel_without_huge_pages_is_no_host_without_memory() -> None:
+    with pytest.raises(MonitorError, match="says nothing of huge pages"):
+        free_huge_mib("MemTotal: 24683956 kB\n")
+
+
+def test_the_engines_huge_pages_count_as_free() -> None:
+    assert huge_mib_of("VmRSS:\t 1200 kB\nHugetlbPages:\t 4194304 kB\n") == 4096.0
+    assert huge_mib_of("VmRSS:\t 1200 kB\n") == 0.0
+
+
+def test_this_machine_says_how_many_huge_pages_are_free(ended_pid: int) -> None:
+    assert FreeHugePages(lambda: ended_pid).measure() == FreeHugePages(os.getpid).measure() >= 0.0
 
 
 @pytest.fixture

@@ -135,6 +135,10 @@ class Connection:
         """Define a domain, or change the definition of the one with this name and UUID."""
         return self.call("define the domain", lambda: self.raw.defineXML(xml))
 
+    def undefine(self, domain: Any) -> None:
+        """Forget the definition of a domain that does not run."""
+        self.call("forget the domain", domain.undefine)
+
     def update(self, domain: Any, xml: str) -> None:
         """Change a device of a domain that runs."""
         live = libvirt.VIR_DOMAIN_AFFECT_LIVE

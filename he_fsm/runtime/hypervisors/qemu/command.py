@@ -17,6 +17,8 @@ from he_fsm.runtime.hypervisors.qemu.section import (
     VmConfig,
 )
 
+# Where the kernel's huge pages are mounted, on every distribution with systemd.
+HUGE_PAGES: Final = "/dev/hugepages"
 # In the run folder: the agent's monitor, one for people and rehearsals, and the guest's console.
 MONITOR: Final = "vm.qmp"
 SECOND_MONITOR: Final = "vm.monitor"
@@ -25,6 +27,7 @@ CONSOLE_LOG: Final = "vm.console"
 SERIAL: Final = "vm.serial"
 _BINARIES: Final = ("qemu-system-x86_64", "/usr/libexec/qemu-kvm")
 _VNC_PORT: Final = 5900
+_NETWORK_BOOTS: Final = 200
 # Room for translated code, in MiB: QEMU's own choice is a GiB, which counts as the VM's memory.
 _ACCELS: Final = {"tcg": "tcg,tb-size=64"}
 
@@ -80,6 +83,9 @@ def command(
     ]
     if vm.cpu is not None:
         parts += ["-cpu", vm.cpu]
+    if vm.huge_pages:
+        # All at once: a VM that finds too few of them ends at its start, not in the middle.
+        parts += ["-mem-path", HUGE_PAGES, "-mem-prealloc"]
     if vm.kernel is not None:
         parts += ["-kernel", str(vm.kernel), "-append", vm.append]
     if vm.initrd is not None:
@@ -112,6 +118,7 @@ def fingerprint(vm: VmConfig) -> str:
         "nics": [nic.mac for nic in vm.nics],
         "console": None if vm.console is None else vm.console.kind,
         **({} if vm.cdrom is None else {"cdrom": True}),
+        **({"boot": True} if any(nic.boot for nic in vm.nics) else {}),
         **({} if vm.firmware is None else {"firmware": True}),
         # pvpanic has no state: a VM moves between hosts of which one does not have it.
         **({} if vm.watchdog is None else {"watchdog": vm.watchdog}),
@@ -210,13 +217,17 @@ def _nic(number: int, nic: NicConfig) -> tuple[str, ...]:
         backend |= {"ifname": nic.name, "script": "no", "downscript": "no"}
     else:
         backend["hostfwd"] = [{"str": _forward(each)} for each in nic.forwards]
-    device = {
+    device: dict[str, Any] = {
         "driver": "virtio-net-pci",
         "netdev": f"net{number}",
         "mac": nic.mac,
-        # Nothing is booted from the network, and the file may be missing.
-        "romfile": "",
     }
+    if nic.boot:
+        # After the disks and the medium.
+        device["bootindex"] = _NETWORK_BOOTS + number
+    else:
+        # Nothing is booted from the network, and the file may be missing.
+        device["romfile"] = ""
     return ("-netdev", json.dumps(backend), "-device", json.dumps(device))
 
 

@@ -102,6 +102,15 @@ class NicConfig:
         default="52:54:00:00:00:64",
         metadata=written_as("mac", MAC, "its address, the same on every host"),
     )
+    boot: bool = attrs.field(
+        default=False,
+        metadata=written_as(
+            "boot",
+            Flag(),
+            "whether the VM boots from this network (PXE) where no disk and no medium boots; "
+            "remove it after the installation",
+        ),
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -214,6 +223,15 @@ class VmConfig:
             "machine",
             MatchForm("a machine like q35 or pc-q35-7.2", r"[\w.-]+"),
             "QEMU's machine type; give one with a version where hosts have different QEMUs",
+        ),
+    )
+    huge_pages: bool = attrs.field(
+        default=False,
+        metadata=written_as(
+            "huge_pages",
+            Flag(),
+            "whether its memory is huge pages, which every host keeps free for it "
+            "(vm.nr_hugepages); the free ones count as free memory then",
         ),
     )
     cpu: Optional[str] = attrs.field(

@@ -64,6 +64,26 @@ def test_a_bridge_a_tap_and_a_user_network() -> None:
     assert backends[2]["hostfwd"] == [{"str": "tcp:127.0.0.1:8080-:80"}, {"str": "tcp::2222-:22"}]
 
 
+def test_a_card_from_which_the_vm_boots_comes_after_disks_and_media() -> None:
+    first, second = (
+        json.loads(each)
+        for each in words(attrs.evolve(VM, nics=(NicConfig(boot=True), NicConfig())), "-device")
+        if "virtio-net-pci" in each
+    )
+    assert (first["bootindex"], "romfile" in first) == (200, False)
+    assert ("bootindex" in second, second["romfile"]) == (False, "")
+    booting = attrs.evolve(VM, nics=(NicConfig(boot=True),))
+    assert fingerprint(booting) != fingerprint(attrs.evolve(VM, nics=(NicConfig(),)))
+
+
+def test_huge_pages_are_taken_at_the_start() -> None:
+    huge = attrs.evolve(VM, huge_pages=True)
+    assert words(huge, "-mem-path") == ["/dev/hugepages"]
+    assert "-mem-prealloc" in command(huge, RUN_DIR, TCG, awaits=False)
+    # A VM moves between hosts with such pages and hosts without.
+    assert fingerprint(huge) == fingerprint(VM)
+
+
 def test_no_screen_is_open_to_everybody() -> None:
     assert words(attrs.evolve(VM, console=ConsoleConfig(port=5903)), "-vnc") == [
         "127.0.0.1:3,password=on"

@@ -1,0 +1,1 @@
+"""Carrying the stages of a deployment out on this machine, and undoing what they have made."""

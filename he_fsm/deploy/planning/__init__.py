@@ -1,0 +1,1 @@
+"""What follows from the answers, as values: files, stages, and who may join."""
