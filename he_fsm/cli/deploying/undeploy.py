@@ -7,8 +7,9 @@ from typing import Final
 
 import click
 
-from he_fsm.cli.deploying.dialogue import Dialogue, somebody_is_there
+from he_fsm.cli.deploying.dialogue import Dialogue
 from he_fsm.cli.live.draining import drained
+from he_fsm.cli.options.asking import Consent, destroys
 from he_fsm.cli.options.common import duration_of
 from he_fsm.cli.options.config import config_option
 from he_fsm.cli.output.verdict import verdict_of
@@ -34,9 +35,8 @@ _ANSWERS_S: Final = 10.0
     metavar="TIME",
     help="Wait so long at most for the engine to leave.",
 )
-@click.option("--yes", is_flag=True, help="Don't ask.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-def undeploy(path: Path, wait_s: float, yes: bool, dry_run: bool) -> None:
+@destroys
+def undeploy(path: Path, wait_s: float, consent: Consent) -> None:
     """
     Take this host out: the engine moves away, the host id is given back, its slot is emptied.
 
@@ -53,21 +53,11 @@ def undeploy(path: Path, wait_s: float, yes: bool, dry_run: bool) -> None:
         state_dir=str(config.state_dir),
         ovirt_dir=str(config.ovirt.setup_dir if config.ovirt else Own().ovirt_dir),
     )
-    dialogue = Dialogue(somebody_is_there() and not yes)
-    stages = leaving_stages(own, config.host.id, has_systemd=has_systemd())
-    for stage in stages:
-        dialogue.text(f"{stage.title}:")
-        for line in stage.does:
-            dialogue.text(f"    {line}")
-    if dry_run:
-        dialogue.info("Nothing was done: --dry-run")
-        return
-    question = f"Take host {config.host.id} out of its cluster? (Yes, No)"
-    if not yes and not dialogue.confirm(question, default=False):
-        if not dialogue.is_there:
-            msg = "nobody confirms: give --yes"
-            raise DeployError(msg)
-        dialogue.info("Nothing was done")
+    dialogue = Dialogue(is_there=False)
+    steps = []
+    for stage in leaving_stages(own, config.host.id, has_systemd=has_systemd()):
+        steps += [f"{stage.title}:", *(f"    {line}" for line in stage.does)]
+    if not consent.given(f"take host {config.host.id} out of its cluster", steps):
         return
     if not _is_empty(config, wait_s, dialogue):
         click.get_current_context().exit(1)

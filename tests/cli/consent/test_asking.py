@@ -20,9 +20,11 @@ PAGE = Path(__file__).parents[3] / "docs" / "commands.md"
 DESTROY = {
     "clean",
     "config set",
+    "deploy",
     "lockspace reset",
     "storage clear-slot",
     "storage init",
+    "undeploy",
     "vm define",
     "vm edit",
     "vm poweroff",
