@@ -19,6 +19,7 @@ from he_fsm.errors import RecordFieldError, RecordTooLongError
 from he_fsm.metadata.engine import engine_from_text, engine_json
 from he_fsm.metadata.layout import HOST_ID_MAX, PARSE_VERSION, RECORD_BYTES, SLOT_BYTES
 from he_fsm.metadata.record import HostRecord, ProblemWord, SlotProblem
+from he_fsm.metadata.text import decoded_text, shown
 from he_fsm.metadata.told import (
     policy_line,
     release_line,
@@ -31,7 +32,6 @@ from he_fsm.metadata.told import (
 SlotContent = Union[HostRecord, SlotProblem]
 
 TEXT_BYTES: Final = SLOT_BYTES - RECORD_BYTES
-_NO_TEXT: Final = bytes(TEXT_BYTES)
 # The format of 2013 has seven fields; later formats append more.
 _FIELDS_MIN: Final = 7
 _CRC_FIELD: Final = 9
@@ -112,7 +112,7 @@ def _decode_record(
         raise _DamageError(ProblemWord.TOO_OLD, msg)
     _check_intact(record, fields, has_crc=count > _CRC_FIELD)
     written_id, timestamp = _number("host id", fields[3]), _time("timestamp", fields[2])
-    text = _decode_text(block)
+    text = decoded_text(block)
     found = HostRecord(
         host_id=written_id,
         timestamp=timestamp,
@@ -150,16 +150,16 @@ def _split(record: bytes, version: int) -> list[bytes]:
     if fields[0].isdigit():
         if len(fields) > 1:
             return fields
-        msg = f"there is nothing but {_shown(record)}"
+        msg = f"there is nothing but {shown(record)}"
         raise _DamageError(ProblemWord.GARBAGE, msg)
     digits = _LEADING_DIGITS.match(record)
     if digits is None:
-        msg = f"the record begins with {_shown(record[:16])}, not with a version"
+        msg = f"the record begins with {shown(record[:16])}, not with a version"
         raise _DamageError(ProblemWord.GARBAGE, msg)
     if int(digits[0]) > version and _UNKNOWN_LAYOUT.fullmatch(text):
         msg = f"its parse version is {int(digits[0])}, of a layout that is not known"
         raise _DamageError(ProblemWord.TOO_NEW, msg)
-    msg = f"the record begins with {_shown(record[:16])}, not with a version and '|'"
+    msg = f"the record begins with {shown(record[:16])}, not with a version and '|'"
     raise _DamageError(ProblemWord.GARBAGE, msg)
 
 
@@ -203,7 +203,7 @@ def _check_crc(fields: Sequence[bytes]) -> None:
     body = b"|".join([*fields[:_CRC_FIELD], _NO_CRC, *fields[_CRC_FIELD + 1 :]])
     computed = b"%08x" % zlib.crc32(body)
     if stated != computed:
-        msg = f"checksum is {_shown(stated)}, the fields give {_shown(computed)}"
+        msg = f"checksum is {shown(stated)}, the fields give {shown(computed)}"
         raise _DamageError(ProblemWord.CRC, msg)
 
 
@@ -211,7 +211,7 @@ def _number(name: str, field: bytes) -> int:
     """Read an ASCII decimal number, and none of the other forms that `int` takes."""
     if field.isdigit() or (field[:1] == b"-" and field[1:].isdigit()):
         return int(field)
-    raise _DamageError(ProblemWord.GARBAGE, f"the {name} is {_shown(field)}, not a number")
+    raise _DamageError(ProblemWord.GARBAGE, f"the {name} is {shown(field)}, not a number")
 
 
 def _number_or_0(field: bytes) -> int:
@@ -227,25 +227,6 @@ def _time(name: str, field: bytes) -> int:
     if number < 0:
         raise _DamageError(ProblemWord.GARBAGE, f"the {name} is {number}, below 0")
     return number
-
-
-def _shown(field: bytes) -> str:
-    """Return bytes from a slot as short, plain ASCII for a message."""
-    shown = field[:40].decode("ascii", "backslashreplace")
-    if field.isalnum():
-        return shown
-    return ascii(shown)
-
-
-def _decode_text(block: bytes) -> str:
-    text = block[RECORD_BYTES:SLOT_BYTES]
-    end = text.find(b"\0")
-    if end >= 0 and _NO_TEXT.startswith(text[end:]):
-        text = text[:end]
-    elif end >= 0:
-        # oVirt pads by characters: after a hostname that is not ASCII its text begins too late.
-        text = text.replace(b"\0", b"")
-    return text.decode("utf-8", "replace")
 
 
 def encode_slot(

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, Optional
 
+from he_fsm.metadata.layout import RECORD_BYTES, SLOT_BYTES
 from he_fsm.metadata.record import HostRecord
 
 # Source: ovirt-hosted-engine-ha 2.5, the states' own lines.
@@ -105,3 +106,21 @@ def told_utc_s(text: str) -> Optional[int]:
     except ValueError:
         return None
     return int(moment.timestamp())
+
+
+def shown(field: bytes) -> str:
+    """Return bytes from a slot as short, plain ASCII for a message."""
+    text = field[:40].decode("ascii", "backslashreplace")
+    return text if field.isalnum() else ascii(text)
+
+
+def decoded_text(block: bytes) -> str:
+    """Return the text of a slot, with damage replaced."""
+    text = block[RECORD_BYTES:SLOT_BYTES]
+    end = text.find(b"\0")
+    if end >= 0 and not text[end:].strip(b"\0"):
+        text = text[:end]
+    elif end >= 0:
+        # oVirt pads by characters: after a hostname that is not ASCII its text begins too late.
+        text = text.replace(b"\0", b"")
+    return text.decode("utf-8", "replace")
