@@ -88,7 +88,7 @@ class Normal:
         return Memory(
             state=memory.state,
             since=_not_before(memory.since, now - self._stay_s) if waits else now,
-            began_at=_not_before(memory.began_at, now - _whole(policy.settle_s)),
+            began_at=_not_before(memory.began_at, now - self._begins_s(memory)),
             # A gap in observation interrupts the waits above; three loops are enough for a gap.
             looked_at=_latest(memory.looked_at, now - 3 * LOOP_S) if is_watched else None,
             # Only changes of the distance between the two clocks matter, not the distance.
@@ -120,6 +120,12 @@ class Normal:
             # Alarms only notify people; no decision depends on them.
             alarms=(),
         )
+
+    def _begins_s(self, memory: Memory) -> float:
+        """Return the longest wait that is counted from an agent's beginning."""
+        policy = self._policy
+        longest_s = policy.dead_after_s if memory.keeps_engine else 0.0
+        return _whole(max(policy.settle_s, longest_s))
 
     def _failed(self, failed: FailedStarts, now: float) -> FailedStarts:
         if not failed.count:
