@@ -287,4 +287,4 @@ def test_settings_go_over_the_configuration() -> None:
     assert config(found).policy.loop_s == 5.0
     assert config(found).hypervisor.vm.cpus == 8
     assert config(found).hypervisor.vm.memory == 4096
-    assert attrs.asdict(config(found).host) == HOST
+    assert attrs.asdict(config(found).host) == {**HOST, "preference": 0}

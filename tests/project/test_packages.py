@@ -101,6 +101,8 @@ def test_the_package_has_all_that_a_host_needs(built: dict[str, Path]) -> None:
     expected = {f"./usr/lib/systemd/system/{name}" for name in units}
     expected |= {f"./usr/bin/he-fsm{name}" for name in ("", "-agent", "-broker")}
     expected |= {f"./usr/lib/{kind}.d/he-fsm.conf" for kind in ("sysusers", "tmpfiles")}
+    expected |= {"./usr/lib/systemd/logind.conf.d/he-fsm.conf"}
+    expected |= {"./usr/share/polkit-1/rules.d/he-fsm.rules"}
     expected |= {f"./usr/lib/firewalld/services/he-fsm{x}.xml" for x in ("", "-migration")}
     expected |= {f"./usr/share/man/man1/he-fsm-{name.replace(' ', '-')}.1.gz" for name in ALL}
     expected |= {"./usr/share/man/man5/he-fsm.yaml.5.gz", "./usr/share/man/man8/he-fsm-agent.8.gz"}

@@ -83,13 +83,21 @@ def _programs(tree: Path) -> None:
         path.chmod(0o755)
 
 
+# What other programs of the system read: users, folders, shutdowns that wait for the agent.
+_SETTINGS: Final = {
+    "he-fsm.sysusers.conf": "usr/lib/sysusers.d/he-fsm.conf",
+    "he-fsm.tmpfiles.conf": "usr/lib/tmpfiles.d/he-fsm.conf",
+    "he-fsm.logind.conf": "usr/lib/systemd/logind.conf.d/he-fsm.conf",
+    "he-fsm.polkit.rules": "usr/share/polkit-1/rules.d/he-fsm.rules",
+}
+
+
 def _units(root: Path) -> None:
     units = ROOT / "packaging" / "systemd"
     _copy(sorted(units.glob("*.service")), root / "usr/lib/systemd/system")
-    for kind in ("sysusers", "tmpfiles"):
-        place = root / f"usr/lib/{kind}.d" / "he-fsm.conf"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(units / f"he-fsm.{kind}.conf", place)
+    for name, place in _SETTINGS.items():
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(units / name, root / place)
     for folder in sorted(units.glob("*.service.d")):
         _copy(sorted(folder.glob("*.conf")), root / "usr/share/he-fsm/systemd" / folder.name)
     services = sorted((ROOT / "packaging" / "firewalld").glob("*.xml"))
