@@ -31,6 +31,8 @@ from he_fsm.effects import (
     Alarm,
     CancelMigration,
     Effect,
+    EndGlobal,
+    LetGo,
     MigrateVm,
     Notify,
     PowerOffVm,
@@ -188,12 +190,14 @@ def test_the_machine_accepts_every_decision_and_arrives_where_step_does(
 
 
 @given(situation=anything)
-def test_without_an_edge_people_are_told_of_alarms_and_slot_0_is_mended_and_nothing_else(
-    situation: Situation,
-) -> None:
+def test_without_an_edge_nothing_is_done_to_the_engine(situation: Situation) -> None:
+    """People are told of alarms, slot 0 is written, and a host that is shut down may go down."""
     decision = decide(situation)
     if decision.edge is None:
-        assert all(isinstance(effect, (Alarm, WriteGlobal)) for effect in decision.effects)
+        allowed = (Alarm, WriteGlobal, EndGlobal, LetGo)
+        assert all(isinstance(effect, allowed) for effect in decision.effects)
+        lets_go = any(isinstance(effect, LetGo) for effect in decision.effects)
+        assert not lets_go or situation.snapshot.leaves_by is not None
 
 
 @given(situation=anything)
@@ -514,11 +518,16 @@ def is_ended_for_its_lease(decision: Step) -> bool:
 def test_in_global_maintenance_nothing_is_done_but_to_end_a_vm_without_its_lease(
     situation: Situation,
 ) -> None:
-    """Nor where slot 0 was never readable. People are told, and slot 0 is written again."""
+    """
+    Nor where slot 0 was never readable.
+
+    People are told, slot 0 is written, and a host that is shut down may go down.
+    """
     decision = decide(situation)
     if decision.memory.global_maintenance is False or is_ended_for_its_lease(decision):
         return
-    assert all(isinstance(e, (Alarm, Notify, WriteGlobal)) for e in decision.effects)
+    allowed = (Alarm, Notify, WriteGlobal, EndGlobal, LetGo)
+    assert all(isinstance(effect, allowed) for effect in decision.effects)
     assert decision.memory.state in {State.GLOBAL_MAINTENANCE, State.UNKNOWN}
 
 

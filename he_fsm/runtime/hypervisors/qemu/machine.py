@@ -40,7 +40,8 @@ _DEATHS: Final = {
     "GUEST_PANICKED": "the guest has panicked",
     "WATCHDOG": "the guest's watchdog has fired",
 }
-# QEMU ends by itself after such a report; it is killed where its storage holds it up (seconds).
+# QEMU ends by itself after such a report, or when it has closed its monitor. Where its storage
+# holds it up, it is killed after the one, and taken for silent after the other (seconds).
 _ENDS_S: Final = 1.0
 # What it has said before its end is read for so long at most (seconds).
 _LAST_WORDS_S: Final = 0.2
@@ -73,6 +74,8 @@ class Machine:
         self._was_sent = False
         self.runstate = ""
         self.is_answering = True
+        # How often it has answered.
+        self._answers = 0
         self._file = file
         self._changed = changed
         self._ended = ended
@@ -134,6 +137,7 @@ class Machine:
     async def ask(self) -> None:
         """Ask QEMU for its state; raises `HypervisorError`."""
         status = await self.monitor.execute("query-status")
+        self._answers += 1
         self._note(str(status["status"]), is_answering=True)
         self._answered.set()
 
@@ -225,9 +229,18 @@ class Machine:
         try:
             await self.ask()
         except HypervisorError as error:
-            if not self.has_ended:
-                _log.warning("%s", error)
-                self._note(self.runstate, is_answering=False)
+            if self._monitor is None or self._monitor.is_connected:
+                self._note_silence(str(error))
+            else:
+                # Most often the process ends, which the kernel tells a moment later: no silence.
+                loop = asyncio.get_running_loop()
+                loop.call_later(_ENDS_S, self._note_silence, str(error), self._answers)
+
+    def _note_silence(self, why: str, since: Optional[int] = None) -> None:
+        """Note that QEMU does not answer, unless it has, after *since* answers."""
+        if not self.has_ended and since in (None, self._answers):
+            _log.warning("%s", why)
+            self._note(self.runstate, is_answering=False)
 
     def _note_death(self, why: str) -> None:
         """Believe a guest that reports its own death: nothing of it is waited for."""

@@ -111,6 +111,11 @@ class Monitor:
                 ended.cancel()
             yield str(message["event"]), cast("Mapping[str, Any]", message.get("data", {}))
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether QEMU is still at the other end, as far as that is known."""
+        return bool(self._client.runstate is Runstate.RUNNING)
+
     async def close(self) -> None:
         """Disconnect; QEMU runs on."""
         with suppress(*_TROUBLE):
