@@ -33,6 +33,8 @@ _log = logging.getLogger(__name__)
 
 _BACKLOG: Final = 16
 _CLOSED_S: Final = 5.0
+# Of the loop, from a connection that is accepted to the call that makes it known.
+_STEPS: Final = 5
 
 
 class VdsmServer:
@@ -158,8 +160,12 @@ class VdsmServer:
             while not self._is_over.is_set():
                 await ended.wait()
         finally:
+            for _ in range(_STEPS):
+                # CPython 3.11 leaves a connection open that it has accepted, and not yet made known
+                # when its server is closed (gh-109564).
+                await asyncio.sleep(0)
             server.close()
-            for peer in self._peers:
+            for peer in tuple(self._peers):
                 peer.abort()
             for task in tuple(self._tasks):
                 task.cancel()
@@ -169,11 +175,14 @@ class VdsmServer:
         if self._ended is not None:
             self._ended.set()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._keep(asyncio.current_task())
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Known at once: a task that is cancelled before its first step closes nothing.
         peer = Peer(reader, writer, self._queues, self._take_request, self.faults)
-        host, port = (writer.get_extra_info("peername") or ("?", 0))[:2]
         self._peers.add(peer)
+        self._keep(asyncio.ensure_future(self._look_after(peer, writer)))
+
+    async def _look_after(self, peer: Peer, writer: asyncio.StreamWriter) -> None:
+        host, port = (writer.get_extra_info("peername") or ("?", 0))[:2]
         try:
             certificates = self._certificates
             tls = certificates.context(is_server=True) if certificates else None
@@ -190,11 +199,10 @@ class VdsmServer:
             with suppress(OSError):
                 await writer.wait_closed()
 
-    def _keep(self, task: Optional[asyncio.Task[Any]]) -> None:
+    def _keep(self, task: asyncio.Task[Any]) -> None:
         """Keep a task until it ends: the loop itself does not."""
-        if task is not None:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _take_request(self, body: bytes, reply_to: Optional[str]) -> None:
         self._reply_to.note(body, reply_to)

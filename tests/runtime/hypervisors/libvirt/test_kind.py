@@ -16,7 +16,6 @@ from he_fsm.lab.libvirt.domain import NAME, domain_xml
 from he_fsm.runtime import parts
 from he_fsm.runtime.config import load_config
 from he_fsm.runtime.hypervisors.libvirt.kind import KIND
-from he_fsm.runtime.hypervisors.libvirt.reach import runs_cpu
 from he_fsm.runtime.leases.sanlock.section import settings_of
 from he_fsm.snapshot import VmState
 from he_fsm.testing.waiting import until
@@ -186,6 +185,8 @@ class TestOnAHost:
         assert reached(hosts, config_of(hosts, tmp_path)) == ""
 
     def test_a_cpu_that_a_host_has_not_is_known(self, hosts: LibvirtHosts) -> None:
+        from he_fsm.runtime.hypervisors.libvirt.reach import runs_cpu
+
         with hosts.lab.domain(2) as other:
             capabilities = ET.fromstring(other.raw.getCapabilities())
             here = capabilities.find("host/cpu")
