@@ -50,13 +50,16 @@ def test_the_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     [
         (b"", "no file of he-fsm check"),
         (b"text", "no file of he-fsm check"),
-        (gzip.compress(b"{}")[:-6], "no file of he-fsm check"),
-        (gzip.compress(b"{"), "no file of he-fsm check"),
-        (gzip.compress(b"[]"), "no file of this release's he-fsm check"),
-        (gzip.compress(b'{"format": "another"}'), "no file of this release's he-fsm check"),
-        (gzip.compress(b'{"format": "he-fsm check 4"}'), "it is damaged"),
+        (gzip.compress(b"{}", mtime=0)[:-6], "no file of he-fsm check"),
+        (gzip.compress(b"{", mtime=0), "no file of he-fsm check"),
+        (gzip.compress(b"[]", mtime=0), "no file of this release's he-fsm check"),
         (
-            gzip.compress(json.dumps({"format": "he-fsm check 4", "bounds": 1}).encode()),
+            gzip.compress(b'{"format": "another"}', mtime=0),
+            "no file of this release's he-fsm check",
+        ),
+        (gzip.compress(b'{"format": "he-fsm check 4"}', mtime=0), "it is damaged"),
+        (
+            gzip.compress(json.dumps({"format": "he-fsm check 4", "bounds": 1}).encode(), mtime=0),
             "it is damaged",
         ),
     ],
