@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final, Optional
 
@@ -22,6 +21,7 @@ from he_fsm.deploy.planning.stages import Outline
 from he_fsm.deploy.planning.told import Fitness, Told
 from he_fsm.errors import ConfigError, DeployError, HeFsmError, LeaseMissingError, LockspaceError
 from he_fsm.metadata.layout import SLOT_BYTES
+from he_fsm.metadata.text import told_utc_s
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.runtime import registry
 from he_fsm.runtime.config import Config
@@ -32,8 +32,6 @@ from he_fsm.runtime.storage.whiteboard_io import WhiteboardFile
 _LOOK_S: Final = 0.2
 # A living host writes its slot each loop; so long is waited for one of them (loops).
 _LOOPS: Final = 2.5
-# What C's ctime writes. Source: he_fsm.metadata.text, which writes it in UTC.
-_CTIME: Final = "%a %b %d %H:%M:%S %Y"
 
 
 @attrs.frozen(kw_only=True)
@@ -220,20 +218,7 @@ def clock_off(config: Config, told: Told) -> Optional[float]:
         for number, record in _board(config).records.items():
             was = before.get(number)
             if number in told.hosts and was is not None and record.timestamp > was.timestamp:
-                written = _written(record.text)
+                written = told_utc_s(record.text)
                 if written is not None:
                     return time.time() - written
-    return None
-
-
-def _written(text: str) -> Optional[float]:
-    """Return when a record was written by its writer's wall clock, from the text for people."""
-    for line in text.splitlines():
-        key, _, value = line.partition("=")
-        if key == "timestamp":
-            moment = value.partition("(")[2].rstrip(")")
-            try:
-                return datetime.strptime(moment, _CTIME).replace(tzinfo=timezone.utc).timestamp()
-            except ValueError:
-                return None
     return None

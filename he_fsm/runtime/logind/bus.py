@@ -19,34 +19,20 @@ from jeepney import (
     message_bus,
     new_method_call,
 )
-from jeepney.bus import get_bus
-from jeepney.io.blocking import DBusConnection, prep_socket
 
 from he_fsm.errors import HeFsmError
+from he_fsm.runtime.service.dbus import ANSWER_S, SYSTEM_BUS, connected
 
-# The system's bus, or the one that DBUS_SYSTEM_BUS_ADDRESS names.
-SYSTEM_BUS: Final = "SYSTEM"
 NAME: Final = "org.freedesktop.login1"
 PATH: Final = "/org/freedesktop/login1"
 MANAGER: Final = f"{NAME}.Manager"
 # Who inhibits, as `systemd-inhibit --list` shows it.
 _WHO: Final = "he-fsm-agent"
-# An answer takes milliseconds (seconds).
-_ANSWER_S: Final = 2.0
 _MICROSECONDS: Final = 1e-6
 
 
 class LogindError(HeFsmError):
     """logind can't be asked, does not answer, or refuses."""
-
-
-class _Connection(DBusConnection):  # type: ignore[misc]  # The library has no types.
-    """A connection that waits for no answer without end, as the library does for the first one."""
-
-    def send_and_get_reply(self, message: Any, *, timeout: Optional[float] = None) -> Any:
-        """Return the answer; raises `TimeoutError`."""
-        limit_s = _ANSWER_S if timeout is None else timeout
-        return super().send_and_get_reply(message, timeout=limit_s)
 
 
 class Logind:
@@ -65,8 +51,7 @@ class Logind:
             LogindError: there is no bus, or no logind on it.
         """
         try:
-            made = prep_socket(get_bus(address), enable_fds=True, timeout=_ANSWER_S)
-            self._connection = _Connection(made, enable_fds=True)
+            self._connection = connected(address, takes_files=True)
         except Exception as error:
             # The library raises errors of its own for what authentication brings.
             msg = f"the D-Bus {address} can't be reached: {error}"
@@ -144,7 +129,7 @@ class Logind:
 
     def _reply(self, message: Any, what: str) -> Any:
         try:
-            reply = self._connection.send_and_get_reply(message, timeout=_ANSWER_S)
+            reply = self._connection.send_and_get_reply(message, timeout=ANSWER_S)
         except (OSError, EOFError, RuntimeError) as error:
             why = "no answer" if isinstance(error, TimeoutError) else str(error) or "it has ended"
             msg = f"logind can't be asked ({what}): {why}"

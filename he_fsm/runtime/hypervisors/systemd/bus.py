@@ -18,19 +18,15 @@ from jeepney import (
     message_bus,
     new_method_call,
 )
-from jeepney.bus import get_bus
-from jeepney.io.blocking import DBusConnection, prep_socket
 
 from he_fsm.errors import HypervisorError
+from he_fsm.runtime.service.dbus import ANSWER_S, SYSTEM_BUS, connected
 
-SYSTEM_BUS: Final = "SYSTEM"
 NAME: Final = "org.freedesktop.systemd1"
 _PATH: Final = "/org/freedesktop/systemd1"
 _MANAGER: Final = f"{NAME}.Manager"
 _UNIT: Final = f"{NAME}.Unit"
 _PROPERTIES: Final = "org.freedesktop.DBus.Properties"
-# An answer takes milliseconds (seconds).
-_ANSWER_S: Final = 2.0
 
 
 class BusError(HypervisorError):
@@ -41,15 +37,6 @@ class RefusedByBusError(BusError):
     """systemd, or who may ask it, says no."""
 
 
-class _Connection(DBusConnection):  # type: ignore[misc]  # The library has no types.
-    """A connection that waits for no answer without end, as the library does for the first one."""
-
-    def send_and_get_reply(self, message: Any, *, timeout: Optional[float] = None) -> Any:
-        """Return the answer; raises `TimeoutError`."""
-        limit_s = _ANSWER_S if timeout is None else timeout
-        return super().send_and_get_reply(message, timeout=limit_s)
-
-
 class Bus:
     """
     One connection to the bus at *address* (SYSTEM, or an address of its own), made when needed.
@@ -57,11 +44,11 @@ class Bus:
     For one thread. A connection that was lost is made anew with the next call.
     """
 
-    def __init__(self, address: str = SYSTEM_BUS, answer_s: float = _ANSWER_S) -> None:
+    def __init__(self, address: str = SYSTEM_BUS, answer_s: float = ANSWER_S) -> None:
         """Take the address; nothing is opened."""
         self._address = address
         self._answer_s = answer_s
-        self._connection: Optional[DBusConnection] = None
+        self._connection: Optional[Any] = None
 
     def close(self) -> None:
         """Disconnect."""
@@ -160,12 +147,10 @@ class Bus:
         msg = f"systemd can't be asked ({what}): {why}"
         return BusError(msg)
 
-    def _connected(self) -> DBusConnection:
+    def _connected(self) -> Any:
         if self._connection is None:
             try:
-                address = get_bus(self._address)
-                made = prep_socket(address, enable_fds=False, timeout=self._answer_s)
-                self._connection = _Connection(made)
+                self._connection = connected(self._address, self._answer_s)
             except Exception as error:
                 # The library raises errors of its own for what authentication brings.
                 msg = f"the D-Bus {self._address} can't be reached: {error}"

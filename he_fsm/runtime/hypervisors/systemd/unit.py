@@ -20,7 +20,8 @@ import attrs
 
 from he_fsm.runtime.hypervisors.event_loop import HasFileno
 from he_fsm.runtime.hypervisors.service.body import BodyError, Ending
-from he_fsm.runtime.hypervisors.systemd.bus import SYSTEM_BUS, Bus, BusError, RefusedByBusError
+from he_fsm.runtime.hypervisors.systemd.bus import Bus, BusError, RefusedByBusError
+from he_fsm.runtime.service.dbus import SYSTEM_BUS
 from he_fsm.runtime.service.supervised import SupervisedThread
 
 _log = logging.getLogger("he_fsm.unit")
