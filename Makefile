@@ -24,6 +24,8 @@ COUNT ?= 50
 REV ?=
 ROUNDS ?= 5
 ONLY ?=
+# Of `make docs`: `no` leaves out the playground, which is fetched from registries once.
+PLAYGROUND ?= yes
 # Of `make interop`: checkouts of oVirt/vdsm and oVirt/ovirt-hosted-engine-ha.
 VDSM ?=
 HA ?=
@@ -38,7 +40,7 @@ UNLESS_NATIVE = $(shell if command -v gcc > /dev/null; then echo 'and not compil
 # The other Pythons that the tests run on where they are there: the oldest and the newest.
 OTHER_PYTHONS = $(shell sh tools/other-pythons)
 
-.PHONY: help demo demo-real demo-libvirt debian13 talk test computing test-compiled native check-three compiled lint types unit processes real rehearsals others bench bench-compiled bench-against bench-real chaos chaos-real chaos-libvirt interop soak search true-clock deep diagram packages stories clean
+.PHONY: help demo demo-real demo-libvirt debian13 talk test computing test-compiled native check-three compiled lint types unit processes real rehearsals others bench bench-compiled bench-against bench-real chaos chaos-real chaos-libvirt interop soak search true-clock deep diagram packages stories docs clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -170,6 +172,9 @@ search: $(VENV)/.test ## Look for a random scenario that breaks a promise of the
 diagram: $(VENV)/.demo ## Draw docs/state-diagram.dot and the docs' tables anew from the table
 	$(BIN)/python tools/generate-docs
 
+docs: $(VENV)/.docs ## Build the documentation as a site into build/site (PLAYGROUND=no: without network)
+	$(BIN)/python tools/build-docs $(if $(filter no,$(PLAYGROUND)),--without-playground)
+
 packages: $(VENV)/.test ## Build wheel, sdist, .deb and .rpm into dist/ (debhelper, rpm)
 	$(BIN)/python tools/packages
 
@@ -193,11 +198,16 @@ $(VENV)/.libvirt: $(VENV)/.real
 	@$(LIBVIRT)
 	@touch $@
 
+# The reference of the commands imports each of them.
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	$(PIP) install -e '.[docs,daemon,deploy,campaign,test]'
+	@touch $@
+
 $(VENV)/.test: pyproject.toml | $(BIN)/python
-	$(PIP) install -e '.[test,lint,report,pictures,diagram,daemon,qemu,deploy,systemd,campaign,parquet,dask]'
+	$(PIP) install -e '.[test,lint,report,pictures,diagram,daemon,qemu,deploy,systemd,campaign,parquet,dask,docs]'
 	@$(LIBVIRT)
 	-@$(PIP) install -e '.[engine]' || echo "tests of the engine's API are skipped" >&2
-	@touch $@ $(VENV)/.demo $(VENV)/.real $(VENV)/.libvirt
+	@touch $@ $(VENV)/.demo $(VENV)/.real $(VENV)/.libvirt $(VENV)/.docs
 
 clean: ## Remove what these targets made
 	rm -rf $(VENV) $(VENV)-other-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

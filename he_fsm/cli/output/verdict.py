@@ -214,8 +214,8 @@ def _wrong_slots(found: Mapping[str, Any], runs_on: int) -> list[str]:
     if damaged:
         wrong.append(f"{slots_text(damaged)} can't be believed")
     if silent:
-        verb = "is" if len(silent) == 1 else "are"
-        wrong.append(f"{hosts_text(silent)} {verb} silent")
+        named = hosts_text(silent)
+        wrong.append(f"{named} is silent" if len(silent) == 1 else f"{named} are silent")
     if others and not able:
         wrong.append("no other host could take over")
     return wrong
