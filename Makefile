@@ -94,7 +94,7 @@ debian13: ## The tests with real sanlock and QEMU, and one rehearsal, on Debian 
 
 rehearsals: $(VENV)/.test ## Every scenario on real daemons, and all tests of libvirt and vdsm (an hour or so)
 	$(FETCH_KERNEL)
-	$(BIN)/python -m pytest -n0 -q tests/project/packages
+	$(BIN)/python -m pytest -n0 -q tests/project/packages tests/project/site
 	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q tests/rehearse/test_files.py \
 	  tests/cli/live/test_what_if_comes_true.py
 	$(BIN)/python -m pytest -n $(REAL) --dist worksteal -q \

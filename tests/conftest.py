@@ -42,6 +42,7 @@ WITH_PROCESSES = (
     *("runtime", "rehearse", "cli/test_status.py", "cli/test_maintenance.py"),
     *("cli/hosted_engine", "cli/live"),
     *("benchmarks/test_against.py", "chaos/test_living.py", "lab/vdsm/test_server.py"),
+    "project/site/test_playground.py",
 )
 # Only these folders have such tests, and only these are looked through for them (Makefile).
 FOLDERS_WITH_PROCESSES = (

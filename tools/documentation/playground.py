@@ -22,8 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from building import source
-from documentation.errors import SiteError
+from tools.building import source
+from tools.documentation.errors import SiteError
 
 ROOT = Path(__file__).resolve().parents[2]
 _HERE = Path(__file__).resolve().parent

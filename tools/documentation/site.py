@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sphinx.cmd.build import main as sphinx
 
-from documentation import playground, reference, stage
-from documentation.errors import SiteError
+from tools.documentation import playground, reference, stage
+from tools.documentation.errors import SiteError
 
 _THEME = Path(__file__).resolve().parent / "theme"
 PLAYGROUND = "playground-files"

@@ -12,7 +12,7 @@ import re
 import shutil
 from pathlib import Path
 
-from documentation.navigation import with_site_pages
+from tools.documentation.navigation import with_site_pages
 
 ROOT = Path(__file__).resolve().parents[2]
 _HERE = Path(__file__).resolve().parent
