@@ -22,7 +22,7 @@ class HypervisorContract:
     """
     What the agent's loop can rely on; see `he_fsm.runtime.ports.hypervisor`.
 
-    A test class of a hypervisor inherits these tests. It, or its module, has the fixture `hosts`:
+    A test class of a hypervisor inherits these tests. It, or its module, has the fixture `hosts`::
 
         class TestMine(HypervisorContract):
             @pytest.fixture

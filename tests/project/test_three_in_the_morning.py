@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "three-in-the-morning.md").read_text(encoding="utf-8")
 # Between these stand a message's own words: numbers, what is cut, and what a field holds.
 FIELDS = re.compile(rf"…|\d+|; but|\b(?:good|down|paused|{'|'.join(MEANING)})\b")
-# Shorter words prove nothing.
-LETTERS_MIN = 4
+# Fewer letters prove nothing.
+LETTERS_MIN = 5
 
 
 def cells() -> Iterator[str]:
@@ -33,7 +33,7 @@ def quoted() -> list[str]:
 
 def words_of(message: str) -> list[str]:
     parts = (part.strip(" .,:;") for part in FIELDS.split(message))
-    return [part for part in parts if len(part) >= LETTERS_MIN]
+    return [part for part in parts if part]
 
 
 def literals(path: Path) -> str:
@@ -51,7 +51,8 @@ MODULES = [literals(path) for path in (ROOT / "he_fsm").rglob("*.py")]
 
 def is_real(message: str) -> bool:
     words = words_of(message)
-    return bool(words) and any(all(word in text for word in words) for text in MODULES)
+    is_long = sum(map(len, words)) >= LETTERS_MIN
+    return is_long and any(all(word in text for word in words) for text in MODULES)
 
 
 def test_each_alarm_has_its_section() -> None:
@@ -68,6 +69,6 @@ def test_a_quoted_message_is_one_of_the_product(message: str) -> None:
     assert is_real(message)
 
 
-@pytest.mark.parametrize("message", ["the engine is asleep on host 2", "host 2 is", "…"])
+@pytest.mark.parametrize("message", ["the engine is asleep on host 2", "host 2", "…"])
 def test_an_invented_message_is_found_out(message: str) -> None:
     assert not is_real(message)

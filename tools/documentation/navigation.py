@@ -22,8 +22,8 @@ ONLY_ON_THE_SITE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
 LAST_SECTION = "Work on he_fsm"
 LAST_PAGES = ("contributing", "changelog")
 
-_SECTION = re.compile(r"^## (.+)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
-_ROW = re.compile(r"^\| \[[^\]]+\]\(([\w-]+)\.md\) \|.*$", re.MULTILINE)
+_SECTION = re.compile(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+_ROW = re.compile(r"^\| \[[^\]]*\]\(([\w-]+)\.md\) \|.*$", re.MULTILINE)
 
 
 def sections(index: str) -> dict[str, list[str]]:
@@ -35,7 +35,7 @@ def sections(index: str) -> dict[str, list[str]]:
 def with_site_pages(index: str) -> str:
     """Return the start page as the site has it: with the pages that are made when it is built."""
     for title, pages in ONLY_ON_THE_SITE.items():
-        rows = "".join(f"| [{page}.md]({page}.md) | {kind} | {what} |\n" for page, kind, what in pages)
+        rows = "".join(f"| []({page}.md) | {kind} | {what} |\n" for page, kind, what in pages)
         section = next(each for each in _SECTION.finditer(index) if each[1] == title)
         *_, last = _ROW.finditer(section[0])
         at = section.start() + last.end() + 1

@@ -30,7 +30,7 @@ _HERE = Path(__file__).resolve().parent
 _PINS = _HERE / "pins.json"
 _WHEELS = _HERE / "wheels.txt"
 # What a page loads of Pyodide's package; the rest is for Node.js and for TypeScript.
-_LOADED = ("pyodide.mjs", "python_stdlib.zip", "pyodide-lock.json", "LICENSE")
+_LOADED = ("pyodide.mjs", "python_stdlib.zip", "pyodide-lock.json", "package.json", "README.md")
 _LOADED_BY_PATTERN = re.compile(r"pyodide\.asm\.(mjs|js|wasm)")
 # Compiled for one kind of machine; without them a package uses its Python code.
 _COMPILED = (".so", ".pyd", ".dylib")

@@ -18,26 +18,32 @@ One pass of the agent's loop uses it in this order, and nothing else calls it me
 
 Field by field, what an `Observation` promises:
 
-`vm`        STARTING from `start` until the VM executes; the lease is taken within this state. UP,
-            PAUSED and STOPPING: a VM of this host, with the lease. LEAVING: it executes here, and a
-            migration away is under way, whoever ordered it. ARRIVING: the receiving side of a
-            migration, which does not execute. ABSENT: no process of a VM is left here, and none
-            can come without a further deed, here or on the source of a migration. UNKNOWN: the
-            hypervisor does not answer; the VM is as it was, or not.
-`results`   Each result exactly once, in the first observation that shows its consequence in `vm`:
-            START_FAILED, GUEST_DIED and MIGRATION_DONE with ABSENT, START_REFUSED with ABSENT (or
-            ARRIVING, where a VM is on its way here), MIGRATION_FAILED with whatever the VM is then.
-            A result is lost where the agent ends before it observed. START_REFUSED: no VM, for
-            want of the lease. START_FAILED: the VM's process ended before the VM executed.
-            MIGRATION_DONE: the target executes. MIGRATION_FAILED: the VM stays here, or has ended.
-            GUEST_DIED belongs to no deed: the VM has ended because its guest reported that it is
-            dead (a panic, a watchdog that fired); the detail says which.
-`progress`  A fraction in LEAVING where it is known, else None. It may fall.
-`detail`    For people: why the VM is as it is, or why it is not known. Empty: there is no more to
-            say. Nothing is decided by it.
-`since`     Monotonic clock, seconds: since when `vm` is what it is. None: not known. For people.
-`definition`  The version of the VM's definition that this host has, for its record; 0: there is no
-            shared one.
+`vm`
+    STARTING from `start` until the VM executes; the lease is taken within this state. UP, PAUSED
+    and STOPPING: a VM of this host, with the lease. LEAVING: it executes here, and a migration away
+    is under way, whoever ordered it. ARRIVING: the receiving side of a migration, which does not
+    execute. ABSENT: no process of a VM is left here, and none can come without a further deed, here
+    or on the source of a migration. UNKNOWN: the hypervisor does not answer; the VM is as it was,
+    or not.
+`results`
+    Each result exactly once, in the first observation that shows its consequence in `vm`:
+    START_FAILED, GUEST_DIED and MIGRATION_DONE with ABSENT, START_REFUSED with ABSENT (or ARRIVING,
+    where a VM is on its way here), MIGRATION_FAILED with whatever the VM is then. A result is lost
+    where the agent ends before it observed. START_REFUSED: no VM, for want of the lease.
+    START_FAILED: the VM's process ended before the VM executed. MIGRATION_DONE: the target
+    executes. MIGRATION_FAILED: the VM stays here, or has ended. GUEST_DIED belongs to no deed: the
+    VM has ended because its guest reported that it is dead (a panic, a watchdog that fired); the
+    detail says which.
+`progress`
+    A fraction in LEAVING where it is known, else None. It may fall.
+`detail`
+    For people: why the VM is as it is, or why it is not known. Empty: there is no more to say.
+    Nothing is decided by it.
+`since`
+    Monotonic clock, seconds: since when `vm` is what it is. None: not known. For people.
+`definition`
+    The version of the VM's definition that this host has, for its record; 0: there is no shared
+    one.
 
 safety: an adapter starts no VM but with the engine's lease, and resumes none without it. Where a
 daemon takes the lease for the VM (libvirt, vdsm), `LeasePlace` is what it is told.

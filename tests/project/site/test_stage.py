@@ -68,7 +68,8 @@ def test_links_are_those_of_the_site(
     page: Path, tmp_path: Path, written: str, on_the_site: str
 ) -> None:
     target = tmp_path / "site"
-    assert for_site(f"See {written}.\n" * 2, page, target, tmp_path) == f"See {on_the_site}.\n" * 2
+    text = for_site(f"{written}\n\n{written}\n", page, target, tmp_path)
+    assert text == f"{on_the_site}\n\n{on_the_site}\n"
     assert (target / "files/examples/a.yaml").is_file() is ("files/" in on_the_site)
 
 
