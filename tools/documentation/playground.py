@@ -152,5 +152,6 @@ def _run(words: list[str], what: str) -> None:
         [program, *words[1:]], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        msg = f"{what} failed; to build without network: make docs PLAYGROUND=no\n{done.stderr[-2000:]}"
+        said = done.stderr[-2000:]
+        msg = f"{what} failed; to build without network: make docs PLAYGROUND=no\n{said}"
         raise SiteError(msg)

@@ -11,10 +11,10 @@ import he_fsm
 
 # What a value is that can have no docstring of its own.
 VALUES: Mapping[str, str] = {
-    "OVIRT": "The policy of oVirt's own agent: see [](policy.md).",
-    "TALK": "The policy of the talk of 2013, the default: see [](policy.md).",
+    "OVIRT": "The policy of oVirt's own agent: see :doc:`policy`.",
+    "TALK": "The policy of the talk of 2013, the default: see :doc:`policy`.",
     "POLICIES": "All policies that he_fsm has, by name.",
-    "TABLE": "The declared edges of each state, in order of priority: see [](state-machine.md).",
+    "TABLE": "The declared edges of each state, in order of priority: see :doc:`state-machine`.",
     "Effect": "Any effect: something for the agent to do, as a value.",
 }
 # What somebody needs who writes a back end, in the order in which it is read.
@@ -86,7 +86,7 @@ def _entry(name: str) -> str:
     """Return the entry of one public name."""
     value = getattr(he_fsm, name)
     if name in VALUES:
-        return f"```{{eval-rst}}\n.. py:data:: {name}\n   :module: he_fsm\n```\n\n{VALUES[name]}\n"
+        return _rst([f".. py:data:: {name}", "   :module: he_fsm", "", f"   {VALUES[name]}"])
     if inspect.isclass(value):
         kind = "autoexception" if issubclass(value, Exception) else "autoclass"
         return _rst([f".. {kind}:: he_fsm.{name}", "   :members:"])

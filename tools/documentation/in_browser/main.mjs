@@ -138,7 +138,7 @@ async function begin() {
     }
   });
   document.getElementById("playground-missing").hidden = true;
-  document.getElementById("playground").hidden = false;
+  document.getElementById("playground-app").hidden = false;
 }
 
 begin();

@@ -20,8 +20,8 @@ def play(text: str, seed: Optional[int] = None) -> str:
     Play a scenario file, and return a JSON object.
 
     `output`: what `he-fsm simulate` prints. `result`: what its `--json` prints. `pictures`: each
-    scenario's, as HTML without scripts. Where the file can't be used: `error` alone, a sentence with
-    line and column.
+    scenario's, as HTML without scripts. Where the file can't be used: `error` alone, a sentence
+    with line and column.
     """
     try:
         outcomes = [simulate(each, seed=seed) for each in parse_scenarios(text, FILE)]
