@@ -27,7 +27,7 @@ from tools.documentation.errors import SiteError
 
 ROOT = Path(__file__).resolve().parents[2]
 _HERE = Path(__file__).resolve().parent
-_PINS = _HERE / "pins.json"
+PINS = _HERE / "pins.json"
 _WHEELS = _HERE / "wheels.txt"
 # What a page loads of Pyodide's package; the rest is for Node.js and for TypeScript.
 _LOADED = ("pyodide.mjs", "python_stdlib.zip", "pyodide-lock.json", "package.json", "README.md")
@@ -77,7 +77,7 @@ def fetched_pyodide(cache: Path) -> Path:
     Raises:
         SiteError: it can't be fetched, or has another checksum.
     """
-    pin = json.loads(_PINS.read_text(encoding="utf-8"))["pyodide"]
+    pin = json.loads(PINS.read_text(encoding="utf-8"))["pyodide"]
     path = cache / f"pyodide-{pin['version']}.tgz"
     if not path.is_file():
         words = ["npm", "pack", "--silent", f"pyodide@{pin['version']}"]
@@ -85,7 +85,7 @@ def fetched_pyodide(cache: Path) -> Path:
     found = base64.b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
     if f"sha512-{found}" != pin["integrity"]:
         path.unlink()
-        msg = f"{path.name} is not the file of {_PINS}: its checksum is sha512-{found}"
+        msg = f"{path.name} is not the file of {PINS}: its checksum is sha512-{found}"
         raise SiteError(msg)
     return path
 

@@ -14,7 +14,15 @@ import pytest
 
 from he_fsm import parse_scenarios, simulate
 from he_fsm.cli.output.timeline import print_outcomes
-from tools.documentation.playground import ALL, SCENARIOS, scenarios, without_compiled
+from tools.documentation.errors import SiteError
+from tools.documentation.playground import (
+    ALL,
+    PINS,
+    SCENARIOS,
+    fetched_pyodide,
+    scenarios,
+    without_compiled,
+)
 
 ROOT = Path(__file__).parents[3]
 PLAY: Any = runpy.run_path(str(ROOT / "tools" / "documentation" / "in_browser" / "play.py"))["play"]
@@ -60,3 +68,22 @@ def test_a_wheel_loses_its_compiled_modules_alone(tmp_path: Path) -> None:
     made = without_compiled(wheel, tmp_path / "made")
     assert made.name == "some-1.0-py3-none-any.whl"
     assert zipfile.ZipFile(made).namelist() == ["some/__init__.py"]
+
+
+def test_another_file_than_the_pinned_one_is_refused_and_removed(tmp_path: Path) -> None:
+    version = json.loads(PINS.read_text(encoding="utf-8"))["pyodide"]["version"]
+    package = tmp_path / f"pyodide-{version}.tgz"
+    package.write_bytes(b"something else")
+    with pytest.raises(
+        SiteError, match=r"is not the file of .*pins\.json: its checksum is sha512-"
+    ):
+        fetched_pyodide(tmp_path)
+    assert not package.exists()
+
+
+def test_without_npm_it_is_said_how_to_build_without_the_playground(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SiteError, match=r"needs npm .*: make docs PLAYGROUND=no"):
+        fetched_pyodide(tmp_path)

@@ -58,6 +58,9 @@ function watched() {
 }
 
 function play() {
+  if (!seed.reportValidity()) {
+    return;
+  }
   run.disabled = true;
   stop.disabled = false;
   pictures.replaceChildren();
