@@ -47,7 +47,6 @@ class Loaded(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.loaded: list[str] = []
-        self.icons = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)

@@ -29,7 +29,5 @@ html_show_copyright = False
 html_show_sphinx = False
 html_copy_source = False
 html_show_sourcelink = False
-# A page that is printed or saved says for which release it is.
-html_last_updated_fmt = None
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
