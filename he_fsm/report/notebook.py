@@ -44,8 +44,8 @@ def outcome_html(outcome: Outcome) -> str:
 
 
 def verdict_html(word: str, colour: str) -> str:
-    """Show one word in a coloured frame."""
-    look = f"border:1px solid {colour};color:{colour};border-radius:9px;padding:0 8px"
+    """Show one word in a coloured frame; no coloured word can be read on both light and dark."""
+    look = f"border:1px solid {colour};border-radius:9px;padding:0 8px"
     return f'<span style="{look};font-size:.85em">{escape(word)}</span>'
 
 

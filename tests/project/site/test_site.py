@@ -109,6 +109,13 @@ def test_the_reader_may_choose_the_dark(site: Path) -> None:
     assert "prefers-color-scheme:dark" in styles.replace(" ", "")
 
 
+def test_a_screen_reader_knows_the_level_of_each_caption(site: Path) -> None:
+    page = (site / "index.html").read_text(encoding="utf-8")
+    captions = re.findall(r'<p class="caption"[^>]*>', page)
+    assert len(captions) == 6
+    assert set(captions) == {'<p class="caption" role="heading" aria-level="2">'}
+
+
 def test_every_command_is_in_the_reference(site: Path) -> None:
     page = (site / "all-commands.html").read_text(encoding="utf-8")
     titles = {re.sub(r"<[^>]+>|¶", "", text) for text in re.findall(r"<h\d>(.*?)</h\d>", page)}

@@ -1,5 +1,11 @@
 """How Sphinx builds the site; `tools/build-docs` calls it."""
 
+from __future__ import annotations
+
+from typing import Any
+
+from sphinx.application import Sphinx
+
 from he_fsm import __version__
 
 project = "he_fsm"
@@ -31,3 +37,19 @@ html_copy_source = False
 html_show_sourcelink = False
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
+
+
+def level_captions(
+    _app: Sphinx, _page: str, _template: str, context: dict[str, Any], _: Any
+) -> None:
+    """Say of which level the captions of the navigation are: a screen reader needs that."""
+    # Sphinx 9.0 makes them headings without a level, and so does Furo 2025.12.19.
+    tree = context.get("furo_navigation_tree", "")
+    context["furo_navigation_tree"] = tree.replace(
+        'role="heading"', 'role="heading" aria-level="2"'
+    )
+
+
+def setup(app: Sphinx) -> None:
+    """Act after the theme, which makes the navigation at the usual priority, 500."""
+    app.connect("html-page-context", level_captions, priority=900)
