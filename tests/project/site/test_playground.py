@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import tarfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +31,8 @@ pytestmark = [
 ]
 # Python has to be loaded and ten scenarios to be played, on whatever machine (milliseconds).
 PATIENCE_MS = 150_000
+# What looks for what a screen reader would stumble over; npm fetches it by its exact version.
+AXE = "axe-core@4.10.3"
 # A scenario that no browser plays within the playground's limit.
 ENDLESS = """\
 scenarios:
@@ -194,3 +198,38 @@ def test_a_phone_has_room_for_it(browser: Any, address: str) -> None:
     page.locator("#playground-app").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     context.close()
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    npm = shutil.which("npm")
+    folder = tmp_path_factory.mktemp("axe")
+    words = [str(npm), "pack", "--silent", AXE]
+    if (
+        npm is None
+        or subprocess.run(words, cwd=folder, capture_output=True, check=False).returncode
+    ):
+        pytest.skip(f"npm can't fetch {AXE}")
+    [package] = folder.glob("*.tgz")
+    with tarfile.open(package) as archive:
+        script = archive.extractfile("package/axe.min.js")
+        assert script is not None
+        return script.read().decode()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["index", "playground", "three-in-the-morning", "all-commands"])
+def test_a_screen_reader_stumbles_over_nothing(
+    browser: Any, address: str, axe: str, name: str, scheme: str
+) -> None:
+    context = browser.new_context(color_scheme=scheme)
+    page = context.new_page()
+    page.goto(f"{address}/{name}.html")
+    if name == "playground":
+        # By the keyboard alone.
+        page.get_by_label("The scenario file").press("Control+Enter")
+        wait_for(page, "It passed.")
+    page.evaluate(axe)
+    found = page.evaluate("axe.run()")["violations"]
+    context.close()
+    assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
