@@ -12,7 +12,7 @@ from typing import Final
 from he_fsm.deploy.carrying.course import ran
 from he_fsm.deploy.carrying.daemons import ENDS_S, end_processes
 from he_fsm.deploy.carrying.journal import Entry
-from he_fsm.deploy.carrying.machine import firewalld_runs
+from he_fsm.deploy.carrying.machine import connections, firewalld_runs
 from he_fsm.deploy.carrying.vm import end
 from he_fsm.errors import ConfigError, DeployError, HeFsmError
 from he_fsm.files.whole import write_whole
@@ -150,7 +150,8 @@ def _login(entry: Entry) -> None:
 
 
 def _connection(entry: Entry) -> None:
-    ran(["nmcli", "connection", "delete", entry["name"]])
+    if entry["name"] in connections():
+        ran(["nmcli", "connection", "delete", entry["name"]])
 
 
 def _ports(entry: Entry) -> None:
@@ -158,8 +159,7 @@ def _ports(entry: Entry) -> None:
         # Nothing was opened: the deployment asks the same before it opens anything.
         return
     for port in entry["ports"]:
-        for when in ((), ("--permanent",)):
-            ran(["firewall-cmd", *when, f"--remove-port={port}"])
+        ran(["firewall-cmd", *entry["when"], f"--remove-port={port}"])
 
 
 def _domain(entry: Entry) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
 import attrs
 
-from he_fsm.document.forms import Flag, ListOf, OrNull, Text
+from he_fsm.document.forms import Flag, ListOf, OrNull, Schema, Text
 from he_fsm.document.mappings import Record, written_as
+from he_fsm.document.nodes import Node, describe, refusal
 from he_fsm.runtime.config.forms import (
     MAIL_ADDRESS,
     PORT,
@@ -19,6 +21,54 @@ from he_fsm.runtime.config.forms import (
     PathForm,
     PatternForm,
 )
+
+
+@attrs.frozen
+class IpForm:
+    """An IP address of this host, at which it listens."""
+
+    def read(self, node: Node, context: Any) -> str:
+        """Return the address as it was written."""
+        text = Text("an IP address like 127.0.0.1").read(node, context)
+        try:
+            ipaddress.ip_address(text)
+        except ValueError:
+            message = f"expected an IP address like 127.0.0.1, got {describe(node)}"
+            raise refusal(node, message) from None
+        return text
+
+    def schema(self) -> Schema:
+        """Return a text."""
+        return {"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}
+
+
+@attrs.frozen(kw_only=True)
+class MetricsConfig:
+    """Where metrics are served besides the broker's socket."""
+
+    port: Optional[int] = attrs.field(
+        default=None,
+        metadata=written_as(
+            "port",
+            OrNull(PORT),
+            "the TCP port at which the broker serves `/metrics` to Prometheus, like 9877; null:"
+            " none",
+        ),
+    )
+    address: str = attrs.field(
+        default="127.0.0.1",
+        metadata=written_as(
+            "address",
+            IpForm(),
+            "the address of this host that has the port; whoever reaches another one than loopback"
+            " can read the metrics, without a password",
+        ),
+    )
+
+    @property
+    def is_public(self) -> bool:
+        """Whether other machines may reach it."""
+        return self.port is not None and not ipaddress.ip_address(self.address).is_loopback
 
 
 @attrs.frozen(kw_only=True)
