@@ -258,5 +258,5 @@ def test_a_kept_answer_that_can_t_be_used_is_asked_for_again() -> None:
     assert person.complaints == ["kept: '192.0.2.7' does not answer a ping"]
     assert person.asked[0].startswith("Please indicate a pingable gateway")
     answers["gateway"] = Given("192.0.2.7", "--gateway")
-    with pytest.raises(AnswerError, match="--gateway: .* does not answer a ping"):
+    with pytest.raises(AnswerError, match=r"--gateway: .* does not answer a ping"):
         settle(answers, MACHINE, around, Person(["192.0.2.1"]))

@@ -9,37 +9,18 @@ from typing import Any, Optional
 
 import attrs
 
-from he_fsm.document.forms import Flag, ListOf, OrNull, Schema, Text
+from he_fsm.document.forms import Flag, ListOf, OrNull, Text
 from he_fsm.document.mappings import Record, written_as
-from he_fsm.document.nodes import Node, describe, refusal
 from he_fsm.runtime.config.forms import (
     MAIL_ADDRESS,
     PORT,
     TIME,
     AddressesForm,
+    IpForm,
     LineForm,
     PathForm,
     PatternForm,
 )
-
-
-@attrs.frozen
-class IpForm:
-    """An IP address of this host, at which it listens."""
-
-    def read(self, node: Node, context: Any) -> str:
-        """Return the address as it was written."""
-        text = Text("an IP address like 127.0.0.1").read(node, context)
-        try:
-            ipaddress.ip_address(text)
-        except ValueError:
-            message = f"expected an IP address like 127.0.0.1, got {describe(node)}"
-            raise refusal(node, message) from None
-        return text
-
-    def schema(self) -> Schema:
-        """Return a text."""
-        return {"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}
 
 
 @attrs.frozen(kw_only=True)

@@ -33,6 +33,7 @@ BEFORE: Final = ("folder", "leases", "disk", "files", "bridge", "firewall", "see
 OFTEN: Final = ("disk", "seed")
 
 # NetworkManager and firewalld, which do not run here: stand-ins that keep what they were told.
+# As with firewall-cmd 1.3.3, removing a port that is not open is a warning, and its status is 0.
 # `$0.fails` names the word of the call that fails.
 NMCLI = """#!/bin/sh
 told={folder}/connections
@@ -53,7 +54,7 @@ case "$1" in
 --state) echo running ;;
 --list-ports) ls "$told" | tr _ / | tr '\\n' ' ' ;;
 --add-port=*) touch "$told/$(echo "${{1#*=}}" | tr / _)" ;;
---remove-port=*) rm "$told/$(echo "${{1#*=}}" | tr / _)" ;;
+--remove-port=*) rm -f "$told/$(echo "${{1#*=}}" | tr / _)" ;;
 esac
 """
 

@@ -82,7 +82,7 @@ def test_where_the_engine_is_and_what_has_happened(cluster: Cluster) -> None:
     assert found["he_fsm_starts_failed_total",] == found["he_fsm_runs_ended_badly_total",] == 0
     assert found["he_fsm_lease_left_seconds",] > found["he_fsm_watchdog_margin_seconds",] > 0
     assert found["he_fsm_slots_damaged",] == 0
-    edges = {key[1:3] for key in found if key[0] == "he_fsm_transitions_total"}
+    edges = {key[2:4] for key in found if key[0] == "he_fsm_transitions_total"}
     assert ("EngineStarting", "EngineUp") in edges
     assert any(key[0] == "he_fsm_build_info" for key in found)
     # The host without the engine has nothing that a watchdog could end.
@@ -134,7 +134,7 @@ def test_another_address_than_loopback_is_warned_of(cluster: Cluster) -> None:
     [
         ({"port": 70_000}, "metrics.port: expected"),
         ({"port": 9877, "address": "localhost"}, "expected an IP address like 127.0.0.1"),
-        ({"prot": 9877}, "unknown key 'prot'"),
+        ({"prot": 9877}, "metrics.prot: unknown key, did you mean 'port'?"),
     ],
 )
 def test_a_section_that_can_t_be_used(
