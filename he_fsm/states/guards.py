@@ -51,7 +51,7 @@ def sight_is_lost(view: View) -> bool:
 def what_is_missing(view: View) -> str:
     """Say what can't be read."""
     if view.slept_s > 0.0:
-        slept = span_text(view.slept_s)
+        slept = span_text(round(view.slept_s))
         return f"this host was suspended for {slept}: nothing that it knew is trusted"
     if view.vm is VmState.UNKNOWN:
         return "the hypervisor does not answer"

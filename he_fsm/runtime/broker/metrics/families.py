@@ -19,8 +19,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from he_fsm import __version__
 from he_fsm.alarms import MEANING
+from he_fsm.metadata.layout import RELEASE
 from he_fsm.states.names import State
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -75,7 +75,7 @@ def _number(name: str, about: str, value: float | None) -> Metric:
 def _broker(*, is_there: bool) -> Iterator[Metric]:
     yield _number("he_fsm_broker_up", "Whether this host's broker answers.", float(is_there))
     build = InfoMetricFamily("he_fsm_build", "The release, and the Python that runs it.")
-    build.add_metric([], {"version": __version__, "python": platform.python_version()})
+    build.add_metric([], {"version": RELEASE, "python": platform.python_version()})
     yield build
 
 
