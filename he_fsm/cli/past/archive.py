@@ -79,6 +79,8 @@ def read_source(path: Path) -> Source:
         msg = f"{path}: it has no decisions: " + (
             printable(str(why)) if why else f"no file *{SUFFIX}"
         )
+        if path.is_dir():
+            msg += ", as the folder `history` in a host's state_dir has"
         raise ArchiveError(msg)
     return source
 
