@@ -17,6 +17,7 @@ from he_fsm.cli.deploying.options import (
     question_options,
     settings_of,
 )
+from he_fsm.cli.deploying.takeover import take_over
 from he_fsm.cli.options.common import duration_of
 from he_fsm.cli.options.config import config_option
 from he_fsm.deploy.asking.answers import Given, settle, text_of
@@ -152,6 +153,13 @@ class _Deploy:
     def run(self) -> int:
         """Ask, show, confirm, do; return the exit status."""
         self._undo_earlier()
+        kind = self.given.get("hypervisor")
+        if kind is not None and kind.text == "vdsm":
+            return take_over(
+                *(self.own, self.settings, self.journal, self.dialogue, self.limits),
+                is_dry=self.is_dry,
+                is_sure=self.is_sure,
+            )
         beginning.check_own(self.own)
         if not self._may_begin():
             self.dialogue.info("Nothing was done")

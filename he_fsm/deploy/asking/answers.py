@@ -198,8 +198,8 @@ def _check_kind(values: Values) -> None:
     if values.get("hypervisor") == "vdsm":
         msg = (
             "--hypervisor: a host with vdsm is deployed by oVirt's own ovirt-hosted-engine-setup,"
-            " which makes the storage domain and the VM; he-fsm's agents take it over afterwards"
-            " (docs/migrate-from-ovirt.md). qemu and libvirt are deployed here"
+            " which makes the storage domain and the VM; he-fsm's agents take it over afterwards,"
+            " by he-fsm deploy --hypervisor vdsm. qemu and libvirt are deployed here"
         )
         raise AnswerError(msg)
 

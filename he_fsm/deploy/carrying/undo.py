@@ -130,6 +130,15 @@ def _units(entry: Entry) -> None:
     ran(["systemctl", "stop", *reversed(entry["units"])], within_s=ENDS_S)
 
 
+def _theirs(entry: Entry) -> None:
+    """Let oVirt's agents run again."""
+    ran(["systemctl", "enable", "--now", *entry["units"]], within_s=ENDS_S)
+
+
+def _enabled(entry: Entry) -> None:
+    ran(["systemctl", "disable", "--now", *reversed(entry["units"])], within_s=ENDS_S)
+
+
 def _mount(entry: Entry) -> None:
     path = Path(entry["path"])
     if path.is_mount():
@@ -188,6 +197,8 @@ _UNDO: Final[dict[str, Callable[[Entry], None]]] = {
     "processes": _processes,
     "vm": _vm,
     "units": _units,
+    "theirs": _theirs,
+    "enabled": _enabled,
     "mount": _mount,
     "line": _line,
     "login": _login,

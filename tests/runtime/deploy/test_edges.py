@@ -372,7 +372,7 @@ with open({log!r}, "a") as log:
     log.write(" ".join(words) + "\\n")
 pids = {pids!r}
 units = [word for word in words if word.startswith("he-fsm-")]
-if words[0] == "enable" and os.path.exists(pids + "/refused"):
+if words[0] == "enable" and units and os.path.exists(pids + "/refused"):
     sys.exit("Failed to enable unit: Access denied")
 for unit in units:
     place = os.path.join(pids, unit)
