@@ -14,7 +14,7 @@ import attrs
 from he_fsm.deploy.asking.answers import Given
 from he_fsm.deploy.asking.question import Values
 from he_fsm.deploy.planning.ovirt_files import answers_conf, given_of
-from he_fsm.errors import ConfigError, DeployError
+from he_fsm.errors import ConfigError, DeployError, cause_of
 from he_fsm.files.whole import write_whole
 
 _MODE = 0o600
@@ -47,8 +47,8 @@ def left(path: Path) -> dict[str, Given]:
         return {}
     except (OSError, UnicodeDecodeError, ConfigError) as error:
         msg = (
-            f"{path} keeps the answers of an earlier deployment, and can't be read ({error}): rm"
-            f" {path}, and answer anew"
+            f"{path} keeps the answers of an earlier deployment, and can't be read"
+            f" ({cause_of(error)}): rm {path}, and answer anew"
         )
         raise DeployError(msg) from error
     return {key: attrs.evolve(each, is_kept=True) for key, each in given.items()}

@@ -14,7 +14,7 @@ from he_fsm.deploy.carrying.daemons import ENDS_S, end_processes
 from he_fsm.deploy.carrying.journal import Entry
 from he_fsm.deploy.carrying.machine import connections, firewalld_runs
 from he_fsm.deploy.carrying.vm import end
-from he_fsm.errors import ConfigError, DeployError, HeFsmError
+from he_fsm.errors import ConfigError, DeployError, HeFsmError, cause_of
 from he_fsm.files.whole import write_whole
 from he_fsm.runtime.config import load_config
 
@@ -75,7 +75,7 @@ def _contents(entry: Entry) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        msg = f"{path} is not as it was before: {error}"
+        msg = f"{path} is not as it was before: {cause_of(error)}"
         raise DeployError(msg) from error
 
 

@@ -169,11 +169,12 @@ def _installing(outline: Outline) -> Iterator[Stage]:
         )
         yield _engine(values)
         yield Stage("shutdown", "Shutting the VM down", ("ask the guest to shut down, and wait",))
+    media = "" if values["hypervisor"] in SERVICES else " without install media"
     yield Stage(
         "tell",
         "Updating hosted-engine configuration",
         (
-            f"write {outline.own.config} without install media",
+            f"write {outline.own.config}{media}",
             f"write what further hosts need to {places.told}",
         ),
     )
