@@ -181,7 +181,8 @@ GOOD: Final = {
     'he_fsm_maintenance{job="a",instance="h1",flag="global"}': 0,
     'he_fsm_build_info{job="a",instance="h1",version="0.1.0"}': 1,
 }
-AN_HOUR: Final = "x2000"
+# Two days, with a sample each 10 minutes.
+DAYS: Final = "x288"
 FIRES: Final = {
     "HeFsmEngineDown": {'he_fsm_engine_healthy{job="a",instance="h1",host="1"}': "0"},
     "HeFsmEngineUnseen": {'he_fsm_engine_up{job="a",instance="h1",host="1"}': None},
@@ -208,14 +209,14 @@ def _case(name: str) -> dict[str, Any]:
         else:
             values[series] = value if "+" in value else f"{value}+0"
     rules = alerts()
-    series = [{"series": key, "values": f"{value}{AN_HOUR}"} for key, value in values.items()]
+    series = [{"series": key, "values": f"{value}{DAYS}"} for key, value in values.items()]
     return {
-        "interval": "1m",
+        "interval": "10m",
         "input_series": series,
         "promql_expr_test": [
             {
                 "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
-                "eval_time": "1900m",
+                "eval_time": "2000m",
                 "exp_samples": [{"labels": f'{{alertname="{name}"}}', "value": 1}]
                 if name in rules
                 else [],
@@ -225,10 +226,11 @@ def _case(name: str) -> dict[str, Any]:
 
 
 @NEEDS_PROMETHEUS
+@pytest.mark.long
 def test_each_alert_fires_for_its_trouble_and_for_no_other(tmp_path: Path) -> None:
     assert set(FIRES) == set(alerts())
     tests = [_case(name) for name in ("none", *FIRES)]
-    plain = {"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": tests}
+    plain = {"rule_files": [str(RULES)], "evaluation_interval": "10m", "tests": tests}
     path = tmp_path / "rules.test.yml"
     path.write_text(yaml.safe_dump(plain), encoding="utf-8")
     done = subprocess.run(
