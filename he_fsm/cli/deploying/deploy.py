@@ -316,10 +316,14 @@ class _Deploy:
         return self._done(course, stages)
 
     def _done(self, course: Course, stages: Sequence[Stage]) -> int:
-        self._write_answers(course)
         path = Path(self.own.answers)
-        if self.dialogue.is_there:
-            kept.keep(path, course.values)
+        try:
+            self._write_answers(course)
+            if self.dialogue.is_there:
+                kept.keep(path, course.values)
+        except HeFsmError:
+            self._undo()
+            raise
         try:
             carry_out(course, stages, FIRST if course.is_first else FURTHER)
         except HeFsmError as error:

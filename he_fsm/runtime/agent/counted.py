@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, Optional
 
 from he_fsm.memory import Memory
-from he_fsm.step import Step
 
 
 class Counted:
@@ -18,11 +17,10 @@ class Counted:
         self._starts = 0
         self._runs = 0
 
-    def take(self, before: Memory, decision: Step) -> None:
-        """Count what one decision has brought."""
-        edge, memory = decision.edge, decision.memory
+    def take(self, before: Memory, memory: Memory, edge: Optional[str]) -> None:
+        """Count what one decision has brought; *edge*: the name of the row that was taken."""
         if edge is not None:
-            self._edges[before.state.value, memory.state.value, edge.name] += 1
+            self._edges[before.state.value, memory.state.value, edge] += 1
         # A count that shrinks was forgotten, or was a penalty that is over.
         ended = max(0, memory.failed.count - before.failed.count)
         runs = min(ended, max(0, memory.failed.good_runs - before.failed.good_runs))

@@ -172,7 +172,8 @@ class Loop:
         decision = tick.decide(before, facts, own, whiteboard, self.identity, self.policy)
         self.memory = decision.memory
         self.decision = decision
-        self._counted.take(before, decision)
+        edge = None if decision.edge is None else decision.edge.name
+        self._counted.take(before, decision.memory, edge)
         self._keep(Look.of(before, facts, own, whiteboard, score, decision, self._clock()))
         self._follow(decision)
         self._telling.take(decision, self.identity, self._clock())

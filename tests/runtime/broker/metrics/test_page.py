@@ -134,6 +134,7 @@ def test_another_address_than_loopback_is_warned_of(cluster: Cluster) -> None:
     [
         ({"port": 70_000}, "metrics.port: expected"),
         ({"port": 9877, "address": "localhost"}, "expected an IP address like 127.0.0.1"),
+        ({"port": 0}, "metrics.port: expected"),
         ({"prot": 9877}, "metrics.prot: unknown key, did you mean 'port'?"),
     ],
 )
@@ -145,6 +146,15 @@ def test_a_section_that_can_t_be_used(
     with pytest.raises(ConfigError) as error:
         load_config(host.path)
     assert said in str(error.value)
+
+
+def test_a_broker_that_listens_nowhere_serves_no_port(cluster: Cluster) -> None:
+    host = cluster.hosts[1]
+    host.configure(broker="embedded")
+    load_config(host.path)
+    served(host)
+    with pytest.raises(ConfigError, match="the embedded broker listens nowhere"):
+        load_config(host.path)
 
 
 def test_the_command_writes_a_file_for_node_exporter(cluster: Cluster) -> None:
