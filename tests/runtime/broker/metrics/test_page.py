@@ -22,6 +22,7 @@ from tests.cli.conftest import command_line, environment
 from tests.runtime.cluster import BROKER, Cluster, ClusterHost
 from tests.runtime.deploy.deploying import ENDS_S
 
+PAGE = Path(__file__).parents[4] / "docs" / "metrics.md"
 Found = dict[tuple[str, ...], float]
 
 
@@ -85,6 +86,8 @@ def test_where_the_engine_is_and_what_has_happened(cluster: Cluster) -> None:
     edges = {key[2:4] for key in found if key[0] == "he_fsm_transitions_total"}
     assert ("EngineStarting", "EngineUp") in edges
     assert any(key[0] == "he_fsm_build_info" for key in found)
+    page = PAGE.read_text(encoding="utf-8")
+    assert [key[0] for key in found if f"`{key[0]}`" not in page] == []
     # The host without the engine has nothing that a watchdog could end.
     assert ("he_fsm_watchdog_margin_seconds",) not in samples(ports[other])
     assert samples(ports[other])["he_fsm_engine_host",] == host.id
