@@ -131,7 +131,7 @@ def _units(entry: Entry) -> None:
 
 
 def _theirs(entry: Entry) -> None:
-    """Let oVirt's agents run again."""
+    """Enable and start oVirt's agents again."""
     ran(["systemctl", "enable", "--now", *entry["units"]], within_s=ENDS_S)
 
 
