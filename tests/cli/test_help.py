@@ -29,6 +29,7 @@ NAMES = [
     "history",
     "capture",
     "replay",
+    "metrics",
     "move",
     "notify",
     "maintenance",

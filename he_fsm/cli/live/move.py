@@ -12,7 +12,7 @@ import click
 from he_fsm.cli.broker import TIMEOUT_S
 from he_fsm.cli.options.common import duration_of
 from he_fsm.cli.options.config import config_option
-from he_fsm.cli.options.hosts import host_ids
+from he_fsm.cli.options.hosts import HostId, host_ids
 from he_fsm.cli.output.blocks import printable
 from he_fsm.cli.output.verdict import verdict_of
 from he_fsm.errors import HypervisorError
@@ -29,7 +29,7 @@ _LOOK_S: Final = 0.25
 @click.option(
     "--to",
     "wanted",
-    type=click.IntRange(1),
+    type=HostId(),
     shell_complete=host_ids,
     metavar="HOST",
     help="Its host id.",

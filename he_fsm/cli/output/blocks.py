@@ -94,5 +94,5 @@ def end_text(until: Optional[int]) -> str:
     if until is None:
         return ""
     left_s = until - time.time()
-    when = f"it is over in {span_text(left_s)}" if left_s > 0 else "its time is over"
+    when = f"{span_text(left_s)} left" if left_s > 0 else "its time is over"
     return f" until {utc_text(until, 0.0)} UTC ({when})"

@@ -7,7 +7,7 @@ from typing import Any, Final, Optional
 from he_fsm.cli.output.blocks import end_text
 from he_fsm.cli.output.verdict import is_stale, is_stopped, verdict_of
 from he_fsm.metadata import EngineStatus, HostRecord
-from he_fsm.words import long_text
+from he_fsm.words import long_text, span_text
 
 # A failure of a thread is shown for so long (seconds).
 _RECENT_S: Final = 3600.0
@@ -31,7 +31,7 @@ def summary(found: dict[str, Any]) -> list[str]:
     ]
     if found["storage"] != "ok":
         age = found["read_age_s"]
-        read = "was never read" if age is None else f"was last read {age:.0f} s ago"
+        read = "was never read" if age is None else f"was last read {span_text(round(age))} ago"
         lines.append(f"STALE: {found['storage']}; what follows {read}")
     return lines
 
@@ -75,7 +75,7 @@ def _agent_text(found: dict[str, Any]) -> str:
         return "stopped"
     if age_s is None:
         return "has not reported since the broker started"
-    text = f"{agent['state']}, {agent['why']} ({age_s:.0f} s ago)"
+    text = f"{agent['state']}, {agent['why']} ({span_text(round(age_s))} ago)"
     if is_stale(agent):
         return f"STALE, it does not report any more; it was {text}"
     return text
