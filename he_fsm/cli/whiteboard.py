@@ -146,10 +146,10 @@ def _bytes_of(path: Path, offset: int) -> bytes:
 def _print(board: Whiteboard) -> None:
     from he_fsm.cli.output.blocks import (  # noqa: PLC0415 - as above
         damaged_lines,
-        printable,
         status_block,
     )
     from he_fsm.metadata import HostRecord  # noqa: PLC0415 - as above
+    from he_fsm.words import printable  # noqa: PLC0415 - as above
 
     click.secho("--== Global status ==--", bold=True)
     click.echo()

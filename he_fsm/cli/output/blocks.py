@@ -14,7 +14,7 @@ from he_fsm.metadata import (
     engine_words,
 )
 from he_fsm.metadata.text import utc_text
-from he_fsm.words import slots_text, span_text
+from he_fsm.words import printable, slots_text, span_text
 
 _LABEL_WIDTH = 35
 # Lines of a slot's text that are about the format, and not about the host.
@@ -55,14 +55,6 @@ def text_lines(record: HostRecord) -> list[str]:
     """Return the text that a host wrote for people, without the lines about format versions."""
     lines = record.text.split("\n")
     return [printable(line) for line in lines if line and not line.startswith(_VERSION_LINES)]
-
-
-def printable(text: str) -> str:
-    """Replace control characters by escapes: the content of a slot must not control a terminal."""
-    if text.isprintable():
-        return text
-    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return "".join(shown)
 
 
 def _labelled(label: str, value: object) -> str:

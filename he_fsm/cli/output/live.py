@@ -8,7 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from he_fsm.cli.output.blocks import damaged_lines, engine_text, printable
+from he_fsm.cli.output.blocks import damaged_lines, engine_text
+from he_fsm.words import printable
 from he_fsm.cli.output.cluster import record_of, summary
 from he_fsm.cli.output.timeline import clock_text
 from he_fsm.metadata import HostRecord

@@ -1,0 +1,1 @@
+"""The what-if page: faults on a timeline, sliders, and who would run the engine."""
