@@ -68,7 +68,7 @@ class Answer:
             "passed": all(each.passed for each in self.outcomes),
             "expects": bool(self.shown.scenario.expect),
             "runs": [_in_short(each) for each in self.outcomes],
-            "shown": {**run_picture(self.shown), **self.shown.to_json()},
+            "shown": run_picture(self.shown),
         }
 
 

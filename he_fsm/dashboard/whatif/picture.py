@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -10,16 +10,22 @@ from he_fsm.report.outcome import Outcome
 from he_fsm.report.page_lanes import host_label, lanes
 from he_fsm.report.page_look import LEASE_COLOUR, MARKS, SCORE_COLOUR, STATE_COLOURS, WORD_COLOURS
 
+# So many events are listed; of a storm of them, the first ones say what it is.
+_EVENTS_MAX: Final = 2000
+
 
 def run_picture(outcome: Outcome) -> dict[str, Any]:
     """
-    Return what the timeline of a run shows; times are in seconds.
+    Return what the page shows of a run; times are in seconds.
 
     `lanes`: as `he_fsm.report.page_lanes` makes them for the pages of `--html`, the engine first.
-    `left_out`: how many hosts have no lane. `happened`: every event in words.
+    `left_out`: how many hosts have no lane. `happened`: the first events in words; `events`: how
+    many there are. `failures`, `totals`, `final`: as `he-fsm simulate --json` prints them.
     """
     shown, left_out = lanes(outcome)
+    printed = outcome.to_json()
     return {
+        **{key: printed[key] for key in ("seed", "verdict", "failures", "totals", "final")},
         "until": outcome.scenario.until,
         "score_max": outcome.scenario.policy.score_max,
         "lanes": [attrs.asdict(lane) for lane in shown],
@@ -32,8 +38,9 @@ def run_picture(outcome: Outcome) -> dict[str, Any]:
                 "kind": event.kind,
                 "text": event.text(),
             }
-            for event in outcome.events
+            for event in outcome.events[:_EVENTS_MAX]
         ],
+        "events": len(outcome.events),
     }
 
 
