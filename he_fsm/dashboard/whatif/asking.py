@@ -119,15 +119,15 @@ def reply(plain: Mapping[str, Any], goes_on: Callable[[], bool] = lambda: True) 
 
     Returns:
         `text` (with the edits), `scenarios` (their names), `scenario`, `model` and `answer`. If the
-        scenario can't be used: `text`, and `error` with `message`, `line` and `column`. If the
-        question itself can't be used: `refused`, a sentence.
+        scenario can't be used: `text`, and `error` (the command's sentence), `line` and `column`.
+        If the question itself can't be used: `refused`, a sentence.
     """
     try:
         asked = read_asked(plain)
     except EditError as error:
         return {"refused": str(error)}
     except ScenarioError as error:
-        return {"error": _error(error, ""), "text": None}
+        return {**_error(error, ""), "text": None}
     text = asked.text.removeprefix("\ufeff")
     try:
         text = edited(text, asked.scenario, asked.edits, asked.file)
@@ -138,7 +138,7 @@ def reply(plain: Mapping[str, Any], goes_on: Callable[[], bool] = lambda: True) 
         _check_size(scenario)
         found = answer(scenario, _seeds(asked, scenario), show=asked.show, goes_on=goes_on)
     except HeFsmError as error:
-        return {"error": _error(error, asked.file), "text": text}
+        return {**_error(error, asked.file), "text": text}
     return {
         "text": text,
         "scenarios": [each.name for each in scenarios],
@@ -177,7 +177,7 @@ def _error(error: HeFsmError, file: str) -> dict[str, Any]:
     """Return an error's whole sentence, with its line and column where it has them."""
     found = re.match(rf"{re.escape(file)}:(\d+):(\d+): ", str(error)) if file else None
     return {
-        "message": str(error),
+        "error": str(error),
         "line": None if found is None else int(found[1]),
         "column": None if found is None else int(found[2]),
     }

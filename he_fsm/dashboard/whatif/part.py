@@ -61,7 +61,7 @@ async def _start(request: web.Request) -> web.Response:
         )
     )
     example = {"title": "an example", "file": FILE_NAME, "text": example_text(), "notes": []}
-    return _answer({"starts": [each for each in found if each["text"]] + [example]})
+    return _answer({"starts": [*found, example]})
 
 
 def _beginning(cluster: Cluster) -> dict[str, Any]:

@@ -51,7 +51,7 @@ function shown(answer) {
   showText();
   byId("back").disabled = !board.past.length;
   byId("forward").disabled = !board.future.length;
-  const error = answer.error || null;
+  const error = errorOf(answer);
   showError(error, answer);
   if (error || !answer.model) {
     return;
@@ -76,6 +76,11 @@ function shown(answer) {
   if (first) {
     document.body.classList.add("ready");
   }
+}
+
+// What the server says is wrong with the scenario; null: nothing.
+function errorOf(answer) {
+  return answer.error ? { message: answer.error, line: answer.line, column: answer.column } : null;
 }
 
 function failed(error) {
@@ -479,9 +484,11 @@ async function openLink() {
   }
   try {
     const answer = await post("/api/what-if", { link, page: pageName });
-    board.open(answer.text || "", "shared.yaml");
-    if (answer.error) {
-      showError(answer.error, answer);
+    if (answer.text) {
+      board.open(answer.text, "shared.yaml");
+    }
+    if (!answer.text) {
+      showError(errorOf(answer), answer);
     }
     return Boolean(answer.text);
   } catch (error) {
@@ -497,11 +504,15 @@ async function begin() {
   state.starts = begun.starts;
   timeline = new Timeline(byId("timeline"), language.look, faultHooks);
   document.querySelector(".palette").append(...language.verbs.map(chip));
-  byId("source").append(...state.starts.map((start, index) => make("option", { value: index }, start.title)));
+  byId("source").append(
+    ...state.starts.map((start, index) => make("option", { value: index, disabled: !start.text }, start.title)),
+  );
   listen();
   if (!(await openLink())) {
-    board.open(state.starts[0].text, state.starts[0].file);
-    toast(state.starts[0].notes.join(" "));
+    const index = state.starts.findIndex((start) => start.text);
+    byId("source").value = index;
+    board.open(state.starts[index].text, state.starts[index].file);
+    toast(state.starts.slice(0, index + 1).flatMap((start) => start.notes).join(" "));
   }
 }
 
