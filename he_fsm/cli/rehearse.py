@@ -11,7 +11,7 @@ from typing import Optional
 import click
 
 from he_fsm.cli.options.common import json_option, only_option, set_option, settings_of
-from he_fsm.cli.output.blocks import printable
+from he_fsm.words import printable
 from he_fsm.cli.output.drawings import Drawings, drawing_options
 from he_fsm.cli.output.timeline import clock_text, print_outcomes
 from he_fsm.cli.simulate import chosen

@@ -9,7 +9,8 @@ from typing import Callable
 import pytest
 from click.testing import CliRunner, Result
 
-from he_fsm.cli.output.blocks import printable, status_block
+from he_fsm.cli.output.blocks import status_block
+from he_fsm.words import printable
 from he_fsm.cli.whiteboard import whiteboard
 from he_fsm.errors import StorageError
 from he_fsm.metadata import (

@@ -10,11 +10,12 @@ import attrs
 import click
 
 from he_fsm.cli.broker import broker_option
-from he_fsm.cli.live.seen import Seen, read
+from he_fsm.cli.live.seen import read, say_assumptions
 from he_fsm.cli.options.common import json_option
 from he_fsm.cli.options.hosts import host_ids
-from he_fsm.cli.output.blocks import printable
+from he_fsm.words import printable
 from he_fsm.errors import ScenarioError
+from he_fsm.live.seen import Seen
 from he_fsm.observe import observe
 from he_fsm.reasons import why_stay
 from he_fsm.runtime.broker.client import BrokerClient
@@ -63,7 +64,7 @@ def why(host: Optional[int], broker: BrokerClient, as_json: bool) -> None:
     taken as after some quiet loops.
     """
     seen = read(broker)
-    seen.say()
+    say_assumptions(seen)
     loop_s = seen.scenario().policy.loop_s
     found = standing(seen.scenario(settings={"until": f"{_LOOPS * loop_s:g}s"}))
     if host is not None and host not in found:

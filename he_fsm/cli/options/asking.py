@@ -15,7 +15,7 @@ from typing import Any, Callable, TypeVar, cast
 import attrs
 import click
 
-from he_fsm.cli.output.blocks import printable
+from he_fsm.words import printable
 from he_fsm.errors import HeFsmError
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -10,7 +10,8 @@ from typing import Any, Callable, Optional, TypeVar
 import attrs
 import click
 
-from he_fsm.cli.output.blocks import printable, status_block
+from he_fsm.cli.output.blocks import status_block
+from he_fsm.words import printable
 from he_fsm.cli.whiteboard import whiteboard_bytes
 from he_fsm.document.files import read_text
 from he_fsm.document.nodes import Place, refused_as

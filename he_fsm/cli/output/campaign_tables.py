@@ -12,7 +12,7 @@ import click
 
 from he_fsm.campaign.results import CampaignResult, Difference, Estimate, VariationResult
 from he_fsm.campaign.unseen import Unseen
-from he_fsm.cli.output.blocks import printable
+from he_fsm.words import printable
 from he_fsm.document.units import SECONDS_IN, format_number
 from he_fsm.words import several
 

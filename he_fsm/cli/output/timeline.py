@@ -11,8 +11,9 @@ from typing import Optional
 import attrs
 import click
 
-from he_fsm.cli.output.answer import answer_of, asks_nothing
-from he_fsm.cli.output.blocks import printable, status_block
+from he_fsm.live.answer import answer_of, asks_nothing
+from he_fsm.cli.output.blocks import status_block
+from he_fsm.words import printable
 from he_fsm.metadata import HostRecord, decode_slot
 from he_fsm.report.events import Event
 from he_fsm.report.outcome import HostView, Outcome

@@ -15,7 +15,7 @@ import click
 
 from he_fsm import __version__
 from he_fsm.cli.options.config import config_option
-from he_fsm.cli.output.blocks import printable
+from he_fsm.words import printable
 from he_fsm.cli.past.archive import FOLDER, FORMAT, MANIFEST
 from he_fsm.cli.past.lines import note
 from he_fsm.cli.past.parts import Captor, find_secrets

@@ -11,7 +11,7 @@ from typing import Any, Final, Optional
 import click
 
 from he_fsm.cli.options.common import json_option
-from he_fsm.cli.output.blocks import printable
+from he_fsm.words import printable
 from he_fsm.cli.past import scenario as scenarios
 from he_fsm.cli.past.courses import Clocks, Course, courses_of, summary
 from he_fsm.cli.past.lines import event_json, note, print_events

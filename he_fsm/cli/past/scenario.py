@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import attrs
 
-from he_fsm.cli.output.blocks import printable
+from he_fsm.words import printable
 from he_fsm.cli.past.courses import Clocks, Course
 from he_fsm.errors import HeFsmError, ScenarioError
 from he_fsm.files.whole import write_whole

@@ -9,8 +9,8 @@ from typing import Any, Optional
 
 import attrs
 
-from he_fsm.cli.output.answer import answer_of
-from he_fsm.cli.output.blocks import printable
+from he_fsm.live.answer import answer_of
+from he_fsm.words import printable
 from he_fsm.report.outcome import HostView, Outcome, host_key
 from he_fsm.words import several, span_text
 

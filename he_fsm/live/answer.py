@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 import attrs
 
-from he_fsm.cli.output.blocks import printable
+from he_fsm.words import printable
 from he_fsm.metadata import HostRecord, decode_slot
 from he_fsm.report.outcome import HostView, Outcome
 from he_fsm.states.names import State
