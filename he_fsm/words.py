@@ -1,4 +1,4 @@
-"""Counts, lists of host ids and lengths of time as people say them."""
+"""Counts, lists of host ids and lengths of time as people say them; text without control."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from he_fsm.cli.options.common import json_option
 from he_fsm.cli.running import Commands
 from he_fsm.errors import StorageError
 from he_fsm.files.kinds import kind_of, kind_of_path
+from he_fsm.words import printable
 
 if TYPE_CHECKING:
     from he_fsm.metadata import GlobalBlock, HostRecord, SlotProblem, Whiteboard
@@ -149,7 +150,6 @@ def _print(board: Whiteboard) -> None:
         status_block,
     )
     from he_fsm.metadata import HostRecord  # noqa: PLC0415 - as above
-    from he_fsm.words import printable  # noqa: PLC0415 - as above
 
     click.secho("--== Global status ==--", bold=True)
     click.echo()

@@ -1,1 +1,1 @@
-"""Pages that show a cluster in the browser."""
+"""The cluster in the browser: `he-fsm dashboard`, one process that serves a page and changes little."""

@@ -11,7 +11,7 @@ from typing import Final, Optional
 import click
 
 from he_fsm.cli.live.examine import Check, Level, of_daemons, of_losses, of_machine, worst
-from he_fsm.cli.live.seen import read_with
+from he_fsm.live.seen import read_with
 from he_fsm.cli.options.common import duration_of, json_option
 from he_fsm.cli.options.config import config_option
 from he_fsm.words import printable

@@ -10,11 +10,13 @@ from typing import Any, Final, Optional
 
 import attrs
 
-from he_fsm.cli.output.verdict import DEGRADED, GOOD, is_stale, verdict_of
+from he_fsm.live.losses import Question, losses
+from he_fsm.live.seen import Seen
+from he_fsm.live.what_if import predict
+from he_fsm.live.verdict import DEGRADED, GOOD, is_stale, verdict_of
 from he_fsm.document.nodes import refused_as
 from he_fsm.errors import ConfigError, HeFsmError, StorageError
 from he_fsm.policy import Policy
-from he_fsm.report.forecast import forecast_of
 from he_fsm.runtime import machine
 from he_fsm.runtime.config import Config
 from he_fsm.runtime.config.ovirt.notes import ovirt_notes
@@ -26,9 +28,6 @@ from he_fsm.runtime.notify.make import make_channels
 from he_fsm.runtime.notify.notifier import probed
 from he_fsm.runtime.parts import findings, ports_used
 from he_fsm.runtime.ports import Finding
-from he_fsm.scenario.beginning.live import LiveCluster
-from he_fsm.scenario.beginning.losses import Question, losses
-from he_fsm.simulate import simulate
 from he_fsm.words import span_text
 
 # Enough for a loss that is survived by chance alone to be found out in most cases.
@@ -168,7 +167,7 @@ def _ms(seconds: float) -> str:
     return f"{seconds * 1000:.3g} ms"
 
 
-def of_daemons(seen: LiveCluster, policy: Policy) -> Iterator[Check]:
+def of_daemons(seen: Seen, policy: Policy) -> Iterator[Check]:
     """Look at what broker and agent say of themselves, of the leases and of the engine."""
     status = seen.status
     yield _agent(status["agent"])
@@ -219,19 +218,18 @@ def _host_id(lease: Any, host_id: int) -> Check:
     return Check("host id", Level.OK, f"{host_id} is held{renewed}")
 
 
-def of_losses(seen: LiveCluster) -> Iterator[Check]:
+def of_losses(seen: Seen) -> Iterator[Check]:
     """Ask the simulator what the cluster would survive; nothing on it is touched."""
     for question in losses(seen.living):
         yield _of_loss(seen, question)
 
 
-def _of_loss(seen: LiveCluster, question: Question) -> Check:
+def _of_loss(seen: Seen, question: Question) -> Check:
     try:
         scenario = seen.scenario(question.faults)
-        runs = [simulate(scenario, seed=seed) for seed in range(1, _SEEDS + 1)]
+        found = predict(question.text, scenario, _SEEDS)
     except HeFsmError as error:
         return Check("failover", Level.FATAL, f"{question.text}: not known: {error}")
-    found = forecast_of(question.text, runs)
     level = Level.OK if found.is_well else Level.FATAL
     mend = "" if found.is_well else "he-fsm why, and he-fsm what-if, say more"
     return Check("failover", level, f"if {question.text}, {found.answer()}", mend)

@@ -1,20 +1,17 @@
-"""The live cluster as a command reads it."""
+"""The live cluster as a command reads it, with the policy of this host's configuration."""
 
 from __future__ import annotations
-
-from typing import Optional
 
 import click
 
 from he_fsm.cli.broker import config_path
-from he_fsm.policy import Policy
+from he_fsm.live.seen import Seen, read_with
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.config import load_config
-from he_fsm.scenario.beginning.live import LiveCluster, live_cluster
 from he_fsm.words import printable
 
 
-def read(broker: BrokerClient) -> LiveCluster:
+def read(broker: BrokerClient) -> Seen:
     """
     Read whiteboard, leases and policy.
 
@@ -25,17 +22,7 @@ def read(broker: BrokerClient) -> LiveCluster:
     return read_with(broker, None if path is None else load_config(path).policy)
 
 
-def read_with(broker: BrokerClient, policy: Optional[Policy]) -> LiveCluster:
-    """
-    Read whiteboard and leases; *policy*: None is the one that the scores look like.
-
-    Raises:
-        HeFsmError: something can't be read, or no host can be believed.
-    """
-    return live_cluster(broker.whiteboard(), broker.status(), policy)
-
-
-def say_what_is_assumed(cluster: LiveCluster) -> None:
-    """Report what was assumed of the cluster, on standard error."""
-    for note in cluster.captured.notes:
+def say_assumptions(seen: Seen) -> None:
+    """Report what was assumed, on standard error."""
+    for note in seen.captured.notes:
         click.echo(f"note: {printable(note)}", err=True)

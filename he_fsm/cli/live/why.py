@@ -10,19 +10,20 @@ import attrs
 import click
 
 from he_fsm.cli.broker import broker_option
-from he_fsm.cli.live.seen import read, say_what_is_assumed
+from he_fsm.cli.live.seen import read, say_assumptions
 from he_fsm.cli.options.common import json_option
 from he_fsm.cli.options.hosts import host_ids
+from he_fsm.words import printable
 from he_fsm.errors import ScenarioError
+from he_fsm.live.seen import Seen
 from he_fsm.observe import observe
 from he_fsm.reasons import why_stay
 from he_fsm.runtime.broker.client import BrokerClient
-from he_fsm.scenario.beginning.live import LiveCluster
 from he_fsm.score import Score
 from he_fsm.simulate.standing import Standing, standing
 from he_fsm.why.otherwise import Otherwise, otherwise
 from he_fsm.why.outlook import Case, Turn, outlook
-from he_fsm.words import id_ranges, printable, several, span_text
+from he_fsm.words import id_ranges, several, span_text
 
 # So many loops make every host known to every other.
 _LOOPS: Final = 3.5
@@ -63,7 +64,7 @@ def why(host: Optional[int], broker: BrokerClient, as_json: bool) -> None:
     taken as after some quiet loops.
     """
     seen = read(broker)
-    say_what_is_assumed(seen)
+    say_assumptions(seen)
     loop_s = seen.scenario().policy.loop_s
     found = standing(seen.scenario(settings={"until": f"{_LOOPS * loop_s:g}s"}))
     if host is not None and host not in found:
@@ -82,7 +83,7 @@ def why(host: Optional[int], broker: BrokerClient, as_json: bool) -> None:
         click.echo(f"{several(left_out, 'other host')}: he-fsm why HOST")
 
 
-def _chosen(seen: LiveCluster, found: Mapping[int, Standing]) -> list[int]:
+def _chosen(seen: Seen, found: Mapping[int, Standing]) -> list[int]:
     """Return all hosts, or of many that with the engine and this one."""
     if len(found) <= _SHOWN_MAX:
         return sorted(found)
@@ -90,7 +91,7 @@ def _chosen(seen: LiveCluster, found: Mapping[int, Standing]) -> list[int]:
     return [host_id for host_id in sorted(found) if host_id in wanted]
 
 
-def _hosts(seen: LiveCluster, found: Mapping[int, Standing], chosen: Sequence[int]) -> list[_Host]:
+def _hosts(seen: Seen, found: Mapping[int, Standing], chosen: Sequence[int]) -> list[_Host]:
     # What the host with the engine would do concerns the others.
     asked = {*chosen, *([] if seen.runs_on is None else [seen.runs_on])}
     answers = {

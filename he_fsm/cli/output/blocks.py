@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any, Optional
 
@@ -13,8 +12,7 @@ from he_fsm.metadata import (
     engine_condition,
     engine_words,
 )
-from he_fsm.metadata.text import utc_text
-from he_fsm.words import printable, slots_text, span_text
+from he_fsm.words import printable, slots_text
 
 _LABEL_WIDTH = 35
 # Lines of a slot's text that are about the format, and not about the host.
@@ -79,12 +77,3 @@ def damaged_lines(damaged: Mapping[int, Mapping[str, Any]]) -> list[str]:
         more = "" if len(slots) == 1 else f"slot {slots[0]}: "
         lines.append(_labelled(slots_text(slots), f"{word} ({more}{example})"))
     return lines
-
-
-def end_text(until: Optional[int]) -> str:
-    """Return when a maintenance ends by itself, in words; None, and with it empty: never."""
-    if until is None:
-        return ""
-    left_s = until - time.time()
-    when = f"it is over in {span_text(left_s)}" if left_s > 0 else "its time is over"
-    return f" until {utc_text(until, 0.0)} UTC ({when})"

@@ -1,48 +1,20 @@
-"""What the simulator answers: one question about the live cluster, or one run after the other."""
+"""What the simulator answers: some runs of a scenario, summed up as `he-fsm what-if` does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Optional
 
 import attrs
 
 from he_fsm.dashboard.whatif.picture import run_picture, spells
-from he_fsm.report.forecast import Forecast, forecast_of
+from he_fsm.live.forecast import forecast_of
 from he_fsm.report.outcome import Outcome, host_key
 from he_fsm.scenario import Scenario
-from he_fsm.scenario.beginning.live import LiveCluster
 from he_fsm.simulate import simulate
 
-# As many runs as `he-fsm what-if` makes.
-USUAL_RUNS: Final = 20
 # How failures of the rules that always hold begin; all others are expectations of the file.
 _RULE: Final = "rule "
-_NOTHING: Final[Mapping[str, str]] = {}
-
-
-def live_answer(
-    cluster: LiveCluster,
-    question: str,
-    faults: Sequence[tuple[str, str]],
-    *,
-    runs: int = USUAL_RUNS,
-    settings: Mapping[str, str] = _NOTHING,
-) -> Forecast:
-    """
-    Predict what some faults would do to the live cluster, as `he-fsm what-if` does.
-
-    Args:
-        question: the faults in words.
-        faults: the time and the text of each, like ("0s", "host: 1, power: off").
-        runs: how many runs, with the seeds from 1 on.
-        settings: values of `--set`, by key.
-
-    Raises:
-        ScenarioError: a fault or a setting can't be read.
-    """
-    scenario = cluster.scenario(faults, settings)
-    return forecast_of(question, [simulate(scenario, seed=seed) for seed in range(1, runs + 1)])
 
 
 @attrs.frozen(kw_only=True)

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Final
 
 from he_fsm.document.spans import without
-from he_fsm.scenario.beginning.live import LiveCluster
+from he_fsm.live.seen import Seen
 from he_fsm.scenario.language.writing import scenarios_text
 
 EXAMPLE: Final = Path(__file__).parent / "page" / "example.yaml"
 
 
-def live_text(cluster: LiveCluster) -> str:
+def live_text(cluster: Seen) -> str:
     """
     Return the live cluster as a scenario file, to which faults can be added.
 

@@ -18,7 +18,7 @@ from he_fsm.dashboard.whatif.beginning import example_text, live_text
 from he_fsm.dashboard.whatif.model import language
 from he_fsm.dashboard.whatif.pool import BusyError, Pool, TooLongError
 from he_fsm.errors import HeFsmError
-from he_fsm.scenario.beginning.live import live_cluster
+from he_fsm.live.seen import read_with
 
 _FOLDER: Final = Path(__file__).parent / "page"
 POOL: Final = web.AppKey("what_if_pool", Pool)
@@ -27,7 +27,9 @@ _PAGE_NAME_MAX: Final = 100
 
 def what_if_part() -> Part:
     """Return the part."""
-    return Part(name="what-if", routes=_routes, files=_FOLDER)
+    return Part(
+        name="what-if", routes=_routes, files=_FOLDER, title="What if", page="/what-if"
+    )
 
 
 async def answering(app: web.Application) -> AsyncIterator[None]:
@@ -68,7 +70,7 @@ def _beginning(cluster: Cluster) -> dict[str, Any]:
     """Return a cluster as a scenario file; one that can't be read has no text."""
     source = cluster.source
     try:
-        live = live_cluster(source.whiteboard(), source.status(), source.policy)
+        live = read_with(source, source.policy)
         text, notes = live_text(live), list(live.captured.notes)
     except HeFsmError as error:
         text, notes = "", [str(error)]

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from he_fsm.dashboard.whatif.asking import DAYS_MAX, HOSTS_MAX, SEEDS_MAX, link_reply, reply
-from he_fsm.report.forecast import forecast_of
+from he_fsm.live.forecast import forecast_of
 from he_fsm.scenario import load_scenarios, parse_scenarios
 from he_fsm.simulate import simulate
 from tests.dashboard.whatif.files import PLAIN, SHORT, WITH_FAULTS, add, asked, put

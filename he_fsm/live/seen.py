@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Optional
+from typing import Any, Final, Optional, Protocol
 
 import attrs
 
@@ -12,20 +12,28 @@ from he_fsm.document.nodes import refused_as
 from he_fsm.errors import ScenarioError
 from he_fsm.metadata import Whiteboard
 from he_fsm.policy import Policy
+from he_fsm.scenario import Scenario, parse_scenarios
 from he_fsm.scenario.beginning.captured import Captured, capture
 from he_fsm.scenario.beginning.sight import sight_of
 from he_fsm.scenario.language.additions import Additions, timeline_entry
-from he_fsm.scenario.language.reading import parse_scenarios
 from he_fsm.scenario.language.writing import policy_keys
-from he_fsm.scenario.model import Scenario
 
-CLUSTER: Final = "the live cluster"
-_NAME: Final = "live"
+_CLUSTER: Final = "the live cluster"
 _NOTHING: Final[Mapping[str, str]] = {}
 
 
+class Readable(Protocol):
+    """What shows a cluster: a broker, or what stands for one."""
+
+    def whiteboard(self) -> bytes:
+        """Return the bytes of all slots; raises `HeFsmError`."""
+
+    def status(self) -> dict[str, Any]:
+        """Return everything a person wants to know; raises `HeFsmError`."""
+
+
 @attrs.frozen(kw_only=True)
-class LiveCluster:
+class Seen:
     """
     The cluster as it was read; nothing on it is touched.
 
@@ -68,30 +76,23 @@ class LiveCluster:
         """
         with refused_as(ScenarioError):
             timeline = tuple(timeline_entry(at, text) for at, text in faults)
-        additions = Additions.beginning(self.keys, CLUSTER, timeline)
-        text = json.dumps({"scenarios": [{"name": _NAME, "about": f"It is {CLUSTER}."}]})
-        (scenario,) = parse_scenarios(text, CLUSTER, dict(settings), additions)
+        additions = Additions.beginning(self.keys, _CLUSTER, timeline)
+        text = json.dumps({"scenarios": [{"name": "live", "about": f"It is {_CLUSTER}."}]})
+        (scenario,) = parse_scenarios(text, _CLUSTER, dict(settings), additions)
         return scenario
 
 
-def live_cluster(
-    whiteboard: bytes, status: Mapping[str, Any], policy: Optional[Policy] = None
-) -> LiveCluster:
+def read_with(source: Readable, policy: Optional[Policy]) -> Seen:
     """
-    Return the cluster that a whiteboard and a broker's status show.
-
-    Args:
-        whiteboard: the bytes of the whiteboard.
-        status: what `he-fsm status --json` prints.
-        policy: that of the hosts' configuration; None: the one that the scores look like.
+    Read whiteboard and leases; *policy*: None is the one that the scores look like.
 
     Raises:
-        ScenarioError: the status can't be understood, or no host can be believed.
+        HeFsmError: something can't be read, or no host can be believed.
     """
-    board = Whiteboard.parse(whiteboard)
+    board, status = Whiteboard.parse(source.whiteboard()), source.status()
     captured = capture(board, sight_of(status, "the broker's status"))
     if not captured.keys["hosts"]:
         msg = "the whiteboard has no host that can be believed (he-fsm status says why)"
         raise ScenarioError(msg)
     keys = {**captured.keys, **({} if policy is None else policy_keys(policy))}
-    return LiveCluster(status=status, board=board, captured=captured, keys=keys)
+    return Seen(status=status, board=board, captured=captured, keys=keys)
