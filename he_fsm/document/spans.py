@@ -37,10 +37,11 @@ def with_value(text: str, path: Path, value: Any, *, order: Sequence[str] = ()) 
         DocumentError: the document is not YAML, has no such place, or can't be changed there alone.
     """
 
-    def change(holder: yaml.Node, step: Step) -> str:
+    def change(above: Sequence[yaml.Node], step: Step) -> str:
+        holder = above[-1]
         found = _child(holder, step)
         if found is not None:
-            return _replaced(text, found, value)
+            return _replaced(text, holder, found, _flow(value))
         if isinstance(holder, yaml.MappingNode) and isinstance(step, str):
             return _with_pair(text, holder, step, value, order)
         raise _nowhere(path)
@@ -59,12 +60,13 @@ def with_item(text: str, path: Path, value: Any) -> str:
         DocumentError: as for `with_value`.
     """
 
-    def change(holder: yaml.Node, step: Step) -> str:
+    def change(above: Sequence[yaml.Node], step: Step) -> str:
+        holder = above[-1]
         found = _child(holder, step)
         if not isinstance(found, yaml.SequenceNode):
             raise _nowhere(path)
         if not found.value:
-            return _replaced(text, found, [value])
+            return _replaced(text, holder, found, _flow([value]))
         return _with_item(text, found, value)
 
     def expect(plain: Any, step: Step) -> None:
@@ -81,13 +83,16 @@ def without(text: str, path: Path) -> str:
         DocumentError: as for `with_value`.
     """
 
-    def change(holder: yaml.Node, step: Step) -> str:
-        found = _child(holder, step)
-        if found is None:
+    def change(above: Sequence[yaml.Node], step: Step) -> str:
+        *higher, holder = above
+        if _child(holder, step) is None:
             raise _nowhere(path)
-        if len(holder.value) == 1:
-            return _spliced(text, _begin(holder), _end(text, holder), _empty(holder))
-        return _without(text, holder, step)
+        if len(holder.value) > 1:
+            return _without(text, holder, step)
+        empty = "{}" if isinstance(holder, yaml.MappingNode) else "[]"
+        if not higher:
+            return _spliced(text, _begin(holder), _end(text, holder), empty)
+        return _replaced(text, higher[-1], holder, empty)
 
     def expect(plain: Any, step: Step) -> None:
         del plain[step]
@@ -107,18 +112,19 @@ def plain_value(node: Node) -> Any:
 def _changed(
     text: str,
     path: Path,
-    change: Callable[[yaml.Node, Step], str],
+    change: Callable[[Sequence[yaml.Node], Step], str],
     expect: Callable[[Any, Step], None],
 ) -> str:
-    wanted = plain_value(parse_tree(text, "", _WHAT))
-    holder, plain = yaml.compose(text, Loader=yaml.SafeLoader), wanted
+    wanted = plain = plain_value(parse_tree(text, "", _WHAT))
+    nodes = [yaml.compose(text, Loader=yaml.SafeLoader)]
     *above, last = path
     for step in above:
-        holder = _child(holder, step)
-        if holder is None:
+        found = _child(nodes[-1], step)
+        if found is None:
             raise _nowhere(path)
+        nodes.append(found)
         plain = plain[step]
-    new = change(holder, last)
+    new = change(nodes, last)
     expect(plain, last)
     try:
         is_so = plain_value(parse_tree(new, "", _WHAT)) == wanted
@@ -179,15 +185,22 @@ def _spliced(text: str, begin: int, end: int, new: str) -> str:
     return text[:begin] + new + text[end:]
 
 
-def _replaced(text: str, node: yaml.Node, value: Any) -> str:
+def _replaced(text: str, holder: yaml.Node, node: yaml.Node, new: str) -> str:
+    """Write something on one line in the place of a value."""
     begin, end = _begin(node), _end(text, node)
-    new = _flow(value)
+    if text[begin:end].endswith("\n"):
+        # A text of several lines ends with its line.
+        end -= 1
+    pairs = holder.value if isinstance(holder, yaml.MappingNode) else ()
+    key = next((each for each, value in pairs if value is node), None)
+    if key is not None and node.start_mark.line > key.end_mark.line:
+        # The value begins below its key: now it stands beside it, before a comment there.
+        colon = text.index(":", key.end_mark.index) + 1
+        begin_of_rest = text[colon : _line_end(text, colon)]
+        return f"{text[:colon]} {new}{begin_of_rest}{text[end:]}"
     if begin == end and text[begin - 1 : begin] not in ("", " "):
         # Nothing is written after the colon or the dash.
         new = f" {new}"
-    if text[begin:end].endswith("\n"):
-        # A text of several lines ends with its line.
-        new += "\n"
     return _spliced(text, begin, end, new)
 
 
@@ -245,10 +258,6 @@ def _with_item(text: str, holder: yaml.SequenceNode, value: Any) -> str:
     at = _line_end(text, _end(text, holder))
     indent = " " * int(holder.start_mark.column)
     return _spliced(text, at, at, f"\n{indent}- {_flow(value)}")
-
-
-def _empty(holder: yaml.Node) -> str:
-    return "{}" if isinstance(holder, yaml.MappingNode) else "[]"
 
 
 def _without(text: str, holder: yaml.Node, step: Step) -> str:

@@ -26,14 +26,18 @@ FIELDS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "cpu_load_low": ("of capacity", "up to this CPU load, no points are lost"),
         "cpu_load_high": (
             "of capacity",
-            "from this CPU load on, the whole weight is lost; between the two, a part in "
-            "proportion",
+            (
+                "from this CPU load on, the whole weight is lost; between the two, a part in "
+                "proportion"
+            ),
         ),
         "mem_load_limit": ("of capacity", "from this memory use on, the whole weight is lost"),
         "failed_start_penalty": (
             "points",
-            "cost of each failed start or bad ending, until it is forgotten; the first death "
-            "of a good run costs nothing",
+            (
+                "cost of each failed start or bad ending, until it is forgotten; the first death "
+                "of a good run costs nothing"
+            ),
         ),
         "failed_starts_max": (
             "endings",
@@ -41,8 +45,10 @@ FIELDS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         ),
         "score_floor": (
             "points",
-            "the lowest score of an eligible host after penalties; at 0, penalties can make a "
-            "host ineligible",
+            (
+                "the lowest score of an eligible host after penalties; at 0, penalties can make a "
+                "host ineligible"
+            ),
         ),
         "reading_age_max_s": (
             "s",
@@ -67,13 +73,17 @@ FIELDS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "stagger_total_s": ("s", "the longest wait of the last of many equally good hosts"),
         "lease_claim_s": (
             "s",
-            "a host claims an expiring lease this long before it acquires the lease; twice "
-            "the time in which all others have read its slot",
+            (
+                "a host claims an expiring lease this long before it acquires the lease; twice "
+                "the time in which all others have read its slot"
+            ),
         ),
         "lease_settle_s": (
             "s",
-            "for this time after a VM has come, what is read of its lease may be out of date; "
-            "afterwards, a lease with another owner ends the VM",
+            (
+                "for this time after a VM has come, what is read of its lease may be out of date; "
+                "afterwards, a lease with another owner ends the VM"
+            ),
         ),
         "refused_retry_s": ("s", "how long a host waits before it retries a refused start"),
         "start_timeout_s": (
@@ -82,8 +92,10 @@ FIELDS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         ),
         "start_timeout_max_s": (
             "s",
-            "the longest such limit; each start that took too long doubles the limit of the "
-            "next one",
+            (
+                "the longest such limit; each start that took too long doubles the limit of the "
+                "next one"
+            ),
         ),
     },
     "Bad endings": {
@@ -91,8 +103,10 @@ FIELDS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "block_max_s": ("s", "maximum duration of a block"),
         "endings_forget_s": (
             "s",
-            "a host's bad endings are forgotten after the engine has run well for this time, "
-            "on any host",
+            (
+                "a host's bad endings are forgotten after the engine has run well for this time, "
+                "on any host"
+            ),
         ),
     },
     "Running here": {
@@ -129,16 +143,23 @@ FIELDS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         ),
         "live_migration": (
             "",
-            "whether the engine can move while it runs; no for the kinds `command` and `systemd`, "
-            "whatever is written, and of use where a VM has no way to move",
+            (
+                "whether the engine can move while it runs; no for the kinds `command` and "
+                "`systemd`, "
+                "whatever is written, and of use where a VM has no way to move"
+            ),
         ),
     },
     "Shutdown of the host": {
         "on_shutdown": (
             "",
-            "what becomes of the engine when its host is shut down or rebooted in order: `migrate` "
-            "(it moves first), `stop` (it is shut down, and starts on another host) or `freeze` "
-            "(it is shut down, and starts nowhere until the host is back)",
+            (
+                "what becomes of the engine when its host is shut down or rebooted in order: "
+                "`migrate` "
+                "(it moves first), `stop` (it is shut down, and starts on another host) or "
+                "`freeze` "
+                "(it is shut down, and starts nowhere until the host is back)"
+            ),
         ),
         "shutdown_stop_s": (
             "s",
@@ -152,8 +173,10 @@ FIELDS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     "Slot 0": {
         "slot_0_writers": (
             "hosts",
-            "hosts that know the value of a damaged slot 0 write it again, one loop apart; "
-            "from this many on, all the rest together",
+            (
+                "hosts that know the value of a damaged slot 0 write it again, one loop apart; "
+                "from this many on, all the rest together"
+            ),
         ),
         "empty_global_is_none": (
             "",
@@ -176,8 +199,11 @@ FIELDS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "watchdog_s": ("s", "how long a watchdog may take to reset a host"),
         "watchdog_unsaid_s": (
             "s",
-            "the watchdog's time of a host whose record tells none: sanlock's own, the only one "
-            "before its release 3.9",
+            (
+                "the watchdog's time of a host whose record tells none: sanlock's own, the only "
+                "one "
+                "before its release 3.9"
+            ),
         ),
         "sigterm_watchdog_s": (
             "s",
@@ -185,8 +211,10 @@ FIELDS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         ),
         "kill_grace_s": (
             "s",
-            "sanlock's `-g`: the time from SIGTERM to SIGKILL for a VM whose lease can't be "
-            "renewed",
+            (
+                "sanlock's `-g`: the time from SIGTERM to SIGKILL for a VM whose lease can't be "
+                "renewed"
+            ),
         ),
     },
 }

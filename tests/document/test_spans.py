@@ -57,11 +57,21 @@ def changed_lines(before: str, after: str) -> tuple[list[str], list[str]]:
             ["    hosts: [{id: 1}, {id: 2, cpu_load: 0.3}]   # two"],
             ["    hosts: [{id: 1, gateway: false}, {id: 2, cpu_load: 0.3}]   # two"],
         ),
-        (("timeline", 1, "host"), 1, ["        host: 2   # the other"], ["        host: 1   # the other"]),
+        (
+            ("timeline", 1, "host"),
+            1,
+            ["        host: 2   # the other"],
+            ["        host: 1   # the other"],
+        ),
         (("timeline", 1, "set", "gateway"), 1, ["          gateway: 0"], ["          gateway: 1"]),
         (("timeline", 1, "every"), "60s", [], ["        every: 60s"]),
         (("seed",), 7, [], ["    seed: 7"]),
-        (("about",), "short", ["    about: >", "      Several", "      lines."], ["    about: short"]),
+        (
+            ("about",),
+            "short",
+            ["    about: >", "      Several", "      lines."],
+            ["    about: short"],
+        ),
     ],
 )
 def test_a_value_is_written_and_all_else_stays(
@@ -86,9 +96,17 @@ def test_items_are_added_at_the_end_of_either_kind_of_list() -> None:
 
 def test_items_and_keys_are_removed_with_their_lines() -> None:
     first = without(TEXT, (*BASE, "timeline", 0))
-    assert changed_lines(TEXT, first) == (["      - {at: 60s, host: 1, power: off}   # it fails"], [])
+    assert changed_lines(TEXT, first) == (
+        ["      - {at: 60s, host: 1, power: off}   # it fails"],
+        [],
+    )
     second = without(TEXT, (*BASE, "timeline", 1))
-    gone = ["      - at: 90s", "        host: 2   # the other", "        set:", "          gateway: 0"]
+    gone = [
+        "      - at: 90s",
+        "        host: 2   # the other",
+        "        set:",
+        "          gateway: 0",
+    ]
     assert changed_lines(TEXT, second) == (gone, [])
     moved_up = without(TEXT, (*BASE, "name"))
     assert moved_up.splitlines()[2] == "  - policy: talk"
@@ -98,7 +116,8 @@ def test_items_and_keys_are_removed_with_their_lines() -> None:
 
 def test_the_last_part_leaves_an_empty_one() -> None:
     assert without("a: [1]\n", ("a", 0)) == "a: []\n"
-    assert without("a:\n  b: 1\n", ("a", "b")) == "a:\n  {}\n"
+    assert without("a: # why\n- 1\nb: 2\n", ("a", 0)) == "a: [] # why\nb: 2\n"
+    assert without("a:\n  b: 1\n", ("a", "b")) == "a: {}\n"
 
 
 @pytest.mark.parametrize(("text", "value"), [("a:\n", 1), ("a:", 1), ("b: 1\na: # why\n", "x")])
@@ -121,13 +140,17 @@ def test_a_key_of_a_merge_is_overridden_where_it_is_merged() -> None:
     assert yaml.safe_load(new) == {"a": {"n": 1}, "b": {"n": 1}, "c": {"n": 5, "m": 2}}
 
 
-@pytest.mark.parametrize("path", [("x", "y"), ("scenarios", 7, "seed"), ("scenarios", 0, "hosts", 9)])
+@pytest.mark.parametrize(
+    "path", [("x", "y"), ("scenarios", 7, "seed"), ("scenarios", 0, "hosts", 9)]
+)
 def test_a_place_that_is_not_there_is_named(path: tuple[Any, ...]) -> None:
     with pytest.raises(DocumentError, match="there is no such place"):
         with_value(TEXT, path, 1)
 
 
-words = st.text("abc: #'\"-[]{},&*!|>%@`é\n", max_size=6) | st.sampled_from(["on", "1e3", "0x1f", "~"])
+words = st.text("abc: #'\"-[]{},&*!|>%@`é\n", max_size=6) | st.sampled_from(
+    ["on", "1e3", "0x1f", "~"]
+)
 scalars = st.none() | st.booleans() | st.integers(-5, 10**12) | st.floats(allow_nan=False) | words
 keys = st.sampled_from(["a", "b", "on", "key two", "7", "é"])
 values = st.recursive(
@@ -143,7 +166,9 @@ def test_whatever_is_changed_is_all_that_changes(
     document: dict[str, Any], is_flow: bool | None, data: st.DataObject
 ) -> None:
     """The document is the same afterwards, but for the change, in whatever style it is written."""
-    text = "# a comment\n" + yaml.safe_dump(document, default_flow_style=is_flow, allow_unicode=True)
+    text = "# a comment\n" + yaml.safe_dump(
+        document, default_flow_style=is_flow, allow_unicode=True
+    )
     path = data.draw(st.sampled_from(sorted(_paths(document), key=str)))
     value = data.draw(values)
     expected = json.loads(json.dumps(document))
@@ -169,7 +194,5 @@ def _paths(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         else []
     )
     return [
-        path
-        for step, each in inner
-        for path in [(*above, step), *_paths(each, (*above, step))]
+        path for step, each in inner for path in [(*above, step), *_paths(each, (*above, step))]
     ]

@@ -13,6 +13,9 @@ from he_fsm.scenario.language.forms import Fraction, HostReference, Load
 # A slider without a limit of its own goes to so many times the usual value.
 _TIMES: Final = 4
 _STEPS: Final = 200
+# Where the usual value is nothing, it goes to these.
+_WHOLE: Final = 100.0
+_MINUTE: Final = 60.0
 _NICE: Final = (1.0, 2.0, 5.0, 10.0)
 
 
@@ -46,10 +49,12 @@ def control_of(key: str, form: Form, usual: Any) -> Control:
     if isinstance(form, (Fraction, Load)):
         return Control(key=key, kind="number", maximum=1.0, step=0.01, limit=1.0, usual=usual)
     if isinstance(form, Duration):
-        return _slider(key, "time", None, None, usual, is_whole=False)
+        return _slider(Control(key=key, kind="time", usual=usual), is_whole=False)
     if isinstance(form, (Integer, Number)):
-        is_whole = isinstance(form, Integer)
-        return _slider(key, "number", form.minimum, form.maximum, usual, is_whole=is_whole)
+        plain = Control(
+            key=key, kind="number", minimum=form.minimum or 0.0, limit=form.maximum, usual=usual
+        )
+        return _slider(plain, is_whole=isinstance(form, Integer))
     if isinstance(form, Flag):
         return Control(key=key, kind="flag", usual=usual)
     if isinstance(form, Choice):
@@ -59,30 +64,16 @@ def control_of(key: str, form: Form, usual: Any) -> Control:
     return Control(key=key, kind="text", usual=usual)
 
 
-def _slider(
-    key: str,
-    kind: str,
-    minimum: Optional[float],
-    limit: Optional[float],
-    usual: Any,
-    *,
-    is_whole: bool,
-) -> Control:
-    about = float(usual) if isinstance(usual, (int, float)) and usual else 0.0
-    maximum = _round_up(_TIMES * abs(about)) if about else (100.0 if is_whole else 60.0)
+def _slider(control: Control, *, is_whole: bool) -> Control:
+    """Return a control with the range of its slider, which its default and its limit decide."""
+    usual, limit = control.usual, control.limit
+    about = abs(float(usual)) if isinstance(usual, (int, float)) else 0.0
+    maximum = _round_up(_TIMES * about) if about else (_WHOLE if is_whole else _MINUTE)
     if limit is not None:
-        maximum = min(maximum, limit) if about else min(100.0, limit)
-    low = minimum or 0.0
-    step = _round_up((maximum - low) / _STEPS) if maximum > low else 1.0
-    return Control(
-        key=key,
-        kind=kind,
-        minimum=low,
-        maximum=maximum,
-        step=max(1.0, step) if is_whole else step,
-        limit=limit,
-        usual=usual,
-    )
+        maximum = min(maximum, limit)
+    wide = maximum - control.minimum
+    step = _round_up(wide / _STEPS) if wide > 0 else 1.0
+    return attrs.evolve(control, maximum=maximum, step=max(1.0, step) if is_whole else step)
 
 
 def _round_up(number: float) -> float:

@@ -8,7 +8,8 @@ from typing import Any, Final, Union
 
 import attrs
 
-from he_fsm.document.nodes import Node, Scalar, Sequence as Items, parse_tree, refused_as
+from he_fsm.document.nodes import Node, Scalar, parse_tree, refused_as
+from he_fsm.document.nodes import Sequence as Items
 from he_fsm.document.spans import with_item, with_value, without
 from he_fsm.errors import DocumentError, HeFsmError, ScenarioError
 from he_fsm.scenario.language.reading import SCENARIO_FORMS
@@ -16,6 +17,8 @@ from he_fsm.scenario.language.reading import SCENARIO_FORMS
 Step = Union[str, int]
 # In which order the keys of a scenario usually stand.
 _ORDER: Final = tuple(SCENARIO_FORMS)
+# One or the other says which hosts a fault strikes.
+_HOST_KEYS: Final[Mapping[Step, str]] = {"host": "hosts", "hosts": "host"}
 _STEPS_MAX: Final = 6
 _EDITS_MAX: Final = 200
 _DEPTH_MAX: Final = 4
@@ -138,6 +141,9 @@ class _Made:
 
 def _set(made: _Made, edit: Edit) -> str:
     path, value = edit.path, edit.value
+    if path[-1] in _HOST_KEYS and made.found((*path[:-1], _HOST_KEYS[path[-1]])) is not None:
+        # Both keys mean the same; what the file has is kept.
+        path = (*path[:-1], _HOST_KEYS[path[-1]])
     if path[0] == "hosts" and len(path) > 1:
         made = _with_listed_hosts(made)
     parent = path[:-1]

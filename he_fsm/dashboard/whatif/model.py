@@ -68,13 +68,13 @@ def page_model(scenario: Scenario) -> dict[str, Any]:
 
 
 def _entry(entry: TimelineEntry, until: float) -> dict[str, Any]:
-    waits = bool(entry.since)
+    waits, value = bool(entry.since), written_value(entry)
     slot = entry.hosts[0] if entry.verb is Verb.SLOT else None
     return {
         "at": entry.at,
         "hosts": list(entry.hosts),
         "verb": entry.verb.value,
-        "value": written_value(entry),
+        "value": dict(value) if isinstance(value, dict) else value,
         "every": entry.every,
         "times": entry.times,
         "for": entry.for_s,
@@ -109,9 +109,7 @@ def _verb(verb: Verb) -> dict[str, Any]:
     words, keys = _words(form), []
     if isinstance(form, ReadingsForm):
         usual = written_values(Host(id=1))
-        keys = [
-            attrs.asdict(control_of(key, each, usual[key])) for key, each in form.forms.items()
-        ]
+        keys = [attrs.asdict(control_of(key, each, usual[key])) for key, each in form.forms.items()]
     control = (
         attrs.asdict(control_of(verb.value, form, _FIRST[verb]))
         if isinstance(form, Integer)

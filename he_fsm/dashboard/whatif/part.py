@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from he_fsm.dashboard.application import CLUSTERS, Part, body_of
 from he_fsm.dashboard.access.guard import RequestError
+from he_fsm.dashboard.application import CLUSTERS, Part, body_of
 from he_fsm.dashboard.clusters.cluster import Cluster
 from he_fsm.dashboard.files import serves
 from he_fsm.dashboard.whatif.asking import FILE_NAME, link_reply
@@ -27,9 +27,7 @@ _PAGE_NAME_MAX: Final = 100
 
 def what_if_part() -> Part:
     """Return the part."""
-    return Part(
-        name="what-if", routes=_routes, files=_FOLDER, title="What if", page="/what-if"
-    )
+    return Part(name="what-if", routes=_routes, files=_FOLDER, title="What if", page="/what-if")
 
 
 async def answering(app: web.Application) -> AsyncIterator[None]:

@@ -37,12 +37,12 @@ class TooLongError(HeFsmError):
 class _Worker:
     """One process; it is started when it is needed."""
 
-    within_s: float
+    is_closed: bool = False
     _process: Optional[asyncio.subprocess.Process] = None
 
-    async def ask(self, line: bytes) -> dict[str, Any]:
+    async def ask(self, line: bytes, within_s: float) -> dict[str, Any]:
         """
-        Send a question and wait for its answer.
+        Send a question and wait for its answer, so many seconds at most.
 
         Raises:
             TooLongError: there is none in time, or the process ended.
@@ -50,15 +50,20 @@ class _Worker:
         process = self._process
         if process is None or process.returncode is not None:
             process = self._process = await _start()
+        if self.is_closed:
+            await self.end()
+            msg = "the dashboard ends"
+            raise TooLongError(msg)
         assert process.stdin is not None  # noqa: S101 - it is a pipe
         assert process.stdout is not None  # noqa: S101 - as above
         try:
             process.stdin.write(line)
             await process.stdin.drain()
-            answer = await asyncio.wait_for(process.stdout.readline(), self.within_s)
+            answer = await asyncio.wait_for(process.stdout.readline(), within_s)
         except asyncio.TimeoutError:
             await self.end()
-            msg = f"this takes more than {self.within_s:g} s: fewer hosts, less time, or he-fsm simulate"
+            advice = "fewer hosts, less time, or he-fsm simulate"
+            msg = f"this takes more than {within_s:g} s: {advice}"
             raise TooLongError(msg) from None
         except (OSError, ValueError) as error:
             await self.end()
@@ -66,8 +71,8 @@ class _Worker:
             raise TooLongError(msg) from error
         if not answer.endswith(b"\n"):
             await self.end()
-            _log.warning("the process that computes answers ended by itself; the next one starts it")
-            msg = "the process that computes answers ended: too little memory, or a bug (see the log)"
+            _log.warning("the process that computes answers has ended; the next question starts it")
+            msg = "the process that computes answers has ended: too little memory, or a bug"
             raise TooLongError(msg)
         found: dict[str, Any] = json.loads(answer)
         return found
@@ -111,7 +116,8 @@ class Pool:
 
     def __init__(self, workers: int = WORKERS, within_s: float = WITHIN_S) -> None:
         """Make the pool; processes are started when they are needed."""
-        self._workers = [_Worker(within_s) for _ in range(workers)]
+        self.within_s = within_s
+        self._workers = [_Worker() for _ in range(workers)]
         self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
         for worker in self._workers:
             self._idle.put_nowait(worker)
@@ -156,7 +162,8 @@ class Pool:
             worker = await self._idle.get()
         finally:
             self._waiting -= 1
-        job = asyncio.ensure_future(worker.ask(json.dumps(plain).encode() + b"\n"))
+        line = json.dumps(plain).encode() + b"\n"
+        job = asyncio.ensure_future(worker.ask(line, self.within_s))
         self._jobs.add(job)
         job.add_done_callback(lambda done: self._is_free(worker, done))
         try:
@@ -177,7 +184,10 @@ class Pool:
 
     async def close(self) -> None:
         """End all processes."""
-        for job in tuple(self._jobs):
-            job.cancel()
+        for worker in self._workers:
+            worker.is_closed = True
+            worker.kill()
+        # One that is being started is ended by its own question.
+        await asyncio.gather(*self._jobs, return_exceptions=True)
         for worker in self._workers:
             await worker.end()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,3 +54,8 @@ def put(*path: Any, value: Any) -> Mapping[str, Any]:
 def add(**entry: Any) -> Mapping[str, Any]:
     """Return the edit that adds a fault."""
     return {"do": "add", "path": ["timeline"], "value": entry}
+
+
+def as_json(plain: Any) -> Any:
+    """Return plain values as they come out of JSON."""
+    return json.loads(json.dumps(plain))

@@ -39,7 +39,9 @@ def test_the_numbers_are_those_of_the_command_for_the_saved_file(tmp_path: Path)
     assert shown["totals"] == said["totals"]
     assert shown["final"] == said["final"]
     assert shown["verdict"] == said["verdict"]
-    assert [each["line"] for each in shown["failures"]] == [each["line"] for each in said["failures"]]
+    assert [each["line"] for each in shown["failures"]] == [
+        each["line"] for each in said["failures"]
+    ]
     assert [each["t"] for each in shown["happened"]] == [each["t"] for each in said["events"]]
 
 
@@ -96,7 +98,8 @@ def test_comments_and_order_stay_whatever_the_page_changes() -> None:
             "three   # the name\n    policy: {migration_threshold: 400}\n    world: {loop: 5s}\n",
         )
     ).replace(
-        "    until: 8m\n", "    timeline:\n      - {at: 60s, host: 2, power: 'off'}\n    until: 8m\n"
+        "    until: 8m\n",
+        "    timeline:\n      - {at: 60s, host: 2, power: 'off'}\n    until: 8m\n",
     )
 
 
@@ -125,7 +128,7 @@ def test_an_error_is_the_commands_own_sentence_with_its_place(tmp_path: Path) ->
         load_scenarios(saved)
     found = reply({"text": wrong, "file": str(saved)})
     assert found["error"] == str(raised.value)
-    assert (found["line"], found["column"], found["text"]) == (7, 35, wrong)
+    assert (found["line"], found["column"], found["text"]) == (7, 34, wrong)
 
 
 def test_an_unsafe_policy_is_named_and_the_text_keeps_what_was_asked() -> None:
@@ -162,7 +165,10 @@ def test_what_can_not_be_played_is_said_in_a_sentence(text: str, said: str) -> N
         ({"text": PLAIN, "scenario": 1}, "the file has 1 scenarios"),
         ({"text": PLAIN, "edits": 7}, "edits: expected a list"),
         ({"text": PLAIN, "edits": [{}]}, "edits[0]: expected"),
-        ({"text": PLAIN, "edits": [{"do": "burn", "path": ["seed"]}]}, "edits[0].do: expected one of"),
+        (
+            {"text": PLAIN, "edits": [{"do": "burn", "path": ["seed"]}]},
+            "edits[0].do: expected one of",
+        ),
         ({"text": PLAIN, "edits": [{"do": "set", "path": []}]}, "edits[0].path: expected 1 to"),
         ({"text": PLAIN, "edits": [put("colour", value=1)]}, "a scenario has the keys"),
         ({"text": PLAIN, "edits": [put("seed", value=float("inf"))]}, "edits[0].value: expected"),
@@ -175,7 +181,9 @@ def test_a_question_that_is_none_is_refused(plain: dict[str, Any], said: str) ->
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 steps = st.sampled_from(["timeline", "hosts", "policy", "at", "seed", 0, 1, 5]) | json_values
