@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from he_fsm.cli.output.blocks import status_block
-from he_fsm.words import printable
 from he_fsm.cli.whiteboard import whiteboard
 from he_fsm.errors import StorageError
 from he_fsm.metadata import (
@@ -20,6 +19,7 @@ from he_fsm.metadata import (
     HostRecord,
     Whiteboard,
 )
+from he_fsm.words import printable
 from tests.cli.conftest import Ran
 
 TALK = """\

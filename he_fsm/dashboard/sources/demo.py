@@ -70,9 +70,7 @@ class DemoSource:
 
     def _keep(self, name: str, session: Session, look: Look) -> None:
         if name == _VIEWER:
-            self._looks.append(
-                Recorded(number=len(self._looks) + 1, session=session, look=look)
-            )
+            self._looks.append(Recorded(number=len(self._looks) + 1, session=session, look=look))
 
     def status(self) -> dict[str, Any]:
         """Return what host 1 shows now."""

@@ -232,9 +232,7 @@ class BrokerServer:
         finally:
             self._listeners.discard(transport)
 
-    async def _wait_at_most(
-        self, count: Callable[[], int], after: int, timeout_s: float
-    ) -> None:
+    async def _wait_at_most(self, count: Callable[[], int], after: int, timeout_s: float) -> None:
         """Wait until *count* is not *after*, so long at most."""
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._wait(count, after), timeout_s)

@@ -144,9 +144,19 @@ class HostRow {
       ...[
         owner ? make("span.tag", {}, "lease") : null,
         host.maintenance ? make("span.tag.care", {}, "local maintenance") : null,
-        ...host.text.map((line) => make("span.soft.line", {}, line)),
+        host.text.length ? this.said(host.text) : null,
       ].filter(Boolean),
     );
+  }
+
+  /** Return all that a host says of itself; it stays open while its lines change. */
+  said(lines) {
+    if (!this.details) {
+      this.lines = make("span");
+      this.details = make("details", {}, make("summary.soft", {}, "all it says"), this.lines);
+    }
+    this.lines.replaceChildren(...lines.map((line) => make("span.soft.line", {}, line)));
+    return this.details;
   }
 
   damaged(host) {
