@@ -1,1 +1,1 @@
-"""The cluster in the browser: `he-fsm dashboard`, one process that serves a page and changes little."""
+"""The cluster in the browser: `he-fsm dashboard`, one process that serves pages."""

@@ -17,11 +17,12 @@ from typing import Any, Callable, Final, Optional
 import attrs
 from aiohttp import web
 
-from he_fsm.dashboard.access.guard import USER, Guard, RequestError
+from he_fsm.dashboard.access.guard import Guard, RequestError
 from he_fsm.dashboard.access.rules import Access
 from he_fsm.dashboard.access.sessions import Sessions
 from he_fsm.dashboard.clusters.cluster import Cluster
 from he_fsm.dashboard.files import file_routes, serves
+from he_fsm.dashboard.openapi import description
 
 # A request's body is no longer (bytes): a scenario file of many hosts fits.
 BODY_BYTES_MAX: Final = 1 << 20
@@ -41,7 +42,8 @@ class Part:
 
     `name`: in addresses, `/static/NAME/`. `routes`: returns its routes. `files`: the folder of the
     files that its page loads; None: it has none. `title`: of its page in the navigation, which is
-    at the path `page`; empty: it has none there.
+    at the path `page`; empty: it has none there. `paths`: what can be asked of it, as OpenAPI has
+    it.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Part:
     files: Optional[Path] = None
     title: str = ""
     page: str = ""
+    paths: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 def make_application(
@@ -75,6 +78,12 @@ def make_application(
     app.on_response_prepare.append(guard.add_headers)
     login = Part(name="login", routes=_login_routes, files=_LOGIN)
     shared = Part(name="shared", routes=tuple, files=_SHARED)
+    described = description(part.paths for part in parts)
+
+    async def describe(_: web.Request) -> web.Response:
+        return web.json_response(described)
+
+    app.router.add_get("/api/openapi.json", describe)
     for part in (shared, login, *parts):
         files = () if part.files is None else file_routes(part.files, f"/static/{part.name}")
         app.add_routes(itertools.chain(part.routes(), files))
@@ -114,11 +123,11 @@ async def _session(request: web.Request) -> web.Response:
     cookie = request.cookies.get(guard.cookie, "")
     is_new = not cookie
     cookie = cookie or guard.sessions.new_id()
-    access = guard.access
+    access, user = guard.access, guard.user_of(request)
     plain = {
         "sign": guard.sessions.sign_of(cookie),
-        "user": request[USER],
-        "known": access.is_open or bool(request[USER]),
+        "user": user or "",
+        "known": user is not None,
         "changes": access.allows_changes,
         "token": access.token is not None,
         "pages": request.app[PAGES],

@@ -58,7 +58,7 @@ class Kept:
 
 
 def file_routes(folder: Path, below: str) -> Iterator[web.RouteDef]:
-    """Return a route for each file of a folder (not of those in it), below a path like `/static/x`."""
+    """Return a route for each file of a folder, below a path like `/static/x`."""
     for path in sorted(folder.iterdir()):
         if path.suffix in _TYPES:
             yield web.get(f"{below}/{path.name}", serves(path))

@@ -21,7 +21,7 @@ from he_fsm.dashboard.application import CLUSTERS, Part, make_application
 from he_fsm.dashboard.clusters.cluster import Cluster
 from he_fsm.dashboard.live.deeds import WORKERS, Workers
 from he_fsm.dashboard.live.part import live_part
-from he_fsm.dashboard.live.stream import STREAMS
+from he_fsm.dashboard.live.stream import STREAMS, Streams
 from he_fsm.dashboard.sources.source import Source
 from he_fsm.dashboard.whatif.part import answering, what_if_part
 from he_fsm.errors import HeFsmError
@@ -64,7 +64,7 @@ def application(served: Served, cookie: str = "he-fsm") -> web.Application:
         for number, source in enumerate(served.sources, start=1)
     }
     app = make_application(parts(), served.access, clusters, cookie=cookie)
-    app[STREAMS] = set()
+    app[STREAMS] = Streams()
     app[WORKERS] = Workers()
     app.cleanup_ctx.append(_following)
     app.cleanup_ctx.append(answering)

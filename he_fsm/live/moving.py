@@ -61,7 +61,7 @@ def why_not(status: Mapping[str, Any], host_id: int, policy: Policy) -> str:
 
 
 def moves_back(status: Mapping[str, Any], to: int, policy: Policy) -> str:
-    """Return what people have to know if the agents will move the engine back; empty: they won't."""
+    """Return when the agents will move the engine back, and why; empty: they won't."""
     own = status["hosts"].get(str(status["host_id"]), {}).get("score", 0)
     worse_by = own - status["hosts"][str(to)]["score"]
     if worse_by < policy.migration_threshold:

@@ -31,7 +31,7 @@ _FILE = click.Path(path_type=Path)
     type=_FILE,
     multiple=True,
     metavar="FILE",
-    help=f"A host's configuration, one for each cluster; {DEFAULT_PATH} where nothing else is said.",
+    help=f"A host's configuration, one for each cluster; {DEFAULT_PATH} if nothing is said.",
 )
 @click.option(
     *("--socket", "sockets"),

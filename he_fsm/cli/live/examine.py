@@ -10,12 +10,12 @@ from typing import Any, Final, Optional
 
 import attrs
 
-from he_fsm.live.losses import Question, losses
-from he_fsm.live.seen import Seen
-from he_fsm.live.what_if import predict
-from he_fsm.live.verdict import DEGRADED, GOOD, is_stale, verdict_of
 from he_fsm.document.nodes import refused_as
 from he_fsm.errors import ConfigError, HeFsmError, StorageError
+from he_fsm.live.losses import Question, losses
+from he_fsm.live.seen import Seen
+from he_fsm.live.verdict import DEGRADED, GOOD, is_stale, verdict_of
+from he_fsm.live.what_if import predict
 from he_fsm.policy import Policy
 from he_fsm.runtime import machine
 from he_fsm.runtime.config import Config

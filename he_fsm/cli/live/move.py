@@ -12,13 +12,12 @@ from he_fsm.cli.broker import TIMEOUT_S
 from he_fsm.cli.options.common import duration_of
 from he_fsm.cli.options.config import config_option
 from he_fsm.cli.options.hosts import host_ids
-from he_fsm.words import printable
-from he_fsm.live.verdict import verdict_of
 from he_fsm.live.moving import moves_back, target_of
+from he_fsm.live.verdict import verdict_of
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.config import load_config
 from he_fsm.runtime.vm_orders.asking import AgentsVm
-from he_fsm.words import span_text
+from he_fsm.words import printable, span_text
 
 _LOOK_S: Final = 0.25
 

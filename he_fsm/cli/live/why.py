@@ -13,7 +13,6 @@ from he_fsm.cli.broker import broker_option
 from he_fsm.cli.live.seen import read, say_assumptions
 from he_fsm.cli.options.common import json_option
 from he_fsm.cli.options.hosts import host_ids
-from he_fsm.words import printable
 from he_fsm.errors import ScenarioError
 from he_fsm.live.seen import Seen
 from he_fsm.observe import observe
@@ -23,7 +22,7 @@ from he_fsm.score import Score
 from he_fsm.simulate.standing import Standing, standing
 from he_fsm.why.otherwise import Otherwise, otherwise
 from he_fsm.why.outlook import Case, Turn, outlook
-from he_fsm.words import id_ranges, several, span_text
+from he_fsm.words import id_ranges, printable, several, span_text
 
 # So many loops make every host known to every other.
 _LOOPS: Final = 3.5

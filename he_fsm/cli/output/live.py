@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from he_fsm.cli.output.blocks import damaged_lines, engine_text
-from he_fsm.words import printable
-from he_fsm.live.summary import facts_of, record_of, summary
 from he_fsm.cli.output.timeline import clock_text
+from he_fsm.live.summary import facts_of, record_of, summary
 from he_fsm.metadata import HostRecord
+from he_fsm.words import printable
 
 if TYPE_CHECKING:
     from he_fsm.rehearse.run import Rehearsal

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable
-from typing import Callable, Final, Optional
+from typing import TYPE_CHECKING, Callable, Final, Optional
 from urllib.parse import urlsplit
 
 import attrs
@@ -21,10 +21,11 @@ from he_fsm.dashboard.access.rules import Access
 from he_fsm.dashboard.access.sessions import Sessions
 from he_fsm.errors import HeFsmError, RefusedRequestError
 
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Middleware
+
 _log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-# Who asks, for handlers; empty where nobody has to say.
-USER: Final = "he_fsm.user"
 SIGN_HEADER: Final = "X-He-Fsm-Sign"
 _SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 # What is there for people who have not logged in yet.
@@ -69,7 +70,7 @@ class Guard:
     sessions: Sessions
     cookie: str
 
-    def middlewares(self) -> list[Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]]:
+    def middlewares(self) -> list[Middleware]:
         """Return what every request passes, the outermost first."""
 
         @web.middleware
@@ -83,10 +84,8 @@ class Guard:
 
         @web.middleware
         async def known(request: web.Request, handler: Handler) -> web.StreamResponse:
-            user = self._user(request)
-            if user is None and not _is_public(request.path):
+            if not _is_public(request.path) and self.user_of(request) is None:
                 return self._who_are_you(request)
-            request[USER] = user or ""
             return await handler(request)
 
         @web.middleware
@@ -140,11 +139,13 @@ class Guard:
     def _check_host(self, request: web.Request) -> None:
         host = request.headers.get("Host", "")
         if not self.access.is_ours(host):
-            msg = f"this dashboard is not known as {host!r}: name it with --name, or use its address"
+            msg = (
+                f"this dashboard is not known as {host!r}: name it with --name, or use its address"
+            )
             raise RequestError(msg, 421)
 
-    def _user(self, request: web.Request) -> Optional[str]:
-        """Return who asks; None: it is not known, and has to be."""
+    def user_of(self, request: web.Request) -> Optional[str]:
+        """Return who asks, empty where nobody has to say; None: it is not known, and has to be."""
         access = self.access
         if access.is_open:
             return ""

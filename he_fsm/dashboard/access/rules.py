@@ -1,4 +1,4 @@
-"""Who may ask, as values: addresses, names, the token, the proxy; and what is refused at the start."""
+"""Who may ask, as values: addresses, names, token, proxy; and what is refused at the start."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def host_name(host: str) -> Optional[str]:
     text = host.strip().lower()
     if text.startswith("["):
         name, bracket, port = text[1:].partition("]")
-        is_form = bool(bracket) and (not port or port[1:].isdecimal() and port[0] == ":")
+        is_form = bool(bracket) and (not port or (port[0] == ":" and port[1:].isdecimal()))
     else:
         name, colon, port = text.partition(":")
         is_form = not colon or port.isdecimal()

@@ -1,4 +1,4 @@
-"""What has happened between two statuses of a cluster, each with its reason, as the page lists it."""
+"""What has happened between two statuses of a cluster, each with its reason."""
 
 from __future__ import annotations
 

@@ -6,12 +6,13 @@ What browsers are shown of a status, in small parts by key: only parts that chan
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from he_fsm.live.summary import facts_of, lease_text, warnings
-from he_fsm.live.verdict import GOOD, Verdict, is_stale
+from he_fsm.live.verdict import Verdict, is_stale
 from he_fsm.metadata import EngineStatus, engine_condition
 from he_fsm.words import printable
 
@@ -54,7 +55,7 @@ def keys_of(at: float, status: Mapping[str, Any], verdict: Verdict) -> dict[str,
         "lease": _lease(status["lease"]),
         "host_id": status["host_id"],
         "agent": _agent(agent),
-        "monitors": status["monitors"],
+        "monitors": {name: _finite(plain) for name, plain in status["monitors"].items()},
         "storage": status["storage"],
         "read_age_s": status["read_age_s"],
     }
@@ -62,12 +63,10 @@ def keys_of(at: float, status: Mapping[str, Any], verdict: Verdict) -> dict[str,
 
 
 def _warnings(status: Mapping[str, Any], verdict: Verdict) -> Iterator[dict[str, str]]:
-    """Return what is wrong, the worst first."""
+    """Return what is wrong beside the verdict's first words, the worst first."""
     lines = [_warning(line) for line in warnings(dict(status))]
     # An alarm is told with its own words below.
     wrong = [text for text in verdict.wrong if not text.startswith("alarm ")]
-    if verdict.level not in (GOOD, "degraded"):
-        lines.insert(0, {"level": _BAD, "text": printable(verdict.line)})
     lines += [{"level": _WARN, "text": printable(text)} for text in wrong]
     yield from sorted(lines, key=lambda line: line["level"] != _BAD)
 
@@ -77,6 +76,14 @@ def _warning(line: str) -> dict[str, str]:
     level = _KINDS.get(kind, _WARN)
     text = f"alarm {rest}" if kind == "ALARM" else rest
     return {"level": level, "text": printable(text)}
+
+
+def _finite(plain: Any) -> Any:
+    """Return what a monitor read; JSON has no word for a number that is none."""
+    value = plain["value"]
+    if isinstance(value, float) and not math.isfinite(value):
+        return {**plain, "value": str(value)}
+    return plain
 
 
 def _lease(lease: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, Callable, Final, Optional, TypeVar
 import attrs
 from aiohttp import web
 
-from he_fsm.dashboard.access.guard import USER, RequestError
+from he_fsm.dashboard.access.guard import RequestError
 from he_fsm.dashboard.application import GUARD, body_of
 from he_fsm.dashboard.clusters.cluster import Cluster
 from he_fsm.dashboard.live.asked import cluster_of
@@ -76,7 +76,8 @@ async def forecast(request: web.Request) -> web.Response:
 
 async def carry_out(request: web.Request) -> web.Response:
     """Change something, and answer with what is so then."""
-    if not request.app[GUARD].access.allows_changes:
+    guard = request.app[GUARD]
+    if not guard.access.allows_changes:
         msg = "this dashboard changes nothing: it was started without --allow-changes"
         raise RequestError(msg, 403)
     cluster = cluster_of(request)
@@ -85,7 +86,8 @@ async def carry_out(request: web.Request) -> web.Response:
     if not isinstance(source, BrokerSource):
         msg = f"nothing can be changed on {source.title}: it is not shown by a broker"
         raise RequestError(msg, 409)
-    _log.warning("%s asks for %s on %s", request[USER] or "somebody", wish, source.title)
+    user = guard.user_of(request) or "somebody"
+    _log.warning("%s asks for %s on %s", user, wish, source.title)
     text = await request.app[WORKERS].do(lambda: _done(source, wish))
     return web.json_response({"text": text})
 

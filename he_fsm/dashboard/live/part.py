@@ -14,13 +14,21 @@ from he_fsm.dashboard.clusters.cluster import Cluster
 from he_fsm.dashboard.files import serves
 from he_fsm.dashboard.live import deeds, stream
 from he_fsm.dashboard.live.asked import cluster_of
+from he_fsm.dashboard.live.described import live_paths
 
 _PAGES: Final = Path(__file__).parent / "page"
 
 
 def live_part() -> Part:
     """Return the part with the page that shows the clusters."""
-    return Part(name="live", routes=_routes, files=_PAGES, title="Clusters", page="/")
+    return Part(
+        name="live",
+        routes=_routes,
+        files=_PAGES,
+        title="Clusters",
+        page="/",
+        paths=live_paths(),
+    )
 
 
 def _routes() -> Sequence[web.RouteDef]:

@@ -13,6 +13,7 @@ import json
 import logging
 import time
 import zlib
+from collections.abc import Mapping
 from typing import Any, Final, Optional
 
 from aiohttp import web
@@ -30,7 +31,13 @@ _APART_S: Final = 0.05
 # A browser that takes nothing for so long is let go (seconds).
 _TAKES_WITHIN_S: Final = 30.0
 STREAMS_MAX: Final = 128
-STREAMS: Final = web.AppKey("streams", set)
+
+
+class Streams(set["asyncio.Task[None]"]):
+    """The tasks that serve a stream each."""
+
+
+STREAMS: Final = web.AppKey("streams", Streams)
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
@@ -97,9 +104,7 @@ def _is_whole(before: Optional[Version], version: Version) -> bool:
     return before is None or before.run != version.run or before.number > version.number
 
 
-async def _news(
-    clusters: dict[str, Cluster], known: dict[str, Optional[Version]]
-) -> bool:
+async def _news(clusters: Mapping[str, Cluster], known: dict[str, Optional[Version]]) -> bool:
     """Wait for a change of any cluster, or for the next beat; return whether there was one."""
     waits = []
     for key, cluster in clusters.items():
@@ -107,9 +112,7 @@ async def _news(
         number = -1 if version is None else version.number
         waits.append(asyncio.ensure_future(cluster.board.changed_since(number)))
     try:
-        done, _ = await asyncio.wait(
-            waits, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED
-        )
+        done, _ = await asyncio.wait(waits, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for wait in waits:
             wait.cancel()

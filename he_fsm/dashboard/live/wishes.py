@@ -1,4 +1,4 @@
-"""What people can ask for, as values: read from a request, in words, and as faults of a scenario."""
+"""What people can ask for: read from a request, in words, and as faults of a scenario."""
 
 from __future__ import annotations
 

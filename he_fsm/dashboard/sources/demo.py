@@ -11,12 +11,14 @@ import time
 from collections.abc import Iterator
 from typing import Any, Callable, Final, Optional
 
+import attrs
+
 from he_fsm.dashboard.sources.of_look import LookReader
 from he_fsm.dashboard.sources.source import Moment
 from he_fsm.history.book import Recorded
 from he_fsm.history.look import Look, Session
-from he_fsm.metadata import Whiteboard
-from he_fsm.metadata.codec import GlobalBlock
+from he_fsm.metadata import GlobalBlock, HostRecord, Whiteboard
+from he_fsm.metadata.whiteboard import SlotContent
 from he_fsm.policy import Policy
 from he_fsm.runtime.config import Config
 from he_fsm.scenario import parse_scenarios
@@ -56,6 +58,8 @@ class DemoSource:
         """Play the story once; *clock*: seconds since 1970, at which the first round begins."""
         self._clock = clock
         self._looks: list[Recorded] = []
+        # What each host last wrote for people, by its id.
+        self._texts: dict[int, str] = {}
         (scenario,) = parse_scenarios(_STORY, "the demo")
         simulate(scenario, seed=_SEED, record=self._keep)
         first = self._looks[0].look.seen.facts.now
@@ -69,10 +73,25 @@ class DemoSource:
         self._round, self._place = 0, -1
 
     def _keep(self, name: str, session: Session, look: Look) -> None:
-        if name == _VIEWER:
-            self._looks.append(
-                Recorded(number=len(self._looks) + 1, session=session, look=look)
-            )
+        """Take a look of any host; those of all hosts come in the order of true time."""
+        seen = look.seen
+        # Simulated hosts write this text as well, but nobody in the simulator reads it.
+        self._texts[session.identity.host_id] = (
+            f"state={look.decided.memory.state.value}\nscore-why={seen.score_why}"
+        )
+        board = seen.whiteboard
+        if name != _VIEWER:
+            return
+        if board is not None:
+            board = Whiteboard(board.global_block, dict(map(self._told, board.slots.items())))
+            look = attrs.evolve(look, seen=attrs.evolve(seen, whiteboard=board))
+        self._looks.append(Recorded(number=len(self._looks) + 1, session=session, look=look))
+
+    def _told(self, slot: tuple[int, SlotContent]) -> tuple[int, SlotContent]:
+        host_id, content = slot
+        if isinstance(content, HostRecord):
+            return host_id, content._replace(text=self._texts.get(host_id, ""))
+        return slot
 
     def status(self) -> dict[str, Any]:
         """Return what host 1 shows now."""

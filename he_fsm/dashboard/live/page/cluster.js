@@ -19,6 +19,8 @@ const KINDS = {
   score: "score",
 };
 const SHOWN_MAX = 25;
+// On a narrow screen a row is a card; it stays a row for screen readers.
+const CELL = { role: "cell" };
 
 export class ClusterView {
   constructor(key, context) {
@@ -58,7 +60,7 @@ export class ClusterView {
         this.monitors,
       ),
     );
-    this.eventRows = make("tbody");
+    this.eventRows = make("tbody", { role: "rowgroup" });
     this.more = make("button", { type: "button", on: { click: () => this.toggleAll() } });
     const details = make("input", {
       type: "checkbox",
@@ -77,9 +79,13 @@ export class ClusterView {
         "div.wide",
         { tabindex: "0", role: "region", "aria-labelledby": id("events") },
         make(
-          "table",
-          {},
-          make("thead", {}, row("th", ["time", "host", "kind", "what, and why"], { scope: "col" })),
+          "table.cards",
+          { role: "table" },
+          make(
+            "thead",
+            { role: "rowgroup" },
+            row("th", ["time", "host", "kind", "what, and why"], { scope: "col", role: "columnheader" }),
+          ),
           this.eventRows,
         ),
       ),
@@ -198,11 +204,11 @@ export class ClusterView {
     const rows = shown.map((event) =>
       make(
         "tr",
-        {},
-        make("td.number", {}, make("time", { datetime: new Date(event.at * 1000).toISOString() }, clock(event.at))),
-        make("td", {}, event.host === null ? "cluster" : `host ${event.host}`),
-        make("td", {}, make(`span.tag${event.level ? `.${event.level}` : ""}`, {}, KINDS[event.kind] || event.kind)),
-        make("td", {}, event.text),
+        { role: "row" },
+        make("td.number", CELL, make("time", { datetime: new Date(event.at * 1000).toISOString() }, clock(event.at))),
+        make("td", CELL, event.host === null ? "cluster" : `host ${event.host}`),
+        make("td", CELL, make(`span.tag${event.level ? `.${event.level}` : ""}`, {}, KINDS[event.kind] || event.kind)),
+        make("td.broad", CELL, event.text),
       ),
     );
     if (!rows.length) rows.push(make("tr", {}, make("td.soft", { colspan: 4 }, "Nothing has happened since this dashboard looks.")));
@@ -275,7 +281,7 @@ export class ClusterView {
 }
 
 function row(tag, texts, attributes) {
-  return make("tr", {}, ...texts.map((text) => make(tag, attributes, text)));
+  return make("tr", { role: "row" }, ...texts.map((text) => make(tag, attributes, text)));
 }
 
 /** Return the verdict without its date, which stands below it, and its warnings, which follow. */

@@ -135,11 +135,20 @@ class Confirm {
       this.go.disabled = false;
     } catch (error) {
       if (number !== this.asked) return;
-      this.answer.replaceChildren();
       say(this.trouble, error.message);
+      this.answer.replaceChildren(...this.withoutAnswer(error));
       return;
     }
     say(this.trouble, "");
+  }
+
+  /** What can't be predicted can be done all the same, by somebody who says so; or asked again. */
+  withoutAnswer(error) {
+    const again = make("button", { type: "button", on: { click: () => this.predict() } }, "Ask again");
+    // What is refused now would be refused then.
+    if (error.status === 409 || error.status === 400) return [again];
+    const box = make("input", { type: "checkbox", on: { change: () => (this.go.disabled = !box.checked) } });
+    return [again, make("p", {}, make("label", {}, box, " Do it without knowing what would happen"))];
   }
 
   async carryOut() {

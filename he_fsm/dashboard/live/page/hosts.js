@@ -13,6 +13,8 @@ const STATES = {
 };
 const LIVES = { silent: "bad", stopped: "", unknown: "warn" };
 const ENGINES = { good: "good", bad: "bad", paused: "bad", down: "" };
+// On a narrow screen a row is a card; it stays a row for screen readers.
+const CELL = { role: "cell" };
 // With more hosts, a field to find one is shown.
 const FEW = 12;
 
@@ -20,7 +22,7 @@ export class HostTable {
   constructor(key, context) {
     this.context = context;
     this.rows = new Map();
-    this.body = make("tbody");
+    this.body = make("tbody", { role: "rowgroup" });
     this.count = make("span.soft");
     this.wanted = make("input", {
       type: "search",
@@ -38,9 +40,13 @@ export class HostTable {
         "div.wide",
         { tabindex: "0", role: "region", "aria-labelledby": `hosts-${key}` },
         make(
-          "table.hosts",
-          {},
-          make("thead", {}, make("tr", {}, ...titles.map((text) => make("th", { scope: "col" }, text)))),
+          "table.hosts.cards",
+          { role: "table" },
+          make(
+            "thead",
+            { role: "rowgroup" },
+            make("tr", { role: "row" }, ...titles.map((text) => make("th", { scope: "col", role: "columnheader" }, text))),
+          ),
           this.body,
         ),
       ),
@@ -91,22 +97,22 @@ export class HostTable {
 
 class HostRow {
   constructor(id) {
-    this.name = make("th", { scope: "row" });
+    this.name = make("th", { scope: "row", role: "rowheader" });
     this.state = make("span");
     this.score = make("span.number");
     this.gauge = make("meter", { min: 0, max: 1, "aria-hidden": "true" });
-    this.parts = make("td.parts");
+    this.parts = make("td.parts", CELL);
     this.engine = make("span");
-    this.record = make("td.number");
-    this.flags = make("td.flags");
+    this.record = make("td.number", CELL);
+    this.flags = make("td.flags", CELL);
     this.element = make(
       "tr",
-      { "data-host": id },
+      { "data-host": id, role: "row" },
       this.name,
-      make("td", {}, this.state),
-      make("td.score", {}, this.score, this.gauge),
+      make("td", CELL, this.state),
+      make("td.score", CELL, this.score, this.gauge),
       this.parts,
-      make("td", {}, this.engine),
+      make("td", CELL, this.engine),
       this.record,
       this.flags,
     );
@@ -144,9 +150,19 @@ class HostRow {
       ...[
         owner ? make("span.tag", {}, "lease") : null,
         host.maintenance ? make("span.tag.care", {}, "local maintenance") : null,
-        ...host.text.map((line) => make("span.soft.line", {}, line)),
+        host.text.length ? this.said(host.text) : null,
       ].filter(Boolean),
     );
+  }
+
+  /** Return all that a host says of itself; it stays open while its lines change. */
+  said(lines) {
+    if (!this.details) {
+      this.lines = make("span");
+      this.details = make("details", {}, make("summary.soft", {}, "all it says"), this.lines);
+    }
+    this.lines.replaceChildren(...lines.map((line) => make("span.soft.line", {}, line)));
+    return this.details;
   }
 
   damaged(host) {

@@ -45,24 +45,21 @@ export class Lanes {
     this.context = context;
     this.lanes = new Map();
     this.hosts = [];
-    this.seconds = 3600;
+    this.seconds = 900;
+    this.isChosen = false;
     this.drawnAt = 0;
     this.note = make("p.soft");
     this.figure = make("div.figure", { tabindex: "0", role: "region", "aria-labelledby": `lanes-${key}` });
-    const choices = SPANS.map(([seconds, text]) =>
-      make(
-        "label",
-        {},
-        make("input", {
-          type: "radio",
-          name: `span-${key}`,
-          value: seconds,
-          checked: seconds === this.seconds,
-          on: { change: () => this.choose(seconds) },
-        }),
-        ` ${text}`,
-      ),
+    this.choices = SPANS.map(([seconds]) =>
+      make("input", {
+        type: "radio",
+        name: `span-${key}`,
+        value: seconds,
+        checked: seconds === this.seconds,
+        on: { change: () => this.choose(seconds) },
+      }),
     );
+    const choices = this.choices.map((input, index) => make("label", {}, input, ` ${SPANS[index][1]}`));
     this.element = make(
       "section.panel",
       { "aria-labelledby": `lanes-${key}` },
@@ -86,6 +83,7 @@ export class Lanes {
   }
 
   choose(seconds) {
+    this.isChosen = true;
     this.seconds = seconds;
     this.redraw();
   }
@@ -93,7 +91,16 @@ export class Lanes {
   show(lanes, hosts) {
     this.lanes = lanes;
     this.hosts = hosts;
+    if (!this.isChosen) this.fit();
     this.redraw();
+  }
+
+  /** Show an hour, or less where less is known. */
+  fit() {
+    const begin = this.lanes.get("lane/engine")?.engine?.[0]?.[0];
+    if (begin === undefined) return;
+    this.seconds = this.context.now() - begin > SPANS[0][0] ? SPANS[1][0] : SPANS[0][0];
+    for (const input of this.choices) input.checked = Number(input.value) === this.seconds;
   }
 
   tick() {
