@@ -140,10 +140,7 @@ class _Made:
 
 
 def _set(made: _Made, edit: Edit) -> str:
-    path, value = edit.path, edit.value
-    if path[-1] in _HOST_KEYS and made.found((*path[:-1], _HOST_KEYS[path[-1]])) is not None:
-        # Both keys mean the same; what the file has is kept.
-        path = (*path[:-1], _HOST_KEYS[path[-1]])
+    path, value = _as_written(made, edit.path), edit.value
     if path[0] == "hosts" and len(path) > 1:
         made = _with_listed_hosts(made)
     parent = path[:-1]
@@ -174,8 +171,16 @@ def _with_listed_hosts(made: _Made) -> _Made:
     return _reread(made, _written(made, ("hosts",), listed))
 
 
+def _as_written(made: _Made, path: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Return a path with the one of `host` and `hosts` that the file has: they mean the same."""
+    other = _HOST_KEYS.get(path[-1])
+    if other is not None and len(path) > 1 and made.found((*path[:-1], other)) is not None:
+        return (*path[:-1], other)
+    return path
+
+
 def _unset(made: _Made, edit: Edit) -> str:
-    return without(made.text, (*made.base, *edit.path))
+    return without(made.text, (*made.base, *_as_written(made, edit.path)))
 
 
 def _add(made: _Made, edit: Edit) -> str:

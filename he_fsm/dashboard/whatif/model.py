@@ -37,6 +37,25 @@ _FIRST: Final[Mapping[Verb, Any]] = {
     Verb.VERSION: 2,
     Verb.CLOCK: "+1h",
 }
+# What each verb is about, for people who choose one.
+_ABOUT: Final[Mapping[Verb, str]] = {
+    Verb.SET: "what the monitors of a host read: gateway, bridge, memory, loads",
+    Verb.POWER: "the power of a host, and its shutdown in order",
+    Verb.AGENT: "the agent of a host",
+    Verb.BROKER: "the broker of a host, without which its agent reads and writes nothing",
+    Verb.SANLOCK: "the lease manager of a host",
+    Verb.STORAGE: "the way of a host to the shared storage",
+    Verb.HYPERVISOR: "whether the agent of a host can ask about its VM",
+    Verb.STARTS: "whether starts of the VM succeed on a host",
+    Verb.BOOTS: "whether a VM that was started on a host becomes healthy",
+    Verb.MIGRATIONS: "whether migrations from a host succeed",
+    Verb.FAILED_STARTS: "how many failed starts the agent of a host remembers",
+    Verb.VERSION: "which release the agent of a host is",
+    Verb.MAINTENANCE: "local maintenance of a host, or global maintenance",
+    Verb.CLOCK: "the clock of a host",
+    Verb.SLOT: "the slot of a host on the whiteboard, overwritten",
+    Verb.ENGINE: "the engine itself: it dies, hangs, is paused, or is migrated by somebody",
+}
 # Keys of hosts that say who a host is, and not how it is.
 _WHO: Final = ("id", "name", "hostname")
 # The policy's own name is not a number.
@@ -117,6 +136,7 @@ def _verb(verb: Verb) -> dict[str, Any]:
     )
     return {
         "name": verb.value,
+        "about": _ABOUT[verb],
         # True, False, or None: that depends on the word.
         "needs_host": VERBS[verb].needs_host,
         "words": words,

@@ -4,7 +4,7 @@ import { make, draw } from "/static/shared/frame.js";
 import { clockText, hostText, plural, spanText } from "./words.js";
 
 const HOST_COLOURS = ["#4f86c6", "#4fa873", "#d9812f", "#a387d6", "#3fa3a8", "#c05f80", "#8a7a3f"];
-const ROW = 6;
+const ROW = 5;
 
 function colourOf(hosts, name) {
   const index = hosts.findIndex((host) => String(host.name) === String(name));
@@ -18,7 +18,7 @@ export function verdictOf(answer) {
     return { good: failed === 0, text };
   }
   return answer.forecast.well
-    ? { good: true, text: "comes back" }
+    ? { good: true, text: answer.forecast.worst_s ? "comes back" : "never down" }
     : { good: false, text: answer.forecast.broken ? "not safe" : "does not come back" };
 }
 
@@ -78,7 +78,7 @@ export function showRuns(root, answer, hosts, choose) {
             x: (start / until) * 1000,
             width: Math.max(1, ((end - start) / until) * 1000),
             y: row * ROW,
-            height: ROW - 1,
+            height: ROW - 0.5,
             class: good ? "" : "away",
             fill: good ? colourOf(hosts, host) : null,
           },

@@ -29,7 +29,6 @@ export class Board {
     this.lastAt = 0;
     this.sent = null;
     this.waits = false;
-    this.number = 0;
   }
 
   // Begin with another file.
@@ -55,9 +54,11 @@ export class Board {
   change(edits, group = null) {
     this.remember(group);
     for (const edit of edits) {
-      const last = this.edits[this.edits.length - 1];
-      if (last && last.do === "set" && edit.do === "set" && same(last.path, edit.path)) {
-        this.edits[this.edits.length - 1] = edit;
+      const asked = this.sent === null ? 0 : this.sent.asked;
+      const waiting = this.edits.slice(asked).findIndex((each) => same(each.path, edit.path));
+      const plain = this.edits.slice(asked).every((each) => each.do === "set");
+      if (edit.do === "set" && plain && waiting >= 0) {
+        this.edits[asked + waiting] = edit;
       } else {
         this.edits.push(edit);
       }
@@ -107,7 +108,7 @@ export class Board {
       text: this.text,
       file: this.file,
       scenario: this.scenario,
-      edits: this.edits,
+      edits: this.edits.slice(),
       runs: this.runs,
     };
     if (this.show !== null) {
@@ -128,10 +129,10 @@ export class Board {
       this.sent.control.abort();
     }
     const control = new AbortController();
-    const sent = { at: Date.now(), control, number: (this.number += 1) };
-    this.sent = sent;
     const question = this.question();
     const asked = question.edits.length;
+    const sent = { at: Date.now(), control, asked };
+    this.sent = sent;
     const base = this.text;
     this.post(question, control.signal).then(
       (answer) => this.take(sent, answer, asked, base),
@@ -150,6 +151,10 @@ export class Board {
       this.edits = this.edits.slice(asked);
     }
     if (answer.failed) {
+      if (answer.failed.status === 400) {
+        // What the server does not understand is not asked again.
+        this.edits = this.edits.slice(asked);
+      }
       this.failed(answer.failed);
     } else {
       this.shown(answer);

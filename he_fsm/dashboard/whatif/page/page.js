@@ -12,13 +12,14 @@ import { durationText, hostValue } from "./words.js";
 // What is typed is asked when nothing was typed for so long (ms).
 const TYPED_MS = 300;
 const TOAST_MS = 4000;
+const LONG_TOAST_MS = 15000;
 const DRAG_PX = 4;
 // A file that is opened is read up to this size; the server says the rest.
 const FILE_BYTES_MAX = 1 << 20;
 const byId = (id) => document.getElementById(id);
 const EMPTY = "Choose a fault to change it.";
 
-const state = { answer: null, model: null, chosen: null, host: null, starts: [] };
+const state = { answer: null, model: null, chosen: null, host: null, starts: [], slides: false, moved: null };
 // One name for each page that is open, by which the server knows what replaces what.
 const pageName = crypto.getRandomValues(new Uint32Array(4)).join("-");
 let language = null;
@@ -32,10 +33,10 @@ const board = new Board(
   failed,
 );
 
-function toast(text) {
+function toast(text, forMs = TOAST_MS) {
   byId("toast").textContent = text;
   clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => (byId("toast").textContent = ""), TOAST_MS);
+  toastTimer = setTimeout(() => (byId("toast").textContent = ""), forMs);
 }
 
 function change(edits, group = null) {
@@ -59,6 +60,12 @@ function shown(answer) {
   const first = state.model === null;
   state.answer = answer.answer;
   state.model = answer.model;
+  if (!board.edits.length) {
+    state.moved = null;
+  } else if (state.moved !== null) {
+    // This answer does not know yet how far the fault has gone meanwhile.
+    moveEntry(state.moved);
+  }
   const verdict = verdictOf(answer.answer);
   byId("verdict").hidden = false;
   byId("verdict").textContent = verdict.text;
@@ -185,9 +192,14 @@ function showChosen() {
   again(root, () => showFault(root, language, entry, state.chosen, hooks, defaultHost()));
 }
 
+// Whether something was typed that nobody has read yet, or a slider is in somebody's hand.
 function isTyping(root) {
   const element = document.activeElement;
-  return root.contains(element) && (element.type === "text" || element.type === "number" || element.type === "range");
+  if (!root.contains(element)) {
+    return false;
+  }
+  const isText = element.type === "text" || element.type === "number";
+  return state.slides || (isText && element.value !== element.defaultValue);
 }
 
 // Draw a part anew, and give the focus back to the same place in it.
@@ -282,6 +294,20 @@ function remove(index) {
   toast("Removed. Undo brings it back.");
 }
 
+// Move a fault in what the page knows, before the server does.
+function moveEntry({ index, at, host }) {
+  const entry = state.model.timeline[index];
+  if (entry === undefined) {
+    return;
+  }
+  const by = at - entry.at;
+  entry.at = at;
+  entry.moments = entry.moments.map((t) => t + by);
+  if (host !== null) {
+    entry.hosts = [host];
+  }
+}
+
 const faultHooks = {
   select(index) {
     state.chosen = index;
@@ -290,15 +316,14 @@ const faultHooks = {
   },
   // The drawing shows the move at once, and the answer comes after it.
   move(index, at, hostName) {
-    const entry = state.model.timeline[index];
     const edits = [{ do: "set", path: ["timeline", index, "at"], value: durationText(at) }];
-    const by = at - entry.at;
-    entry.at = at;
-    entry.moments = entry.moments.map((t) => t + by);
-    if (hostName !== null && hostName !== entry.hosts[0]) {
-      entry.hosts = [hostName];
+    const before = state.model.timeline[index].hosts[0];
+    if (hostName !== null && hostName !== before) {
       edits.push({ do: "set", path: ["timeline", index, "host"], value: hostValue(hostName) });
     }
+    const last = state.moved !== null && state.moved.index === index ? state.moved.host : null;
+    state.moved = { index, at, host: hostName === null ? last : hostName };
+    moveEntry(state.moved);
     change(edits, `move ${index}`);
   },
   done(index) {
@@ -316,7 +341,11 @@ const faultHooks = {
 
 // A chip of the palette: pressed, it adds a fault; dragged, it adds it where it is dropped.
 function chip(verb) {
-  const button = make("button", { type: "button", class: "chip", "data-verb": verb.name }, verb.name.replaceAll("_", " "));
+  const button = make(
+    "button",
+    { type: "button", class: "chip", "data-verb": verb.name, title: verb.about },
+    verb.name.replaceAll("_", " "),
+  );
   let from = null;
   let dragged = false;
   button.addEventListener("pointerdown", (event) => {
@@ -463,7 +492,7 @@ function listen() {
     }
   });
   document.addEventListener("keydown", (event) => {
-    const typing = ["TEXTAREA", "INPUT"].includes(event.target.tagName);
+    const typing = event.target.matches("textarea, input:not([type=range], [type=checkbox], [type=radio])");
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !typing) {
       event.preventDefault();
       if (event.shiftKey) {
@@ -473,10 +502,22 @@ function listen() {
       }
     }
   });
+  document.addEventListener("pointerdown", (event) => {
+    state.slides = event.target.matches("input[type=range]");
+  });
+  for (const end of ["pointerup", "pointercancel"]) {
+    document.addEventListener(end, () => {
+      if (state.slides) {
+        state.slides = false;
+        showPanels();
+        showChosen();
+      }
+    });
+  }
   window.addEventListener("hashchange", openLink);
 }
 
-// Open the scenario that the address holds; false: it holds none.
+// Open the scenario that the address holds; false: it holds none, or none that can be read.
 async function openLink() {
   const link = location.hash.slice(1);
   if (!link) {
@@ -484,15 +525,13 @@ async function openLink() {
   }
   try {
     const answer = await post("/api/what-if", { link, page: pageName });
-    if (answer.text) {
-      board.open(answer.text, "shared.yaml");
-    }
     if (!answer.text) {
-      showError(errorOf(answer), answer);
+      throw new Error(answer.error);
     }
-    return Boolean(answer.text);
+    board.open(answer.text, "shared.yaml");
+    return true;
   } catch (error) {
-    showError({ message: error.message, line: null }, null);
+    toast(`${error.message}. This is something else.`, LONG_TOAST_MS);
     return false;
   }
 }
@@ -510,9 +549,12 @@ async function begin() {
   listen();
   if (!(await openLink())) {
     const index = state.starts.findIndex((start) => start.text);
+    const notes = state.starts.slice(0, index + 1).flatMap((start) => start.notes);
     byId("source").value = index;
     board.open(state.starts[index].text, state.starts[index].file);
-    toast(state.starts.slice(0, index + 1).flatMap((start) => start.notes).join(" "));
+    if (notes.length) {
+      toast(notes.join(" "), LONG_TOAST_MS);
+    }
   }
 }
 
