@@ -95,19 +95,21 @@ class Asking:
         return {"Cookie": "=".join(pair), "X-He-Fsm-Sign": sign}
 
 
-def ask(access: Access, play: Callable[[Asking], Any]) -> None:
-    """Serve a dashboard, and play with it."""
+def ask(access: Access, play: Callable[[Asking], Any], *, answers: bool = True) -> None:
+    """Serve a dashboard, whose source *answers* from the start or not, and play with it."""
 
     async def run() -> None:
-        async with asking(access) as found:
+        async with asking(access, answers=answers) as found:
             await play(found)
 
     asyncio.run(run())
 
 
 @asynccontextmanager
-async def asking(access: Access) -> AsyncIterator[Asking]:
+async def asking(access: Access, *, answers: bool) -> AsyncIterator[Asking]:
     source = Scripted()
+    if not answers:
+        source.found = None
     served = Served(address="127.0.0.1", port=0, access=access, sources=[source])
     server = TestServer(application(served))
     await server.start_server()
