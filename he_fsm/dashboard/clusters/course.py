@@ -65,13 +65,14 @@ def _extend(rows: Rows, row: str, at: float, word: Word) -> bool:
     spells = rows.setdefault(row, [])
     if spells and spells[-1][1] == word:
         return False
-    if not spells and word is None:
-        return False
+    had_any = bool(spells)
     if spells and spells[-1][0] == at:
-        spells[-1][1] = word
-    else:
+        # It was so for no time at all.
+        spells.pop()
+    last = spells[-1][1] if spells else None
+    if word != last:
         spells.append([at, word])
-    return True
+    return had_any or bool(spells)
 
 
 def lanes_of(status: Mapping[str, Any], verdict: Verdict) -> dict[str, dict[str, Word]]:

@@ -87,7 +87,7 @@ async def carry_out(request: web.Request) -> web.Response:
         msg = f"nothing can be changed on {source.title}: it is not shown by a broker"
         raise RequestError(msg, 409)
     user = guard.user_of(request) or "somebody"
-    _log.warning("%s asks for %s on %s", user, wish, source.title)
+    _log.warning("%s: asked for by %s: %s", source.title, user, wish.text())
     text = await request.app[WORKERS].do(lambda: _done(source, wish))
     return web.json_response({"text": text})
 

@@ -33,6 +33,13 @@ class Wish:
     for_s: Optional[float] = None
     to: Optional[int] = None
 
+    def text(self) -> str:
+        """Return what is asked for, for the log."""
+        if self.deed == MOVE:
+            return f"move the engine to {'the best other host' if self.to is None else self.to}"
+        end = "" if self.for_s is None else f" for {span_text(self.for_s)}"
+        return f"{self.deed} maintenance {'on' if self.on else 'off'}{end}"
+
     def question(self, host: int, to: Optional[int] = None) -> str:
         """Return what is asked of host *host*, in words; *to*: where a move goes."""
         if self.deed == MOVE:

@@ -45,6 +45,8 @@ scenarios:
     until: 25m
 """
 _SEED: Final = 4
+# Of a host that has not looked yet.
+_FIRST_TEXT: Final = "state=EngineDown\nscore-why=all is well"
 
 
 class DemoSource:
@@ -90,7 +92,7 @@ class DemoSource:
     def _told(self, slot: tuple[int, SlotContent]) -> tuple[int, SlotContent]:
         host_id, content = slot
         if isinstance(content, HostRecord):
-            return host_id, content._replace(text=self._texts.get(host_id, ""))
+            return host_id, content._replace(text=self._texts.get(host_id, _FIRST_TEXT))
         return slot
 
     def status(self) -> dict[str, Any]:

@@ -77,7 +77,7 @@ export class ClusterView {
       ),
       make(
         "div.wide",
-        { tabindex: "0", role: "region", "aria-labelledby": id("events") },
+        { tabindex: "0", role: "group", "aria-labelledby": id("events") },
         make(
           "table.cards",
           { role: "table" },

@@ -38,7 +38,7 @@ export class HostTable {
       make("div.head", {}, make("h3", { id: `hosts-${key}` }, "Hosts"), this.count, this.finder),
       make(
         "div.wide",
-        { tabindex: "0", role: "region", "aria-labelledby": `hosts-${key}` },
+        { tabindex: "0", role: "group", "aria-labelledby": `hosts-${key}` },
         make(
           "table.hosts.cards",
           { role: "table" },

@@ -49,7 +49,7 @@ export class Lanes {
     this.isChosen = false;
     this.drawnAt = 0;
     this.note = make("p.soft");
-    this.figure = make("div.figure", { tabindex: "0", role: "region", "aria-labelledby": `lanes-${key}` });
+    this.figure = make("div.figure", { tabindex: "0", role: "group", "aria-labelledby": `lanes-${key}` });
     this.choices = SPANS.map(([seconds]) =>
       make("input", {
         type: "radio",
