@@ -4,20 +4,52 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Optional, Union
 
+import attrs
 import pytest
+import requests
 
 from he_fsm.dashboard.whatif.asking import reply
+from tests.cli.dashboard.serving import served
 from tests.dashboard.whatif.files import PLAIN, WITH_FAULTS, as_json
-from tests.dashboard.whatif.serving import Server, demo_server
+
+
+@attrs.define
+class Server:
+    """A dashboard that is asked as our own page asks it."""
+
+    link: str
+    session: requests.Session = attrs.field(factory=requests.Session)
+    sign: str = ""
+
+    def get(self, path: str) -> tuple[int, str, Mapping[str, str]]:
+        """Return status, text and headers."""
+        found = self.session.get(self.link + path, timeout=60)
+        return found.status_code, found.text, found.headers
+
+    def post(
+        self,
+        path: str,
+        body: Union[bytes, Mapping[str, Any]],
+        headers: Optional[Mapping[str, str]] = None,
+    ) -> tuple[int, dict[str, Any]]:
+        """Send something; return status and JSON."""
+        if not self.sign:
+            self.sign = json.loads(self.get("/api/session")[1])["sign"]
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        sent = {"Content-Type": "application/json", "X-He-Fsm-Sign": self.sign, **(headers or {})}
+        found = self.session.post(self.link + path, data=data, headers=sent, timeout=60)
+        return found.status_code, found.json()
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with demo_server(tmp_path_factory.mktemp("what-if")) as found:
-        yield found
+def server() -> Iterator[Server]:
+    with served("--demo") as found:
+        asked = Server(found.link.rstrip("/"))
+        yield asked
+        asked.session.close()
 
 
 def test_the_page_and_all_that_it_loads_come_from_here(server: Server) -> None:
