@@ -9,7 +9,7 @@ from table import Row
 from timing import best
 
 from he_fsm.dashboard.whatif.beginning import example_text
-from he_fsm.dashboard.whatif.pool import Pool
+from he_fsm.dashboard.whatif.processes.pool import Pool
 
 # What the issue asks of a slider that has moved.
 _SLIDER_LIMIT_S = 0.2

@@ -116,7 +116,9 @@ def _changed(
     expect: Callable[[Any, Step], None],
 ) -> str:
     wanted = plain = plain_value(parse_tree(text, "", _WHAT))
-    nodes = [yaml.compose(text, Loader=yaml.SafeLoader)]
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    assert root is not None  # noqa: S101 - it has just been read
+    nodes = [root]
     *above, last = path
     for step in above:
         found = _child(nodes[-1], step)
@@ -163,7 +165,7 @@ def _flow(value: Any) -> str:
 
 
 def _is_flow(node: yaml.Node) -> bool:
-    return bool(node.flow_style)
+    return isinstance(node, yaml.CollectionNode) and bool(node.flow_style)
 
 
 def _begin(node: yaml.Node) -> int:

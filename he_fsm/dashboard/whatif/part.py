@@ -15,8 +15,9 @@ from he_fsm.dashboard.clusters.cluster import Cluster
 from he_fsm.dashboard.files import serves
 from he_fsm.dashboard.whatif.asking import FILE_NAME, link_reply
 from he_fsm.dashboard.whatif.beginning import example_text, live_text
+from he_fsm.dashboard.whatif.described import what_if_paths
 from he_fsm.dashboard.whatif.model import language
-from he_fsm.dashboard.whatif.pool import BusyError, Pool, TooLongError
+from he_fsm.dashboard.whatif.processes.pool import BusyError, Pool, TooLongError
 from he_fsm.errors import HeFsmError
 from he_fsm.live.seen import read_with
 
@@ -27,7 +28,14 @@ _PAGE_NAME_MAX: Final = 100
 
 def what_if_part() -> Part:
     """Return the part."""
-    return Part(name="what-if", routes=_routes, files=_FOLDER, title="What if", page="/what-if")
+    return Part(
+        name="what-if",
+        routes=_routes,
+        files=_FOLDER,
+        title="What if",
+        page="/what-if",
+        paths=what_if_paths(),
+    )
 
 
 async def answering(app: web.Application) -> AsyncIterator[None]:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from he_fsm.dashboard.whatif.asking import reply
-from he_fsm.dashboard.whatif.pool import WAITING_MAX, BusyError, Pool, TooLongError
+from he_fsm.dashboard.whatif.processes.pool import WAITING_MAX, BusyError, Pool, TooLongError
 from tests.dashboard.whatif.files import PLAIN, WITH_FAULTS, as_json
 
 # It would compute for hours: every look of every host, a hundred of them in a second.

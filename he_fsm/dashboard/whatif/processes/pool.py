@@ -22,7 +22,7 @@ GRACE_S: Final = 1.0
 # So many questions may wait for a process; more are refused at once.
 WAITING_MAX: Final = 16
 _ANSWER_BYTES_MAX: Final = 64 << 20
-_MODULE: Final = "he_fsm.dashboard.whatif.worker"
+_MODULE: Final = "he_fsm.dashboard.whatif.processes.worker"
 
 
 class BusyError(HeFsmError):
