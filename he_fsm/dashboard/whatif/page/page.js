@@ -423,6 +423,7 @@ async function openFile(file) {
     state.chosen = null;
     timeline.selected = null;
     board.open(new TextDecoder("utf-8", { fatal: true }).decode(bytes), file.name);
+    byId("source").selectedIndex = -1;
   } catch {
     toast(`${file.name} is no text in UTF-8`);
   }
@@ -529,6 +530,7 @@ async function openLink() {
       throw new Error(answer.error);
     }
     board.open(answer.text, "shared.yaml");
+    byId("source").selectedIndex = -1;
     return true;
   } catch (error) {
     toast(`${error.message}. This is something else.`, LONG_TOAST_MS);

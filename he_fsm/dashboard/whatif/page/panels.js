@@ -4,6 +4,11 @@ import { make } from "/static/shared/frame.js";
 
 let made = 0;
 
+// A key as people read it; the unit stands beside the field.
+function nameOf(control) {
+  return control.key.replace(/_s$/, "").replaceAll("_", " ");
+}
+
 function labelled(control, field, extra = null) {
   made += 1;
   const id = `control-${made}`;
@@ -12,7 +17,7 @@ function labelled(control, field, extra = null) {
   return make(
     "div",
     { class: "control", title: control.about || null },
-    make("label", { for: id }, control.key.replaceAll("_", " ")),
+    make("label", { for: id }, nameOf(control)),
     extra,
     field,
     unit ? make("span", { class: "unit" }, unit) : null,
@@ -23,7 +28,7 @@ function number(control, value, set) {
   const isWord = control.word !== "" && value === control.word;
   const shown = isWord || value === null || value === undefined ? "" : Number(value);
   const top = Math.max(control.maximum, shown === "" ? 0 : shown);
-  const name = control.key.replaceAll("_", " ");
+  const name = nameOf(control);
   const box = make("input", {
     type: "number",
     value: shown,
