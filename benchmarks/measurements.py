@@ -53,6 +53,7 @@ MEASUREMENTS = {
         Measurement("usage", "daemons"),
         Measurement("crowd", "daemons"),
         Measurement("vm-status", "daemons"),
+        Measurement("dashboard", "dashboard"),
     )
 }
 
