@@ -176,9 +176,8 @@ def test_a_question_is_answered_or_refused_in_words(
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
 def test_other_methods_change_nothing(dashboard: Served1, method: str) -> None:
     headers = {"Content-Type": "application/json"}
-    answer = dashboard.ask(
-        method, "/api/clusters/1/deeds", {"deed": "global", "on": True}, **headers
-    )
+    body = {"deed": "global", "on": True}
+    answer = dashboard.ask(method, "/api/clusters/1/deeds", body, **headers)
     assert answer.status in (400, 405)
     assert answer.plain["error"]
 
