@@ -83,7 +83,7 @@ async def _following(app: web.Application) -> AsyncIterator[None]:
 
 async def _end_streams(app: web.Application) -> None:
     """End what would go on for ever; the browsers ask again, and find another process."""
-    for task in list(app[STREAMS]):
+    for task in list(app[STREAMS].tasks):
         task.cancel()
 
 
