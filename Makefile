@@ -38,7 +38,7 @@ UNLESS_NATIVE = $(shell if command -v gcc > /dev/null; then echo 'and not compil
 # The other Pythons that the tests run on where they are there: the oldest and the newest.
 OTHER_PYTHONS = $(shell sh tools/other-pythons)
 
-.PHONY: help demo demo-real demo-libvirt debian13 talk test computing test-compiled native check-three compiled lint types unit processes real rehearsals others bench bench-compiled bench-against bench-real chaos chaos-real chaos-libvirt interop soak search true-clock deep diagram packages stories clean
+.PHONY: help demo demo-real demo-libvirt debian13 talk test test-compiled native check-three compiled lint types unit processes real rehearsals others bench bench-compiled bench-against bench-real chaos chaos-real chaos-libvirt interop soak search true-clock deep diagram packages stories clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -57,12 +57,10 @@ demo-libvirt: $(VENV)/.libvirt ## The same with a libvirt daemon for each host, 
 talk: $(VENV)/.demo ## Simulate the talk's faults, in a second
 	$(BIN)/he-fsm simulate examples/talk.yaml
 
-test: lint processes ## Everything that has to pass
-	@PYTEST_WORKERS=0 tools/side-by-side computing real
-
-# Beside `make real`, which waits for much of its time. So one process is enough, and each further one
-# would have to find all tests once more.
-computing: types unit native others
+# What computes goes beside the tests that wait for much of their time. Two processes are enough for
+# it, and each further one would have to find all tests once more.
+test: lint ## Everything that has to pass
+	@PYTEST_WORKERS=0 tools/side-by-side 'types unit' 'native others' -- processes real
 
 lint: $(VENV)/.test ## Style
 	$(BIN)/ruff check .

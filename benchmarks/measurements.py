@@ -54,6 +54,7 @@ MEASUREMENTS = {
         Measurement("usage", "daemons"),
         Measurement("crowd", "daemons"),
         Measurement("vm-status", "daemons"),
+        Measurement("dashboard", "dashboard"),
     )
 }
 

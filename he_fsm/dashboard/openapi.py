@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from he_fsm import __version__
+from he_fsm.metadata.layout import RELEASE
 
 Plain = dict[str, Any]
 ERROR: Final[Plain] = {
@@ -74,7 +74,7 @@ def description(paths: Iterable[Mapping[str, Any]]) -> Plain:
         "openapi": "3.1.0",
         "info": {
             "title": "he-fsm dashboard",
-            "version": __version__,
+            "version": RELEASE,
             "description": "Shows clusters, and changes little. docs/dashboard.md says more.",
         },
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import secrets
 import signal
 import socket
@@ -84,7 +85,7 @@ async def _following(app: web.Application) -> AsyncIterator[None]:
 
 async def _end_streams(app: web.Application) -> None:
     """End what would go on for ever; the browsers ask again, and find another process."""
-    for task in list(app[STREAMS]):
+    for task in list(app[STREAMS].tasks):
         task.cancel()
 
 
@@ -125,7 +126,9 @@ def _bound(address: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((address, port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+        # Python adds to the system's words what is said here anyway; a name's error has its own.
+        number = 0 if isinstance(error, socket.gaierror) else getattr(error, "errno", 0)
+        reason = os.strerror(number) if number else error
         msg = f"can't listen on {address}, port {port}: {reason}"
         raise HeFsmError(msg) from error
 

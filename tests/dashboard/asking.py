@@ -1,4 +1,4 @@
-"""The dashboard's application on a real socket of this process, and requests as anybody sends them."""
+"""The dashboard on a real socket of this process, and requests as anybody sends them."""
 
 from __future__ import annotations
 

@@ -223,7 +223,7 @@ def test_streams_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             assert (found.status, "error" in found.text) == (503, True)
         for _ in range(200):
             # The server notices that the first one is gone.
-            if not dashboard.server.app[stream.STREAMS]:
+            if not dashboard.server.app[stream.STREAMS].tasks:
                 break
             await asyncio.sleep(0.05)
         async with browser(dashboard) as again:

@@ -12,7 +12,7 @@ CHROMIUM = next(
 _OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    *("--allow-file-access-from-files", "--virtual-time-budget=10000"),
+    *("--allow-file-access-from-files", "--virtual-time-budget=60000"),
 )
 # A window of chromium can't be as narrow as a phone; a frame in it can.
 _PHONE = """\
@@ -26,15 +26,17 @@ function overlapping(texts) {{
     }});
   }}).length;
 }}
-onload = function () {{
-  setTimeout(function () {{
-    var found = document.querySelector("iframe").contentDocument;
-    document.title = [
-      found.documentElement.scrollWidth, found.querySelectorAll(".figure .point").length,
-      overlapping(Array.prototype.slice.call(found.querySelectorAll(".figure .xtick text")))
-    ].join(" ");
-  }}, 3000);
-}};
+// On a busy machine the page's time goes by before it is drawn.
+function look(tries) {{
+  var found = document.querySelector("iframe").contentDocument;
+  var points = found.querySelectorAll(".figure .point").length;
+  if (!points && tries) {{ setTimeout(look, 500, tries - 1); return; }}
+  document.title = [
+    found.documentElement.scrollWidth, points,
+    overlapping(Array.prototype.slice.call(found.querySelectorAll(".figure .xtick text")))
+  ].join(" ");
+}}
+onload = function () {{ setTimeout(look, 3000, 100); }};
 </script></body>
 """
 

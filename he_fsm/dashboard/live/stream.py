@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, Final, Optional
 
+import attrs
 from aiohttp import web
 
 from he_fsm.dashboard.access.guard import RequestError
@@ -33,8 +34,11 @@ _TAKES_WITHIN_S: Final = 30.0
 STREAMS_MAX: Final = 128
 
 
-class Streams(set["asyncio.Task[None]"]):
+@attrs.define
+class Streams:
     """The tasks that serve a stream each."""
+
+    tasks: set[asyncio.Task[Any]] = attrs.field(factory=set)
 
 
 STREAMS: Final = web.AppKey("streams", Streams)
@@ -60,7 +64,7 @@ class _Stream:
 
 async def events(request: web.Request) -> web.StreamResponse:
     """Answer with all clusters, and with what changes on them for as long as somebody listens."""
-    streams = request.app[STREAMS]
+    streams = request.app[STREAMS].tasks
     if len(streams) >= STREAMS_MAX:
         msg = f"{STREAMS_MAX} browsers are shown these clusters already: close one"
         raise RequestError(msg, 503)
@@ -70,14 +74,16 @@ async def events(request: web.Request) -> web.StreamResponse:
         headers["Content-Encoding"] = "gzip"
     response = web.StreamResponse(headers=headers)
     task = asyncio.current_task()
-    streams.add(task)
+    if task is not None:
+        streams.add(task)
     try:
         await response.prepare(request)
         await _show(request, _Stream(response, packs=packs))
     except (ConnectionError, asyncio.TimeoutError):
         _log.debug("a browser is gone, or its link is: it comes back by itself")
     finally:
-        streams.discard(task)
+        if task is not None:
+            streams.discard(task)
     return response
 
 

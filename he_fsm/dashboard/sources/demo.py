@@ -17,8 +17,7 @@ from he_fsm.dashboard.sources.of_look import LookReader
 from he_fsm.dashboard.sources.source import Moment
 from he_fsm.history.book import Recorded
 from he_fsm.history.look import Look, Session
-from he_fsm.metadata import GlobalBlock, HostRecord, Whiteboard
-from he_fsm.metadata.whiteboard import SlotContent
+from he_fsm.metadata import GlobalBlock, HostRecord, SlotContent, Whiteboard
 from he_fsm.policy import Policy
 from he_fsm.runtime.config import Config
 from he_fsm.scenario import parse_scenarios

@@ -15,7 +15,8 @@ from he_fsm.runtime.config import Config
 from he_fsm.runtime.history.ring import FOLDER, RingFile, ring_files
 
 _log = logging.getLogger(__name__)
-# Of each host of the cluster, looks that are shown are so far apart (seconds).
+# With each host beyond so many, the looks that are shown are so much further apart (seconds).
+_FEW: Final = 25
 _APART_S: Final = 0.4
 
 
@@ -40,7 +41,7 @@ def kept_moments(config: Config, since: float) -> Iterator[Moment]:
                 continue
             if seen.wall_at >= since:
                 hosts = 0 if seen.whiteboard is None else len(seen.whiteboard.slots)
-                next_at = seen.wall_at + hosts * _APART_S
+                next_at = seen.wall_at + max(0, hosts - _FEW) * _APART_S
                 yield Moment(seen.wall_at, reader.status())
 
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from he_fsm.metadata import EngineStatus, HostRecord, encode_slot
+from he_fsm.runtime.storage.whiteboard_io import WhiteboardFile, create
 from tests.cli.dashboard.serving import Dashboard, chromium, opened, served
 
 pytestmark = pytest.mark.browser
@@ -230,3 +232,40 @@ def test_what_is_loaded_is_what_is_shipped() -> None:
     for path in pages:
         found = set(re.findall(r"https?://[^\"'\s)]+", path.read_text(encoding="utf-8")))
         assert found <= {"http://www.w3.org/2000/svg"}, path
+
+
+HOSTS = 250
+
+
+@pytest.fixture
+def crowd(tmp_path: Path) -> Path:
+    """Return a whiteboard of many hosts; host 7 lacks its gateway, and slot 9 is damaged."""
+    path = tmp_path / "whiteboard"
+    create(path, HOSTS)
+    board = WhiteboardFile(path)
+    for host_id in range(1, HOSTS + 1):
+        why = "-1000 gateway (down)" if host_id == 7 else "all is well"
+        record = HostRecord(
+            host_id=host_id,
+            timestamp=100,
+            score=1400 if host_id == 7 else 2400,
+            engine=EngineStatus("down", "bad", "unknown"),
+            hostname=f"host{host_id}.example.com",
+        )
+        text = f"state=EngineDown\nscore-why={why}\n"
+        board.write_slot(host_id, encode_slot(record, text))
+    board.write_slot(9, b"\x01" * 4096)
+    return path
+
+
+@pytest.mark.long
+def test_many_hosts_are_all_there_and_one_is_found(browser: Any, crowd: Path) -> None:
+    with served("--whiteboard", crowd) as found, opened(browser, found.link) as page:
+        rows = page.locator("tr[data-host]")
+        assert rows.count() == HOSTS
+        assert "-1000 gateway: down" in page.locator("tr[data-host='7']").inner_text()
+        assert "can't be believed" in page.locator("tr[data-host='9']").inner_text()
+        page.get_by_text(f"Not drawn: {HOSTS - 12} more hosts").wait_for()
+        page.get_by_label("Show only hosts with this text").fill("host77.")
+        assert [row.get_attribute("data-host") for row in rows.all() if row.is_visible()] == ["77"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1280

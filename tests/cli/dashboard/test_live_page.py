@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Callable
 
 import pytest
@@ -164,9 +163,7 @@ def test_the_engine_moves_as_was_said_before(cluster: Cluster, page: Any) -> Non
     until(lambda: cluster.engines() == [3], within_s=60.0)
 
 
-def test_the_dashboard_that_ends_and_comes_back(
-    browser: Any, cluster: Cluster, tmp_path: Path
-) -> None:
+def test_the_dashboard_that_ends_and_comes_back(browser: Any, cluster: Cluster) -> None:
     """The page says that it is cut off, and goes on with another process."""
     config = cluster.hosts[2].path
     with served("--config", config) as first:
