@@ -63,6 +63,21 @@ def test_one_run_has_the_seed_of_the_file_and_a_shown_run_the_seed_that_is_asked
     assert asked(WITH_FAULTS, runs=3, show=2)["answer"]["shown"]["seed"] == 2
 
 
+def test_the_run_with_the_longest_downtime_is_shown_if_none_is_asked_for() -> None:
+    found = asked(WITH_FAULTS.partition("    expect:")[0], runs=6)["answer"]
+    longest = max(found["runs"], key=lambda run: float(run["downtime"]))
+    assert found["shown"]["seed"] == longest["seed"]
+    assert len({run["downtime"] for run in found["runs"]}) > 1
+
+
+def test_a_run_that_failed_is_shown_before_one_that_was_down_for_long() -> None:
+    wanted = WITH_FAULTS.replace("{at: 10m, engine_on: 2}", '{total: {downtime: "<= 190s"}}')
+    found = asked(wanted, runs=8)["answer"]
+    failed = [run["seed"] for run in found["runs"] if not run["passed"]]
+    assert 0 < len(failed) < 8
+    assert found["shown"]["seed"] == failed[0]
+
+
 def test_runs_that_take_too_long_are_left_out_and_that_is_said() -> None:
     steps = iter([True, False])
     found = reply({"text": PLAIN, "runs": 9}, goes_on=lambda: next(steps))["answer"]

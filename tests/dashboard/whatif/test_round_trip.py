@@ -24,7 +24,7 @@ from tests.dashboard.whatif.files import PLAIN, SHORT, WITH_FAULTS, add, put
 ROOT = Path(__file__).parents[3]
 FILES = sorted([*(ROOT / "tests" / "scenarios").glob("*.yaml"), ROOT / "examples" / "talk.yaml"])
 # Larger files take seconds for each change: the test marked `long` has them.
-SMALL_BYTES = 16_000
+SMALL_BYTES = 4_000
 WORDS = language()
 
 

@@ -21,8 +21,9 @@ from he_fsm.dashboard.whatif.asking import reply
 
 # After so long no further run is begun (seconds).
 ENOUGH_S: Final = 8.0
-# A scenario of 250 hosts takes a tenth of it.
-MEMORY_BYTES_MAX: Final = 2 << 30
+# A scenario of 250 hosts takes half of it. Two processes and the server have to fit the memory that
+# he-fsm-dashboard.service may take.
+MEMORY_BYTES_MAX: Final = 192 << 20
 _PART_BYTES: Final = 1 << 16
 
 
