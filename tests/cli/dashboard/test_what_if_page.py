@@ -249,6 +249,15 @@ def test_the_form_changes_the_verb_and_its_values(page: Any) -> None:
 
 
 @pytest.mark.long
+def test_faults_of_one_moment_do_not_cover_each_other(page: Any) -> None:
+    page.locator("#text").fill(WITH_FAULTS.replace("3m, hosts: [2]", "60s, hosts: [1]"))
+    soon(lambda: label(page, 1) == "0:01:00, host 1: power off")
+    for index, words in enumerate(("monitors read gateway 0", "power off")):
+        page.mouse.click(*middle(fault(page, index).locator(".grip")))
+        soon(lambda words=words: page.locator("#fault h3").inner_text() == words)
+
+
+@pytest.mark.long
 def test_a_link_shows_the_same_scenario_to_somebody_else(
     browser: Any, page: Any, demo: Dashboard
 ) -> None:

@@ -4,7 +4,10 @@ import { draw } from "/static/shared/frame.js";
 import { clockText, hostText, roundStep } from "./words.js";
 
 const LABEL = 20;
-const FAULTS = 26;
+const FAULTS = 25;
+// About the width of a letter of a fault's words.
+const LETTER = 7;
+const WORDS_MAX = 34;
 const MARKS = 15;
 const BAR = 20;
 const THIN = 6;
@@ -82,6 +85,7 @@ export class Timeline {
       : undefined;
     this.root.replaceChildren();
     this.lanes = [];
+    this.rows = this.layOut();
     let y = TOP;
     for (const lane of this.run.lanes) {
       y = this.drawLane(lane, y);
@@ -123,7 +127,8 @@ export class Timeline {
     let y = top + LABEL;
     group.append(draw("text", { class: "label", x: SIDE, y: top + 15 }, lane.label));
     const place = { name: lane.name, top, faults: y + FAULTS / 2, label: lane.label };
-    y += FAULTS;
+    const rows = this.rows.get(lane.name);
+    y += FAULTS * Math.max(1, rows === undefined ? 0 : rows.spans.length);
     const marks = lane.marks.filter((mark) => DEEDS.includes(mark.kind));
     if (marks.length) {
       this.drawMarks(group, marks, y + MARKS / 2);
@@ -210,22 +215,66 @@ export class Timeline {
     group.append(draw("path", { class: "score", d: path, stroke: this.look.score }));
   }
 
-  // The lanes of a fault: those of its hosts that are drawn, or the engine's.
-  lanesOf(entry) {
-    const found = this.lanes.filter((lane) => lane.name !== null && entry.hosts.includes(lane.name));
-    return found.length ? found : this.lanes.slice(0, 1);
+  // The names of the lanes of a fault: its hosts' that are drawn, or the engine's (null).
+  namesOf(entry) {
+    const drawn = this.run.lanes.map((lane) => lane.name);
+    const found = drawn.filter((name) => name !== null && entry.hosts.includes(name));
+    return found.length ? found : [null];
+  }
+
+  // Where a fault is drawn: its lanes and its times; while it is dragged, those of the hand.
+  placeOf(entry, index) {
+    const drag = this.drag !== null && this.drag.index === index ? this.drag : null;
+    const moments = entry.waits ? this.seenMoments(entry) : entry.moments;
+    return {
+      names: drag !== null && drag.lane !== null ? [drag.lane.name] : this.namesOf(entry),
+      times: drag !== null ? [drag.at] : moments.length ? moments : [entry.at],
+    };
+  }
+
+  wordsOf(entry) {
+    const words = entry.verb === "set" ? entry.words.replace("monitors read ", "") : entry.words;
+    return words.length > WORDS_MAX ? `${words.slice(0, WORDS_MAX - 2)}…` : words;
+  }
+
+  // Whether a fault's words stand on its left, as there is no room on its right.
+  isLeft(x) {
+    return x > this.width * 0.7;
+  }
+
+  // The row of each fault in each of its lanes, so that no two of them cover each other.
+  layOut() {
+    const rows = new Map();
+    this.model.timeline.forEach((entry, index) => {
+      const { names, times } = this.placeOf(entry, index);
+      const x = this.x(Math.min(times[0], this.run.until));
+      const wide = this.wordsOf(entry).length * LETTER + 20;
+      const [from, to] = this.isLeft(x) ? [x - wide, x + 14] : [x - 14, x + wide];
+      for (const name of names) {
+        if (!rows.has(name)) {
+          rows.set(name, { spans: [], of: new Map() });
+        }
+        const lane = rows.get(name);
+        let row = lane.spans.findIndex((spans) => spans.every(([a, b]) => to < a || from > b));
+        if (row < 0) {
+          row = lane.spans.push([]) - 1;
+        }
+        lane.spans[row].push([from, to]);
+        lane.of.set(index, row);
+      }
+    });
+    return rows;
   }
 
   drawFaults() {
     const layer = draw("g", { class: "faults" });
     this.model.timeline.forEach((entry, index) => {
-      const dragged = this.drag && this.drag.index === index ? this.drag : null;
-      const lanes = dragged && dragged.lane ? [dragged.lane] : this.lanesOf(entry);
-      const moments = entry.waits ? this.seenMoments(entry) : entry.moments;
-      const times = dragged ? [dragged.at] : moments;
-      lanes.forEach((lane, laneIndex) => {
-        times.slice(1).forEach((t) => layer.append(this.ghost(lane, t)));
-        layer.append(this.handle(entry, index, lane, times.length ? times[0] : entry.at, laneIndex === 0));
+      const { names, times } = this.placeOf(entry, index);
+      names.forEach((name, at) => {
+        const lane = this.lanes.find((each) => each.name === name);
+        const y = lane.faults + FAULTS * this.rows.get(name).of.get(index);
+        times.slice(1).forEach((t) => layer.append(this.ghost(t, y)));
+        layer.append(this.handle(entry, index, { name, t: times[0], y, isFirst: at === 0 }));
       });
     });
     this.root.append(layer);
@@ -237,23 +286,20 @@ export class Timeline {
     return [...new Set(found.map((event) => event.t))];
   }
 
-  ghost(lane, t) {
-    const x = this.x(t);
-    return draw("path", { class: "ghost", d: `M${x - 5} ${lane.faults - 4}h10l-5 8z` });
+  ghost(t, y) {
+    return draw("path", { class: "ghost", d: `M${this.x(t) - 5} ${y - 4}h10l-5 8z` });
   }
 
-  handle(entry, index, lane, t, isFirst) {
+  handle(entry, index, { name: laneName, t, y, isFirst }) {
     const x = this.x(Math.min(t, this.run.until));
-    const y = lane.faults;
     const where = entry.hosts.length ? `${entry.hosts.map(hostText).join(", ")}: ` : "";
     const name = `${entry.waits ? "with conditions" : clockText(t)}, ${where}${entry.words}`;
     const chosen = this.selected === index;
-    const words = entry.verb === "set" ? entry.words.replace("monitors read ", "") : entry.words;
-    const left = x > this.width * 0.7;
+    const left = this.isLeft(x);
     const attributes = {
       class: `fault${chosen ? " chosen" : ""}${entry.waits ? " waits" : ""}`,
       "data-index": index,
-      "data-host": lane.name,
+      "data-host": laneName,
     };
     if (isFirst) {
       Object.assign(attributes, {
@@ -267,12 +313,12 @@ export class Timeline {
     return draw(
       "g",
       attributes,
-      draw("rect", { class: "grip", x: x - 13, y: y - 13, width: 26, height: 26, rx: 5 }),
+      draw("rect", { class: "grip", x: x - 13, y: y - 12, width: 26, height: 24, rx: 5 }),
       draw("path", { class: "point", d: `M${x - 7} ${y - 6}h14l-7 12z` }),
       draw(
         "text",
-        { class: "fault-text", x: left ? x - 12 : x + 12, y: y + 4, "text-anchor": left ? "end" : "start" },
-        words.length > 34 ? `${words.slice(0, 32)}…` : words,
+        { class: "fault-text", x: left ? x - 16 : x + 16, y: y + 4, "text-anchor": left ? "end" : "start" },
+        this.wordsOf(entry),
       ),
       draw("title", {}, name),
     );

@@ -62,6 +62,7 @@ class _Worker:
             answer = await asyncio.wait_for(process.stdout.readline(), within_s)
         except asyncio.TimeoutError:
             await self.end()
+            _log.warning("a what-if question took more than %g s, and was ended", within_s)
             advice = "fewer hosts, less time, or he-fsm simulate"
             msg = f"this takes more than {within_s:g} s: {advice}"
             raise TooLongError(msg) from None
@@ -118,12 +119,21 @@ class Pool:
         """Make the pool; processes are started when they are needed."""
         self.within_s = within_s
         self._workers = [_Worker() for _ in range(workers)]
-        self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
-        for worker in self._workers:
-            self._idle.put_nowait(worker)
+        # Made with the first question: before Python 3.10, a queue belongs to the event loop in
+        # which it is made.
+        self._queue: Optional[asyncio.LifoQueue[_Worker]] = None
         self._waiting = 0
         self._latest: dict[str, asyncio.Task[dict[str, Any]]] = {}
         self._jobs: set[asyncio.Task[dict[str, Any]]] = set()
+
+    @property
+    def _idle(self) -> asyncio.LifoQueue[_Worker]:
+        """The processes that answer nothing now, the one that did so last in front."""
+        if self._queue is None:
+            self._queue = asyncio.LifoQueue()
+            for worker in reversed(self._workers):
+                self._queue.put_nowait(worker)
+        return self._queue
 
     async def ask(self, plain: Mapping[str, Any], page: str = "") -> Optional[dict[str, Any]]:
         """
