@@ -243,7 +243,7 @@ def test_since_when_the_engine_is_so_is_seen_from_outside(written: Written, cloc
 
 def test_a_whiteboard_that_is_not_there(tmp_path: Path) -> None:
     source = WhiteboardSource(tmp_path / "none")
-    with pytest.raises(StorageError, match="can't read the whiteboard from"):
+    with pytest.raises(StorageError, match="none can't be read"):
         source.status()
 
 

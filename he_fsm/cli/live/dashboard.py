@@ -50,8 +50,8 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     *("--leases",),
     type=_FILE,
-    metavar="DIR",
-    help="With one --whiteboard: the leases beside it.",
+    metavar="PATH",
+    help="With one --whiteboard: the folder of its leases, or the file or device of sanlock's.",
 )
 @click.option("--demo", is_flag=True, help="Show a simulated cluster; there need not be any.")
 @click.option("--address", default="127.0.0.1", show_default=True, help="Where to listen.")
