@@ -181,6 +181,9 @@ def _sources(
         raise click.UsageError(msg)
     found: list[Source] = [DemoSource()] if demo else []
     if not (configs or sockets or whiteboards or demo):
+        if not DEFAULT_PATH.exists():
+            msg = f"{DEFAULT_PATH} is not there: say what to show (--config FILE), or --demo"
+            raise HeFsmError(msg)
         configs = (DEFAULT_PATH,)
     for path in configs:
         config = load_config(path)
