@@ -191,7 +191,8 @@ def _what_is_wrong(found: Mapping[str, Any], runs_on: int) -> tuple[str, ...]:
     elif everywhere is None:
         wrong.append("the flag of global maintenance (slot 0) can't be read")
     if found["lease"] is None:
-        wrong.append("the lease manager of this host does not answer")
+        # Who looks at the whiteboard from outside is host 0, and has none.
+        wrong += ["the lease manager of this host does not answer"] if here else []
     elif found["lease"].get("held_by_other"):
         wrong.append(f"another host has taken the id of this one, {here}")
     if agent.get("state") == "Unknown":

@@ -247,6 +247,14 @@ def test_a_whiteboard_that_is_not_there(tmp_path: Path) -> None:
         source.status()
 
 
+def test_who_looks_from_outside_misses_no_lease_manager(written: Written, clock: Clock) -> None:
+    for timestamp in (100, 110):
+        found = written.write(record(1, timestamp, has_engine=True), record(2, timestamp))
+        clock.now += 10.0
+    assert found["lease"] is None
+    assert verdict_of(found, 0.0).level == "good"
+
+
 def test_leases_that_are_not_there_are_not_known(tmp_path: Path, clock: Clock) -> None:
     path = tmp_path / "whiteboard"
     path.write_bytes(Whiteboard.build([record(1, 1)]))
