@@ -208,6 +208,7 @@ def written(tmp_path: Path, clock: Clock) -> Written:
 def test_a_host_lives_when_its_record_grows(written: Written, clock: Clock) -> None:
     found = written.write(record(1, 100, has_engine=True), record(2, 100))
     assert (found["agent"]["alive"], found["agent"]["pending"]) == ([], [1, 2])
+    assert verdict_of(found, 0.0).line.startswith("engine unknown: 2 records may be old")
     clock.now += 10.0
     found = written.write(record(1, 110, has_engine=True), record(2, 100))
     assert (found["agent"]["alive"], found["agent"]["pending"]) == ([1], [2])
