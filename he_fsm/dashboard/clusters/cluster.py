@@ -16,7 +16,7 @@ from he_fsm.dashboard.clusters.course import Course, lanes_of
 from he_fsm.dashboard.clusters.happenings import Happening, Looked, happenings
 from he_fsm.dashboard.clusters.shown import keys_of
 from he_fsm.dashboard.sources.source import Source
-from he_fsm.errors import HeFsmError, StorageError
+from he_fsm.errors import BrokerError, HeFsmError, StorageError
 from he_fsm.live.verdict import no_answer, verdict_of
 from he_fsm.runtime.service.log import Repeats
 from he_fsm.runtime.service.supervised import SupervisedThread
@@ -148,8 +148,13 @@ class Cluster:
             return
         finally:
             self._looking_since = None
-        with self._guard:
-            self._take(status)
+        try:
+            with self._guard:
+                self._take(status)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            # A broker of another release may show a status of another form.
+            msg = f"its status can't be used ({type(error).__name__}: {error})"
+            self._note_cut(BrokerError(msg))
 
     def _take(self, status: dict[str, Any]) -> None:
         """Show a status that was read just now."""
@@ -207,8 +212,18 @@ class Cluster:
                 before = looked
         except HeFsmError as error:
             _log.warning("the past of %s is left out: %s", self.source.title, error)
-        if before is None:
-            return
+        if before is not None:
+            with self._guard:
+                self._put_before(now, course, lanes, found)
+
+    def _put_before(
+        self,
+        now: Optional[Looked],
+        course: Course,
+        lanes: dict[str, Any],
+        found: list[Happening],
+    ) -> None:
+        """Put lanes and happenings of the past in front of those that are shown."""
         if now is not None:
             lanes.update(course.add(now.at, lanes_of(now.status, now.verdict)))
         self._course = course
