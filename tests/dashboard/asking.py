@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Callable, Optional
@@ -34,9 +35,13 @@ class Scripted:
         self.found: Optional[dict[str, Any]] = status()
         self.kept: list[Moment] = []
         self.looks = 0
+        # While this is not set, a look waits, as one of a storage that hangs.
+        self.answers_now = threading.Event()
+        self.answers_now.set()
 
     def status(self) -> dict[str, Any]:
         self.looks += 1
+        self.answers_now.wait(30.0)
         if self.found is None:
             msg = "nobody is there"
             raise BrokerError(msg)

@@ -208,6 +208,7 @@ def written(tmp_path: Path, clock: Clock) -> Written:
 def test_a_host_lives_when_its_record_grows(written: Written, clock: Clock) -> None:
     found = written.write(record(1, 100, has_engine=True), record(2, 100))
     assert (found["agent"]["alive"], found["agent"]["pending"]) == ([], [1, 2])
+    assert verdict_of(found, 0.0).line.startswith("engine unknown: 2 records may be old")
     clock.now += 10.0
     found = written.write(record(1, 110, has_engine=True), record(2, 100))
     assert (found["agent"]["alive"], found["agent"]["pending"]) == ([1], [2])
@@ -243,8 +244,16 @@ def test_since_when_the_engine_is_so_is_seen_from_outside(written: Written, cloc
 
 def test_a_whiteboard_that_is_not_there(tmp_path: Path) -> None:
     source = WhiteboardSource(tmp_path / "none")
-    with pytest.raises(StorageError, match="can't read the whiteboard from"):
+    with pytest.raises(StorageError, match="none can't be read"):
         source.status()
+
+
+def test_who_looks_from_outside_misses_no_lease_manager(written: Written, clock: Clock) -> None:
+    for timestamp in (100, 110):
+        found = written.write(record(1, timestamp, has_engine=True), record(2, timestamp))
+        clock.now += 10.0
+    assert found["lease"] is None
+    assert verdict_of(found, 0.0).level == "good"
 
 
 def test_leases_that_are_not_there_are_not_known(tmp_path: Path, clock: Clock) -> None:

@@ -14,6 +14,7 @@ import pytest
 from aiohttp import ClientResponse
 
 from he_fsm.dashboard.access.rules import Access
+from he_fsm.dashboard.clusters import cluster as cluster_module
 from he_fsm.dashboard.live import stream
 from he_fsm.dashboard.sources.source import Moment
 from tests.dashboard.asking import Asking, ask
@@ -180,6 +181,36 @@ def test_a_source_that_never_answered_is_no_empty_page() -> None:
             await one.until(lambda known: engine_on(known) == 1)
 
     ask(OPEN, play, answers=False)
+
+
+def test_a_status_of_another_form_is_shown_as_such() -> None:
+    async def play(dashboard: Asking) -> None:
+        async with browser(dashboard) as one:
+            await one.until(lambda known: engine_on(known) == 1)
+            dashboard.source.found = {"host_id": 1, "agent": {}}
+            await one.until(lambda known: "its status can't be used" in known["trouble"]["text"])
+            assert engine_on(one.known) == 1
+            dashboard.source.found = status(engine_on=2)
+            await one.until(lambda known: engine_on(known) == 2)
+
+    ask(OPEN, play)
+
+
+def test_a_look_that_hangs_is_shown_as_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_module, "_HANGS_AFTER_S", 0.1)
+    monkeypatch.setattr(cluster_module, "_HANGS_LOOK_S", 0.02)
+
+    async def play(dashboard: Asking) -> None:
+        async with browser(dashboard) as one:
+            await one.until(lambda known: engine_on(known) == 1)
+            dashboard.source.answers_now.clear()
+            try:
+                await one.until(lambda known: "its storage may hang" in known["trouble"]["text"])
+            finally:
+                dashboard.source.answers_now.set()
+            await one.until(lambda known: not known["trouble"]["text"])
+
+    ask(OPEN, play)
 
 
 def test_a_host_that_was_removed_is_removed() -> None:

@@ -50,8 +50,8 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     *("--leases",),
     type=_FILE,
-    metavar="DIR",
-    help="With one --whiteboard: the leases beside it.",
+    metavar="PATH",
+    help="With one --whiteboard: the folder of its leases, or the file or device of sanlock's.",
 )
 @click.option("--demo", is_flag=True, help="Show a simulated cluster; there need not be any.")
 @click.option("--address", default="127.0.0.1", show_default=True, help="Where to listen.")
@@ -181,6 +181,9 @@ def _sources(
         raise click.UsageError(msg)
     found: list[Source] = [DemoSource()] if demo else []
     if not (configs or sockets or whiteboards or demo):
+        if not DEFAULT_PATH.exists():
+            msg = f"{DEFAULT_PATH} is not there: say what to show (--config FILE), or --demo"
+            raise HeFsmError(msg)
         configs = (DEFAULT_PATH,)
     for path in configs:
         config = load_config(path)

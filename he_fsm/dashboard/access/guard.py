@@ -96,13 +96,11 @@ class Guard:
 
         return [errors, ours, known, meant]
 
-    async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+    async def add_headers(self, _: web.Request, response: web.StreamResponse) -> None:
         """Add what browsers are told of every answer, streams included."""
         for name, value in _HEADERS.items():
             response.headers[name] = value
         response.headers.setdefault("Cache-Control", "no-store")
-        if self.access.has_tls or request.secure:
-            response.headers["Strict-Transport-Security"] = "max-age=31536000"
 
     def set_cookie(self, response: web.StreamResponse, value: str) -> None:
         """Have a browser send *value* with the requests of our own pages."""

@@ -16,10 +16,11 @@ from he_fsm.dashboard.clusters.course import Course, lanes_of
 from he_fsm.dashboard.clusters.happenings import Happening, Looked, happenings
 from he_fsm.dashboard.clusters.shown import keys_of
 from he_fsm.dashboard.sources.source import Source
-from he_fsm.errors import HeFsmError
+from he_fsm.errors import BrokerError, HeFsmError, StorageError
 from he_fsm.live.verdict import no_answer, verdict_of
 from he_fsm.runtime.service.log import Repeats
 from he_fsm.runtime.service.supervised import SupervisedThread
+from he_fsm.runtime.service.tasks import keep
 
 _log = logging.getLogger(__name__)
 # Without a change, one is looked for after so long: ages and silent hosts tell no change (seconds).
@@ -28,6 +29,9 @@ _LOOK_EVERY_S: Final = 5.0
 _APART_S: Final = 0.2
 # A broker that does not answer is asked again after so long (seconds).
 _AGAIN_S: Final = 0.5
+# A look that takes so long is shown as silence; its storage may hang (seconds).
+_HANGS_AFTER_S: Final = 10.0
+_HANGS_LOOK_S: Final = 1.0
 # How many of the last happenings are shown.
 _HAPPENINGS_MAX: Final = 150
 
@@ -57,10 +61,15 @@ class Cluster:
         self._closing = threading.Event()
         self._thread = SupervisedThread(f"cluster-{key}", self._follow)
         self._repeats = Repeats(_log)
+        # A look that hung may end while it is shown as silence.
+        self._guard = threading.Lock()
         self._course = Course(span_s)
         self._shown: deque[tuple[int, Happening]] = deque()
         self._number = 0
         self._last: Optional[Looked] = None
+        # Since when a look is under way (monotonic); None: none is.
+        self._looking_since: Optional[float] = None
+        self._watch: Optional[asyncio.Task[None]] = None
         # Since when the source can't be asked (seconds since 1970).
         self._cut_off_at: Optional[float] = None
 
@@ -89,11 +98,25 @@ class Cluster:
         source = self.source
         self._board.put({"source": {"title": source.title, "kind": source.kind}})
         self._thread.start()
+        name = f"watch-{self.key}"
+        self._watch = asyncio.ensure_future(keep(name, self._watch_for_ever))
 
     def close(self) -> None:
         """Look no more; a look under way ends by its own deadline."""
         self._closing.set()
+        if self._watch is not None:
+            self._watch.cancel()
         self._thread.close()
+
+    async def _watch_for_ever(self) -> None:
+        """Show a look that hangs: the thread that waits for it can't."""
+        while True:
+            await asyncio.sleep(_HANGS_LOOK_S)
+            since = self._looking_since
+            passed_s = 0.0 if since is None else time.monotonic() - since
+            if passed_s > _HANGS_AFTER_S and self._cut_off_at is None:
+                msg = f"it has not answered for {passed_s:.0f} s; its storage may hang"
+                self._note_cut(StorageError(msg))
 
     # In the thread.
 
@@ -117,11 +140,24 @@ class Cluster:
                 self._closing.wait(_AGAIN_S)
 
     def _look(self) -> None:
+        self._looking_since = time.monotonic()
         try:
             status = self.source.status()
         except HeFsmError as error:
             self._note_cut(error)
             return
+        finally:
+            self._looking_since = None
+        try:
+            with self._guard:
+                self._take(status)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            # A broker of another release may show a status of another form.
+            msg = f"its status can't be used ({type(error).__name__}: {error})"
+            self._note_cut(BrokerError(msg))
+
+    def _take(self, status: dict[str, Any]) -> None:
+        """Show a status that was read just now."""
         at = self._clock()
         if self._cut_off_at is not None:
             self._repeats.end("source", f"{self.source.title} can be asked again")
@@ -141,6 +177,10 @@ class Cluster:
 
     def _note_cut(self, error: HeFsmError) -> None:
         """Show that nothing is known from now on; what was known last stays and grows old."""
+        with self._guard:
+            self._show_cut(error)
+
+    def _show_cut(self, error: HeFsmError) -> None:
         self._repeats.complain("source", "%s can't be asked: %s", self.source.title, error)
         if self._cut_off_at is None:
             self._cut_off_at = self._clock()
@@ -172,8 +212,18 @@ class Cluster:
                 before = looked
         except HeFsmError as error:
             _log.warning("the past of %s is left out: %s", self.source.title, error)
-        if before is None:
-            return
+        if before is not None:
+            with self._guard:
+                self._put_before(now, course, lanes, found)
+
+    def _put_before(
+        self,
+        now: Optional[Looked],
+        course: Course,
+        lanes: dict[str, Any],
+        found: list[Happening],
+    ) -> None:
+        """Put lanes and happenings of the past in front of those that are shown."""
         if now is not None:
             lanes.update(course.add(now.at, lanes_of(now.status, now.verdict)))
         self._course = course

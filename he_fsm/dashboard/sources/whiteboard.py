@@ -6,22 +6,27 @@ Who lives is judged as an agent does, by records that grow; for the first minute
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Callable, Final, Optional
+from typing import Any, Callable, Final, Optional, Union
 
+from he_fsm.dashboard.sources.lease_area import LeaseArea
 from he_fsm.dashboard.sources.source import Moment
-from he_fsm.errors import HeFsmError, StorageError
+from he_fsm.errors import HeFsmError
 from he_fsm.liveness import Liveness, Sightings, look, who_is_alive
-from he_fsm.metadata import WHITEBOARD_BYTES, EngineStatus, HostRecord, Whiteboard, engine_condition
+from he_fsm.metadata import EngineStatus, HostRecord, Whiteboard, engine_condition
 from he_fsm.placement import placement
 from he_fsm.policy import TALK, Policy
 from he_fsm.runtime.broker.status import status_of
 from he_fsm.runtime.config import Config
 from he_fsm.runtime.leases.files.lockspace import EmbeddedLeases
 from he_fsm.runtime.ports import LeaseStatus
+from he_fsm.runtime.service.log import Repeats
+from he_fsm.runtime.storage.whiteboard_io import WhiteboardFile
 
+_log = logging.getLogger(__name__)
 # Nobody's host id: who looks from outside has none.
 _NOBODY: Final = 0
 # An id that no host has, for the leases.
@@ -41,7 +46,6 @@ class WhiteboardSource:
         path: Path,
         leases: Optional[Path] = None,
         *,
-        offset: int = 0,
         policy: Policy = TALK,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -50,25 +54,28 @@ class WhiteboardSource:
 
         Args:
             path: the whiteboard.
-            leases: the folder of its leases, of kind `files`; None: they are not known.
-            offset: where the whiteboard begins (bytes).
+            leases: the folder of its leases, of kind `files`, or the file or device of sanlock's;
+                None: they are not known.
             policy: when a host is dead, and how long leases last.
             clock: monotonic (seconds).
         """
         self.title = str(path)
         self.policy: Optional[Policy] = policy
-        self._path, self._offset, self._clock = path, offset, clock
+        self._file, self._clock = WhiteboardFile(path), clock
         self._times = policy
+        self._repeats = Repeats(_log)
         self._sightings: Sightings = {}
         self._is_first = True
         # Where the engine was seen last and how, since when, and whether that was seen to begin.
         self._engine: Optional[tuple[Optional[int], str]] = None
         self._engine_since, self._saw_change = 0.0, False
-        self._leases: Optional[EmbeddedLeases] = None
-        if leases is not None:
+        self._leases: Union[EmbeddedLeases, LeaseArea, None] = None
+        if leases is not None and leases.is_dir():
             self._leases = EmbeddedLeases(
                 leases, _OUTSIDER, "dashboard", policy.io_timeout_s, policy.watchdog_s
             )
+        elif leases is not None:
+            self._leases = LeaseArea(leases, policy, clock)
 
     def status(self) -> dict[str, Any]:
         """Read whiteboard and leases; a file that can't be read raises an error."""
@@ -104,13 +111,8 @@ class WhiteboardSource:
 
     def whiteboard(self) -> bytes:
         """Return the bytes of all slots; `StorageError` where they can't be read."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                return file.read(WHITEBOARD_BYTES)
-        except OSError as error:
-            msg = f"can't read the whiteboard from {self._path}: {error.strerror or error}"
-            raise StorageError(msg) from error
+        # Past this machine's cache, which would show what stood there once.
+        return self._file.read()
 
     def wait(self, limit_s: float) -> None:
         """Wait until the next reading: a file tells no changes."""
@@ -124,10 +126,12 @@ class WhiteboardSource:
         if self._leases is None:
             return None
         try:
-            return self._leases.status()
-        except HeFsmError:
-            # The status says that they are not known.
+            found = self._leases.status()
+        except HeFsmError as error:
+            self._repeats.complain("leases", "the leases can't be read: %s", error)
             return None
+        self._repeats.end("leases", "the leases can be read again")
+        return found
 
     def _report(self, liveness: Liveness, now: float) -> dict[str, Any]:
         """Return what an agent would report of the cluster, as far as an outsider sees it."""

@@ -73,6 +73,33 @@ def test_its_numbers_are_those_of_the_command(cluster: Cluster, dashboard: Dashb
     until(lambda: len({json.dumps(each, sort_keys=True) for each in both()}) == 1, within_s=60.0)
 
 
+def test_its_what_if_is_the_commands(cluster: Cluster, dashboard: Dashboard) -> None:
+    """The cluster rests: a moment later the answer is the same, but for how old a renewal is."""
+
+    def both() -> list[Any]:
+        words = ("what-if", "maintenance: global", "--seeds", "10", "--json")
+        (said,) = json.loads(ask(cluster, *words).stdout)["questions"]
+        found = dashboard.get("/api/clusters/1/forecast?deed=global&on=true")
+        keys = ("runs", "comes_back", "engine_on", "worst_s", "hosts", "well")
+        return [{key: each[key] for key in keys} for each in (said, found)]
+
+    def is_same() -> bool:
+        said, found = both()
+        return bool(said == found)
+
+    until(is_same, within_s=60.0)
+
+
+def test_what_was_before_the_dashboard_is_there(browser: Any, cluster: Cluster) -> None:
+    with (
+        served("--config", cluster.hosts[1].path) as found,
+        opened(browser, found.link) as page,
+    ):
+        page.set_default_timeout(PATIENCE_MS)
+        page.get_by_role("button", name="Show all").or_(page.locator(".events")).first.wait_for()
+        page.locator(".events").get_by_text("start here").first.wait_for(state="attached")
+
+
 def test_a_part_of_a_score_that_is_lost_shows(cluster: Cluster, page: Any) -> None:
     cluster.hosts[2].measure(network="0")
     row = page.locator("tr[data-host='2']")

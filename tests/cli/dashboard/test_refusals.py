@@ -13,6 +13,7 @@ import pexpect
 import pytest
 import trustme
 
+from he_fsm.runtime.config import DEFAULT_PATH
 from he_fsm.testing.waiting import until
 from tests.cli.conftest import command_line, environment
 from tests.cli.dashboard.serving import served
@@ -44,6 +45,14 @@ def test_what_is_not_safe_or_not_there_is_refused(
     refused: Callable[..., str], words: tuple[str, ...], said: str
 ) -> None:
     assert said in refused("dashboard", "--demo", *words)
+
+
+def test_a_machine_without_a_cluster(refused: Callable[..., str]) -> None:
+    if DEFAULT_PATH.exists():
+        pytest.skip(f"there is a cluster here: {DEFAULT_PATH}")
+    assert refused("dashboard") == (
+        f"{DEFAULT_PATH} is not there: say what to show (--config FILE), or --demo"
+    )
 
 
 def test_a_configuration_that_is_not_there(refused: Callable[..., str]) -> None:
@@ -97,15 +106,15 @@ def test_tls_and_a_token_are_enough(token: Path, tmp_path: Path) -> None:
         assert process.stdout is not None
         port = process.stdout.readline().strip().rsplit(":", 1)[1].strip("/")
         curl = ("curl", "-sS", "--cacert", str(tmp_path / "ca.pem"), "-o", "/dev/null")
-        form = ("-w", "%{http_code} %header{strict-transport-security}")
+        form = ("-w", "%{http_code}")
         url = f"https://127.0.0.1:{port}/api/clusters"
         bare = subprocess.run((*curl, *form, url), capture_output=True, text=True, check=True)
-        assert bare.stdout.startswith("401 max-age=")
+        assert bare.stdout == "401"
         secret = ("-H", f"Authorization: Bearer {token.read_text().strip()}")
         told = subprocess.run(
             (*curl, *form, *secret, url), capture_output=True, text=True, check=True
         )
-        assert told.stdout.startswith("200 ")
+        assert told.stdout == "200"
     finally:
         process.terminate()
         assert process.wait(20) == 0

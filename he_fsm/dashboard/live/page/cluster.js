@@ -241,7 +241,8 @@ export class ClusterView {
     const since = verdict.since ? Date.parse(verdict.since) / 1000 : null;
     const spell = since === null ? "" : `, for ${span(this.context.now() - since)}${verdict.earlier ? " or longer" : ""}`;
     this.fact("Engine", `${verdict.engine}${on}${spell}`, LEVELS[verdict.level]);
-    this.fact("Lease", leaseText(lease, passed), lease === null ? "bad" : "");
+    const isOutside = lease === null && !head.host_id;
+    this.fact("Lease", isOutside ? "not read: --leases names it" : leaseText(lease, passed), lease === null && !isOutside ? "bad" : "");
     this.fact("Maintenance", maintenanceText(maintenance, head.host_id, this.context.now()), maintenance.global ? "warn" : "");
     this.fact(...agentFact(head, passed));
     if (head.read_age_s !== null) {
