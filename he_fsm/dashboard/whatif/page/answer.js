@@ -14,7 +14,12 @@ function colourOf(hosts, name) {
 export function verdictOf(answer) {
   if (answer.expects) {
     const failed = answer.runs.filter((run) => !run.passed).length;
-    const text = failed === 0 ? "as expected" : answer.runs.length === 1 ? "not as expected" : `${failed} of ${answer.runs.length} runs not as expected`;
+    const text =
+      failed === 0
+        ? "as expected"
+        : answer.runs.length === 1
+          ? "not as expected"
+          : `${failed} of ${answer.runs.length} runs not as expected`;
     return { good: failed === 0, text };
   }
   return answer.forecast.well
@@ -26,7 +31,9 @@ export function sentenceOf(answer) {
   const sentence = answer.sentence;
   const text = `${sentence.charAt(0).toUpperCase()}${sentence.slice(1)}.`;
   const missing = answer.asked - answer.runs.length;
-  return missing ? `${text} ${missing} of ${answer.asked} runs were left out: they take too long here.` : text;
+  return missing
+    ? `${text} ${missing} of ${answer.asked} runs were left out: they take too long here.`
+    : text;
 }
 
 export function showNumbers(root, answer) {
@@ -48,7 +55,9 @@ export function showNumbers(root, answer) {
         ["resets", totals.resets],
       ];
   root.replaceChildren(
-    ...facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, String(value)))),
+    ...facts.map(([name, value]) =>
+      make("div", {}, make("dt", {}, name), make("dd", {}, String(value))),
+    ),
   );
 }
 
@@ -60,7 +69,9 @@ export function showRuns(root, answer, hosts, choose) {
     return;
   }
   const until = answer.shown.until;
-  const sorted = [...answer.runs].sort((one, other) => other.downtime - one.downtime || one.seed - other.seed);
+  const sorted = [...answer.runs].sort(
+    (one, other) => other.downtime - one.downtime || one.seed - other.seed,
+  );
   const drawing = draw("svg", {
     viewBox: `0 0 1000 ${sorted.length * ROW}`,
     preserveAspectRatio: "none",
@@ -82,7 +93,11 @@ export function showRuns(root, answer, hosts, choose) {
             class: good ? "" : "away",
             fill: good ? colourOf(hosts, host) : null,
           },
-          draw("title", {}, `seed ${run.seed}, ${clockText(start)}: ${word}${host ? ` on ${hostText(host)}` : ""}`),
+          draw(
+            "title",
+            {},
+            `seed ${run.seed}, ${clockText(start)}: ${word}${host ? ` on ${hostText(host)}` : ""}`,
+          ),
         ),
       );
     }
@@ -99,7 +114,9 @@ export function showRuns(root, answer, hosts, choose) {
     ),
   );
   list.addEventListener("change", () => choose(Number(list.value)));
-  const names = [...new Set(answer.runs.flatMap((run) => run.spells.map((spell) => spell[2])))].filter(Boolean);
+  const names = [
+    ...new Set(answer.runs.flatMap((run) => run.spells.map((spell) => spell[2]))),
+  ].filter(Boolean);
   root.replaceChildren(
     make("h3", {}, `All ${plural(answer.runs.length, "run")}`),
     drawing,
@@ -107,9 +124,27 @@ export function showRuns(root, answer, hosts, choose) {
       "ul",
       { class: "legend" },
       ...names.map((name) =>
-        make("li", {}, draw("svg", { width: 16, height: 10, "aria-hidden": "true" }, draw("rect", { width: 16, height: 10, fill: colourOf(hosts, name) })), `good on ${hostText(name)}`),
+        make(
+          "li",
+          {},
+          draw(
+            "svg",
+            { width: 16, height: 10, "aria-hidden": "true" },
+            draw("rect", { width: 16, height: 10, fill: colourOf(hosts, name) }),
+          ),
+          `good on ${hostText(name)}`,
+        ),
       ),
-      make("li", {}, draw("svg", { width: 16, height: 10, "aria-hidden": "true" }, draw("rect", { width: 16, height: 10, class: "away" })), "not good"),
+      make(
+        "li",
+        {},
+        draw(
+          "svg",
+          { width: 16, height: 10, "aria-hidden": "true" },
+          draw("rect", { width: 16, height: 10, class: "away" }),
+        ),
+        "not good",
+      ),
     ),
     make("label", { class: "field" }, make("span", {}, "timeline of"), list),
   );
@@ -125,12 +160,25 @@ export function showExpected(root, model, answer) {
       { class: failure ? "failed" : "passed" },
       make("span", { class: "verdict" }, failure ? "failed" : "holds"),
       make("code", {}, each.text),
-      failure ? make("span", {}, ` seen: ${failure.seen}${failure.at === null ? "" : `, at ${clockText(failure.at)}`}`) : null,
+      failure
+        ? make(
+            "span",
+            {},
+            ` seen: ${failure.seen}${failure.at === null ? "" : `, at ${clockText(failure.at)}`}`,
+          )
+        : null,
     );
   });
   const rules = failures
     .filter((failure) => failure.expected.startsWith("rule "))
-    .map((failure) => make("li", { class: "failed" }, make("span", { class: "verdict" }, failure.expected), ` ${failure.seen}`));
+    .map((failure) =>
+      make(
+        "li",
+        { class: "failed" },
+        make("span", { class: "verdict" }, failure.expected),
+        ` ${failure.seen}`,
+      ),
+    );
   root.replaceChildren(make("h3", {}, "Expectations"), make("ul", {}, ...rules, ...rows));
 }
 
@@ -144,7 +192,15 @@ export function showEvents(root, answer) {
       make(
         "table",
         {},
-        make("thead", {}, make("tr", {}, ...["time", "where", "what", "why"].map((name) => make("th", { scope: "col" }, name)))),
+        make(
+          "thead",
+          {},
+          make(
+            "tr",
+            {},
+            ...["time", "where", "what", "why"].map((name) => make("th", { scope: "col" }, name)),
+          ),
+        ),
         make(
           "tbody",
           {},
@@ -161,6 +217,8 @@ export function showEvents(root, answer) {
         ),
       ),
     ),
-    happened.length < events ? make("p", { class: "soft" }, `The first ${happened.length} are shown.`) : null,
+    happened.length < events
+      ? make("p", { class: "soft" }, `The first ${happened.length} are shown.`)
+      : null,
   );
 }

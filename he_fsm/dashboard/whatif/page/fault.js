@@ -51,7 +51,9 @@ function valueFields(verb, entry, set) {
         }
         set(next);
       });
-      const row = controlOf(control, value, (given) => set({ ...entry.value, [control.key]: given }));
+      const row = controlOf(control, value, (given) =>
+        set({ ...entry.value, [control.key]: given }),
+      );
       row.prepend(box);
       return row;
     });
@@ -76,13 +78,18 @@ function valueFields(verb, entry, set) {
   ];
   if (chosen && chosen.argument !== "none") {
     const label = chosen.is_host ? "to host" : "how much";
-    fields.push(field(label, input(rest, "", (given) => set(given ? `${word} ${given}` : word))));
+    fields.push(
+      field(
+        label,
+        input(rest, "", (given) => set(given ? `${word} ${given}` : word)),
+      ),
+    );
   }
   return fields;
 }
 
 // The edits that make an entry one of another verb.
-export function otherVerb(index, entry, verb, host) {
+function otherVerb(index, entry, verb, host) {
   const at = (key) => ["timeline", index, key];
   const edits = [{ do: "set", path: at(verb.name), value: verb.first }];
   edits.push({ do: "unset", path: at(entry.verb) });
@@ -102,7 +109,8 @@ export function otherVerb(index, entry, verb, host) {
 export function showFault(root, language, entry, index, hooks, host) {
   const verb = language.verbs.find((each) => each.name === entry.verb);
   const path = (key) => ["timeline", index, key];
-  const set = (key) => (value) => hooks.change([{ do: "set", path: path(key), value }], `${index}/${key}`);
+  const set = (key) => (value) =>
+    hooks.change([{ do: "set", path: path(key), value }], `${index}/${key}`);
   const orNothing = (key, before) => (text) => {
     if (text) {
       set(key)(/^\d+$/.test(text) ? Number(text) : text);
@@ -114,9 +122,30 @@ export function showFault(root, language, entry, index, hooks, host) {
     "details",
     { open: entry.every !== null || entry.for !== null },
     make("summary", {}, "Again, or for a time"),
-    field("every", input(entry.every === null ? "" : durationText(entry.every), "60s", orNothing("every", entry.every))),
-    field("times", input(entry.times === null || entry.every === null ? "" : entry.times, "always", orNothing("times", entry.times))),
-    field("for", input(entry.for === null ? "" : durationText(entry.for), "until it is changed", orNothing("for", entry.for))),
+    field(
+      "every",
+      input(
+        entry.every === null ? "" : durationText(entry.every),
+        "60s",
+        orNothing("every", entry.every),
+      ),
+    ),
+    field(
+      "times",
+      input(
+        entry.times === null || entry.every === null ? "" : entry.times,
+        "always",
+        orNothing("times", entry.times),
+      ),
+    ),
+    field(
+      "for",
+      input(
+        entry.for === null ? "" : durationText(entry.for),
+        "until it is changed",
+        orNothing("for", entry.for),
+      ),
+    ),
   );
   const hosts = entry.hosts.join(", ");
   root.replaceChildren(
@@ -124,16 +153,31 @@ export function showFault(root, language, entry, index, hooks, host) {
     make(
       "div",
       { class: "fields" },
-      field(entry.waits ? "after them" : "at", input(durationText(entry.at), "1m30s", (text) => text && set("at")(text))),
+      field(
+        entry.waits ? "after them" : "at",
+        input(durationText(entry.at), "1m30s", (text) => text && set("at")(text)),
+      ),
       verb.needs_host === false
         ? null
-        : field("hosts", input(hosts, "1, 2-4 or all", (text) => text && set("host")(hostsValue(text)))),
+        : field(
+            "hosts",
+            input(hosts, "1, 2-4 or all", (text) => text && set("host")(hostsValue(text))),
+          ),
       field(
         "verb",
         choice(
           language.verbs.map((each) => each.name),
           entry.verb,
-          (name) => hooks.change(otherVerb(index, entry, language.verbs.find((each) => each.name === name), host), null),
+          (name) =>
+            hooks.change(
+              otherVerb(
+                index,
+                entry,
+                language.verbs.find((each) => each.name === name),
+                host,
+              ),
+              null,
+            ),
         ),
       ),
       ...valueFields(verb, entry, set(entry.verb)),
@@ -142,7 +186,11 @@ export function showFault(root, language, entry, index, hooks, host) {
     make(
       "p",
       { class: "buttons" },
-      make("button", { type: "button", class: "danger", on: { click: () => hooks.remove(index) } }, "Remove this fault"),
+      make(
+        "button",
+        { type: "button", class: "danger", on: { click: () => hooks.remove(index) } },
+        "Remove this fault",
+      ),
     ),
   );
 }

@@ -1,6 +1,13 @@
 // The what-if page: everything on it is the scenario file, shown in another way.
 
-import { sentenceOf, showEvents, showExpected, showNumbers, showRuns, verdictOf } from "./answer.js";
+import {
+  sentenceOf,
+  showEvents,
+  showExpected,
+  showNumbers,
+  showRuns,
+  verdictOf,
+} from "./answer.js";
 import { Board } from "./board.js";
 import { draw, frame, make, say } from "/static/shared/frame.js";
 import { showFault } from "./fault.js";
@@ -19,7 +26,15 @@ const FILE_BYTES_MAX = 1 << 20;
 const byId = (id) => document.getElementById(id);
 const EMPTY = "Choose a fault to change it.";
 
-const state = { answer: null, model: null, chosen: null, host: null, starts: [], slides: false, moved: null };
+const state = {
+  answer: null,
+  model: null,
+  chosen: null,
+  host: null,
+  starts: [],
+  slides: false,
+  moved: null,
+};
 // One name for each page that is open, by which the server knows what replaces what.
 const pageName = crypto.getRandomValues(new Uint32Array(4)).join("-");
 let language = null;
@@ -115,7 +130,14 @@ function showError(error, answer) {
       place.append(error.message);
       if (error.line) {
         const go = () => goTo(error.line, error.column);
-        place.append(" ", make("button", { type: "button", class: "plain", on: { click: go } }, `Go to line ${error.line}`));
+        place.append(
+          " ",
+          make(
+            "button",
+            { type: "button", class: "plain", on: { click: go } },
+            `Go to line ${error.line}`,
+          ),
+        );
       }
     }
   }
@@ -139,14 +161,17 @@ function goTo(line, column) {
 function showScenarios(answer) {
   byId("scenario-field").hidden = answer.scenarios.length < 2;
   byId("scenario").replaceChildren(
-    ...answer.scenarios.map((name, index) => make("option", { value: index, selected: index === answer.scenario }, name)),
+    ...answer.scenarios.map((name, index) =>
+      make("option", { value: index, selected: index === answer.scenario }, name),
+    ),
   );
   byId("about").textContent = answer.model.about;
   keep("seed", answer.model.seed);
   keep("until", durationText(answer.model.until));
   const left = answer.answer.shown.left_out;
   byId("left-out").hidden = !left;
-  byId("left-out").textContent = `${left} more hosts are not drawn; nothing or little happens to them.`;
+  byId("left-out").textContent =
+    `${left} more hosts are not drawn; nothing or little happens to them.`;
 }
 
 // Set a field, unless somebody is typing there.
@@ -169,7 +194,11 @@ function showLegend() {
         make(
           "li",
           {},
-          draw("svg", { width: 16, height: 10, "aria-hidden": "true" }, draw("rect", { width: 16, height: 10, rx: 2, fill: colours[word] })),
+          draw(
+            "svg",
+            { width: 16, height: 10, "aria-hidden": "true" },
+            draw("rect", { width: 16, height: 10, rx: 2, fill: colours[word] }),
+          ),
           word,
         ),
       ),
@@ -220,8 +249,16 @@ function showPanels() {
   }
   const index = names.indexOf(state.host);
   const list = byId("host");
-  const hostnames = model.hosts.map((host) => (host.hostname === `host${host.id}` ? `host ${host.name}` : `host ${host.name} (${host.hostname})`));
-  list.replaceChildren(...names.map((name, at) => make("option", { value: name, selected: at === index }, hostnames[at])));
+  const hostnames = model.hosts.map((host) =>
+    host.hostname === `host${host.id}`
+      ? `host ${host.name}`
+      : `host ${host.name} (${host.hostname})`,
+  );
+  list.replaceChildren(
+    ...names.map((name, at) =>
+      make("option", { value: name, selected: at === index }, hostnames[at]),
+    ),
+  );
   byId("remove-host").disabled = names.length < 2;
   const fill = (id, draw) => {
     const root = byId(id);
@@ -229,11 +266,17 @@ function showPanels() {
       again(root, () => root.replaceChildren(...draw()));
     }
   };
-  fill("host-panel", () => panelOf(language.host, model.hosts[index], set(["hosts", index], `host ${index}`)));
-  fill("engine-panel", () => panelOf(language.engine, model.engine, set(["engine"], "engine"), model.hosts));
+  fill("host-panel", () =>
+    panelOf(language.host, model.hosts[index], set(["hosts", index], `host ${index}`)),
+  );
+  fill("engine-panel", () =>
+    panelOf(language.engine, model.engine, set(["engine"], "engine"), model.hosts),
+  );
   fill("world-panel", () => panelOf(language.world, model.world, set(["world"], "world")));
   byId("base").replaceChildren(
-    ...language.policies.map((name) => make("option", { value: name, selected: name === model.policy.base }, name)),
+    ...language.policies.map((name) =>
+      make("option", { value: name, selected: name === model.policy.base }, name),
+    ),
   );
   fill("policy-panel", () =>
     language.policy
@@ -241,7 +284,9 @@ function showPanels() {
       .flatMap((group) => [
         make("h3", {}, group.title),
         ...group.controls.map((control) =>
-          controlOf(control, model.policy[control.key], (value) => set(["policy"], "policy")(control.key, value)),
+          controlOf(control, model.policy[control.key], (value) =>
+            set(["policy"], "policy")(control.key, value),
+          ),
         ),
       ]),
   );
@@ -364,7 +409,8 @@ function chip(verb) {
   });
   const end = (event) => {
     byId("ghost")?.remove();
-    const lane = dragged && event.type === "pointerup" ? timeline.laneAt(event.clientX, event.clientY) : null;
+    const lane =
+      dragged && event.type === "pointerup" ? timeline.laneAt(event.clientX, event.clientY) : null;
     if (lane !== null && state.model) {
       add(verb, timeline.timeAt(event.clientX), lane.name);
     }
@@ -376,7 +422,11 @@ function chip(verb) {
     if (!dragged && state.model) {
       const last = Math.max(0, ...state.model.timeline.map((entry) => entry.at));
       const until = state.model.until;
-      add(verb, Math.min(last + 60, until), verb.needs_host === false ? null : String(defaultHost()));
+      add(
+        verb,
+        Math.min(last + 60, until),
+        verb.needs_host === false ? null : String(defaultHost()),
+      );
     }
     dragged = false;
   });
@@ -493,7 +543,9 @@ function listen() {
     }
   });
   document.addEventListener("keydown", (event) => {
-    const typing = event.target.matches("textarea, input:not([type=range], [type=checkbox], [type=radio])");
+    const typing = event.target.matches(
+      "textarea, input:not([type=range], [type=checkbox], [type=radio])",
+    );
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !typing) {
       event.preventDefault();
       if (event.shiftKey) {
@@ -540,13 +592,18 @@ async function openLink() {
 
 async function begin() {
   await frame();
-  const [words, begun] = await Promise.all([get("/api/what-if/language"), get("/api/what-if/start")]);
+  const [words, begun] = await Promise.all([
+    get("/api/what-if/language"),
+    get("/api/what-if/start"),
+  ]);
   language = words;
   state.starts = begun.starts;
   timeline = new Timeline(byId("timeline"), language.look, faultHooks);
   document.querySelector(".palette").append(...language.verbs.map(chip));
   byId("source").append(
-    ...state.starts.map((start, index) => make("option", { value: index, disabled: !start.text }, start.title)),
+    ...state.starts.map((start, index) =>
+      make("option", { value: index, disabled: !start.text }, start.title),
+    ),
   );
   listen();
   if (!(await openLink())) {

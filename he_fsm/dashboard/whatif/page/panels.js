@@ -76,7 +76,9 @@ function words(control, value, set, choices) {
   const list = make(
     "select",
     {},
-    ...choices.map(([key, text]) => make("option", { value: key, selected: key === String(value ?? "") }, text)),
+    ...choices.map(([key, text]) =>
+      make("option", { value: key, selected: key === String(value ?? "") }, text),
+    ),
   );
   list.addEventListener("change", () => set(list.value));
   return labelled(control, list);
@@ -95,7 +97,12 @@ export function controlOf(control, value, set, hosts = []) {
     return flag(control, value, set);
   }
   if (control.kind === "words") {
-    return words(control, value, set, control.words.map((word) => [word, word]));
+    return words(
+      control,
+      value,
+      set,
+      control.words.map((word) => [word, word]),
+    );
   }
   if (control.kind === "host") {
     const named = hosts.map((host) => [String(host.name), `host ${host.name}`]);
@@ -112,5 +119,7 @@ export function controlOf(control, value, set, hosts = []) {
 export function panelOf(controls, values, set, hosts = []) {
   return controls
     .filter((control) => typeof values[control.key] !== "object" || values[control.key] === null)
-    .map((control) => controlOf(control, values[control.key], (value) => set(control.key, value), hosts));
+    .map((control) =>
+      controlOf(control, values[control.key], (value) => set(control.key, value), hosts),
+    );
 }

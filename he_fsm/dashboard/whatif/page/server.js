@@ -27,6 +27,7 @@ export async function post(path, plain, signal = undefined) {
     await renewed();
     response = await asked();
   }
+  if (response.status === 401) location.assign("/login");
   const answer = await response.json().catch(() => ({}));
   if (response.ok || response.status === 422) return answer;
   throw new AskError(answer.error || `the dashboard answers ${response.status}`, response.status);

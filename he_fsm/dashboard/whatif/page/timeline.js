@@ -18,7 +18,16 @@ const BOTTOM = 8;
 const SIDE = 12;
 // A pointer that moves less only clicks.
 const DRAG_PX = 4;
-const DEEDS = ["rule", "failure", "agent", "start", "migration", "notification", "problem", "liveness"];
+const DEEDS = [
+  "rule",
+  "failure",
+  "agent",
+  "start",
+  "migration",
+  "notification",
+  "problem",
+  "liveness",
+];
 
 export class Timeline {
   // `look`: colours and marks. `hooks`: select(index), move(index, at, host), done(index),
@@ -194,7 +203,13 @@ export class Timeline {
   drawScore(group, points, top) {
     const y = (score) => top + SCORE * (1 - Math.min(1, Math.max(0, score / this.run.score_max)));
     group.append(
-      draw("line", { class: "zero", x1: this.x(0), x2: this.x(this.run.until), y1: top + SCORE, y2: top + SCORE }),
+      draw("line", {
+        class: "zero",
+        x1: this.x(0),
+        x2: this.x(this.run.until),
+        y1: top + SCORE,
+        y2: top + SCORE,
+      }),
     );
     let path = "";
     points.forEach((point, index) => {
@@ -209,7 +224,9 @@ export class Timeline {
       if (to - from > 44) {
         const high = point.score > this.run.score_max / 2;
         const at = y(point.score) + (high ? 12 : -4);
-        group.append(draw("text", { class: "score-text", x: from + 3, y: at }, String(point.score)));
+        group.append(
+          draw("text", { class: "score-text", x: from + 3, y: at }, String(point.score)),
+        );
       }
     });
     group.append(draw("path", { class: "score", d: path, stroke: this.look.score }));
@@ -282,7 +299,9 @@ export class Timeline {
 
   // When a fault with conditions has happened in this run.
   seenMoments(entry) {
-    const found = this.run.happened.filter((event) => event.kind === "fault" && event.text === entry.words);
+    const found = this.run.happened.filter(
+      (event) => event.kind === "fault" && event.text === entry.words,
+    );
     return [...new Set(found.map((event) => event.t))];
   }
 
@@ -317,7 +336,12 @@ export class Timeline {
       draw("path", { class: "point", d: `M${x - 7} ${y - 6}h14l-7 12z` }),
       draw(
         "text",
-        { class: "fault-text", x: left ? x - 16 : x + 16, y: y + 4, "text-anchor": left ? "end" : "start" },
+        {
+          class: "fault-text",
+          x: left ? x - 16 : x + 16,
+          y: y + 4,
+          "text-anchor": left ? "end" : "start",
+        },
         this.wordsOf(entry),
       ),
       draw("title", {}, name),

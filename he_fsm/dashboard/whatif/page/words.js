@@ -1,6 +1,11 @@
 // Times and hosts in words, and in the form of a scenario file.
 
-const UNITS = [[86400, "d"], [3600, "h"], [60, "m"], [1, "s"]];
+const UNITS = [
+  [86400, "d"],
+  [3600, "h"],
+  [60, "m"],
+  [1, "s"],
+];
 
 // Seconds as a scenario file has them: 90s, 4m, 1h30m; milliseconds where there are any.
 export function durationText(seconds) {
@@ -36,7 +41,12 @@ export function spanText(seconds) {
   if (seconds < 120) {
     return `${Math.round(seconds * 10) / 10} s`;
   }
-  const parts = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  const parts = [
+    [86400, "d"],
+    [3600, "h"],
+    [60, "min"],
+    [1, "s"],
+  ];
   const first = parts.findIndex(([size]) => seconds >= size);
   const [size, name] = parts[first];
   const [smaller, smallName] = parts[first + 1];
@@ -57,7 +67,11 @@ export function hostValue(name) {
 
 // What somebody typed for hosts: one, several with commas, a range, or all.
 export function hostsValue(text) {
-  const parts = text.split(",").map((part) => part.trim()).filter(Boolean).map(hostValue);
+  const parts = text
+    .split(",")
+    .map((part) => part.trim())
+    .filter(Boolean)
+    .map(hostValue);
   return parts.length === 1 ? parts[0] : parts;
 }
 
@@ -67,6 +81,8 @@ export function plural(count, word) {
 
 // A round distance between ticks of an axis (seconds), at least as long as this one.
 export function roundStep(atLeast) {
-  const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200];
+  const steps = [
+    1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200,
+  ];
   return steps.find((step) => step >= atLeast) || Math.ceil(atLeast / 86400) * 86400;
 }
