@@ -204,7 +204,7 @@ def _remove(made: _Made, edit: Edit) -> str:
         made = _with_listed_hosts(made)
     holder = made.found(path[:-1])
     if not isinstance(holder, Items) or not isinstance(path[-1], int):
-        msg = f"{path}: no item of a list"
+        msg = f"{'.'.join(map(str, path))}: no item of a list"
         raise DocumentError(msg)
     if len(holder.items) == 1 and path[:-1] == ("timeline",):
         return without(made.text, (*made.base, "timeline"))

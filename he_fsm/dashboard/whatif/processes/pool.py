@@ -38,6 +38,8 @@ class _Worker:
     """One process; it is started when it is needed."""
 
     is_closed: bool = False
+    # It was ended from here, as nobody waits for what it computes.
+    _is_given_up: bool = False
     _process: Optional[asyncio.subprocess.Process] = None
 
     async def ask(self, line: bytes, within_s: float) -> dict[str, Any]:
@@ -50,6 +52,7 @@ class _Worker:
         process = self._process
         if process is None or process.returncode is not None:
             process = self._process = await _start()
+            self._is_given_up = False
         if self.is_closed:
             await self.end()
             msg = "the dashboard ends"
@@ -72,7 +75,10 @@ class _Worker:
             raise TooLongError(msg) from error
         if not answer.endswith(b"\n"):
             await self.end()
-            _log.warning("the process that computes answers has ended; the next question starts it")
+            if not self._is_given_up:
+                _log.warning(
+                    "the process that computes answers has ended by itself; a new one starts"
+                )
             msg = "the process that computes answers has ended: too little memory, or a bug"
             raise TooLongError(msg)
         found: dict[str, Any] = json.loads(answer)
@@ -87,6 +93,7 @@ class _Worker:
     def kill(self) -> None:
         """End the process, whatever it does."""
         if self._process is not None and self._process.returncode is None:
+            self._is_given_up = True
             self._process.kill()
 
     async def end(self) -> None:
