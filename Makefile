@@ -92,7 +92,7 @@ rehearsals: $(VENV)/.test ## Every scenario on real daemons, and all tests of li
 	$(FETCH_KERNEL)
 	$(BIN)/python -m pytest -n0 -q tests/project/packages
 	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q tests/rehearse/test_files.py \
-	  tests/cli/live/test_what_if_comes_true.py tests/cli/dashboard
+	  tests/cli/live/test_what_if_comes_true.py tests/cli/dashboard tests/benchmarks/test_against.py
 	$(BIN)/python -m pytest -n $(REAL) --dist worksteal -q \
 	  tests/rehearse/test_sanlock_files.py tests/rehearse/test_sanlock_backend.py \
 	  tests/rehearse/test_sanlock_networks.py tests/chaos/test_strike_sanlock.py \

@@ -263,7 +263,7 @@ def _refused(host: SanlockHost, since: float) -> int:
     except HeFsmError:
         return 0
     counted = {"lease_held", "start_failed"}
-    return sum(event["edge"] in counted and event["at"] >= since for event in events)
+    return sum(event.get("edge") in counted and event["at"] >= since for event in events)
 
 
 @contextlib.contextmanager

@@ -142,6 +142,7 @@ def test_both_builds_are_measured_and_what_is_worse_is_marked(project: Project) 
     assert lines[-1] == "worse by more than a tenth: 1 of 2 figures"
 
 
+@pytest.mark.long
 def test_a_commit_that_can_not_be_built_is_said(project: Project) -> None:
     project.write("pyproject.toml", "this is none\n")
     project.commit("broken")
@@ -150,6 +151,7 @@ def test_a_commit_that_can_not_be_built_is_said(project: Project) -> None:
     )
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_it_and_nothing_is_left(project: Project, tmp_path: Path) -> None:
     began = tmp_path / "began"
     project.write("he_fsm/step.py", f"{OLD}BEGAN = {str(began)!r}\n")
@@ -175,6 +177,7 @@ def test_a_commit_that_is_not_there_is_said(project: Project) -> None:
     )
 
 
+@pytest.mark.long
 def test_on_main_the_newest_tag_is_meant_and_where_there_is_none_that_is_said(
     project: Project,
 ) -> None:
