@@ -22,6 +22,7 @@ from he_fsm.states import guards
 from he_fsm.states.names import State
 from he_fsm.states.view import View
 from he_fsm.watchdogs import others_unlike
+from he_fsm.words import span_text
 
 SLOT_0 = "slot-0"
 ENGINE_DOWN = "engine-down"
@@ -311,17 +312,18 @@ def _why_not(view: View, host_id: int, record: Optional[HostRecord]) -> str:
 def _why_bad_endings(view: View) -> str:
     failed = view.memory.failed
     blocked_s = failed.last_at + view.policy.blocked_s(failed.count) - view.now
-    then = "" if blocked_s <= 0 else f"; nothing is started here for {blocked_s:.0f} s"
+    then = "" if blocked_s <= 0 else f"; nothing is started here for {span_text(round(blocked_s))}"
+    ago = span_text(round(view.now - failed.last_at))
     return (
-        f"{failed.count} starts failed or runs ended badly on this host, the last "
-        f"{view.now - failed.last_at:.0f} s ago{then}. The VM's log on this host says why"
+        f"{failed.count} starts failed or runs ended badly on this host, the last {ago} ago{then}. "
+        "The VM's log on this host says why"
     )
 
 
 def _why_drain(view: View) -> str:
     moves = view.memory.moves
     since = view.memory.draining_since
-    waited_s = 0.0 if since is None else view.now - since
+    waited = span_text(0.0 if since is None else round(view.now - since))
     if view.next_target() is None:
         why = "no other living host has a score above 0"
     elif moves.failures:
@@ -329,12 +331,9 @@ def _why_drain(view: View) -> str:
     else:
         why = guards.what_the_drain_waits_for(view)
     if not view.snapshot.local_maintenance:
-        return (
-            f"the shutdown of this host has waited for {waited_s:.0f} s for the engine to leave: "
-            f"{why}"
-        )
+        return f"the shutdown of this host has waited for {waited} for the engine to leave: {why}"
     return (
-        f"local maintenance has waited for {waited_s:.0f} s for the engine to leave this host: "
+        f"local maintenance has waited for {waited} for the engine to leave this host: "
         f"{why}. To keep the engine here: he-fsm maintenance local --off"
     )
 

@@ -192,3 +192,11 @@ class AnswerError(HeFsmError):
 
 class DeployError(HeFsmError):
     """A deployment, or its reverse, can't go on; the message says why, and what is left."""
+
+
+def cause_of(error: BaseException) -> str:
+    """Return an error in words, for the end of a sentence: one of the system without its number."""
+    if isinstance(error, OSError) and error.strerror:
+        where = "" if error.filename is None else f"{error.filename}: "
+        return f"{where}{error.strerror}"
+    return str(error) or type(error).__name__

@@ -12,12 +12,12 @@ import click
 from he_fsm.cli.broker import TIMEOUT_S
 from he_fsm.cli.options.asking import Consent, destroys
 from he_fsm.cli.options.config import config_option
-from he_fsm.cli.options.hosts import host_ids
+from he_fsm.cli.options.hosts import HostId, host_ids
 from he_fsm.cli.running import Commands
 from he_fsm.cli.storage import slot_deed, why_kept
 from he_fsm.errors import ConfigError, LockspaceError, StorageError
 from he_fsm.live.verdict import is_stale, is_stopped
-from he_fsm.metadata.layout import HOST_ID_MAX, SLOT_BYTES
+from he_fsm.metadata.layout import SLOT_BYTES
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.config import load_config
@@ -36,7 +36,7 @@ _LOOK_S: Final = 0.5
 @click.command()
 @click.option(
     "--host-id",
-    type=click.IntRange(1, HOST_ID_MAX),
+    type=HostId(),
     shell_complete=host_ids,
     metavar="N",
     help="The slot of this host, in place of that of the host on which the command runs.",

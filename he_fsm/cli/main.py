@@ -40,6 +40,7 @@ _COMMANDS = {
     "history": ("he_fsm.cli.past.history", "List what happened to the engine here, and why."),
     "capture": ("he_fsm.cli.past.capture", "Write an archive for support, without secrets."),
     "replay": ("he_fsm.cli.past.replay", "Decide anew what hosts decided then, step by step."),
+    "metrics": ("he_fsm.cli.live.metrics", "Print the metrics of this host for Prometheus."),
     "move": ("he_fsm.cli.live.move", "Move a healthy engine to another host."),
     "notify": ("he_fsm.cli.live.notify", "Send a test message to the people who would be told."),
     "maintenance": (

@@ -11,7 +11,7 @@ import click
 from he_fsm.cli.broker import TIMEOUT_S
 from he_fsm.cli.options.asking import Consent, destroys
 from he_fsm.cli.options.config import config_option
-from he_fsm.cli.options.hosts import host_ids
+from he_fsm.cli.options.hosts import HostId, host_ids
 from he_fsm.cli.running import Commands
 from he_fsm.errors import StorageError
 from he_fsm.live.verdict import why_blind
@@ -74,7 +74,7 @@ def _say_plan(parts: Iterable[Plan]) -> None:
 @click.argument(
     "host_id",
     metavar="HOST_ID",
-    type=click.IntRange(1, HOST_ID_MAX),
+    type=HostId(),
     shell_complete=host_ids,
 )
 @destroys

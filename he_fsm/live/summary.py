@@ -49,7 +49,7 @@ def _stale(found: dict[str, Any]) -> list[str]:
     if found["storage"] == "ok":
         return []
     age = found["read_age_s"]
-    read = "was never read" if age is None else f"was last read {age:.0f} s ago"
+    read = "was never read" if age is None else f"was last read {span_text(round(age))} ago"
     return [f"STALE: {found['storage']}; what follows {read}"]
 
 
@@ -92,7 +92,7 @@ def _agent_text(found: dict[str, Any]) -> str:
         return "stopped"
     if age_s is None:
         return "has not reported since the broker started"
-    text = f"{agent['state']}, {agent['why']} ({age_s:.0f} s ago)"
+    text = f"{agent['state']}, {agent['why']} ({span_text(round(age_s))} ago)"
     if is_stale(agent):
         return f"STALE, it does not report any more; it was {text}"
     return text
@@ -140,5 +140,5 @@ def end_text(until: Optional[int]) -> str:
     if until is None:
         return ""
     left_s = until - time.time()
-    when = f"it is over in {span_text(left_s)}" if left_s > 0 else "its time is over"
+    when = f"{span_text(left_s)} left" if left_s > 0 else "its time is over"
     return f" until {utc_text(until, 0.0)} UTC ({when})"

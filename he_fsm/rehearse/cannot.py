@@ -52,6 +52,8 @@ def _of_one_machine(scenario: Scenario, *, has_sanlock: bool) -> list[str]:
         reasons.append(
             "engine: lease_left: a real lease runs out from the moment of its last renewal"
         )
+    if scenario.engine.kept_by is not None:
+        reasons.append("engine: kept_by: let a host shut down first, by power: shutdown")
     if scenario.engine.doing != "running":
         reasons.append("engine: doing: a rehearsal begins with an engine that runs, or with none")
     if shuts_down(scenario) and (why := host_bus.why_not()):

@@ -50,7 +50,18 @@ def peer_name(config: Config, host_id: int) -> Optional[str]:
 
 def findings(config: Config) -> tuple[Finding, ...]:
     """Return what is wrong with this machine for this configuration; takes a second at most."""
-    return (*lease_kind(config).needs(config), *hypervisor_kind(config).needs(config))
+    needs = (*lease_kind(config).needs(config), *hypervisor_kind(config).needs(config))
+    return (*needs, _public(config)) if config.metrics.is_public else needs
+
+
+def _public(config: Config) -> Finding:
+    metrics = config.metrics
+    return Finding(
+        what=f"metrics: other machines can read the metrics at {metrics.address} port"
+        f" {metrics.port}, without a password",
+        mend="open the port to Prometheus alone, or leave out metrics.address",
+        is_fatal=False,
+    )
 
 
 def moves_hindered(config: Config, peers: Sequence[Peer]) -> tuple[Finding, ...]:

@@ -149,7 +149,8 @@ class Engine:
     `running_on`: a host's name or None. `memory`: in MiB. `lease_left_s`: after how many seconds
     the leases of its host expire, which loses power at time 0 and had stopped renewing them
     before; None: the host renewed its leases until time 0. `doing`: what it is in the middle of,
-    and `doing_for_s` for how long.
+    and `doing_for_s` for how long. `kept_by`: the host that has shut it down with itself and keeps
+    it until it is back (`on_shutdown: freeze`); its name or None.
     """
 
     running_on: Optional[str] = attrs.field(
@@ -168,6 +169,9 @@ class Engine:
         metadata=written_as("doing", Choice.of("running", "starting", "stopping")),
     )
     doing_for_s: float = attrs.field(default=0.0, metadata=written_as("doing_for", Duration()))
+    kept_by: Optional[str] = attrs.field(
+        default=None, metadata=written_as("kept_by", HostReference(or_null=True))
+    )
 
 
 class Verb(str, enum.Enum):

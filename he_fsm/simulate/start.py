@@ -98,7 +98,7 @@ def _host(world: World, config: Host, place: int) -> SimHost:
         readings=readings_of(monitors),
         monitors=monitors,
         local_maintenance=config.maintenance,
-        saved=_saved_before(config, clock),
+        saved=_saved_before(config, clock, keeps_engine=_keeps(world, config)),
         saved_at=clock.monotonic(0.0),
         is_up=config.powered,
     )
@@ -147,7 +147,15 @@ def _write_before(world: World, host: SimHost, first_look: float) -> None:
     memory = _memory_before(world, host)
     score = rate_host(memory, facts, host.identity, host.policy)
     is_stopped = host.is_up and not host.config.agent_running
-    record = make_record(facts, host.identity, score.total, host.policy, is_stopped=is_stopped)
+    record = make_record(
+        facts,
+        host.identity,
+        score.total,
+        host.policy,
+        keeps_engine=memory.keeps_engine,
+        # A host that keeps the engine went down in order.
+        is_stopped=is_stopped or (memory.keeps_engine and not was_running),
+    )
     block = make_block(record, memory, facts, score.why)
     world.storage.write(host.host_id, block, min(time, -world.times.storage_latency_s))
     host.written_score = record.score
@@ -223,10 +231,16 @@ def _writes(host: SimHost) -> bool:
     return host.is_up and host.config.agent_running and host.member.is_joined
 
 
-def _saved_before(config: Host, clock: HostClock) -> Memory:
+def _keeps(world: World, config: Host) -> bool:
+    """Return whether a host keeps the engine, which it has shut down with itself."""
+    return world.scenario.engine.kept_by == config.name
+
+
+def _saved_before(config: Host, clock: HostClock, *, keeps_engine: bool) -> Memory:
     """Return what an agent finds on the disk that starts at time 0."""
     failed = config.failed_starts
     return Memory.beginning(clock.monotonic(0.0))._replace(
+        keeps_engine=keeps_engine,
         failed=FailedStarts(count=failed.count, last_at=clock.monotonic(failed.last_s)),
     )
 
@@ -248,6 +262,7 @@ def _memory_before(world: World, host: SimHost) -> Memory:
         failed=host.saved.failed,
         vm=vm,
         moves=Moves(seen_on=_engine_before(world)),
+        keeps_engine=_keeps(world, host.config),
     )
 
 

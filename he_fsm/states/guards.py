@@ -8,6 +8,7 @@ from he_fsm.effects import MigrateVm
 from he_fsm.remembered import VmWatch
 from he_fsm.snapshot import Outcome, OwnerState, VmState
 from he_fsm.states.view import View
+from he_fsm.words import span_text
 
 # What is said of a VM that ended while it ran here.
 VM_GONE: Final = (
@@ -50,7 +51,8 @@ def sight_is_lost(view: View) -> bool:
 def what_is_missing(view: View) -> str:
     """Say what can't be read."""
     if view.slept_s > 0.0:
-        return f"this host was suspended for {view.slept_s:.0f} s: nothing that it knew is trusted"
+        slept = span_text(round(view.slept_s))
+        return f"this host was suspended for {slept}: nothing that it knew is trusted"
     if view.vm is VmState.UNKNOWN:
         return "the hypervisor does not answer"
     if view.snapshot.whiteboard is None:
@@ -77,7 +79,7 @@ def why_global_maintenance(view: View) -> str:
     if until is None or offset_s is None:
         return "global maintenance is set"
     left_s = max(0.0, until - offset_s - view.now)
-    return f"global maintenance is set, and ends by itself in {left_s:.0f} s"
+    return f"global maintenance is set; {span_text(round(left_s))} left until it ends by itself"
 
 
 def host_is_taken_out(view: View) -> bool:
@@ -186,7 +188,7 @@ def blocked_until(view: View) -> str:
     """Say how many runs ended badly here, and for how long the score is 0."""
     failed = view.memory.failed
     left = failed.last_at + view.policy.blocked_s(failed.count) - view.now
-    return f"{failed.count} failed starts or bad endings: score 0 for {left:.0f} s"
+    return f"{failed.count} failed starts or bad endings: score 0 for {span_text(round(left))}"
 
 
 def moves_live(view: View) -> bool:

@@ -30,6 +30,7 @@ NAMES = [
     "history",
     "capture",
     "replay",
+    "metrics",
     "move",
     "notify",
     "maintenance",

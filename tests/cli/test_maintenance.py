@@ -118,7 +118,7 @@ def test_the_agent_is_woken(host: ClusterHost) -> None:
 def test_a_flag_that_ends_says_when(host: ClusterHost, cluster: Cluster) -> None:
     for mode in ("local", "global"):
         [_, after] = said(host, mode, "--for", "2h")
-        assert re.search(rf"{mode} on until \w+ .* UTC \(it is over in (2 h|1 h 59 min)", after)
+        assert re.search(rf"{mode} on until \w+ .* UTC \((2 h|1 h 59 min) left\)", after)
     block = cluster.read().global_block
     assert block.maintenance is True
     assert block.until is not None
@@ -128,7 +128,7 @@ def test_a_flag_that_ends_says_when(host: ClusterHost, cluster: Cluster) -> None
     assert set(shown) == {"local", "global", "local_until", "global_until"}
     status = host.client.status()["maintenance"]
     assert status["global_until"] == block.until
-    assert "UTC (it is over in" in summary(host.client.status())[-3]
+    assert " left)" in summary(host.client.status())[-3]
 
 
 def test_setting_it_again_replaces_the_end(host: ClusterHost, cluster: Cluster) -> None:

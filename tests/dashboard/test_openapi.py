@@ -22,6 +22,7 @@ from he_fsm.dashboard.serving import Served, application
 from he_fsm.dashboard.sources.demo import DemoSource
 from tests.dashboard.asking import TOKEN
 
+pytestmark = pytest.mark.once
 # The stream does not end.
 ENDLESS = {"/api/events"}
 JUNK = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)

@@ -109,6 +109,10 @@ GOOD = {
     readers.fqdn: ("engine.example.com", "a.b"),
     readers.url: ("http://engine.example.com/health", "https://[2001:db8::1]:8443/"),
     readers.mac: ("52:54:00:12:34:56",),
+    readers.words: ("/usr/bin/db --name 'a b'", "db"),
+    readers.stop: ("SIGTERM", "/usr/bin/db-stop $MAINPID"),
+    readers.page_or_words: ("http://engine.example.com/health", "/usr/bin/is-well -q"),
+    readers.unit: ("postgresql@15-main.service", "a.target"),
 }
 BAD = {
     readers.remote_path: ("", "host", "host:path", ":/x", "ho st:/x", "/srv"),
@@ -121,6 +125,10 @@ BAD = {
     readers.fqdn: ("engine", "192.0.2.1", "-a.example", "a..b", "x" * 64 + ".example"),
     readers.url: ("engine.example.com", "ftp://a/", "http:///x", "http://a:99999/", "http://a b/"),
     readers.mac: ("53:54:00:12:34:56", "52:54:00:12:34"),
+    readers.words: ("", "'", "''", "a\nb"),
+    readers.stop: ("", "SIGNOTHING"),
+    readers.page_or_words: ("", "http://", "http://a b/"),
+    readers.unit: ("postgresql", "a b.service", ".service/x"),
 }
 
 
@@ -237,3 +245,18 @@ def test_a_bridge_that_is_missing_is_asked_for() -> None:
     without = attrs.evolve(MACHINE, interfaces=("eth0",), bridges=())
     assert settled(without)["bridge_nic"] == "eth0"
     assert "bridge_nic" not in settled()
+
+
+def test_a_kept_answer_that_can_t_be_used_is_asked_for_again() -> None:
+    """Other answers that were given beforehand are refused at once."""
+    answers = {key: Given(text, "kept", is_kept=True) for key, text in ANSWERS.items()}
+    answers["gateway"] = Given("192.0.2.7", "kept", is_kept=True)
+    around = Around({"192.0.2.7": "does not answer a ping"})
+    person = Person(["192.0.2.1"])
+    values = settle(answers, MACHINE, around, person)
+    assert values["gateway"] == "192.0.2.1"
+    assert person.complaints == ["kept: '192.0.2.7' does not answer a ping"]
+    assert person.asked[0].startswith("Please indicate a pingable gateway")
+    answers["gateway"] = Given("192.0.2.7", "--gateway")
+    with pytest.raises(AnswerError, match=r"--gateway: .* does not answer a ping"):
+        settle(answers, MACHINE, around, Person(["192.0.2.1"]))

@@ -68,6 +68,48 @@ def test_the_configuration_can_be_used(kind: str, hypervisor: str) -> None:
     assert (found.storage.offset > 0) == (kind in ("block", "iscsi", "fc"))
 
 
+SERVICES = {
+    "command": {"run": "/usr/bin/db --name 'a b'", "stop_by": "SIGINT", "run_directory": "/srv"},
+    "systemd": {"unit": "db.service"},
+}
+
+
+@pytest.mark.parametrize("well", ["http://192.0.2.9/", "/usr/bin/is-well -q"])
+@pytest.mark.parametrize("leases", ["sanlock", "embedded"])
+@pytest.mark.parametrize("kind", SERVICES)
+def test_the_configuration_of_a_service_can_be_used(kind: str, leases: str, well: str) -> None:
+    plain = plain_of(hypervisor=kind, leases=leases, service_health=well, **SERVICES[kind])
+    found = config(plain)
+    assert (found.hypervisor.kind, found.leases) == (kind, leases)
+    assert found.hypervisor.health == (well if "http" in well else ("/usr/bin/is-well", "-q"))
+    assert found.policy.move_by_restart
+    assert found.engine.memory == 1024
+    # There is no VM: no oVirt engine, no disk, and an interface that is there.
+    assert found.monitors.bridge.name == "ovirtmgmt"
+    assert (
+        not {"fqdn", "boot", "disk_gb", "memory_mb", "bridge_nic"}
+        & settled(hypervisor=kind, service_health=well, **SERVICES[kind]).keys()
+    )
+    if kind == "command":
+        assert found.hypervisor.run == ("/usr/bin/db", "--name", "a b")
+        assert (found.hypervisor.stop, found.hypervisor.directory) == ("SIGINT", Path("/srv"))
+
+
+@pytest.mark.parametrize("kind", SERVICES)
+def test_nothing_is_said_of_a_vm_where_there_is_none(kind: str) -> None:
+    values = settled(hypervisor=kind, service_health="/bin/true", **SERVICES[kind])
+    outline = Outline(
+        values=values,
+        places=places_of(values, OWN.state_dir),
+        own=OWN,
+        machine=MACHINE,
+        has_systemd=True,
+    )
+    said = [text for stage in first_host(outline) for text in (stage.title, *stage.does)]
+    assert not [text for text in said if "VM" in text]
+    assert "memSize" not in vm_conf(values, "")
+
+
 @pytest.mark.parametrize("boot", ["cdrom", "disk", "pxe"])
 def test_media_are_gone_after_the_installation(boot: str) -> None:
     answers = {"boot": boot, "image": "/srv/i.qcow2", "root_password": "x", "cdrom": "/srv/i.iso"}

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import Any, Optional
 
+import attrs
 import pytest
 import yaml
 
 from he_fsm.errors import ScenarioError
 from he_fsm.metadata import SLOT_BYTES, EngineStatus, HostRecord, Whiteboard
+from he_fsm.metadata.codec import encode_global
 from he_fsm.runtime.broker.status import status_of
 from he_fsm.runtime.ports import LeaseStatus
 from he_fsm.scenario import Scenario, load_scenarios, parse_scenarios
@@ -408,3 +410,75 @@ def test_preferences_are_taken_over_from_what_the_hosts_wrote() -> None:
     hosts = capture(world.storage.read(0.0, 1)).keys["hosts"]
     assert [host.get("preference") for host in hosts] == ["never", -50, 30]
     assert not any("failed_starts" in host for host in hosts)
+
+
+# What goes on by itself.
+
+FROZEN = EngineStatus("down", "bad", "Frozen", "kept for this host until it is back")
+# 2026-12-01 13:00:00 UTC, and how he_fsm writes it.
+WRITTEN_AT = 1_796_130_000
+WRITTEN = "timestamp=7 (Tue Dec  1 13:00:00 2026)\n"
+
+
+def test_an_engine_that_is_kept_waits_for_its_host() -> None:
+    kept = record(1, 0, FROZEN, stopped=True)
+    captured = capture(whiteboard(kept, record(2), record(3)))
+    assert captured.keys["engine"] == {"running_on": None, "kept_by": 1}
+    assert "host 1 was shut down in order, and keeps the engine until it is back" in " ".join(
+        captured.notes
+    )
+    scenario = scenario_of(captured, "{name: mine, until: 20m}")
+    assert (scenario.host("1").powered, scenario.engine.kept_by) == (False, "1")
+    assert starts_of(simulate(scenario)) == []
+    boots = "{name: mine, until: 20m, timeline: [{at: 10m, host: 1, power: on}]}"
+    assert [host for host, _ in starts_of(simulate(scenario_of(captured, boots)))] == ["1"]
+
+
+def starts_of(outcome: Outcome) -> list[tuple[Optional[str], float]]:
+    return [
+        (event.host, event.t)
+        for event in outcome.events
+        if event.kind == "state" and event.details["to"] == "EngineStarting"
+    ]
+
+
+def test_an_engine_runs_whatever_the_record_of_a_host_says_that_kept_it() -> None:
+    captured = capture(whiteboard(record(1, 0, FROZEN, stopped=True), record(2, engine=UP)))
+    assert captured.keys["engine"] == {"running_on": 2}
+
+
+def ending(until: Optional[int], **slot: Any) -> Whiteboard:
+    data = bytearray(Whiteboard.build([record(1, engine=UP, text=WRITTEN, **slot), record(2)]))
+    if until is not None:
+        data[:SLOT_BYTES] = encode_global(maintenance=True, until=until)
+    return Whiteboard.parse(bytes(data))
+
+
+@pytest.mark.parametrize("left_s", [7200, 30, -5])
+def test_a_global_maintenance_ends_when_its_time_is_over(left_s: int) -> None:
+    captured = capture(ending(WRITTEN_AT + left_s))
+    assert captured.keys["maintenance"] == "global"
+    assert {"at": 0, "maintenance": "global", "for": max(1, left_s)} in captured.keys["timeline"]
+    timeline = "{name: mine, until: 10m, timeline: [{at: 60s, engine: kill}]}"
+    started = starts_of(simulate(scenario_of(captured, timeline)))
+    # While it lasts, nobody starts the engine again.
+    assert bool(started) is (left_s < 600)
+
+
+def test_a_local_maintenance_of_the_host_that_was_asked_ends_too() -> None:
+    board_now = ending(None, local_maintenance=True)
+    sight = Sight(alive=frozenset({1, 2}), host_id=1, local_until=WRITTEN_AT + 90)
+    captured = capture(board_now, sight)
+    entry = {"at": 0, "host": 1, "maintenance": "on", "for": 90}
+    assert entry in captured.keys["timeline"]
+    assert "the local maintenance of host 1 ends by itself in 90 s" in captured.notes
+    # No record says whether another host's ends.
+    other = attrs.evolve(sight, host_id=2)
+    assert "timeline" not in capture(board_now, other).keys
+
+
+def test_the_status_says_when_the_local_maintenance_ends() -> None:
+    plain = our_status({"alive": [1], "state": "LocalMaintenance", "state_for_s": 5.0}, None)
+    assert sight_of(plain, "status").local_until is None
+    plain["maintenance"]["local_until"] = 1_999_999_999
+    assert sight_of(plain, "status").local_until == 1_999_999_999

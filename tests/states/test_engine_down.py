@@ -335,7 +335,7 @@ def test_two_bad_endings_do_not_block() -> None:
 
 def test_a_block_says_how_long_it_lasts_and_an_alarm_tells_people() -> None:
     decision = WATCHING.but(failed=FailedStarts(count=3, last_at=NOW - 100)).step()
-    assert decision.reason == "3 failed starts or bad endings: score 0 for 500 s"
+    assert decision.reason == "3 failed starts or bad endings: score 0 for 8 min 20 s"
     assert decision.memory.state is State.SCORE_BLOCKED
     assert subjects_of(decision) == []
     blocked = step(decision.memory, WATCHING.but(own_score=0).snapshot(), TALK)

@@ -231,7 +231,7 @@ def test_the_first_host_ends_a_maintenance_whose_time_is_over(late_s: float, is_
     assert deeds_of(decision) == ((EndGlobal(int(NOW)),) if is_due else ())
     if not is_due:
         assert decision.wake_at == NOW
-        assert decision.reason == "global maintenance is set, and ends by itself in 0 s"
+        assert decision.reason == "global maintenance is set; 0 s left until it ends by itself"
 
 
 def test_each_further_host_waits_a_loop_longer() -> None:

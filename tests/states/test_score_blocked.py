@@ -31,7 +31,7 @@ def test_the_rows_are_tried_in_this_order() -> None:
 def test_the_block_is_waited_for_and_said() -> None:
     decision = BLOCKED.step()
     assert (decision.edge, deeds_of(decision)) == (None, ())
-    assert decision.reason == "3 failed starts or bad endings: score 0 for 400 s"
+    assert decision.reason == "3 failed starts or bad endings: score 0 for 6 min 40 s"
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ SEES = [state for state in State if state not in {State.UNKNOWN, State.LOCAL_MAI
 def test_it_looks_at_everything_anew(state: State) -> None:
     slept = DOWN.but(state=state, boot_ahead_now=203.0, remembered_global=True).step()
     assert slept.memory.state is State.UNKNOWN
-    assert slept.reason == "this host was suspended for 200 s: nothing that it knew is trusted"
+    assert slept.reason == "this host was suspended for 3 min 20 s: nothing that it knew is trusted"
     assert slept.effects == ()
     assert slept.liveness.alive == {1}
     assert (slept.memory.began_at, slept.memory.global_is_old) == (NOW, False)

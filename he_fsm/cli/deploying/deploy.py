@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Optional
 
 import attrs
 import click
 
+from he_fsm.cli.deploying.alone import alone, own_of
 from he_fsm.cli.deploying.dialogue import Dialogue, is_by_ssh_alone, somebody_is_there
 from he_fsm.cli.deploying.options import (
     given_by_files,
@@ -17,12 +17,14 @@ from he_fsm.cli.deploying.options import (
     question_options,
     settings_of,
 )
+from he_fsm.cli.deploying.takeover import take_over
 from he_fsm.cli.options.common import duration_of
 from he_fsm.cli.options.config import config_option
 from he_fsm.deploy.asking.answers import Given, settle, text_of
+from he_fsm.deploy.asking.conditions import SERVICES
 from he_fsm.deploy.asking.question import Machine
 from he_fsm.deploy.asking.questions import FIRST_QUESTIONS
-from he_fsm.deploy.carrying import beginning, storage
+from he_fsm.deploy.carrying import beginning, kept, storage
 from he_fsm.deploy.carrying.course import Course, Limits
 from he_fsm.deploy.carrying.fitness import fitness_here
 from he_fsm.deploy.carrying.journal import Journal
@@ -37,7 +39,6 @@ from he_fsm.deploy.planning.stages import Stage, first_host, further_host
 from he_fsm.deploy.planning.told import Fitness, Told
 from he_fsm.errors import AnswerError, DeployError, HeFsmError
 from he_fsm.files.whole import write_whole
-from he_fsm.runtime.service.lock import Claim
 
 _TOLD: Final = "the shared storage"
 _SURE: Final = (
@@ -50,6 +51,10 @@ _SSH: Final = (
     " screen.\nContinuing with the installation may lead to broken installation if the network"
     " connection fails.\nIt is highly recommended to abort the installation and run it inside a"
     " screen session.\nDo you want to continue anyway? (Yes, No)"
+)
+_AGAIN: Final = (
+    "An earlier deployment of this host has not ended.\nDo you want to take the answers that were"
+    " given then, but for passwords? (Yes, No)"
 )
 
 
@@ -112,8 +117,8 @@ def deploy(path: Path, **words: Any) -> None:
     given |= given_by_options(words)
     settings = _settings(words)
     dialogue = Dialogue(somebody_is_there() and not words["yes"], proceeds)
-    own = _own(path, settings.get("config", {}))
-    with _alone(own, is_dry=words["dry_run"]) as journal:
+    own = own_of(path, settings.get("config", {}))
+    with alone(own, is_dry=words["dry_run"]) as journal:
         status = _Deploy(
             given=given,
             settings=settings,
@@ -148,14 +153,23 @@ class _Deploy:
     def run(self) -> int:
         """Ask, show, confirm, do; return the exit status."""
         self._undo_earlier()
+        kind = self.given.get("hypervisor")
+        if kind is not None and kind.text == "vdsm":
+            return take_over(
+                *(self.own, self.settings, self.journal, self.dialogue, self.limits),
+                is_dry=self.is_dry,
+                is_sure=self.is_sure,
+            )
         beginning.check_own(self.own)
         if not self._may_begin():
             self.dialogue.info("Nothing was done")
             return 0
+        self._take_kept_answers()
         self.dialogue.info("Stage: Environment setup")
         wanted = self.given.get("hypervisor")
         # Nobody asks QEMU, which takes seconds, where no QEMU is used.
-        self.fitness = fitness_here(has_vm=wanted is None or wanted.text != "embedded")
+        has_vm = wanted is None or wanted.text not in ("embedded", *SERVICES)
+        self.fitness = fitness_here(has_vm=has_vm)
         self.machine = machine_here(self.fitness)
         try:
             course, stages = self._planned()
@@ -165,6 +179,18 @@ class _Deploy:
             raise
         self.dialogue.info("Stage: Setup validation")
         return self._confirmed(course, stages)
+
+    def _take_kept_answers(self) -> None:
+        """Take the answers of an earlier dialogue whose deployment has not ended."""
+        path = Path(self.own.answers)
+        found = kept.left(path)
+        if not found:
+            return
+        if self.dialogue.confirm(_AGAIN, default=True):
+            self.dialogue.info(f"Taking the answers in {path}; options and answer files override")
+            self.given = {**found, **self.given}
+        elif not self.is_dry:
+            kept.forget(path)
 
     def _may_begin(self) -> bool:
         dialogue = self.dialogue
@@ -198,10 +224,10 @@ class _Deploy:
         """Return what follows from the answers, which decide whether this is the first host."""
         around = ThisMachine()
         first = settle(self.given, self.machine, around, self.dialogue, FIRST_QUESTIONS)
-        answered = {
-            **{key: Given(text_of(value), "the dialogue") for key, value in first.items()},
-            **self.given,
-        }
+        answered = {**self.given}
+        for key, value in first.items():
+            if key not in self.given or self.given[key].is_kept:
+                answered[key] = Given(text_of(value), "the dialogue")
         places = places_of(first, self.own.state_dir)
         if not self.is_dry:
             storage.connect(first, places, self.journal)
@@ -220,7 +246,11 @@ class _Deploy:
     def _further(self, told: Told, answered: dict[str, Given]) -> Course:
         answers, _ = given_of(told.answers, _TOLD)
         # What only this host can answer, and how it reaches the storage, is its own.
-        own = {key: each for key, each in answered.items() if key in self.given}
+        own = {
+            key: each
+            for key, each in answered.items()
+            if key in self.given and (key in _OWN or not self.given[key].is_kept)
+        }
         hers = {**answers, **{key: own[key] for key in own if key not in answers or key in _OWN}}
         hers["storage_type"] = answered["storage_type"]
         hers |= {key: answered[key] for key in ("storage", "mount_point") if key in answered}
@@ -286,16 +316,28 @@ class _Deploy:
         return self._done(course, stages)
 
     def _done(self, course: Course, stages: Sequence[Stage]) -> int:
-        self._keep_answers(course)
+        path = Path(self.own.answers)
+        try:
+            self._write_answers(course)
+            if self.dialogue.is_there:
+                kept.keep(path, course.values)
+        except HeFsmError:
+            self._undo()
+            raise
         try:
             carry_out(course, stages, FIRST if course.is_first else FURTHER)
         except HeFsmError as error:
             self.dialogue.complain_lines(str(error))
+            if course.is_committed:
+                kept.forget(path)
+            elif path.exists():
+                self.dialogue.info(f"The next run takes the answers, which are kept in {path}")
             return 1
+        kept.forget(path)
         self.dialogue.text("Hosted Engine successfully set up")
         return 0
 
-    def _keep_answers(self, course: Course) -> None:
+    def _write_answers(self, course: Course) -> None:
         if self.keep_in is None:
             return
         try:
@@ -319,48 +361,3 @@ def _settings(words: dict[str, Any]) -> dict[str, Any]:
         if words[key] is not None:
             found[key] = words[key]
     return found
-
-
-def _own(path: Path, settings: dict[str, Any]) -> Own:
-    """Return where this host's files are; settings may say otherwise for three folders."""
-    found = Own(config=str(path.absolute()))
-    ovirt = settings.get("ovirt")
-    folder = ovirt.get("dir") if isinstance(ovirt, dict) else None
-    return attrs.evolve(
-        found,
-        run_dir=str(settings.get("run_dir", found.run_dir)),
-        state_dir=str(settings.get("state_dir", found.state_dir)),
-        ovirt_dir=str(folder or found.ovirt_dir),
-    )
-
-
-def _remove_empty(folders: Sequence[Path]) -> None:
-    """Remove folders, the innermost first, that were made for nothing."""
-    for folder in folders:
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-
-
-@contextmanager
-def _alone(own: Own, *, is_dry: bool) -> Iterator[Journal]:
-    """Be the only deployment of this host; yield the journal of an earlier one, or an empty one."""
-    folder = Path(own.state_dir)
-    journal = Journal.left(Path(own.journal))
-    if is_dry:
-        yield journal
-        return
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-    except OSError as error:
-        msg = f"{folder} can't be made: {error.strerror}"
-        raise DeployError(msg) from error
-    lock = folder / "deploy.lock"
-    claim = Claim.take(lock, "deployment")
-    try:
-        yield journal
-    finally:
-        lock.unlink(missing_ok=True)
-        claim.release()
-        if not Path(own.config).exists():
-            _remove_empty(missing)

@@ -11,7 +11,7 @@ import click
 from he_fsm.cli.broker import TIMEOUT_S
 from he_fsm.cli.options.common import duration_of
 from he_fsm.cli.options.config import config_option
-from he_fsm.cli.options.hosts import host_ids
+from he_fsm.cli.options.hosts import HostId, host_ids
 from he_fsm.live.moving import moves_back, target_of
 from he_fsm.live.verdict import verdict_of
 from he_fsm.runtime.broker.client import BrokerClient
@@ -26,7 +26,7 @@ _LOOK_S: Final = 0.25
 @click.option(
     "--to",
     "wanted",
-    type=click.IntRange(1),
+    type=HostId(),
     shell_complete=host_ids,
     metavar="HOST",
     help="Its host id.",

@@ -12,7 +12,7 @@ import click
 from he_fsm.cli.broker import broker_option
 from he_fsm.cli.live.seen import read, say_assumptions
 from he_fsm.cli.options.common import json_option
-from he_fsm.cli.options.hosts import host_ids
+from he_fsm.cli.options.hosts import HostId, host_ids
 from he_fsm.errors import ScenarioError
 from he_fsm.live.seen import Seen
 from he_fsm.observe import observe
@@ -50,7 +50,7 @@ class _Host:
 
 
 @click.command()
-@click.argument("host", type=click.IntRange(1), required=False, shell_complete=host_ids)
+@click.argument("host", type=HostId(), required=False, shell_complete=host_ids)
 @broker_option
 @json_option
 def why(host: Optional[int], broker: BrokerClient, as_json: bool) -> None:

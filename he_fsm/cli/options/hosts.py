@@ -1,9 +1,9 @@
-"""Host ids, for completion: those that this host's broker has on the whiteboard."""
+"""Host ids as people type them; completion knows those that the broker has on the whiteboard."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Optional
 
 import click
 from click.shell_completion import CompletionItem
@@ -12,6 +12,24 @@ from he_fsm.errors import HeFsmError
 
 # Somebody has pressed a key, and waits (seconds).
 _ANSWERS_WITHIN_S: Final = 1.0
+_HOST_ID_MAX: Final = 2000
+
+
+class HostId(click.ParamType):
+    """A host id: a whole number from 1 to 2000."""
+
+    name = "host id"
+
+    def convert(
+        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
+    ) -> int:
+        """Return the number; a text that is none ends the command."""
+        # As metadata.layout.HOST_ID_MAX has it, which no help has to load.
+        if isinstance(value, str) and not (
+            value.isascii() and value.isdecimal() and 1 <= int(value) <= _HOST_ID_MAX
+        ):
+            self.fail(f"expected a host id from 1 to {_HOST_ID_MAX}, got {value!r}", param, ctx)
+        return int(value)
 
 
 def host_ids(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -31,6 +31,8 @@ RING: Final = "ring"
 _UNPACKED_MAX: Final = 2**31
 _MANIFEST_BYTES_MAX: Final = 2**20
 _MEMBERS_MAX: Final = 4096
+# By these bytes a file begins that gzip has written. Source: RFC 1952, 2.3.1.
+_GZIP: Final = b"\x1f\x8b"
 
 
 class ArchiveError(HeFsmError):
@@ -77,6 +79,8 @@ def read_source(path: Path) -> Source:
         msg = f"{path}: it has no decisions: " + (
             printable(str(why)) if why else f"no file *{SUFFIX}"
         )
+        if path.is_dir():
+            msg += ", as the folder `history` in a host's state_dir has"
         raise ArchiveError(msg)
     return source
 
@@ -87,11 +91,30 @@ def _read_archive(path: Path) -> Source:
             return _read_tar(path, file)
     # Of these the first is an `OSError` too.
     except (gzip.BadGzipFile, tarfile.TarError, EOFError, zlib.error, ValueError) as error:
-        msg = f"{path}: expected an archive of he-fsm capture (a tar, compressed by gzip): {error}"
+        msg = (
+            f"{path}: expected an archive of he-fsm capture (a tar, compressed by gzip), and"
+            f" {_what_is_wrong(path, error)}"
+        )
         raise ArchiveError(msg) from error
     except OSError as error:
         msg = f"{path}: can't be read: {error.strerror or error}"
         raise ArchiveError(msg) from error
+
+
+def _what_is_wrong(path: Path, error: Exception) -> str:
+    """Return why a file is no archive, and what to do, as the end of a sentence."""
+    if not path.stat().st_size:
+        return "this file is empty: copy it again"
+    if isinstance(error, gzip.BadGzipFile) and not _is_packed(path):
+        return "this is none; he-fsm capture writes one"
+    if isinstance(error, (EOFError, zlib.error, gzip.BadGzipFile)):
+        return "a part of it is missing or damaged: copy it again"
+    return "what is in it is no whole tar: copy it again, or he-fsm capture writes one"
+
+
+def _is_packed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_GZIP)) == _GZIP
 
 
 def _read_tar(path: Path, file: IO[bytes]) -> Source:

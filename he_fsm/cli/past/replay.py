@@ -11,6 +11,7 @@ from typing import Any, Final, Optional
 import click
 
 from he_fsm.cli.options.common import json_option
+from he_fsm.cli.options.hosts import HostId
 from he_fsm.cli.past import scenario as scenarios
 from he_fsm.cli.past.courses import Clocks, Course, courses_of, summary
 from he_fsm.cli.past.lines import event_json, note, print_events
@@ -35,7 +36,7 @@ _AGREE_S: Final = 0.05
     type=click.Path(path_type=Path, exists=True),
     metavar="ARCHIVE...",
 )
-@click.option("--host", type=click.IntRange(1), help="Show this host alone.")
+@click.option("--host", type=HostId(), metavar="HOST", help="Show this host alone.")
 @click.option(
     "--at",
     callback=moment_of,

@@ -22,9 +22,14 @@ def moment_of(
         return None
     now = dt.datetime.now().astimezone()
     try:
-        return now.timestamp() - parse_duration(value)
+        ago_s = parse_duration(value)
     except ValueError:
         pass
+    else:
+        if ago_s < 0:
+            msg = f"expected {_FORMS}, got {value!r}, which is still to come"
+            raise click.BadParameter(msg)
+        return now.timestamp() - ago_s
     try:
         return _time_of(value.strip(), now).timestamp()
     except (ValueError, OverflowError) as error:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Final, Optional
 
 from he_fsm.deploy.asking import readers
-from he_fsm.deploy.asking.conditions import has_vm, unless, when
+from he_fsm.deploy.asking.conditions import SERVICES, has_vm, unless, when
 from he_fsm.deploy.asking.question import Look, Machine, Question, Section, Values
 from he_fsm.deploy.asking.readers import Value
 from he_fsm.runtime.config.settings import HEALTH_PAGE
+
+_LOOPBACK: Final = "lo"
 
 
 def _bridge_is_missing(values: Values, machine: Machine) -> bool:
@@ -19,7 +21,11 @@ def _first_nic(_: Values, machine: Machine) -> Optional[Value]:
     return machine.nics[0] if machine.nics else None
 
 
-def _bridge(_: Values, machine: Machine) -> Value:
+def _bridge(values: Values, machine: Machine) -> Value:
+    if values.get("hypervisor") in SERVICES:
+        # No card of a VM is put on it: any interface that connects this host will do.
+        found = (*machine.bridges, *machine.nics, *machine.interfaces)
+        return next((each for each in found if each != _LOOPBACK), _LOOPBACK)
     usual = "ovirtmgmt"
     return usual if usual in machine.bridges or not machine.bridges else machine.bridges[0]
 
@@ -49,7 +55,9 @@ OF_NETWORK: Final = (
         " (Yes, No)",
         read=readers.yes_no,
         default=True,
-        applies=lambda _, machine: machine.firewall == "firewalld",
+        applies=lambda values, machine: (
+            machine.firewall == "firewalld" and values.get("hypervisor") not in SERVICES
+        ),
         label="Firewall manager",
     ),
     Question(
@@ -82,7 +90,7 @@ OF_ENGINE: Final = (
         prompt="Is the VM an oVirt engine, to which this host is added? (Yes, No)",
         read=readers.yes_no,
         default=False,
-        applies=unless("hypervisor", "embedded"),
+        applies=unless("hypervisor", "embedded", *SERVICES),
         label="oVirt engine",
     ),
     Question(
@@ -116,6 +124,7 @@ OF_ENGINE: Final = (
         label="Engine FQDN",
         look=Look.RESOLVES,
         look_if=unless("hypervisor", "embedded"),
+        applies=unless("hypervisor", *SERVICES),
     ),
     Question(
         key="health_url",
@@ -124,7 +133,7 @@ OF_ENGINE: Final = (
         read=readers.url,
         default=_health_url,
         label="Health page",
-        applies=unless("hypervisor", "embedded"),
+        applies=unless("hypervisor", "embedded", *SERVICES),
         is_asked=False,
     ),
     Question(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from he_fsm.deploy.asking import readers
-from he_fsm.deploy.asking.conditions import has_vm, unless, when
+from he_fsm.deploy.asking.conditions import SERVICES, has_vm, unless, when
 from he_fsm.deploy.asking.question import Look, Machine, Question, Section, Values
 from he_fsm.deploy.asking.readers import Reader, Value
 
-HYPERVISORS: Final = ("qemu", "libvirt", "vdsm", "embedded")
+HYPERVISORS: Final = ("qemu", "libvirt", *SERVICES, "vdsm", "embedded")
 NFS: Final = ("nfs", "nfs3", "nfs4")
 NETWORKED: Final = (*NFS, "glusterfs")
 STORAGES: Final = ("glusterfs", "nfs", "iscsi", "fc", "directory", "block")
@@ -54,7 +54,8 @@ OF_HOST: Final = (
     Question(
         key="hypervisor",
         section=Section.STORAGE,
-        prompt="Please specify what runs the VM on this host (qemu, libvirt)",
+        prompt="Please specify what runs the VM, or the service, on this host (qemu, libvirt,"
+        " command, systemd)",
         read=readers.one_of(*HYPERVISORS),
         default=lambda _, machine: machine.hypervisors[0] if machine.hypervisors else "qemu",
         label="Hypervisor",

@@ -6,7 +6,7 @@ import re
 from typing import Final, Optional
 
 from he_fsm.deploy.asking import readers
-from he_fsm.deploy.asking.conditions import has_vm, when
+from he_fsm.deploy.asking.conditions import SERVICES, has_vm, unless, when
 from he_fsm.deploy.asking.question import Look, Machine, Question, Section, Values
 from he_fsm.deploy.asking.readers import Value
 
@@ -185,6 +185,7 @@ OF_VM: Final = (
         default=_MEMORY_MB,
         ovirt="OVEHOSTED_VM/vmMemSizeMB",
         label="Memory size MB",
+        applies=unless("hypervisor", *SERVICES),
     ),
     Question(
         key="huge_pages",

@@ -19,10 +19,15 @@ _MINIMUMS = ("cpus", "disk_gb", "memory_mb")
 
 @attrs.frozen
 class Given:
-    """An answer that was given beforehand: its text, and where that stands."""
+    """
+    An answer that was given beforehand: its text, and where that stands.
+
+    `is_kept`: an earlier deployment has kept it; where it can't be used, the question is asked.
+    """
 
     text: str = attrs.field(repr=False)
     place: str
+    is_kept: bool = False
 
 
 class Surroundings(Protocol):
@@ -76,8 +81,15 @@ def settle(
         if not question.applies(values, machine):
             continue
         if question.key in given:
-            values[question.key] = _taken(question, given[question.key], values, machine, around)
-            continue
+            try:
+                found = _taken(question, given[question.key], values, machine, around)
+            except AnswerError as error:
+                if not given[question.key].is_kept:
+                    raise
+                asker.complain(str(error))
+            else:
+                values[question.key] = found
+                continue
         default = question.default_for(values, machine)
         if not question.is_asked:
             values[question.key] = _default(question, default)
@@ -186,8 +198,8 @@ def _check_kind(values: Values) -> None:
     if values.get("hypervisor") == "vdsm":
         msg = (
             "--hypervisor: a host with vdsm is deployed by oVirt's own ovirt-hosted-engine-setup,"
-            " which makes the storage domain and the VM; he-fsm's agents take it over afterwards"
-            " (docs/migrate-from-ovirt.md). qemu and libvirt are deployed here"
+            " which makes the storage domain and the VM; he-fsm's agents take it over afterwards,"
+            " by he-fsm deploy --hypervisor vdsm. qemu and libvirt are deployed here"
         )
         raise AnswerError(msg)
 

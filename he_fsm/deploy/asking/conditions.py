@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from he_fsm.deploy.asking.question import Condition, Machine, Values
 from he_fsm.deploy.asking.readers import Value
+
+# What runs under the lease and is no VM; see docs/services.md.
+SERVICES: Final = ("command", "systemd")
 
 
 def when(key: str, *wanted: Value) -> Condition:

@@ -31,6 +31,7 @@ class Look(enum.Enum):
     IMAGE = "image"
     DEVICE = "device"
     NIC = "nic"
+    PROGRAM = "program"
 
 
 @attrs.frozen(kw_only=True)

@@ -11,10 +11,11 @@ from __future__ import annotations
 from typing import Final
 
 from he_fsm.deploy.asking.about_network import OF_ENGINE, OF_NETWORK
+from he_fsm.deploy.asking.about_service import OF_SERVICE
 from he_fsm.deploy.asking.about_storage import OF_HOST, OF_STORAGE
 from he_fsm.deploy.asking.about_vm import OF_VM
 
-QUESTIONS: Final = (*OF_HOST, *OF_STORAGE, *OF_NETWORK, *OF_VM, *OF_ENGINE)
+QUESTIONS: Final = (*OF_HOST, *OF_STORAGE, *OF_NETWORK, *OF_SERVICE, *OF_VM, *OF_ENGINE)
 # By these it is known whether the storage has a deployment already; a further host needs no disk.
 FIRST_QUESTIONS: Final = tuple(
     question

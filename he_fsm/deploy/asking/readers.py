@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import shlex
+import signal
 from collections.abc import Callable
 from typing import Final, Union
 from urllib.parse import urlsplit
@@ -25,6 +27,8 @@ _MAC: Final = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 _IQN: Final = re.compile(r"(iqn\.\d{4}-\d{2}\.[^\s:]+(:\S+)?)|(eui\.[0-9A-Fa-f]{16})")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# As systemd.unit(5) names units that run something.
+_UNIT: Final = re.compile(r"[\w:.\\@-]{1,240}\.(service|target|scope|slice|mount)", re.ASCII)
 _DIGITS: Final = re.compile(r"[0-9]+", re.ASCII)
 
 
@@ -215,6 +219,39 @@ def word(text: str) -> Value:
     """Read a name of letters, digits, and . _ + -."""
     if not _WORD.fullmatch(text):
         msg = "is no name of letters, digits, and . _ + -"
+        raise ValueError(msg)
+    return text
+
+
+def words(text: str) -> Value:
+    """Read a command; words with spaces stand in quotes, as in a shell, which does not run it."""
+    try:
+        found = shlex.split(text) if text.isprintable() else []
+    except ValueError:
+        found = []
+    if not found or not found[0]:
+        msg = "is no command like /usr/bin/program --option 'with spaces'"
+        raise ValueError(msg)
+    return text
+
+
+def stop(text: str) -> Value:
+    """Read the name of a signal, or a command."""
+    if text.startswith("SIG") and text not in signal.Signals.__members__:
+        msg = "is no signal like SIGTERM"
+        raise ValueError(msg)
+    return text if text in signal.Signals.__members__ else words(text)
+
+
+def page_or_words(text: str) -> Value:
+    """Read the address of a page, or a command."""
+    return url(text) if text.startswith(("http:", "https:")) else words(text)
+
+
+def unit(text: str) -> Value:
+    """Read the name of a unit of systemd."""
+    if not _UNIT.fullmatch(text):
+        msg = "is no unit of systemd like postgresql.service"
         raise ValueError(msg)
     return text
 

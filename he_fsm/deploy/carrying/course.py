@@ -10,6 +10,7 @@ from typing import Any, Final, Optional, Protocol
 
 import attrs
 
+from he_fsm.deploy.asking.conditions import SERVICES
 from he_fsm.deploy.asking.question import Values
 from he_fsm.deploy.carrying.journal import Journal
 from he_fsm.deploy.planning.config import as_yaml, installing
@@ -85,6 +86,16 @@ class Course:
     def own(self) -> Own:
         """Return where this host's files are."""
         return self.outline.own
+
+    @property
+    def is_service(self) -> bool:
+        """Whether a program or a unit runs under the lease, and no VM."""
+        return self.values["hypervisor"] in SERVICES
+
+    @property
+    def noun(self) -> str:
+        """Return what people call what runs under the lease."""
+        return "service" if self.is_service else "VM"
 
     @property
     def final_text(self) -> str:

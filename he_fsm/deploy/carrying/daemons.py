@@ -13,7 +13,7 @@ import psutil
 
 from he_fsm.deploy.carrying.course import Course, ran
 from he_fsm.deploy.planning.stages import UNITS
-from he_fsm.errors import BrokerError, DeployError, HeFsmError
+from he_fsm.errors import BrokerError, DeployError, HeFsmError, cause_of
 from he_fsm.files.whole import write_whole
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.words import span_text
@@ -70,7 +70,7 @@ def _spawn(course: Course, name: str) -> None:
                 start_new_session=True,
             )
     except OSError as error:
-        msg = f"the {name} can't be started: {error}"
+        msg = f"the {name} can't be started: {cause_of(error)}"
         raise DeployError(msg) from error
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from he_fsm.deploy.carrying.course import PRIVATE, Course, ran
 from he_fsm.deploy.carrying.storage import check_empty
 from he_fsm.deploy.planning.seed import LABEL, seed_files
-from he_fsm.errors import DeployError, MissingExtraError
+from he_fsm.errors import DeployError, MissingExtraError, cause_of
 
 _GIB: Final = 1 << 30
 # So much of a device is looked at before a disk is made of it.
@@ -117,7 +117,7 @@ def _unpacked(course: Course, archive: Path, disk: Path) -> Path:
                 while source is not None and (piece := source.read(_PIECE)):
                     out.write(piece)
     except (OSError, tarfile.TarError) as error:
-        msg = f"{archive} can't be unpacked: {error}"
+        msg = f"{archive} can't be unpacked: {cause_of(error)}"
         raise DeployError(msg) from error
     return target
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from he_fsm.deploy.carrying.course import Course
 from he_fsm.deploy.planning.domain import domain_xml, own_domain_xml
-from he_fsm.errors import DeployError, HeFsmError
+from he_fsm.errors import DeployError, HeFsmError, cause_of
 from he_fsm.runtime import registry
 from he_fsm.runtime.hypervisors.libvirt.definition import publishing
 from he_fsm.runtime.hypervisors.libvirt.section import LibvirtConfig
@@ -42,7 +42,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"--domain: {path} can't be read: {error}"
+        msg = f"--domain: {path} can't be read: {cause_of(error)}"
         raise DeployError(msg) from error
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from he_fsm.deploy.carrying.course import PRIVATE, Course, ran
+from he_fsm.deploy.carrying.machine import connections
 from he_fsm.deploy.planning.ovirt_files import answers_conf, hosted_engine_conf, vm_conf
 from he_fsm.deploy.planning.stages import UNITS, drop_in, drop_in_path
 from he_fsm.errors import DeployError
@@ -97,14 +98,16 @@ def _write_secret(course: Course) -> None:
 def make_bridge(course: Course) -> None:
     """Make the management bridge on the card that was named; NetworkManager does it."""
     bridge, card = str(course.values["bridge"]), str(course.values["bridge_nic"])
-    course.journal.will("connection", name=bridge)
+    port = f"{bridge}-{card}"
     add = ["nmcli", "connection", "add", "type"]
-    package = "network-manager (NetworkManager)"
     try:
-        ran([*add, "bridge", "ifname", bridge, "con-name", bridge], package=package)
-        port = [*add, "ethernet", "ifname", card, "con-name", f"{bridge}-{card}"]
-        ran([*port, "master", bridge], package=package)
-        ran(["nmcli", "connection", "up", bridge], package=package)
+        # Where NetworkManager does not run, nothing is to be undone.
+        _check_new(bridge, port)
+        course.journal.will("connection", name=bridge)
+        ran([*add, "bridge", "ifname", bridge, "con-name", bridge])
+        course.journal.will("connection", name=port)
+        ran([*add, "ethernet", "ifname", card, "con-name", port, "master", bridge])
+        ran(["nmcli", "connection", "up", bridge])
     except DeployError as error:
         msg = (
             f"the bridge {bridge} can't be made on {card}: {error}; make it by the means of your"
@@ -113,11 +116,23 @@ def make_bridge(course: Course) -> None:
         raise DeployError(msg) from error
 
 
+def _check_new(*names: str) -> None:
+    """See that NetworkManager has no connection of these names, which an undo would remove."""
+    known = connections()
+    for name in names:
+        if name in known:
+            msg = f"NetworkManager has a connection {name} already"
+            raise DeployError(msg)
+
+
 def open_firewall(course: Course) -> None:
     """Open the ports of migrations in firewalld, now and after a reboot."""
     is_libvirt = course.values["hypervisor"] == "libvirt"
     ports = _LIBVIRT_PORTS if is_libvirt else _PORTS
-    course.journal.will("ports", ports=list(ports))
-    for port in ports:
-        for when in ((), ("--permanent",)):
-            ran(["firewall-cmd", *when, f"--add-port={port}"], package="firewalld")
+    for when in ((), ("--permanent",)):
+        # What somebody has opened before stays open when this is undone.
+        is_open = ran(["firewall-cmd", *when, "--list-ports"], package="firewalld").split()
+        closed = [port for port in ports if port not in is_open]
+        course.journal.will("ports", ports=closed, when=list(when))
+        for port in closed:
+            ran(["firewall-cmd", *when, f"--add-port={port}"])

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import attrs
 
-from he_fsm.errors import DeployError
+from he_fsm.errors import DeployError, cause_of
 from he_fsm.files.whole import write_whole
 
 Entry = dict[str, Any]
@@ -76,7 +76,7 @@ class Journal:
                 # A folder in which somebody has put something is in nobody's way.
                 if entry["kind"] != _FOLDER:
                     kept.insert(0, entry)
-                left.append(str(error))
+                left.append(cause_of(error))
         self.entries = kept
         if kept:
             self._write_if_possible()
@@ -107,7 +107,7 @@ class Journal:
 
 def _unusable(path: Path, error: Exception) -> DeployError:
     msg = (
-        f"{path}, which says what an earlier deployment has made, can't be read ({error}): look at"
-        " what is there, and remove it"
+        f"{path}, which says what an earlier deployment has made, can't be read"
+        f" ({cause_of(error)}): look at what is there, and remove it"
     )
     return DeployError(msg)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import shutil
 import socket
 import uuid
@@ -45,6 +46,17 @@ def firewalld_runs() -> bool:
         return ran(["firewall-cmd", "--state"]).strip() == "running"
     except DeployError:
         return False
+
+
+def connections() -> tuple[str, ...]:
+    """
+    Return the names of NetworkManager's connections.
+
+    Raises:
+        DeployError: it is not installed, or does not run.
+    """
+    words = ["nmcli", "-t", "-f", "NAME", "connection", "show"]
+    return tuple(ran(words, package="network-manager (NetworkManager)").splitlines())
 
 
 def machine_here(fitness: Fitness) -> Machine:
@@ -134,6 +146,10 @@ class ThisMachine:
         except OSError as error:
             return f"can't be looked at: {error.strerror}"
 
+    def _no_program(self, command: str) -> str:
+        program = shlex.split(command)[0]
+        return "" if shutil.which(program) else f"can't be run: there is no program {program} here"
+
     def _no_nic(self, name: str) -> str:
         return "" if (INTERFACES / name).exists() else "is no network interface of this host"
 
@@ -144,5 +160,6 @@ _LOOKS: Final[dict[Look, Callable[[ThisMachine, str], str]]] = {
     Look.MEDIUM: ThisMachine._no_medium,  # noqa: SLF001 - as above
     Look.IMAGE: ThisMachine._no_image,  # noqa: SLF001 - as above
     Look.DEVICE: ThisMachine._no_device,  # noqa: SLF001 - as above
+    Look.PROGRAM: ThisMachine._no_program,  # noqa: SLF001 - as above
     Look.NIC: ThisMachine._no_nic,  # noqa: SLF001 - as above
 }

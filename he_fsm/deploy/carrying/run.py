@@ -14,7 +14,7 @@ from he_fsm.deploy.carrying.engine import make_operational
 from he_fsm.deploy.carrying.journal import Journal
 from he_fsm.deploy.carrying.undo import undo
 from he_fsm.deploy.planning.stages import Stage
-from he_fsm.errors import DeployError, HeFsmError
+from he_fsm.errors import DeployError, HeFsmError, cause_of
 
 Deed = Callable[[Course], None]
 _STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -80,7 +80,7 @@ def carry_out(course: Course, stages: Sequence[Stage], deeds: Mapping[str, Deed]
                 course.people.info(stage.title)
                 deeds[stage.name](course)
         except (HeFsmError, OSError) as error:
-            raise _ended(course, stage, str(error)) from error
+            raise _ended(course, stage, cause_of(error)) from error
         except InterruptedDeployment as error:
             raise _ended(course, stage, f"interrupted by {error}") from error
 

@@ -12,9 +12,9 @@ from typing import Final
 from he_fsm.deploy.carrying.course import ran
 from he_fsm.deploy.carrying.daemons import ENDS_S, end_processes
 from he_fsm.deploy.carrying.journal import Entry
-from he_fsm.deploy.carrying.machine import firewalld_runs
+from he_fsm.deploy.carrying.machine import connections, firewalld_runs
 from he_fsm.deploy.carrying.vm import end
-from he_fsm.errors import ConfigError, DeployError, HeFsmError
+from he_fsm.errors import ConfigError, DeployError, HeFsmError, cause_of
 from he_fsm.files.whole import write_whole
 from he_fsm.runtime.config import load_config
 
@@ -75,7 +75,7 @@ def _contents(entry: Entry) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        msg = f"{path} is not as it was before: {error}"
+        msg = f"{path} is not as it was before: {cause_of(error)}"
         raise DeployError(msg) from error
 
 
@@ -130,6 +130,15 @@ def _units(entry: Entry) -> None:
     ran(["systemctl", "stop", *reversed(entry["units"])], within_s=ENDS_S)
 
 
+def _theirs(entry: Entry) -> None:
+    """Enable and start oVirt's agents again."""
+    ran(["systemctl", "enable", "--now", *entry["units"]], within_s=ENDS_S)
+
+
+def _enabled(entry: Entry) -> None:
+    ran(["systemctl", "disable", "--now", *reversed(entry["units"])], within_s=ENDS_S)
+
+
 def _mount(entry: Entry) -> None:
     path = Path(entry["path"])
     if path.is_mount():
@@ -150,7 +159,8 @@ def _login(entry: Entry) -> None:
 
 
 def _connection(entry: Entry) -> None:
-    ran(["nmcli", "connection", "delete", entry["name"]])
+    if entry["name"] in connections():
+        ran(["nmcli", "connection", "delete", entry["name"]])
 
 
 def _ports(entry: Entry) -> None:
@@ -158,8 +168,7 @@ def _ports(entry: Entry) -> None:
         # Nothing was opened: the deployment asks the same before it opens anything.
         return
     for port in entry["ports"]:
-        for when in ((), ("--permanent",)):
-            ran(["firewall-cmd", *when, f"--remove-port={port}"])
+        ran(["firewall-cmd", *entry["when"], f"--remove-port={port}"])
 
 
 def _domain(entry: Entry) -> None:
@@ -188,6 +197,8 @@ _UNDO: Final[dict[str, Callable[[Entry], None]]] = {
     "processes": _processes,
     "vm": _vm,
     "units": _units,
+    "theirs": _theirs,
+    "enabled": _enabled,
     "mount": _mount,
     "line": _line,
     "login": _login,

@@ -19,6 +19,7 @@ _LOOK_S: Final = 0.2
 _PASSWORD_S: Final = 10800
 _GONE: Final = "absent"
 _GOOD: Final = "good"
+_REPLIED: Final = "Engine replied: the health page is good"
 # From the order on, the agent shows a VM at once; a pass that is under way comes before (seconds).
 _ENDS_S: Final = 60.0
 
@@ -47,7 +48,8 @@ def install(course: Course) -> None:
         if _await_page(course, ends_at):
             return
         if not by_hand:
-            msg = f"the VM ended during the installation: {_why(course)}"
+            during = "start" if course.is_service else "installation"
+            msg = f"the {course.noun} ended during the {during}: {_why(course)}"
             raise DeployError(msg)
         is_done = course.people.confirm(
             "Has the OS installation been completed successfully?\nAnswering no will allow you to"
@@ -65,10 +67,9 @@ def _start(course: Course, config: Config) -> None:
     try:
         by_hand_of(config).start()
     except HeFsmError as error:
-        msg = f"the VM can't be started: {error}"
+        msg = f"the {course.noun} can't be started: {error}"
         raise DeployError(msg) from error
-    page = course.values.get("health_url", "its health page")
-    course.people.info(f"The VM is here: waiting for {page}")
+    course.people.info(f"The {course.noun} is here: waiting for {_page(course)}")
     if course.places.disk:
         _give_password(course, config)
 
@@ -97,19 +98,30 @@ def _await_page(course: Course, ends_at: float) -> bool:
         report = _report(course)
         if report is not None:
             if report["health"] == _GOOD:
-                course.people.info("Engine replied: the health page is good")
+                said = "The service is well" if course.is_service else _REPLIED
+                course.people.info(said)
                 return True
             # Two looks: the first may be older than the start.
             seen = seen + 1 if report["vm"] == _GONE else 0
             if seen > 1:
                 return False
         time.sleep(_LOOK_S)
-    msg = (
-        f"the health page was not good within {span_text(course.limits.install_s)}: is"
-        f" {course.values.get('health_url', 'it')} the right address, and does the guest run?"
-        f" {_why(course)}"
-    )
+    limit = span_text(course.limits.install_s)
+    if course.is_service:
+        msg = f"the service was not well within {limit}: is {_page(course)} the right way to ask?"
+    else:
+        msg = (
+            f"the health page was not good within {limit}: is"
+            f" {course.values.get('health_url', 'it')} the right address, and does the guest run?"
+        )
+    msg += f" {_why(course)}"
     raise DeployError(msg)
+
+
+def _page(course: Course) -> str:
+    """Return by what it is seen that the engine is well."""
+    answers = course.values
+    return str(answers.get("health_url") or answers.get("service_health") or "its health page")
 
 
 def _report(course: Course) -> Optional[dict[str, Any]]:
@@ -134,13 +146,15 @@ def shut_down(course: Course) -> None:
     """Ask the guest to shut down, and wait; raises `DeployError` where it does not."""
     config = parsed(course.installing_text, course.own)
     by_hand_of(config).shut_down()
-    course.people.info("The system will wait until the VM is down")
+    course.people.info(f"The system will wait until the {course.noun} is down")
     if not _ends_within(course, course.limits.shutdown_s):
         limit = span_text(course.limits.shutdown_s)
-        course.people.info(f"The guest did not shut down within {limit}: the VM is powered off")
+        who = "The service did not stop" if course.is_service else "The guest did not shut down"
+        end = "ended" if course.is_service else "powered off"
+        course.people.info(f"{who} within {limit}: the {course.noun} is {end}")
         by_hand_of(config).power_off()
         if not _ends_within(course, _ENDS_S):
-            msg = f"the VM does not end: {_why(course)}"
+            msg = f"the {course.noun} does not end: {_why(course)}"
             raise DeployError(msg)
     course.journal.forget("vm")
 

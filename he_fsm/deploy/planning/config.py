@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+import signal
 from collections.abc import Mapping
 from typing import Any, Final
 
 import yaml
 
+from he_fsm.deploy.asking.conditions import SERVICES
 from he_fsm.deploy.asking.question import Values
 from he_fsm.deploy.planning.places import Own, Places
 
@@ -33,7 +36,8 @@ def config_of(values: Values, places: Places, own: Own, host: Mapping[str, Any])
         if values["leases"] == "sanlock":
             found["sanlock"] = {"path": places.leases}
     found["hypervisor"] = _hypervisor(values, places, own)
-    engine: dict[str, Any] = {"memory": values["memory_mb"], "vm_id": values["vm_id"]}
+    memory_mb = values.get("memory_mb", values.get("service_memory_mb"))
+    engine: dict[str, Any] = {"memory": memory_mb, "vm_id": values["vm_id"]}
     # None: the process that stands for the VM has its own page, whatever oVirt's file says.
     engine["health"] = {"url": values.get("health_url")}
     monitors: dict[str, Any] = {"network": {"test": "ping", "address": values["gateway"]}}
@@ -42,10 +46,13 @@ def config_of(values: Values, places: Places, own: Own, host: Mapping[str, Any])
     if values.get("huge_pages"):
         monitors["memory"] = {"huge_pages": True}
     # The policy is named, or oVirt's file beside ours would make it oVirt's.
+    policy: Any = "talk"
+    if "move_by_restart" in values:
+        policy = {"base": "talk", "move_by_restart": values["move_by_restart"]}
     return found | {
         "engine": engine,
         "monitors": monitors,
-        "policy": "talk",
+        "policy": policy,
         "run_dir": own.run_dir,
         "state_dir": own.state_dir,
         "ovirt": {"dir": own.ovirt_dir},
@@ -63,7 +70,24 @@ def _hypervisor(values: Values, places: Places, own: Own) -> dict[str, Any]:
         if values.get("peers"):
             found["migrate"] = {"peers": values["peers"]}
         return found
+    if kind in SERVICES:
+        return {"kind": kind, **_service(values)}
     return {"kind": kind}
+
+
+def _service(values: Values) -> dict[str, Any]:
+    """Return what is known of a program or a unit."""
+    health = str(values["service_health"])
+    is_page = health.startswith(("http:", "https:"))
+    found: dict[str, Any] = {"health": health if is_page else shlex.split(health)}
+    if "unit" in values:
+        return found | {"unit": values["unit"]}
+    stop = str(values["stop_by"])
+    found |= {"run": shlex.split(str(values["run"]))}
+    found |= {"stop": stop if stop in signal.Signals.__members__ else shlex.split(stop)}
+    if values.get("run_directory"):
+        found["directory"] = values["run_directory"]
+    return found
 
 
 def _vm(values: Values, places: Places) -> dict[str, Any]:

@@ -34,16 +34,19 @@ def key_of(question: Question) -> str:
     return question.ovirt or f"{_OWN_PREFIX}/{question.key}"
 
 
-def answers_conf(values: Values) -> str:
+def answers_conf(values: Values, *, of_one_host: bool = False) -> str:
     """
-    Return the answers as oVirt's file: without passwords, and without what is one host's own.
+    Return the answers as oVirt's file, without passwords.
+
+    *of_one_host*: also what is one host's own, which no other host must take.
 
     Raises:
         AnswerError: an answer can't stand in such a file.
     """
+    left_out = () if of_one_host else _OF_ONE_HOST
     text = f"[{DEFAULT}]\n"
     for key, question in sorted((key_of(each), each) for each in QUESTIONS):
-        if question.key not in values or question.is_secret or question.key in _OF_ONE_HOST:
+        if question.key not in values or question.is_secret or question.key in left_out:
             continue
         text = with_answer(text, key, values[question.key])
     if "firewall" in values:
@@ -105,7 +108,9 @@ def hosted_engine_conf(values: Values, own: Own, host_id: int) -> str:
 def _deployment(values: Values, own: Own, host_id: int) -> Iterator[tuple[str, str]]:
     vm_id = str(values["vm_id"])
     domain = str(uuid.uuid5(uuid.UUID(vm_id), "storage domain"))
-    yield from (("fqdn", str(values["fqdn"])), ("vmid", vm_id), ("host_id", str(host_id)))
+    if "fqdn" in values:
+        yield "fqdn", str(values["fqdn"])
+    yield from (("vmid", vm_id), ("host_id", str(host_id)))
     yield "storage", str(values.get("storage") or values.get("lun", ""))
     yield "domainType", str(values["storage_type"])
     yield "conf", str(PurePosixPath(own.ovirt_dir) / "vm.conf")
@@ -127,12 +132,9 @@ def vm_conf(values: Values, disk: str, xml: Optional[str] = None) -> str:
 
     *xml*: its definition as a domain of libvirt, where it is one.
     """
-    lines = [
-        f"vmId={values['vm_id']}",
-        "vmName=HostedEngine",
-        f"memSize={values['memory_mb']}",
-    ]
+    lines = [f"vmId={values['vm_id']}", "vmName=HostedEngine"]
     for key, name in (
+        ("memSize", "memory_mb"),
         *(("display", "console"), ("cpuType", "cpu_model"), ("emulatedMachine", "emulated")),
         ("smp", "cpus"),
     ):

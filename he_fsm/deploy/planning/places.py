@@ -119,6 +119,11 @@ class Own:
         return str(PurePosixPath(self.state_dir) / "deployment.json")
 
     @property
+    def answers(self) -> str:
+        """Return the file that keeps the answers of a dialogue until its deployment has ended."""
+        return str(PurePosixPath(self.state_dir) / "deployment.answers")
+
+    @property
     def seed(self) -> str:
         """Return the file of the medium by which cloud-init configures the VM, once."""
         return str(PurePosixPath(self.run_dir) / "seed.iso")

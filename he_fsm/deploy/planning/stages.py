@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from he_fsm.deploy.asking.conditions import SERVICES
 from he_fsm.deploy.asking.question import Machine, Values
 from he_fsm.deploy.planning.places import Own, Places
 
@@ -154,26 +155,38 @@ def _installing(outline: Outline) -> Iterator[Stage]:
         ("start broker and agent of this host", "wait until it has its host id"),
     )
     password = ("give out a temporary console password",) if has_vm else ()
-    yield Stage(
-        "install",
-        "Creating VM",
-        (
-            "start the VM, with its lease",
-            *password,
-            f"wait for {values.get('health_url', 'the health page')}",
-        ),
-    )
-    yield _engine(values)
-    yield Stage("shutdown", "Shutting the VM down", ("ask the guest to shut down, and wait",))
+    if values["hypervisor"] in SERVICES:
+        yield from _trying(values)
+    else:
+        yield Stage(
+            "install",
+            "Creating VM",
+            (
+                "start the VM, with its lease",
+                *password,
+                f"wait for {values.get('health_url', 'the health page')}",
+            ),
+        )
+        yield _engine(values)
+        yield Stage("shutdown", "Shutting the VM down", ("ask the guest to shut down, and wait",))
+    media = "" if values["hypervisor"] in SERVICES else " without install media"
     yield Stage(
         "tell",
         "Updating hosted-engine configuration",
         (
-            f"write {outline.own.config} without install media",
+            f"write {outline.own.config}{media}",
             f"write what further hosts need to {places.told}",
         ),
     )
     yield _services(outline)
+
+
+def _trying(values: Values) -> Iterator[Stage]:
+    """Yield the stages in which a service is started and stopped once."""
+    well = f"wait until it is well, by {values['service_health']}"
+    yield Stage("install", "Starting the service", ("start it, with its lease", well))
+    does = f"stop it by {values['stop_by']}, and wait" if "stop_by" in values else "stop the unit"
+    yield Stage("shutdown", "Stopping the service", (does,))
 
 
 def _engine(values: Values) -> Stage:

@@ -33,6 +33,7 @@ from he_fsm.memory import Memory
 from he_fsm.metadata.record import HostRecord, ProblemWord
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.policy import Policy
+from he_fsm.runtime.agent.counted import Counted
 from he_fsm.runtime.agent.engine_seen import EngineSeen
 from he_fsm.runtime.agent.memory_file import MemoryFile
 from he_fsm.runtime.agent.peer_names import names_seen, peer_of
@@ -133,6 +134,7 @@ class Loop:
         self._next_loop = now
         self._telling = Telling()
         self._engine_seen = EngineSeen()
+        self._counted = Counted()
         self._score_shown: Optional[int] = None
         # How long the last look took, with all that followed from it.
         self._worked_s: Optional[float] = None
@@ -170,6 +172,8 @@ class Loop:
         decision = tick.decide(before, facts, own, whiteboard, self.identity, self.policy)
         self.memory = decision.memory
         self.decision = decision
+        edge = None if decision.edge is None else decision.edge.name
+        self._counted.take(before, decision.memory, edge)
         self._keep(Look.of(before, facts, own, whiteboard, score, decision, self._clock()))
         self._follow(decision)
         self._telling.take(decision, self.identity, self._clock())
@@ -333,6 +337,8 @@ class Loop:
             engine_seen=self._engine_seen.report(facts.now),
             migration=self._sight.observed.progress,
             vm_detail=self._sight.observed.detail,
+            watchdog_s=self.policy.watchdog_s,
+            **self._counted.report(),
             **self._by_hand.report(),
         )
         orders: Sequence[VmOrder] = ()

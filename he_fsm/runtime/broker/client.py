@@ -160,6 +160,10 @@ class BrokerClient:
         """Ask for everything a person wants to know."""
         return self._json("GET", "/v1/status")
 
+    def metrics(self) -> bytes:
+        """Ask for the same in Prometheus' text format."""
+        return self._call("GET", "/metrics")
+
     def _json(
         self, method: str, path: str, body: Any = None, timeout_s: Optional[float] = None
     ) -> protocol.JSON:

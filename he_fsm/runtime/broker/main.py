@@ -15,6 +15,7 @@ from he_fsm.errors import HeFsmError
 from he_fsm.runtime import broker_parts, parts
 from he_fsm.runtime.broker.half_closing import serve
 from he_fsm.runtime.broker.listener import Listener, bind
+from he_fsm.runtime.broker.metrics.page import MetricsPage
 from he_fsm.runtime.broker.server import BrokerServer
 from he_fsm.runtime.config import Config
 from he_fsm.runtime.service.daemon import (
@@ -82,6 +83,8 @@ class _Broker:
         await runner.setup()
         server: Optional[asyncio.AbstractServer] = None
         reloads = asyncio.ensure_future(keep("reload", lambda: self._reload_for_ever(wants_reload)))
+        page = MetricsPage(self._config.metrics, self._service.status)
+        metrics = asyncio.ensure_future(keep("metrics", page.run))
         try:
             server = await serve(runner, listener.socket)
             _log.info("host %d serves %s", self._config.host.id, listener.path)
@@ -91,6 +94,9 @@ class _Broker:
             await self._serve_the_last_calls()
         finally:
             reloads.cancel()
+            metrics.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await metrics
             if server is not None:
                 server.close()
             await runner.cleanup()

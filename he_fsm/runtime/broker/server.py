@@ -297,7 +297,10 @@ class BrokerServer:
 
     async def _metrics(self, _: web.Request) -> web.Response:
         # A host whose metrics nobody reads does without the library.
-        from he_fsm.runtime.broker.metrics import CONTENT_TYPE, metrics_of  # noqa: PLC0415
+        from he_fsm.runtime.broker.metrics.families import (  # noqa: PLC0415
+            CONTENT_TYPE,
+            metrics_of,
+        )
 
         status = await self._in_thread(self._service.status)
         return web.Response(body=metrics_of(status), headers={"Content-Type": CONTENT_TYPE})

@@ -25,6 +25,11 @@ def check(config: Config, tree: Tree) -> None:
     if config.engine.health.url is None and not config.hypervisor.has_health:
         who = f'the hypervisor "{config.hypervisor.kind}"'
         raise lacking(tree, ("engine", "health"), "url", who)
+    if config.metrics.port is not None and config.broker == "embedded":
+        message = (
+            "the embedded broker listens nowhere: write 'broker: socket', or leave out metrics"
+        )
+        raise refusal(nearest(tree, "metrics", "port"), message)
     _check_times(config, tree)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from pathlib import Path
@@ -130,6 +131,25 @@ class OffsetForm:
         """Return an integer, or a string that is one."""
         number, text = Integer(minimum=0).schema()["anyOf"]
         return {"anyOf": [{**number, "multipleOf": SLOT_BYTES}, text]}
+
+
+@attrs.frozen
+class IpForm:
+    """An IP address of this host, at which it listens."""
+
+    def read(self, node: Node, context: Any) -> str:
+        """Return the address as it was written."""
+        text = Text("an IP address like 127.0.0.1").read(node, context)
+        try:
+            ipaddress.ip_address(text)
+        except ValueError:
+            message = f"expected an IP address like 127.0.0.1, got {describe(node)}"
+            raise refusal(node, message) from None
+        return text
+
+    def schema(self) -> Schema:
+        """Return a text."""
+        return {"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}
 
 
 MAIL_ADDRESS: Final = LineForm("a mail address")

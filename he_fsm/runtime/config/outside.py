@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
@@ -15,10 +16,40 @@ from he_fsm.runtime.config.forms import (
     PORT,
     TIME,
     AddressesForm,
+    IpForm,
     LineForm,
     PathForm,
     PatternForm,
 )
+
+
+@attrs.frozen(kw_only=True)
+class MetricsConfig:
+    """Where metrics are served besides the broker's socket."""
+
+    port: Optional[int] = attrs.field(
+        default=None,
+        metadata=written_as(
+            "port",
+            OrNull(PORT),
+            "the TCP port at which the broker serves `/metrics` to Prometheus, like 9877; null:"
+            " none",
+        ),
+    )
+    address: str = attrs.field(
+        default="127.0.0.1",
+        metadata=written_as(
+            "address",
+            IpForm(),
+            "the address of this host that has the port; whoever reaches another one than loopback"
+            " can read the metrics, without a password",
+        ),
+    )
+
+    @property
+    def is_public(self) -> bool:
+        """Whether other machines may reach it."""
+        return self.port is not None and not ipaddress.ip_address(self.address).is_loopback
 
 
 @attrs.frozen(kw_only=True)

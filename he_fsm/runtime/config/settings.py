@@ -31,7 +31,7 @@ from he_fsm.runtime.config.forms import (
 )
 from he_fsm.runtime.config.kind_form import KindForm, KindName, OpenRecord
 from he_fsm.runtime.config.monitors import MonitorsConfig
-from he_fsm.runtime.config.outside import NotifyConfig, OvirtConfig
+from he_fsm.runtime.config.outside import MetricsConfig, NotifyConfig, OvirtConfig
 from he_fsm.runtime.config.plain import plain
 from he_fsm.runtime.config.policies import PolicyForm
 from he_fsm.score import NEVER, PREFERENCE_MAX, PREFERENCE_WORDS, Preference
@@ -292,6 +292,14 @@ class Config:
     log: LogConfig = attrs.field(
         default=LogConfig(),
         metadata=written_as("log", Record(LogConfig, "a mapping like {level: info}"), "the log"),
+    )
+    metrics: MetricsConfig = attrs.field(
+        default=MetricsConfig(),
+        metadata=written_as(
+            "metrics",
+            Record(MetricsConfig, "a mapping like {port: 9877}"),
+            "a TCP port for Prometheus",
+        ),
     )
     history: HistoryConfig = attrs.field(
         default=HistoryConfig(),

@@ -20,7 +20,7 @@ from jeepney import (
     new_method_call,
 )
 
-from he_fsm.errors import HeFsmError
+from he_fsm.errors import HeFsmError, cause_of
 from he_fsm.runtime.service.dbus import ANSWER_S, SYSTEM_BUS, connected
 
 NAME: Final = "org.freedesktop.login1"
@@ -54,7 +54,7 @@ class Logind:
             self._connection = connected(address, takes_files=True)
         except Exception as error:
             # The library raises errors of its own for what authentication brings.
-            msg = f"the D-Bus {address} can't be reached: {error}"
+            msg = f"the D-Bus {address} can't be reached: {cause_of(error)}"
             raise LogindError(msg) from error
         rule = MatchRule(type="signal", interface=MANAGER, member="PrepareForShutdown", path=PATH)
         self._signals: deque[Any] = deque()

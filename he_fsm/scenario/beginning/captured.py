@@ -13,6 +13,7 @@ from he_fsm.metadata.record import HostRecord
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.policy import OVIRT, TALK, Policy
 from he_fsm.scenario.beginning.deeds import deed_of
+from he_fsm.scenario.beginning.ending import maintenance_ends
 from he_fsm.scenario.beginning.likely import Rated
 from he_fsm.scenario.beginning.sight import Sight
 from he_fsm.score import NEVER, NEVER_SAID, PREFERENCE_MAX, Preference
@@ -89,7 +90,7 @@ class _Capture:
         runs_on = self.runs_on()
         hosts = [self.host(record, policy, needed) for record in records.values()]
         hosts += self.unreadable(runs_on)
-        engine: dict[str, Any] = {"running_on": runs_on}
+        engine: dict[str, Any] = {"running_on": runs_on, **self.kept(runs_on)}
         if runs_on is not None:
             engine.update(self.lease_of(runs_on))
         if needed is not None:
@@ -101,6 +102,7 @@ class _Capture:
         keys: dict[str, Any] = {"policy": policy.name, "hosts": hosts, "engine": engine}
         if self.is_in_maintenance():
             keys["maintenance"] = "global"
+        self.timeline += maintenance_ends(self.board, self.sight, self.notes)
         if self.timeline:
             keys["timeline"] = self.timeline
         return Captured(keys=keys, notes=tuple(self.notes))
@@ -129,6 +131,17 @@ class _Capture:
                 self.notes.append(f"host {number} says that the VM is up: not taken so, {why}")
         return found
 
+    def kept(self, runs_on: Optional[int]) -> dict[str, int]:
+        """Return who has shut the engine down with itself, and keeps it."""
+        for number, record in self.board.records.items():
+            if runs_on is None and record.engine.keeps_engine and record.stopped:
+                self.notes.append(
+                    f"host {number} was shut down in order, and keeps the engine until it is back"
+                    " (on_shutdown: freeze)"
+                )
+                return {"kept_by": number}
+        return {}
+
     def lease_of(self, owner: int) -> dict[str, float]:
         """Power off an owner that failed to renew; return after how long its lease expires."""
         sight = self.sight
@@ -154,7 +167,9 @@ class _Capture:
             host["hostname"] = record.hostname
         if record.local_maintenance:
             host["maintenance"] = True
-        if record.stopped:
+        if record.stopped and record.engine.keeps_engine:
+            host["powered"] = False
+        elif record.stopped:
             host["agent"] = "stopped"
         elif self.sight is not None and number in self.sight.dead:
             host["powered"] = False

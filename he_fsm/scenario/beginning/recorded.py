@@ -252,23 +252,44 @@ class _Teller:
                 before = [fact for fact in facts if self.time_of(host_id, fact.at) <= t]
                 if other not in self.stories and before and before[-1].value["vm"]:
                     return Engine(running_on=str(other))
-        return Engine(running_on=None)
+        return Engine(running_on=None, kept_by=self._kept_by(t))
+
+    def _kept_by(self, t: float) -> Optional[str]:
+        """Return the host that had shut the engine down with itself, and kept it."""
+        for host_id in self.stories:
+            if self._at(host_id, "keeps", t, usual=False):
+                return str(host_id)
+        for host_id, story in self.stories.items():
+            for other, facts in story.others.items():
+                before = [fact for fact in facts if self.time_of(host_id, fact.at) <= t]
+                if other not in self.stories and before and before[-1].value["keeps"]:
+                    return str(other)
+        return None
 
     def _global(self, begins_at: float) -> bool:
         """Return the cluster's flag at the beginning, and note its changes."""
-        changes = sorted(
+        found = [
             (self.time_of(host_id, fact.at), fact.value)
             for host_id, story in self.stories.items()
             for fact in story.facts.get("global", ())
-        )
+        ]
+        changes = sorted(found, key=lambda each: each[0])
         before = [value for t, value in changes if t <= begins_at]
-        is_on = now = bool(before and before[-1])
+        is_on, until = now = before[-1] if before else (False, None)
+        if is_on and until is not None:
+            self.entries.append((begins_at, "", _global_entry(begins_at, until)))
         for t, value in changes:
-            if t > begins_at and value != now:
-                now = value
-                word = "global" if value else "none"
-                self.entries.append((t - _BEFORE_S, "", {"maintenance": word}))
-        return is_on
+            if t <= begins_at or value == now:
+                continue
+            was_on, ends_at = now
+            is_set, until = now = value
+            at = t - _BEFORE_S
+            if is_set:
+                self.entries.append((at, "", _global_entry(at, until)))
+            elif was_on and not (ends_at is not None and t >= ends_at):
+                # Else it ended by itself, as it does in the simulator.
+                self.entries.append((at, "", {"maintenance": "none"}))
+        return bool(is_on)
 
     def _world(self, policy: Policy) -> World:
         took: dict[str, list[float]] = {}
@@ -290,11 +311,15 @@ class _Teller:
     def _timeline(self, begins_at: float, until: float) -> Iterator[TimelineEntry]:
         for t, host, entry in sorted(self.entries, key=lambda each: each[0]):
             at = round(t - begins_at, _PLACES)
-            ((verb, value),) = entry.items()
+            ((verb, value),) = (each for each in entry.items() if each[0] != "for")
             if not value or not 0 <= at <= until:
                 continue
             yield TimelineEntry(
-                at=at, hosts=(host,) if host else (), verb=Verb(verb), value=_value(verb, value)
+                at=at,
+                hosts=(host,) if host else (),
+                verb=Verb(verb),
+                value=_value(verb, value),
+                for_s=entry.get("for"),
             )
 
     def _edges(self, host_id: int, begins_at: float) -> list[tuple[str, str]]:
@@ -313,6 +338,13 @@ def _value(verb: str, value: Any) -> Any:
     if not argument:
         return word, None
     return word, argument if word == "migrate" else int(argument)
+
+
+def _global_entry(t: float, until: Optional[int]) -> dict[str, Any]:
+    """Return the entry that sets global maintenance at a time (seconds since 1970)."""
+    if until is None:
+        return {"maintenance": "global"}
+    return {"maintenance": "global", "for": round(max(_BEFORE_S, until - t), _PLACES)}
 
 
 def _own_watchdog(story: HostStory, policy: Policy) -> Optional[float]:

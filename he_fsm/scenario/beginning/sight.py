@@ -19,7 +19,8 @@ class Sight:
     `alive`: host ids; None: not known. `dead`: the hosts that the lease manager reports dead.
     `owner`: who held the engine's lease; None: nobody. `owner_fails`: the owner no longer renewed
     it. `lease_left_s`: after how long others could acquire it; None: not known. `host_id`: whose
-    status it is, and `state` and `state_for_s` those of its agent.
+    status it is, and `state` and `state_for_s` those of its agent; `local_until`: when its local
+    maintenance ends by itself (seconds since 1970), None: it does not.
     """
 
     alive: Optional[frozenset[int]] = None
@@ -31,6 +32,7 @@ class Sight:
     host_id: Optional[int] = None
     state: str = ""
     state_for_s: float = 0.0
+    local_until: Optional[int] = None
 
     def lives(self, host_id: int) -> bool:
         """Return whether a host is assumed to be alive."""
@@ -99,7 +101,13 @@ def _own_state(status: Mapping[str, Any]) -> dict[str, Any]:
     if host_id is None or not agent.get("state"):
         return {}
     for_s = _seconds(agent.get("state_for_s") or 0.0) + _seconds(agent.get("age_s") or 0.0)
-    return {"host_id": int(host_id), "state": str(agent["state"]), "state_for_s": max(0.0, for_s)}
+    until = status.get("maintenance", {}).get("local_until")
+    return {
+        "host_id": int(host_id),
+        "state": str(agent["state"]),
+        "state_for_s": max(0.0, for_s),
+        "local_until": None if until is None else int(until),
+    }
 
 
 def _seconds(value: Any) -> float:

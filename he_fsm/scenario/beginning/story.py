@@ -121,8 +121,10 @@ class HostStory:
         self._set("leaves", at, facts.leaves_by is not None)
         self._set("failed", at, look.decided.memory.failed.count)
         self._set("vm", at, _vm_word(facts.vm, look))
-        if look.decided.memory.global_maintenance is not None:
-            self._set("global", at, look.decided.memory.global_maintenance)
+        self._set("keeps", at, seen.before.keeps_engine)
+        memory = look.decided.memory
+        if memory.global_maintenance is not None:
+            self._set("global", at, (memory.global_maintenance, memory.global_until))
         if is_new_agent or facts.leases is None or facts.leases.joined:
             is_away = seen.whiteboard is None and facts.leases is None
             if is_new_agent and seen.whiteboard is None:
@@ -159,6 +161,7 @@ class HostStory:
                 "stopped": record.stopped,
                 "maintenance": record.local_maintenance,
                 "vm": record.engine.vm == "up",
+                "keeps": record.stopped and record.engine.keeps_engine,
                 "hostname": record.hostname,
                 "alive": host_id in decided.liveness.alive or host_id in decided.liveness.pending,
                 "dead": host_id in dead,

@@ -249,6 +249,9 @@ def _check_engine(scenario: Scenario, pairs: Mapping[str, Pair]) -> None:
     if scenario.engine.doing != "running" and name is None:
         node = as_mapping(pairs["engine"].value, "a mapping").pairs["doing"].value
         raise refusal(node, "is for an engine that is somewhere: add running_on: N")
+    if scenario.engine.kept_by is not None and name is not None:
+        node = as_mapping(pairs["engine"].value, "a mapping").pairs["kept_by"].value
+        raise refusal(node, f"is for an engine that runs nowhere; it runs on host {name}")
     if left_s is None:
         return
     node = as_mapping(pairs["engine"].value, "a mapping").pairs["lease_left"].value

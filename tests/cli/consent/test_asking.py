@@ -47,7 +47,16 @@ LOSE_NOTHING = {
     "whiteboard show",
     *("config check", "config get", "config show", "vm show"),
     # They change what people see or use, and lose nothing.
-    *("capture", "console", "maintenance", "move", "notify test", "vm console", "vm start"),
+    *(
+        "capture",
+        "console",
+        "maintenance",
+        "metrics",
+        "move",
+        "notify test",
+        "vm console",
+        "vm start",
+    ),
 }
 
 

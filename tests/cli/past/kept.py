@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import yaml
 
@@ -31,12 +31,23 @@ def configured(folder: Path, host_id: int = 2, **sections: Any) -> Path:
 
 
 def keeping(
-    folder: Path, host_id: int = 2, *, timeline: str = TAKEOVER, until: str = "10m", **sections: Any
+    folder: Path,
+    host_id: int = 2,
+    *,
+    timeline: str = TAKEOVER,
+    until: str = "10m",
+    begins: Optional[tuple[str, str]] = None,
+    **sections: Any,
 ) -> Path:
-    """Make such a host, with the ring of a simulated agent; return its configuration."""
+    """
+    Make such a host, with the ring of a simulated agent; return its configuration.
+
+    *begins*: the scenario's hosts and engine; None: three hosts, and the engine on host 1.
+    """
     path = configured(folder, host_id, **sections)
     ring = folder / "state" / "history"
     ring.mkdir()
-    looks = recorded(timeline, until)[str(host_id)]
+    keys = {} if begins is None else {"hosts": begins[0], "engine": begins[1]}
+    looks = recorded(timeline, until, **keys)[str(host_id)]
     (ring / "000000000001.ring").write_bytes(ring_of(looks))
     return path

@@ -78,11 +78,12 @@ def test_links_are_not_followed(refused: Refused, path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"", "expected an archive of he-fsm capture (a tar, compressed by gzip)"),
-        (b"no archive", "expected an archive of he-fsm capture"),
-        (gzip.compress(b"no tar" * 200, mtime=0), "expected an archive of he-fsm capture"),
-        (whole()[:-2000], "expected an archive of he-fsm capture"),
-        (whole()[: len(whole()) // 2], "expected an archive of he-fsm capture"),
+        (b"", "expected an archive of he-fsm capture (a tar, compressed by gzip), and this file"),
+        (b"no archive", "expected an archive of he-fsm capture (a tar, compressed by gzip), and"),
+        (b"no archive", "and this is none; he-fsm capture writes one"),
+        (gzip.compress(b"no tar" * 200, mtime=0), "what is in it is no whole tar"),
+        (whole()[:-2000], "a part of it is missing or damaged: copy it again"),
+        (whole()[: len(whole()) // 2], "a part of it is missing or damaged: copy it again"),
         (tar_of(("other/file", b"x")), "expected he-fsm-capture/manifest.json"),
         (
             tar_of(("he-fsm-capture/manifest.json", b"{")),

@@ -139,6 +139,7 @@ FAULTS = {
     "agent": "{at: 60s, host: 1, agent: kill}, {at: 95s, host: 1, agent: start}",
     "local": "{at: 60s, host: 1, maintenance: on}",
     "global": "{at: 60s, maintenance: global}, {at: 120s, maintenance: none}",
+    "global with an end": "{at: 60s, maintenance: global, for: 100s}",
     "hypervisor": "{at: 60s, host: 1, hypervisor: lost}, {at: 120s, host: 1, hypervisor: back}",
     "storage": "{at: 60s, host: 3, storage: cut}, {at: 120s, host: 3, storage: restore}",
     "reboot": "{at: 60s, host: 1, power: off}, {at: 200s, host: 1, power: on}",
@@ -166,6 +167,28 @@ def test_the_scenario_of_a_fault_comes_to_the_same_course(
     assert made["of"] > 0
     assert (made["same"], made["more"]) == (made["of"], 0), file.read_text()
     assert run("simulate", file).status == 0
+
+
+FROZEN = ("[{id: 1, powered: false}, {id: 2}, {id: 3}]", "{kept_by: 1}")
+
+
+@pytest.mark.parametrize("kept_by_all", [True, False])
+def test_an_engine_that_is_kept_waits_for_its_host_again(
+    run: Run, tmp_path: Path, *, kept_by_all: bool
+) -> None:
+    """With the ring of the host that keeps it, which boots later, and without it."""
+    ids = (1, 2, 3) if kept_by_all else (2, 3)
+    timeline = "{at: 4m, host: 1, power: on}" if kept_by_all else ""
+    rings = []
+    for host_id in ids:
+        keeping(tmp_path / str(host_id), host_id, timeline=timeline, begins=FROZEN)
+        rings.append(tmp_path / str(host_id) / "state" / "history")
+    file = tmp_path / "made.yaml"
+    ran = run("replay", *rings, "--scenario", file, "--json")
+    assert ran.status == 0, ran.err
+    assert "kept_by: 1" in file.read_text()
+    made = json.loads(ran.out)["scenario"]
+    assert (made["same"], made["more"]) == (made["of"], 0), file.read_text()
 
 
 def test_a_host_without_an_archive_is_taken_as_the_others_saw_it(run: Run, tmp_path: Path) -> None:

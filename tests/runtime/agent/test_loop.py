@@ -24,7 +24,7 @@ from he_fsm.runtime import broker_parts, parts
 from he_fsm.runtime.agent.loop import Loop
 from he_fsm.runtime.agent.main import identity_of
 from he_fsm.runtime.agent.memory_file import MemoryFile
-from he_fsm.runtime.broker.metrics import metrics_of
+from he_fsm.runtime.broker.metrics.families import metrics_of
 from he_fsm.runtime.broker.protocol import BrokerFacts, EngineHealth
 from he_fsm.runtime.broker.service import BrokerService
 from he_fsm.runtime.config import load_config
@@ -589,7 +589,7 @@ def test_a_host_that_was_suspended_trusts_nothing_that_it_knew(
     goes_up(host)
     host.slept_s = 3600.0
     host.loop.look()
-    why = "this host was suspended for 3600 s: nothing that it knew is trusted"
+    why = "this host was suspended for 1 h: nothing that it knew is trusted"
     assert f"EngineUp -> Unknown: {why}" in caplog.messages
     goes_up(host)
     assert host.words() == ["start"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,6 +90,68 @@ def test_a_first_host_in_a_terminal(site: DeploySite) -> None:
     assert yaml.safe_load(host.config.read_text(encoding="utf-8"))["engine"]["memory"] == 4200
 
 
+def test_a_second_run_takes_the_answers_and_asks_for_one_that_is_wrong_now(
+    site: DeploySite,
+) -> None:
+    """The first run fails in a stage; the second one has another gateway to ask for."""
+    host = site.host(1)
+    in_the_way = site.shared / "whiteboard"
+    answers = host.state_dir / "deployment.answers"
+    with terminal(words_of(host)) as child:
+        begin(child, site)
+        in_the_way.parent.mkdir()
+        in_the_way.touch()
+        answer(child, "Please confirm installation settings (Yes, No)[No]: ", "yes")
+        status, said = ended(child)
+    assert status == 1, said
+    assert f"{in_the_way} is there already" in said
+    assert f"The next run takes the answers, which are kept in {answers}" in said
+    assert stat.S_IMODE(answers.stat().st_mode) == 0o600
+    in_the_way.unlink()
+    text = answers.read_text(encoding="utf-8").replace("127.0.0.1", "192.0.2.77")
+    answers.write_text(text, encoding="utf-8")
+    with terminal(words_of(host)) as child:
+        answer(child, "Are you sure you want to continue? (Yes, No)[Yes]: ", "")
+        answer(child, "the answers that were given then, but for passwords? (Yes, No)[Yes]: ", "")
+        child.expect_exact(f"{answers}: OVEHOSTED_NETWORK/gateway: '192.0.2.77' does not answer")
+        answer(child, "Please indicate a pingable gateway IP address: ", "127.0.0.1")
+        child.expect_exact("Memory size MB                     : 4200")
+        answer(child, "Please confirm installation settings (Yes, No)[No]: ", "yes")
+        status, said = ended(child)
+    assert status == 0, said
+    assert yaml.safe_load(host.config.read_text(encoding="utf-8"))["engine"]["memory"] == 4200
+    assert not answers.exists()
+
+
+@pytest.mark.long
+def test_answers_that_are_not_wanted_any_more(site: DeploySite) -> None:
+    host = site.host(1)
+    host.state_dir.mkdir(parents=True)
+    answers = host.state_dir / "deployment.answers"
+    answers.write_text("[environment:default]\nHE_FSM/memory=none:None\n", encoding="utf-8")
+    with terminal(words_of(host)) as child:
+        answer(child, "Are you sure you want to continue? (Yes, No)[Yes]: ", "")
+        # Nothing of use is in it.
+        child.expect_exact("(example: host:/path): ")
+        child.sendeof()
+        assert ended(child)[0] == 130
+    kept = "[environment:default]\nOVEHOSTED_NETWORK/gateway=str:127.0.0.1\n"
+    answers.write_text(kept, encoding="utf-8")
+    with terminal(words_of(host)) as child:
+        answer(child, "Are you sure you want to continue? (Yes, No)[Yes]: ", "")
+        answer(child, "the answers that were given then, but for passwords? (Yes, No)[Yes]: ", "no")
+        answer(child, "(example: host:/path): ", str(site.shared))
+        child.expect_exact("Please indicate a pingable gateway IP address: ")
+        child.sendeof()
+        assert ended(child)[0] == 130
+    assert not answers.exists()
+    answers.write_text(kept.replace("str:", ""), encoding="utf-8")
+    refused = site.run(host.first_words())
+    assert refused.returncode == 2
+    assert "expected TYPE:VALUE" in refused.stderr
+    assert f"rm {answers}, and answer anew" in refused.stderr
+
+
 @pytest.mark.long
 def test_settings_that_are_not_confirmed_and_ctrl_d(site: DeploySite) -> None:
     host = site.host(1)
@@ -108,6 +171,7 @@ def test_settings_that_are_not_confirmed_and_ctrl_d(site: DeploySite) -> None:
 
 ASKS = """
 import io
+import stat
 import sys
 sys.path.insert(0, {root!r})
 from tests.deploy.answering import ANSWERS, MACHINE, Around

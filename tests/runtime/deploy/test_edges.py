@@ -35,6 +35,7 @@ from he_fsm.deploy.planning import stages
 from he_fsm.deploy.planning.places import Own, Places
 from he_fsm.deploy.planning.told import Fitness, Told
 from he_fsm.errors import DeployError
+from he_fsm.testing.waiting import until
 from tests.deploy.answering import MACHINE, SECRETS, settled
 from tests.runtime.deploy.deploying import DeploySite
 
@@ -371,6 +372,8 @@ with open({log!r}, "a") as log:
     log.write(" ".join(words) + "\\n")
 pids = {pids!r}
 units = [word for word in words if word.startswith("he-fsm-")]
+if words[0] == "enable" and units and os.path.exists(pids + "/refused"):
+    sys.exit("Failed to enable unit: Access denied")
 for unit in units:
     place = os.path.join(pids, unit)
     if words[0] in ("start", "enable") and not os.path.exists(place):
@@ -434,6 +437,27 @@ def test_where_systemd_runs_it_starts_the_daemons_and_the_agent_takes_over(
     kept = CliRunner().invoke(cli, words)
     assert "this is the only host of its cluster" in str(kept.exception)
     assert host.report()["state"] == "EngineUp"
+
+
+@pytest.mark.long
+def test_units_that_can_t_be_enabled_leave_a_host_that_is_deployed(
+    site: DeploySite, systemctl: Path
+) -> None:
+    """Other hosts have been told by then; the message says what is missing, and that ends it."""
+    (site.folder / "pids" / "refused").touch()
+    host = site.host(1)
+    done = CliRunner().invoke(cli, host.first_words())
+    assert done.exit_code == 1
+    assert "Failed to enable unit: Access denied" in done.output
+    assert "This host is deployed, and stays so; only this last step is missing" in done.output
+    missing = "systemctl enable --now he-fsm-broker he-fsm-agent"
+    assert missing in done.output
+    (site.folder / "pids" / "refused").unlink()
+    subprocess.run(missing.split(), check=True)
+    until(lambda: host.report().get("health") == "good", within_s=60.0)
+    again = CliRunner().invoke(cli, host.first_words())
+    assert "this host is deployed already" in str(again.exception)
+    assert systemctl.exists()
 
 
 # Leaving.

@@ -11,7 +11,10 @@ import pytest
 
 from he_fsm.deploy.carrying import domain
 from he_fsm.deploy.carrying.course import Course
+from he_fsm.deploy.carrying.journal import Journal
+from he_fsm.deploy.carrying.run import FIRST, carry_out, undone
 from he_fsm.deploy.carrying.undo import undo
+from he_fsm.deploy.planning.stages import Stage
 from he_fsm.errors import DeployError
 from he_fsm.lab.libvirt.daemon import LibvirtProcess
 from he_fsm.lab.libvirt.domain import domain_xml as lab_domain_xml
@@ -84,6 +87,28 @@ def test_the_domain_is_undone(course: Course) -> None:
     assert known(course) is None
     assert not Path(course.places.definition).exists()
     assert course.journal.undo(undo) == []
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_deployment_that_ends_when_the_domain_is_defined(course: Course, is_killed: bool) -> None:
+    """It fails, or it was killed and another process reads its journal; then it succeeds."""
+
+    def fail(course: Course) -> None:
+        domain.define(course)
+        msg = "it fails at its end"
+        raise DeployError(msg)
+
+    if is_killed:
+        domain.define(course)
+        assert undone(Journal.left(course.journal.path)) == []
+        course.journal.entries.clear()
+    else:
+        with pytest.raises(DeployError, match="Nothing is left of this deployment"):
+            carry_out(course, [Stage("domain", "Configuring VM", ())], {"domain": fail})
+    assert known(course) is None
+    assert not Path(course.places.definition).exists()
+    carry_out(course, [Stage("domain", "Configuring VM", ())], FIRST)
+    assert known(course) is not None
 
 
 class LibvirtSite(RealSite):

@@ -19,7 +19,7 @@ from jeepney import (
     new_method_call,
 )
 
-from he_fsm.errors import HypervisorError
+from he_fsm.errors import HypervisorError, cause_of
 from he_fsm.runtime.service.dbus import ANSWER_S, SYSTEM_BUS, connected
 
 NAME: Final = "org.freedesktop.systemd1"
@@ -153,6 +153,6 @@ class Bus:
                 self._connection = connected(self._address, self._answer_s)
             except Exception as error:
                 # The library raises errors of its own for what authentication brings.
-                msg = f"the D-Bus {self._address} can't be reached: {error}"
+                msg = f"the D-Bus {self._address} can't be reached: {cause_of(error)}"
                 raise BusError(msg) from error
         return self._connection
