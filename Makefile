@@ -94,7 +94,8 @@ rehearsals: $(VENV)/.test ## Every scenario on real daemons, and all tests of li
 	$(FETCH_KERNEL)
 	$(BIN)/python -m pytest -n0 -q tests/project/packages tests/project/site
 	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q tests/rehearse/test_files.py \
-	  tests/cli/live/test_what_if_comes_true.py tests/benchmarks/test_against.py
+	  tests/cli/live/test_what_if_comes_true.py tests/benchmarks/test_against.py \
+	  tests/cli/dashboard tests/dashboard/whatif
 	$(BIN)/python -m pytest -n $(REAL) --dist worksteal -q \
 	  tests/rehearse/test_sanlock_files.py tests/rehearse/test_sanlock_backend.py \
 	  tests/rehearse/test_sanlock_networks.py tests/chaos/test_strike_sanlock.py \

@@ -45,6 +45,7 @@ MEASUREMENTS = {
         Measurement("talk-file", "commands"),
         Measurement("usage-text", "commands"),
         Measurement("replay-day", "history"),
+        Measurement("what-if", "pages"),
         Measurement("node-fail", "pacemaker"),
         Measurement("check-2", "scale"),
         Measurement("check-3", "scale", "  compiled"),
@@ -53,6 +54,7 @@ MEASUREMENTS = {
         Measurement("usage", "daemons"),
         Measurement("crowd", "daemons"),
         Measurement("vm-status", "daemons"),
+        Measurement("dashboard", "dashboard"),
     )
 }
 

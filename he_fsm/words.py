@@ -1,4 +1,4 @@
-"""Counts, lists of host ids and lengths of time as people say them."""
+"""Counts, lists of host ids and lengths of time as people say them; text without control."""
 
 from __future__ import annotations
 
@@ -65,3 +65,11 @@ def long_text(seconds: float) -> str:
         if seconds >= 2 * unit:
             return f"{seconds / unit:.0f} {name}"
     return f"{seconds:.0f} s"
+
+
+def printable(text: str) -> str:
+    """Replace control characters by escapes: the content of a slot must not control a terminal."""
+    if text.isprintable():
+        return text
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(shown)

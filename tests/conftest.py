@@ -40,7 +40,7 @@ TESTS = Path(__file__).parent
 # Tests that start daemons, VMs, servers or workers: `make processes` runs them.
 WITH_PROCESSES = (
     *("runtime", "rehearse", "cli/test_status.py", "cli/test_maintenance.py"),
-    *("cli/hosted_engine", "cli/live"),
+    *("cli/hosted_engine", "cli/live", "cli/dashboard"),
     *("benchmarks/test_against.py", "chaos/test_living.py", "lab/vdsm/test_server.py"),
     "project/site/test_playground.py",
 )

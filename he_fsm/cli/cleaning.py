@@ -13,10 +13,10 @@ from he_fsm.cli.broker import TIMEOUT_S
 from he_fsm.cli.options.asking import Consent, destroys
 from he_fsm.cli.options.config import config_option
 from he_fsm.cli.options.hosts import HostId, host_ids
-from he_fsm.cli.output.verdict import is_stale, is_stopped
 from he_fsm.cli.running import Commands
 from he_fsm.cli.storage import slot_deed, why_kept
 from he_fsm.errors import ConfigError, LockspaceError, StorageError
+from he_fsm.live.verdict import is_stale, is_stopped
 from he_fsm.metadata.layout import SLOT_BYTES
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.runtime.broker.client import BrokerClient

@@ -36,6 +36,7 @@ _COMMANDS = {
     "doctor": ("he_fsm.cli.live.doctor", "Look at this host, and at what the cluster survives."),
     "why": ("he_fsm.cli.live.why", "Explain what each host decides, and what would change it."),
     "what-if": ("he_fsm.cli.live.what_if", "Predict what a fault would do to the live cluster."),
+    "dashboard": ("he_fsm.cli.live.dashboard", "Show clusters live in the browser."),
     "history": ("he_fsm.cli.past.history", "List what happened to the engine here, and why."),
     "capture": ("he_fsm.cli.past.capture", "Write an archive for support, without secrets."),
     "replay": ("he_fsm.cli.past.replay", "Decide anew what hosts decided then, step by step."),

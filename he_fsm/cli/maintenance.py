@@ -14,9 +14,10 @@ import click
 from he_fsm.cli.broker import broker_option
 from he_fsm.cli.live.draining import Progress, drained
 from he_fsm.cli.options.common import duration_of, json_option
-from he_fsm.cli.output.blocks import end_text, printable
+from he_fsm.live.summary import end_text
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.broker.protocol import Maintenance
+from he_fsm.words import printable
 
 
 @click.command()

@@ -11,7 +11,6 @@ from typing import Optional
 import click
 
 from he_fsm.cli.options.common import json_option, only_option, set_option, settings_of
-from he_fsm.cli.output.blocks import printable
 from he_fsm.cli.output.drawings import Drawings, drawing_options
 from he_fsm.cli.output.timeline import clock_text, print_outcomes
 from he_fsm.cli.simulate import chosen
@@ -26,6 +25,7 @@ from he_fsm.report.outcome import Outcome, host_key
 from he_fsm.report.recoveries import compared, recoveries
 from he_fsm.scenario import Scenario
 from he_fsm.simulate import simulate
+from he_fsm.words import printable
 
 
 @click.command()

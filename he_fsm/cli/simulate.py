@@ -13,10 +13,10 @@ import click
 
 from he_fsm.cli.options.common import json_option, only_option, set_option, settings_of
 from he_fsm.cli.options.what_if import what_if, what_if_options
-from he_fsm.cli.output.answer import answer_of, asks_nothing
 from he_fsm.cli.output.drawings import Drawings, drawing_options
 from he_fsm.errors import HeFsmError, ScenarioError
 from he_fsm.files.inputs import Inputs, check_outputs
+from he_fsm.live.answer import answer_of, asks_nothing
 from he_fsm.scenario import Scenario, json_schema, load_scenarios
 from he_fsm.scenario.language.additions import NOTHING_ADDED, Additions
 from he_fsm.simulate import Outcome

@@ -11,11 +11,12 @@ import click
 
 from he_fsm.cli.broker import broker_option
 from he_fsm.cli.options.common import json_option
-from he_fsm.cli.output.blocks import damaged_lines, printable, status_block
-from he_fsm.cli.output.cluster import record_of, summary
-from he_fsm.cli.output.verdict import Verdict, no_answer, verdict_of
+from he_fsm.cli.output.blocks import damaged_lines, status_block
 from he_fsm.errors import BrokerError, HeFsmError
+from he_fsm.live.summary import record_of, summary
+from he_fsm.live.verdict import Verdict, no_answer, verdict_of
 from he_fsm.runtime.broker.client import BrokerClient
+from he_fsm.words import printable
 
 
 @click.command()

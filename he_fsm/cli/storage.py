@@ -12,9 +12,9 @@ from he_fsm.cli.broker import TIMEOUT_S
 from he_fsm.cli.options.asking import Consent, destroys
 from he_fsm.cli.options.config import config_option
 from he_fsm.cli.options.hosts import HostId, host_ids
-from he_fsm.cli.output.verdict import why_blind
 from he_fsm.cli.running import Commands
 from he_fsm.errors import StorageError
+from he_fsm.live.verdict import why_blind
 from he_fsm.metadata.layout import HOST_ID_MAX, SLOT_BYTES
 from he_fsm.runtime import registry
 from he_fsm.runtime.broker.client import BrokerClient

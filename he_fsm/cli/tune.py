@@ -23,12 +23,12 @@ from he_fsm.cli.options.playing import (
     playing_options,
     terminated_as_stopped,
 )
-from he_fsm.cli.output.blocks import printable
 from he_fsm.cli.output.campaign_tables import chance, interval, print_table, span
 from he_fsm.cli.output.progress import progress_bar
 from he_fsm.document.forms import Duration
 from he_fsm.document.units import format_number
 from he_fsm.errors import ScenarioError
+from he_fsm.words import printable
 
 if TYPE_CHECKING:
     from he_fsm.campaign.model import Campaign

@@ -13,6 +13,7 @@ from he_fsm.cli.options.common import json_option
 from he_fsm.cli.running import Commands
 from he_fsm.errors import StorageError
 from he_fsm.files.kinds import kind_of, kind_of_path
+from he_fsm.words import printable
 
 if TYPE_CHECKING:
     from he_fsm.metadata import GlobalBlock, HostRecord, SlotProblem, Whiteboard
@@ -146,7 +147,6 @@ def _bytes_of(path: Path, offset: int) -> bytes:
 def _print(board: Whiteboard) -> None:
     from he_fsm.cli.output.blocks import (  # noqa: PLC0415 - as above
         damaged_lines,
-        printable,
         status_block,
     )
     from he_fsm.metadata import HostRecord  # noqa: PLC0415 - as above

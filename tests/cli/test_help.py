@@ -26,6 +26,7 @@ NAMES = [
     "doctor",
     "why",
     "what-if",
+    "dashboard",
     "history",
     "capture",
     "replay",

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from he_fsm.cli.main import cli
-from he_fsm.cli.output.cluster import summary
 from he_fsm.errors import StorageError
+from he_fsm.live.summary import summary
 from he_fsm.testing.waiting import until
 from tests.runtime.cluster import Cluster, ClusterHost, served, storage_away
 

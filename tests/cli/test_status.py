@@ -18,8 +18,8 @@ import pytest
 from rich.console import Console
 
 from he_fsm.cli.main import main
-from he_fsm.cli.output.cluster import lease_text, summary
 from he_fsm.cli.output.live import table_of
+from he_fsm.live.summary import lease_text, summary
 from he_fsm.metadata import encode_slot
 from he_fsm.runtime.broker.service import BrokerService
 from he_fsm.testing.waiting import until

@@ -6,8 +6,8 @@ from typing import Any, Optional
 
 import pytest
 
-from he_fsm.cli.output.cluster import summary
-from he_fsm.cli.output.verdict import no_answer, verdict_of
+from he_fsm.live.summary import summary
+from he_fsm.live.verdict import no_answer, verdict_of
 
 GOOD = {"vm": "up", "health": "good", "detail": "Up"}
 BAD = {"vm": "up", "health": "bad", "detail": "Up", "reason": "failed liveliness check"}

@@ -9,7 +9,7 @@ from typing import Callable
 import pytest
 from click.testing import CliRunner, Result
 
-from he_fsm.cli.output.blocks import printable, status_block
+from he_fsm.cli.output.blocks import status_block
 from he_fsm.cli.whiteboard import whiteboard
 from he_fsm.errors import StorageError
 from he_fsm.metadata import (
@@ -19,6 +19,7 @@ from he_fsm.metadata import (
     HostRecord,
     Whiteboard,
 )
+from he_fsm.words import printable
 from tests.cli.conftest import Ran
 
 TALK = """\

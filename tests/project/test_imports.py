@@ -102,6 +102,10 @@ def own(found: Import) -> bool:
 # each other. The core, which is the modules at the top and the pure folders, is the last.
 LAYERS = (
     ("cli",),
+    # It shows clusters in the browser, and asks the simulator about them.
+    ("dashboard",),
+    # The live cluster as people ask about it: on a terminal, and in the browser.
+    ("live",),
     # It sets real hosts up, and needs none of what stands below it but the daemons' own parts.
     ("deploy",),
     ("chaos",),

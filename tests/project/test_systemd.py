@@ -21,6 +21,8 @@ FOLDER = Path(__file__).parents[2] / "packaging" / "systemd"
 SINGLE = ("he-fsm-agent.service", "he-fsm-broker.service")
 TEMPLATES = ("he-fsm-agent@.service", "he-fsm-broker@.service")
 UNITS = (*SINGLE, *TEMPLATES)
+# Beside the daemons, for people: no host needs it.
+DASHBOARD = "he-fsm-dashboard.service"
 DROP_INS = {
     "qemu": ("he-fsm-agent.service.d/sanlock-qemu.conf", "he-fsm-broker.service.d/sanlock.conf"),
     "libvirt": (
@@ -46,7 +48,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """Return a folder with the units, their programs being some that are there."""
-    for name in UNITS:
+    for name in (*UNITS, DASHBOARD):
         text = (FOLDER / name).read_text(encoding="utf-8")
         text, count = re.subn(r"(?m)^ExecStart=\S+", f"ExecStart={sys.executable}", text)
         assert count == 1
@@ -55,7 +57,8 @@ def installed(tmp_path: Path) -> Path:
 
 
 def test_the_units_are_verified(installed: Path) -> None:
-    done = run(tool("systemd-analyze"), "verify", *(str(installed / name) for name in UNITS))
+    units = (*UNITS, DASHBOARD)
+    done = run(tool("systemd-analyze"), "verify", *(str(installed / name) for name in units))
     about_ours = [line for line in done.stderr.splitlines() if "he-fsm" in line]
     assert about_ours == []
     assert done.returncode == 0
@@ -83,7 +86,7 @@ def test_the_drop_ins_are_read(with_vms: Path) -> None:
     assert "Nonsense" in done.stderr
 
 
-@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("name", [*UNITS, DASHBOARD])
 def test_the_units_are_locked_in(installed: Path, name: str) -> None:
     analyze = tool("systemd-analyze")
     done = run(analyze, "security", "--offline=true", "--no-pager", str(installed / name))
@@ -145,6 +148,15 @@ def test_a_template_is_the_unit_with_another_name_for_each_service(
     text = re.sub(r"(he-fsm-\w+)@", r"\1", text)
     wanted = (FOLDER / single).read_text(encoding="utf-8")
     assert text == re.sub(r"(?m)^Description=.*$", "", wanted)
+
+
+def test_the_dashboard_yields_to_the_daemons_and_writes_nothing() -> None:
+    found = service(DASHBOARD)
+    assert found["User"] == service(SINGLE[1])["User"]
+    assert int(found["OOMScoreAdjust"]) > 0 > int(service(SINGLE[1])["OOMScoreAdjust"])
+    assert found["ProtectSystem"] == "strict"
+    assert not {"ReadWritePaths", "StateDirectory", "RuntimeDirectory"} & set(found)
+    assert found["RestartPreventExitStatus"] == str(UNUSABLE)
 
 
 def test_a_template_keeps_the_services_of_a_host_apart() -> None:

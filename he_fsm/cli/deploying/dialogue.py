@@ -10,9 +10,9 @@ from typing import Final, Optional
 import attrs
 import click
 
-from he_fsm.cli.output.blocks import printable
 from he_fsm.deploy.asking.question import Question, Section
 from he_fsm.deploy.asking.readers import yes_no
+from he_fsm.words import printable
 
 _INDENT: Final = " " * 10
 

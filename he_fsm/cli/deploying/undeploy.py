@@ -12,12 +12,12 @@ from he_fsm.cli.live.draining import drained
 from he_fsm.cli.options.asking import Consent, destroys
 from he_fsm.cli.options.common import duration_of
 from he_fsm.cli.options.config import config_option
-from he_fsm.cli.output.verdict import verdict_of
 from he_fsm.deploy.carrying import leaving
 from he_fsm.deploy.carrying.machine import has_systemd
 from he_fsm.deploy.planning.places import Own
 from he_fsm.deploy.planning.stages import leaving_stages
 from he_fsm.errors import BrokerError, DeployError
+from he_fsm.live.verdict import verdict_of
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.config import Config, load_config
 

@@ -11,13 +11,13 @@ from typing import Final, Optional
 import click
 
 from he_fsm.cli.live.examine import Check, Level, of_daemons, of_losses, of_machine, worst
-from he_fsm.cli.live.seen import read_with
 from he_fsm.cli.options.common import duration_of, json_option
 from he_fsm.cli.options.config import config_option
-from he_fsm.cli.output.blocks import printable
 from he_fsm.errors import HeFsmError
+from he_fsm.live.seen import read_with
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.config import Config, load_config
+from he_fsm.words import printable
 
 _ANSWERS_WITHIN_S: Final = 3.0
 _EXITS: Final = {Level.OK: 0, Level.WARNING: 1, Level.FATAL: 3}

@@ -8,8 +8,8 @@ from typing import Final, Optional
 
 import attrs
 
-from he_fsm.cli.output.verdict import is_stale
 from he_fsm.errors import BrokerError
+from he_fsm.live.verdict import is_stale
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.states.names import State
 from he_fsm.words import span_text

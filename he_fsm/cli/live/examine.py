@@ -10,12 +10,12 @@ from typing import Any, Final, Optional
 
 import attrs
 
-from he_fsm.cli.live.losses import Question, losses
-from he_fsm.cli.live.seen import Seen
-from he_fsm.cli.output.forecast import forecast_of
-from he_fsm.cli.output.verdict import DEGRADED, GOOD, is_stale, verdict_of
 from he_fsm.document.nodes import refused_as
 from he_fsm.errors import ConfigError, HeFsmError, StorageError
+from he_fsm.live.losses import Question, losses
+from he_fsm.live.seen import Seen
+from he_fsm.live.verdict import DEGRADED, GOOD, is_stale, verdict_of
+from he_fsm.live.what_if import predict
 from he_fsm.policy import Policy
 from he_fsm.runtime import machine
 from he_fsm.runtime.config import Config
@@ -28,7 +28,6 @@ from he_fsm.runtime.notify.make import make_channels
 from he_fsm.runtime.notify.notifier import probed
 from he_fsm.runtime.parts import findings, ports_used
 from he_fsm.runtime.ports import Finding
-from he_fsm.simulate import simulate
 from he_fsm.words import span_text
 
 # Enough for a loss that is survived by chance alone to be found out in most cases.
@@ -228,10 +227,9 @@ def of_losses(seen: Seen) -> Iterator[Check]:
 def _of_loss(seen: Seen, question: Question) -> Check:
     try:
         scenario = seen.scenario(question.faults)
-        runs = [simulate(scenario, seed=seed) for seed in range(1, _SEEDS + 1)]
+        found = predict(question.text, scenario, _SEEDS)
     except HeFsmError as error:
         return Check("failover", Level.FATAL, f"{question.text}: not known: {error}")
-    found = forecast_of(question.text, runs)
     level = Level.OK if found.is_well else Level.FATAL
     mend = "" if found.is_well else "he-fsm why, and he-fsm what-if, say more"
     return Check("failover", level, f"if {question.text}, {found.answer()}", mend)

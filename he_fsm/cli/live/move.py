@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Optional
+from typing import Final, Optional
 
 import click
 
@@ -13,14 +12,12 @@ from he_fsm.cli.broker import TIMEOUT_S
 from he_fsm.cli.options.common import duration_of
 from he_fsm.cli.options.config import config_option
 from he_fsm.cli.options.hosts import HostId, host_ids
-from he_fsm.cli.output.blocks import printable
-from he_fsm.cli.output.verdict import verdict_of
-from he_fsm.errors import HypervisorError
-from he_fsm.policy import Policy
+from he_fsm.live.moving import moves_back, target_of
+from he_fsm.live.verdict import verdict_of
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.config import load_config
 from he_fsm.runtime.vm_orders.asking import AgentsVm
-from he_fsm.words import span_text
+from he_fsm.words import printable, span_text
 
 _LOOK_S: Final = 0.25
 
@@ -53,68 +50,15 @@ def move(path: Path, wanted: Optional[int], wait: Optional[float]) -> None:
     config = load_config(path)
     broker = BrokerClient(str(config.broker_socket), TIMEOUT_S)
     status = broker.status()
-    to = _target(status, wanted, config.policy)
-    own = status["hosts"].get(str(status["host_id"]), {}).get("score", 0)
+    to = target_of(status, wanted, config.policy)
     vm = AgentsVm(config)
     number = vm.move(to)
     click.echo(f"the engine moves to host {to}")
-    _warn(own - status["hosts"][str(to)]["score"], to, config.policy)
+    warning = moves_back(status, to, config.policy)
+    if warning:
+        click.echo(warning, err=True)
     if wait is not None:
         _await(broker, vm, number, to, wait)
-
-
-def _target(status: Mapping[str, Any], wanted: Optional[int], policy: Policy) -> int:
-    """Return where the engine is to go; raises `HypervisorError` where it can't."""
-    here, runs_on = status["host_id"], verdict_of(status).engine_on
-    if runs_on is None:
-        msg = f"nothing moves: {verdict_of(status).line}"
-        raise HypervisorError(msg)
-    if runs_on != here:
-        msg = f"the engine is on host {runs_on}: run this command there"
-        raise HypervisorError(msg)
-    fit = {
-        int(host_id): plain["score"]
-        for host_id, plain in status["hosts"].items()
-        if int(host_id) != here and not _why_not(status, int(host_id), policy)
-    }
-    if wanted is None:
-        if not fit:
-            msg = "there is no other host that could take the engine (he-fsm status)"
-            raise HypervisorError(msg)
-        return min(fit, key=lambda host_id: (-fit[host_id], host_id))
-    if wanted == here:
-        msg = f"the engine is on host {here} already"
-        raise HypervisorError(msg)
-    if wanted not in fit:
-        msg = f"host {wanted} can't take the engine: {_why_not(status, wanted, policy)}"
-        raise HypervisorError(msg)
-    return wanted
-
-
-def _why_not(status: Mapping[str, Any], host_id: int, policy: Policy) -> str:
-    """Return why a host is no target; empty: it may be one."""
-    plain = status["hosts"].get(str(host_id))
-    if plain is None:
-        return "it has no slot on the whiteboard"
-    if "problem" in plain:
-        return f"its slot can't be believed: {plain['detail']}"
-    if host_id not in status["agent"].get("alive", ()):
-        return "it is not alive, as this host sees it"
-    if plain["maintenance"]:
-        return "it is in local maintenance"
-    if not 0 < plain["score"] <= policy.score_max:
-        return f"its score is {plain['score']}"
-    return ""
-
-
-def _warn(worse_by: int, to: int, policy: Policy) -> None:
-    """Say if the agents will move the engine back."""
-    if worse_by >= policy.migration_threshold:
-        click.echo(
-            f"host {to} is worse by {worse_by}: the engine moves back after"
-            f" {span_text(policy.migration_hold_s)}, unless global maintenance is on",
-            err=True,
-        )
 
 
 def _await(broker: BrokerClient, vm: AgentsVm, number: int, to: int, within_s: float) -> None:

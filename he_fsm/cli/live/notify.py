@@ -10,12 +10,12 @@ import click
 
 from he_fsm.cli.options.common import json_option
 from he_fsm.cli.options.config import config_option
-from he_fsm.cli.output.blocks import printable
 from he_fsm.cli.running import Commands
 from he_fsm.errors import ConfigError
 from he_fsm.runtime.config import load_config
 from he_fsm.runtime.notify.make import make_channels
 from he_fsm.runtime.notify.notifier import send_test
+from he_fsm.words import printable
 
 
 @click.group(cls=Commands)

@@ -1,85 +1,14 @@
-"""The live cluster as a command reads it, and the scenario that begins with it."""
+"""The live cluster as a command reads it, with the policy of this host's configuration."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, Optional
-
-import attrs
 import click
 
 from he_fsm.cli.broker import config_path
-from he_fsm.cli.output.blocks import printable
-from he_fsm.document.nodes import refused_as
-from he_fsm.errors import ScenarioError
-from he_fsm.metadata import Whiteboard
-from he_fsm.policy import Policy
+from he_fsm.live.seen import Seen, read_with
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.runtime.config import load_config
-from he_fsm.scenario import Scenario, parse_scenarios
-from he_fsm.scenario.beginning.captured import Captured, capture
-from he_fsm.scenario.beginning.sight import sight_of
-from he_fsm.scenario.language.additions import Additions, timeline_entry
-from he_fsm.scenario.language.writing import policy_keys
-
-_CLUSTER: Final = "the live cluster"
-_NOTHING: Final[Mapping[str, str]] = {}
-
-
-@attrs.frozen(kw_only=True)
-class Seen:
-    """
-    The cluster as it was read; nothing on it is touched.
-
-    `status`: what the broker says. `board`: the whiteboard. `keys`: those of a scenario that begins
-    with the cluster, with the policy of this host's configuration.
-    """
-
-    status: Mapping[str, Any]
-    board: Whiteboard
-    captured: Captured
-    keys: Mapping[str, Any]
-
-    @property
-    def living(self) -> list[int]:
-        """The ids of the hosts that have power and an agent."""
-        return [
-            host["id"]
-            for host in self.keys["hosts"]
-            if host.get("powered", True) and host.get("agent") != "stopped"
-        ]
-
-    @property
-    def runs_on(self) -> Optional[int]:
-        """The host with the engine; None: it is on none."""
-        found: Optional[int] = self.keys["engine"]["running_on"]
-        return found
-
-    def say(self) -> None:
-        """Report what was assumed, on standard error."""
-        for note in self.captured.notes:
-            click.echo(f"note: {printable(note)}", err=True)
-
-    def scenario(
-        self, faults: Sequence[tuple[str, str]] = (), settings: Mapping[str, str] = _NOTHING
-    ) -> Scenario:
-        """
-        Return the scenario that begins with the cluster.
-
-        Args:
-            faults: the time and the text of each entry of its timeline.
-            settings: values of `--set`, by key.
-
-        Raises:
-            ScenarioError: a fault or a setting can't be read.
-        """
-        with refused_as(ScenarioError):
-            timeline = tuple(timeline_entry(at, text) for at, text in faults)
-        additions = Additions.beginning(self.keys, _CLUSTER, timeline)
-        text = json.dumps({"scenarios": [{"name": "live", "about": f"It is {_CLUSTER}."}]})
-        (scenario,) = parse_scenarios(text, _CLUSTER, dict(settings), additions)
-        return scenario
+from he_fsm.words import printable
 
 
 def read(broker: BrokerClient) -> Seen:
@@ -93,17 +22,7 @@ def read(broker: BrokerClient) -> Seen:
     return read_with(broker, None if path is None else load_config(path).policy)
 
 
-def read_with(broker: BrokerClient, policy: Optional[Policy]) -> Seen:
-    """
-    Read whiteboard and leases; *policy*: None is the one that the scores look like.
-
-    Raises:
-        HeFsmError: something can't be read, or no host can be believed.
-    """
-    board, status = Whiteboard.parse(broker.whiteboard()), broker.status()
-    captured = capture(board, sight_of(status, "the broker's status"))
-    if not captured.keys["hosts"]:
-        msg = "the whiteboard has no host that can be believed (he-fsm status says why)"
-        raise ScenarioError(msg)
-    keys = {**captured.keys, **({} if policy is None else policy_keys(policy))}
-    return Seen(status=status, board=board, captured=captured, keys=keys)
+def say_assumptions(seen: Seen) -> None:
+    """Report what was assumed, on standard error."""
+    for note in seen.captured.notes:
+        click.echo(f"note: {printable(note)}", err=True)

@@ -8,14 +8,13 @@ import sys
 import click
 
 from he_fsm.cli.broker import broker_option
-from he_fsm.cli.live.losses import Question, losses
-from he_fsm.cli.live.seen import read
+from he_fsm.cli.live.seen import read, say_assumptions
 from he_fsm.cli.options.common import json_option, set_option, settings_of
-from he_fsm.cli.output.blocks import printable
-from he_fsm.cli.output.forecast import Forecast, forecast_of
+from he_fsm.live.forecast import Forecast
+from he_fsm.live.losses import Question, losses
+from he_fsm.live.what_if import predict
 from he_fsm.runtime.broker.client import BrokerClient
-from he_fsm.simulate import simulate
-from he_fsm.words import several, span_text
+from he_fsm.words import printable, several, span_text
 
 
 @click.command("what-if")
@@ -61,13 +60,12 @@ def what_if(  # noqa: PLR0913 - one for each option
         msg = "say what happens, like 'host: 1, power: off', or --any"
         raise click.UsageError(msg)
     seen = read(broker)
-    seen.say()
+    say_assumptions(seen)
     questions = list(losses(seen.living)) if asks_any else [_asked(faults, at)]
     overrides = settings_of(settings)
     scenarios = [seen.scenario(question.faults, overrides) for question in questions]
     found = [
-        forecast_of(question.text, [simulate(scenario, seed=seed) for seed in range(1, seeds + 1)])
-        for question, scenario in zip(questions, scenarios)
+        predict(question.text, scenario, seeds) for question, scenario in zip(questions, scenarios)
     ]
     if as_json:
         plain = {"runs": seeds, "questions": [each.as_json() for each in found]}

@@ -10,11 +10,11 @@ import attrs
 import click
 
 from he_fsm.cli.broker import broker_option
-from he_fsm.cli.live.seen import Seen, read
+from he_fsm.cli.live.seen import read, say_assumptions
 from he_fsm.cli.options.common import json_option
 from he_fsm.cli.options.hosts import HostId, host_ids
-from he_fsm.cli.output.blocks import printable
 from he_fsm.errors import ScenarioError
+from he_fsm.live.seen import Seen
 from he_fsm.observe import observe
 from he_fsm.reasons import why_stay
 from he_fsm.runtime.broker.client import BrokerClient
@@ -22,7 +22,7 @@ from he_fsm.score import Score
 from he_fsm.simulate.standing import Standing, standing
 from he_fsm.why.otherwise import Otherwise, otherwise
 from he_fsm.why.outlook import Case, Turn, outlook
-from he_fsm.words import id_ranges, several, span_text
+from he_fsm.words import id_ranges, printable, several, span_text
 
 # So many loops make every host known to every other.
 _LOOPS: Final = 3.5
@@ -63,7 +63,7 @@ def why(host: Optional[int], broker: BrokerClient, as_json: bool) -> None:
     taken as after some quiet loops.
     """
     seen = read(broker)
-    seen.say()
+    say_assumptions(seen)
     loop_s = seen.scenario().policy.loop_s
     found = standing(seen.scenario(settings={"until": f"{_LOOPS * loop_s:g}s"}))
     if host is not None and host not in found:

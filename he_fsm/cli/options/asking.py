@@ -15,8 +15,8 @@ from typing import Any, Callable, TypeVar, cast
 import attrs
 import click
 
-from he_fsm.cli.output.blocks import printable
 from he_fsm.errors import HeFsmError
+from he_fsm.words import printable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

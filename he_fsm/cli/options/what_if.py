@@ -10,7 +10,7 @@ from typing import Any, Callable, Optional, TypeVar
 import attrs
 import click
 
-from he_fsm.cli.output.blocks import printable, status_block
+from he_fsm.cli.output.blocks import status_block
 from he_fsm.cli.whiteboard import whiteboard_bytes
 from he_fsm.document.files import read_text
 from he_fsm.document.nodes import Place, refused_as
@@ -20,6 +20,7 @@ from he_fsm.scenario import Scenario, parse_scenarios
 from he_fsm.scenario.beginning.captured import capture
 from he_fsm.scenario.beginning.sight import Sight, sight_of
 from he_fsm.scenario.language.additions import NOTHING_ADDED, Additions, timeline_entry
+from he_fsm.words import printable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

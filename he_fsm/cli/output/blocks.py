@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any, Optional
 
@@ -13,8 +12,7 @@ from he_fsm.metadata import (
     engine_condition,
     engine_words,
 )
-from he_fsm.metadata.text import utc_text
-from he_fsm.words import slots_text, span_text
+from he_fsm.words import printable, slots_text
 
 _LABEL_WIDTH = 35
 # Lines of a slot's text that are about the format, and not about the host.
@@ -57,14 +55,6 @@ def text_lines(record: HostRecord) -> list[str]:
     return [printable(line) for line in lines if line and not line.startswith(_VERSION_LINES)]
 
 
-def printable(text: str) -> str:
-    """Replace control characters by escapes: the content of a slot must not control a terminal."""
-    if text.isprintable():
-        return text
-    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return "".join(shown)
-
-
 def _labelled(label: str, value: object) -> str:
     return f"{label:<{_LABEL_WIDTH}}: {value}".rstrip()
 
@@ -87,12 +77,3 @@ def damaged_lines(damaged: Mapping[int, Mapping[str, Any]]) -> list[str]:
         more = "" if len(slots) == 1 else f"slot {slots[0]}: "
         lines.append(_labelled(slots_text(slots), f"{word} ({more}{example})"))
     return lines
-
-
-def end_text(until: Optional[int]) -> str:
-    """Return when a maintenance ends by itself, in words; None, and with it empty: never."""
-    if until is None:
-        return ""
-    left_s = until - time.time()
-    when = f"{span_text(left_s)} left" if left_s > 0 else "its time is over"
-    return f" until {utc_text(until, 0.0)} UTC ({when})"

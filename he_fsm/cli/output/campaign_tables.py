@@ -12,9 +12,8 @@ import click
 
 from he_fsm.campaign.results import CampaignResult, Difference, Estimate, VariationResult
 from he_fsm.campaign.unseen import Unseen
-from he_fsm.cli.output.blocks import printable
 from he_fsm.document.units import SECONDS_IN, format_number
-from he_fsm.words import several
+from he_fsm.words import printable, several
 
 _MINUTE, _HOUR, _DAY, _YEAR = (SECONDS_IN[unit] for unit in "mhdy")
 # Up to this many times a unit, the next smaller unit is used: 90 minutes, not 1.5 hours.

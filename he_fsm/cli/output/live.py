@@ -8,10 +8,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from he_fsm.cli.output.blocks import damaged_lines, engine_text, printable
-from he_fsm.cli.output.cluster import record_of, summary
+from he_fsm.cli.output.blocks import damaged_lines, engine_text
 from he_fsm.cli.output.timeline import clock_text
+from he_fsm.live.summary import facts_of, record_of, summary
 from he_fsm.metadata import HostRecord
+from he_fsm.words import printable
 
 if TYPE_CHECKING:
     from he_fsm.rehearse.run import Rehearsal
@@ -36,7 +37,7 @@ def table_of(found: dict[str, Any]) -> RenderableType:
 
 def _row(host_id: int, plain: dict[str, Any], found: dict[str, Any]) -> list[RenderableType]:
     record = record_of(host_id, plain)
-    facts = dict(line.split("=", 1) for line in plain["text"] if "=" in line)
+    facts = facts_of(plain["text"])
     state = facts.get("state", "")
     is_alive = host_id in found["agent"].get("alive", ())
     return [
@@ -71,11 +72,7 @@ def lab_table(rehearsal: Rehearsal) -> RenderableType:
     for name in rehearsal.lab.hosts:
         seen = observer.host(name)
         record = seen.record
-        facts = dict(
-            line.split("=", 1)
-            for line in (record.text if record else "").split("\n")
-            if "=" in line
-        )
+        facts = facts_of((record.text if record else "").split("\n"))
         age_s = observer.time() - seen.record_since
         state = seen.state or "no agent"
         event = last.get(name)

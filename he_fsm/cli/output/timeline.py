@@ -11,12 +11,12 @@ from typing import Optional
 import attrs
 import click
 
-from he_fsm.cli.output.answer import answer_of, asks_nothing
-from he_fsm.cli.output.blocks import printable, status_block
+from he_fsm.cli.output.blocks import status_block
+from he_fsm.live.answer import answer_of, asks_nothing
 from he_fsm.metadata import HostRecord, decode_slot
 from he_fsm.report.events import Event
 from he_fsm.report.outcome import HostView, Outcome
-from he_fsm.words import span_text
+from he_fsm.words import printable, span_text
 
 # Up to this many hosts, print all status blocks; with more, only those of hosts with events.
 _BLOCKS_MAX = 4

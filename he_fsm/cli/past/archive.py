@@ -18,9 +18,9 @@ from typing import IO, Any, Final, Optional
 
 import attrs
 
-from he_fsm.cli.output.blocks import printable
 from he_fsm.errors import HeFsmError
 from he_fsm.runtime.history.ring import FILE_BYTES_MAX, SUFFIX, ring_parts
+from he_fsm.words import printable
 
 # The version of the archive's form; every later release reads it.
 FORMAT: Final = 1

@@ -15,7 +15,6 @@ import click
 
 from he_fsm import __version__
 from he_fsm.cli.options.config import config_option
-from he_fsm.cli.output.blocks import printable
 from he_fsm.cli.past.archive import FOLDER, FORMAT, MANIFEST
 from he_fsm.cli.past.lines import note
 from he_fsm.cli.past.parts import Captor, find_secrets
@@ -23,6 +22,7 @@ from he_fsm.cli.past.times import iso_text
 from he_fsm.errors import HeFsmError
 from he_fsm.files.whole import replacing
 from he_fsm.runtime.config import Config, load_config
+from he_fsm.words import printable
 
 # It names hosts and what befell them: for its owner alone.
 _MODE: Final = 0o600

@@ -12,7 +12,6 @@ import click
 
 from he_fsm.cli.options.common import json_option
 from he_fsm.cli.options.hosts import HostId
-from he_fsm.cli.output.blocks import printable
 from he_fsm.cli.past import scenario as scenarios
 from he_fsm.cli.past.courses import Clocks, Course, courses_of, summary
 from he_fsm.cli.past.lines import event_json, note, print_events
@@ -23,7 +22,7 @@ from he_fsm.files.inputs import Inputs
 from he_fsm.history.compare import Difference
 from he_fsm.report.events import Event
 from he_fsm.report.recorded import DETAILS
-from he_fsm.words import several
+from he_fsm.words import printable, several
 
 # What clocks may differ by and be said to agree (seconds): it is not seen in the times.
 _AGREE_S: Final = 0.05

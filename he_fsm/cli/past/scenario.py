@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import attrs
 
-from he_fsm.cli.output.blocks import printable
 from he_fsm.cli.past.courses import Clocks, Course
 from he_fsm.errors import HeFsmError, ScenarioError
 from he_fsm.files.whole import write_whole
@@ -20,6 +19,7 @@ from he_fsm.scenario.beginning.story import Moment
 from he_fsm.scenario.language.writing import scenarios_text
 from he_fsm.scenario.model import Scenario
 from he_fsm.simulate import simulate
+from he_fsm.words import printable
 
 # The phases of loops are not in the language: with so many seeds they come out otherwise.
 _SEEDS: Final = 20

@@ -116,7 +116,13 @@ class BrokerClient:
 
     def wake(self, after: int, timeout_s: float) -> int:
         """Wait until the number of changes is not *after*, at most so long; give it."""
-        query = f"/v1/wake?after={after}&timeout={timeout_s:g}"
+        return self._count(f"/v1/wake?after={after}&timeout={timeout_s:g}", timeout_s)
+
+    def watch(self, after: int, timeout_s: float) -> int:
+        """Wait until the status has something newer than *after* counts, as `wake` does."""
+        return self._count(f"/v1/watch?after={after}&timeout={timeout_s:g}", timeout_s)
+
+    def _count(self, query: str, timeout_s: float) -> int:
         count = self._json("GET", query, timeout_s=timeout_s + self._timeout_s).get("count")
         if not isinstance(count, int):
             msg = f"the broker's answer to GET {query} has no count"

@@ -16,6 +16,7 @@ What goes over the broker's socket: HTTP with JSON, so that a person can ask wit
 | GET /v1/report | the agent's last report and its age; the storage is not touched |
 | POST /v1/events | 204; something people may be told, queued |
 | GET /v1/wake?after=N&timeout=S | {"count": M} as soon as M is not N: a change; else after S |
+| GET /v1/watch?after=N&timeout=S | the same for people: there is a new status; 429: too many wait |
 | GET /v1/maintenance | {"local": bool, "global": bool, or null while slot 0 can't be read} |
 | PUT /v1/maintenance | sets {"local": bool} and/or {"global": bool}; the answer is as for GET |
 | both, with an end | "until", and "local_until", "global_until" in answers: seconds since 1970 |

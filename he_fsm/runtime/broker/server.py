@@ -24,6 +24,8 @@ _WAIT_MAX_S = 60.0
 # Each request that may wait for storage takes a thread. They wait within the storage's deadline,
 # so that so many can ask at once without the agent's requests having to queue.
 _THREADS_MAX = 32
+# They cost nothing while they wait, and a look each when something is new.
+_WATCHERS_MAX = 16
 # The agent's report of a full whiteboard of 2000 hosts fits.
 _BODY_MAX_BYTES = 1 << 20
 # What only the agent may ask: it changes what other hosts see, or speaks in the agent's name.
@@ -53,6 +55,8 @@ class BrokerServer:
         self._threads = ThreadPoolExecutor(_THREADS_MAX, "request")
         # The connections of those who wait for changes.
         self._listeners: set[asyncio.Transport] = set()
+        # How many people's programs wait for news.
+        self._watching = 0
         self._is_closing = False
         # Replaced with every change; made when the event loop runs.
         self._changed: Optional[asyncio.Event] = None
@@ -72,6 +76,7 @@ class BrokerServer:
                 web.get("/v1/report", self._last_report),
                 web.post("/v1/events", self._events),
                 web.get("/v1/wake", self._wake),
+                web.get("/v1/watch", self._watch),
                 web.get("/v1/maintenance", self._maintenance),
                 web.put("/v1/maintenance", self._set_maintenance),
                 web.post("/v1/vm", self._order_vm),
@@ -201,9 +206,21 @@ class BrokerServer:
 
     # Waiting takes no thread: any number of listeners may do it.
 
+    async def _watch(self, request: web.Request) -> web.Response:
+        """Answer as soon as the status has something new; who waits here is no agent."""
+        after, timeout_s = _wait_of(request)
+        if self._watching >= _WATCHERS_MAX:
+            msg = f"{_WATCHERS_MAX} others wait for news already: ask GET /v1/status now and then"
+            return _error(msg, 429)
+        self._watching += 1
+        try:
+            await self._wait_at_most(lambda: self._service.shown, after, timeout_s)
+        finally:
+            self._watching -= 1
+        return web.json_response({"count": self._service.shown})
+
     async def _wake(self, request: web.Request) -> web.Response:
-        after = _number(request, "after", int, 0)
-        timeout_s = min(_WAIT_MAX_S, max(0.0, _number(request, "timeout", float, 10.0)))
+        after, timeout_s = _wait_of(request)
         if request.transport is not None:
             await self._listen(request.transport, after, timeout_s)
         return web.json_response({"count": self._service.changes})
@@ -211,13 +228,17 @@ class BrokerServer:
     async def _listen(self, transport: asyncio.Transport, after: int, timeout_s: float) -> None:
         self._listeners.add(transport)
         try:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wait(after), timeout_s)
+            await self._wait_at_most(lambda: self._service.changes, after, timeout_s)
         finally:
             self._listeners.discard(transport)
 
-    async def _wait(self, after: int) -> None:
-        while self._service.changes == after and not self._is_closing and self._changed:
+    async def _wait_at_most(self, count: Callable[[], int], after: int, timeout_s: float) -> None:
+        """Wait until *count* is not *after*, so long at most."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._wait(count, after), timeout_s)
+
+    async def _wait(self, count: Callable[[], int], after: int) -> None:
+        while count() == after and not self._is_closing and self._changed:
             await self._changed.wait()
 
     async def _hear_changes(self, _: web.Application) -> AsyncIterator[None]:
@@ -315,6 +336,12 @@ def _number(
     except ValueError as error:
         msg = f"expected a number for '{name}', got {text!r}"
         raise _BadRequestError(msg) from error
+
+
+def _wait_of(request: web.Request) -> tuple[int, float]:
+    """Return the number that somebody knows, and how long he waits for another one (seconds)."""
+    after = _number(request, "after", int, 0)
+    return after, min(_WAIT_MAX_S, max(0.0, _number(request, "timeout", float, 10.0)))
 
 
 async def _object(request: web.Request) -> dict[str, Any]:

@@ -85,6 +85,9 @@ class BrokerService:
         self._changed = threading.Condition()
         # Begins elsewhere with every start: who knows an earlier broker's number sees a change.
         self._changes = time.monotonic_ns()
+        # As above, and with every report of the agent: what people see is new.
+        self._shown = self._changes
+        self._guard_shown = threading.Lock()
         self._on_change: Optional[Callable[[], None]] = None
         self._orders = OrderQueue(self._clocks.boot)
         self._report: protocol.JSON = {}
@@ -200,6 +203,7 @@ class BrokerService:
         """Keep what the agent thinks, for the status; return what people order of it."""
         self._report = report
         self._reported_at = self._clocks.boot()
+        self._shows_more()
         return self._orders.take()
 
     def last_report(self) -> protocol.JSON:
@@ -218,6 +222,11 @@ class BrokerService:
         """A number that grows whenever something changes that the agent wants to know at once."""
         return self._changes
 
+    @property
+    def shown(self) -> int:
+        """A number that grows whenever `status` has something new to show, ages apart."""
+        return self._shown
+
     def wake(self, after: int, timeout_s: float) -> int:
         """Wait until `changes` is not *after*, at most so long; give it."""
         with self._changed:
@@ -225,7 +234,7 @@ class BrokerService:
             return self._changes
 
     def on_change(self, call: Optional[Callable[[], None]]) -> None:
-        """Call *call* (from any thread) with every change; None: no longer."""
+        """Call *call* (from any thread) whenever `changes` or `shown` grows; None: no longer."""
         self._on_change = call
 
     def leave(self) -> None:
@@ -346,6 +355,11 @@ class BrokerService:
         with self._changed:
             self._changes += 1
             self._changed.notify_all()
+        self._shows_more()
+
+    def _shows_more(self) -> None:
+        with self._guard_shown:
+            self._shown += 1
         if self._on_change is not None:
             self._on_change()
 

@@ -98,10 +98,19 @@ def _hosts(hosts: tuple[Host, ...]) -> Any:
 
 def _changed(made: Any, usual: Any) -> dict[str, Any]:
     """Return the keys whose values differ from those of *usual*, in a file's form."""
+    values = written_values(made)
+    return {
+        written.key: values[written.key]
+        for name, written in written_fields(type(made)).items()
+        if getattr(made, name) != getattr(usual, name)
+    }
+
+
+def written_values(made: Any) -> dict[str, Any]:
+    """Return all keys of a part of a scenario with their values, in a file's form."""
     return {
         written.key: _value(getattr(made, name), written.form)
         for name, written in written_fields(type(made)).items()
-        if getattr(made, name) != getattr(usual, name)
     }
 
 
@@ -109,7 +118,7 @@ def _value(value: Any, form: Form) -> Any:
     if isinstance(form, Choice):
         return next(word for word, meant in form.values.items() if meant == value)
     if isinstance(form, HostReference):
-        return _host(value)
+        return None if value is None else _host(value)
     if isinstance(value, FailedStarts):
         return _Flow({"count": value.count, "last": value.last_s})
     if isinstance(value, WallClock):
@@ -128,7 +137,7 @@ def _entry(entry: TimelineEntry) -> dict[str, Any]:
         plain["host"] = _host(entry.hosts[0])
     elif entry.hosts:
         plain["hosts"] = [_host(name) for name in entry.hosts]
-    plain[entry.verb.value] = _verb_value(entry)
+    plain[entry.verb.value] = written_value(entry)
     if entry.every is not None:
         plain["every"] = entry.every
         if entry.times is not None:
@@ -142,7 +151,8 @@ def _host(name: str) -> Any:
     return int(name) if name.isdecimal() else name
 
 
-def _verb_value(entry: TimelineEntry) -> Any:
+def written_value(entry: TimelineEntry) -> Any:
+    """Return what follows the verb of an entry, as a file has it."""
     value = entry.value
     if isinstance(value, dict):
         return _Flow(value)

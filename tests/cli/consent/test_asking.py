@@ -33,7 +33,17 @@ DESTROY = {
 # Everything else: it reads, computes, or sets what the next command sets back.
 LOSE_NOTHING = {
     *("campaign", "check", "diagram", "explain", "rehearse", "score", "simulate", "timing", "tune"),
-    *("completion", "doctor", "history", "liveliness", "replay", "status", "what-if", "why"),
+    *(
+        "completion",
+        "dashboard",
+        "doctor",
+        "history",
+        "liveliness",
+        "replay",
+        "status",
+        "what-if",
+        "why",
+    ),
     "whiteboard show",
     *("config check", "config get", "config show", "vm show"),
     # They change what people see or use, and lose nothing.

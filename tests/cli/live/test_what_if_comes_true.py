@@ -8,8 +8,8 @@ from typing import Optional
 import attrs
 import pytest
 
-from he_fsm.cli.live.seen import read_with
 from he_fsm.errors import StorageError
+from he_fsm.live.seen import read_with
 from he_fsm.rehearse.run import Rehearsal, rehearse
 from he_fsm.report.outcome import Outcome
 from he_fsm.scenario import Scenario

@@ -223,6 +223,7 @@ REFUSED = [
     ("PUT", "/v1/maintenance", b'{"local": 1}', 400, "got local: 1"),
     ("PUT", "/v1/maintenance", b'{"both": true}', 400, "got both: True"),
     ("GET", "/v1/wake?after=x", b"", 400, "expected a number for 'after', got 'x'"),
+    ("GET", "/v1/watch?after=x", b"", 400, "expected a number for 'after', got 'x'"),
     ("GET", "/v1/wake?timeout=soon", b"", 400, "expected a number for 'timeout', got 'soon'"),
     ("GET", "/v1/nothing", b"", 404, "GET /v1/nothing: Not Found"),
     ("DELETE", "/v1/slot", b"", 405, "DELETE /v1/slot: Method Not Allowed"),
@@ -342,6 +343,38 @@ def test_any_number_may_wait_and_hold_up_nobody(
         service.maintenance(local=True)
         assert {each.result(20) for each in found} == {seen + 1}
     assert client.wake(seen + 1, 0.1) == seen + 1
+
+
+def test_people_who_wait_are_woken_by_every_report_and_by_every_change(
+    client: BrokerClient, service: BrokerService
+) -> None:
+    seen = client.watch(0, 0.0)
+    assert seen == service.shown
+    with ThreadPoolExecutor(1) as waiting:
+        found = waiting.submit(client.watch, seen, 30.0)
+        client.report({"state": "EngineDown", "why": "no VM here"})
+        assert found.result(20) == seen + 1
+        found = waiting.submit(client.watch, seen + 1, 30.0)
+        client.maintenance(local=True)
+        assert found.result(20) == seen + 2
+    assert client.watch(seen + 2, 0.1) == seen + 2
+
+
+def test_people_who_wait_are_no_agent_and_wake_none(
+    client: BrokerClient, service: BrokerService
+) -> None:
+    """A report wakes no agent, and at its end the broker waits for no page."""
+    changes = service.changes
+    client.report({"state": "EngineDown", "why": "no VM here"})
+    assert client.wake(changes, 0.0) == changes
+    with ThreadPoolExecutor(20) as waiting:
+        seen = service.shown
+        found = [waiting.submit(client.watch, seen, 30.0) for _ in range(20)]
+        until(lambda: sum(each.done() for each in found) == 4)
+        refused = [each for each in found if each.done()]
+        assert all("16 others wait" in str(each.exception()) for each in refused)
+        client.report({"state": "EngineDown", "why": "no VM here"})
+        assert {each.result(20) for each in found if each not in refused} == {seen + 1}
 
 
 # Who may ask.

@@ -10,7 +10,7 @@ from typing import Any, Final, Optional
 import attrs
 
 from he_fsm.metadata import EngineStatus, engine_condition
-from he_fsm.words import hosts_text, long_text, slots_text
+from he_fsm.words import hosts_text, long_text, several, slots_text
 
 # What `he-fsm status` ends with; 2 is wrong usage, as in every command.
 GOOD, DEGRADED, DOWN, UNKNOWN = "good", "degraded", "down", "unknown"
@@ -158,6 +158,14 @@ def _without_engine(found: Mapping[str, Any], now: Optional[float]) -> Verdict:
     agent, lease = found["agent"], found["lease"]
     owner = None if lease is None else lease["owner"]
     since, earlier = _since(found, None, "down", now)
+    pending = agent.get("pending", ())
+    if pending and not found["host_id"]:
+        # Seen from outside; an agent has other sources, and knows sooner.
+        line = (
+            f"engine unknown: {several(len(pending), 'record')} may be old; who is alive is known"
+            " when they grow, or after a minute"
+        )
+        return Verdict(level=UNKNOWN, line=line)
     if owner is not None and lease["owner_state"] == "live" and owner not in agent.get("alive", ()):
         line = (
             f"engine unknown: host {owner} holds its lease and renews it, but its agent is silent:"
@@ -191,7 +199,8 @@ def _what_is_wrong(found: Mapping[str, Any], runs_on: int) -> tuple[str, ...]:
     elif everywhere is None:
         wrong.append("the flag of global maintenance (slot 0) can't be read")
     if found["lease"] is None:
-        wrong.append("the lease manager of this host does not answer")
+        # Who looks at the whiteboard from outside is host 0, and has none.
+        wrong += ["the lease manager of this host does not answer"] if here else []
     elif found["lease"].get("held_by_other"):
         wrong.append(f"another host has taken the id of this one, {here}")
     if agent.get("state") == "Unknown":

@@ -7,11 +7,10 @@ from typing import Any, Optional
 
 import attrs
 
-from he_fsm.cli.output.blocks import printable
 from he_fsm.metadata import HostRecord, decode_slot
 from he_fsm.report.outcome import HostView, Outcome
 from he_fsm.states.names import State
-from he_fsm.words import hosts_text, span_text
+from he_fsm.words import hosts_text, printable, span_text
 
 _WHY = "score-why="
 

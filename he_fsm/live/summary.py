@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
 from typing import Any, Final, Optional
 
-from he_fsm.cli.output.blocks import end_text
-from he_fsm.cli.output.verdict import is_stale, is_stopped, verdict_of
+from he_fsm.live.verdict import is_stale, is_stopped, verdict_of
 from he_fsm.metadata import EngineStatus, HostRecord
+from he_fsm.metadata.text import utc_text
 from he_fsm.words import long_text, span_text
 
 # A failure of a thread is shown for so long (seconds).
@@ -29,11 +31,26 @@ def summary(found: dict[str, Any]) -> list[str]:
         f"Engine's lease: {lease_text(found['lease'])}",
         f"Agent of host {here}: {_agent_text(found)}",
     ]
-    if found["storage"] != "ok":
-        age = found["read_age_s"]
-        read = "was never read" if age is None else f"was last read {span_text(round(age))} ago"
-        lines.append(f"STALE: {found['storage']}; what follows {read}")
-    return lines
+    return lines + _stale(found)
+
+
+def warnings(found: dict[str, Any]) -> list[str]:
+    """Return the lines about what is wrong beyond the verdict; none: nothing is."""
+    return [
+        *_stale(found),
+        *_alarms(found["agent"]),
+        *_threads("broker", found.get("threads", {})),
+        *_threads("agent", found["agent"].get("threads", {})),
+        *_local_problem(found["maintenance"]),
+    ]
+
+
+def _stale(found: dict[str, Any]) -> list[str]:
+    if found["storage"] == "ok":
+        return []
+    age = found["read_age_s"]
+    read = "was never read" if age is None else f"was last read {span_text(round(age))} ago"
+    return [f"STALE: {found['storage']}; what follows {read}"]
 
 
 def _alarms(agent: dict[str, Any]) -> list[str]:
@@ -99,6 +116,11 @@ def lease_text(lease: Optional[dict[str, Any]]) -> str:
     return text
 
 
+def facts_of(lines: Iterable[str]) -> dict[str, str]:
+    """Return the facts among the lines that a host writes for people: `state=EngineUp`."""
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
 def record_of(host_id: int, plain: dict[str, Any]) -> HostRecord:
     """Make a record of what the broker's status says."""
     return HostRecord(
@@ -111,3 +133,12 @@ def record_of(host_id: int, plain: dict[str, Any]) -> HostRecord:
         stopped=plain["stopped"],
         text="\n".join(plain["text"]),
     )
+
+
+def end_text(until: Optional[int]) -> str:
+    """Return when a maintenance ends by itself, in words; None, and with it empty: never."""
+    if until is None:
+        return ""
+    left_s = until - time.time()
+    when = f"{span_text(left_s)} left" if left_s > 0 else "its time is over"
+    return f" until {utc_text(until, 0.0)} UTC ({when})"

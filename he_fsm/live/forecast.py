@@ -9,10 +9,9 @@ from typing import Any, Optional
 
 import attrs
 
-from he_fsm.cli.output.answer import answer_of
-from he_fsm.cli.output.blocks import printable
+from he_fsm.live.answer import answer_of
 from he_fsm.report.outcome import HostView, Outcome, host_key
-from he_fsm.words import several, span_text
+from he_fsm.words import printable, several, span_text
 
 _NO_AGENT, _NO_POWER = "no agent", "no power"
 

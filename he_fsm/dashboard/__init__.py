@@ -1,0 +1,1 @@
+"""The cluster in the browser: `he-fsm dashboard`, one process that serves pages."""

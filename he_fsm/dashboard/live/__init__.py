@@ -1,0 +1,1 @@
+"""The page that shows the clusters live: its stream of changes, and what can be asked of it."""

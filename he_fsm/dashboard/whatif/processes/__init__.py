@@ -1,0 +1,1 @@
+"""The processes in which questions of the what-if page are answered."""
