@@ -49,7 +49,7 @@ class Answer:
 
 
 @attrs.frozen
-class Served1:
+class Running:
     """A dashboard of the demo, on a port."""
 
     port: int
@@ -66,7 +66,7 @@ class Served1:
 
 
 @pytest.fixture(scope="module")
-def dashboard() -> Iterator[Served1]:
+def dashboard() -> Iterator[Running]:
     loop, found = asyncio.new_event_loop(), {}
     access = Access(token=TOKEN, allows_changes=True)
     served = Served(address="127.0.0.1", port=0, access=access, sources=[DemoSource()])
@@ -79,7 +79,7 @@ def dashboard() -> Iterator[Served1]:
     thread.start()
     try:
         asyncio.run_coroutine_threadsafe(begin(), loop).result(20)
-        yield Served1(found["server"].port)
+        yield Running(found["server"].port)
     finally:
         asyncio.run_coroutine_threadsafe(found["server"].close(), loop).result(20)
         loop.call_soon_threadsafe(loop.stop)
@@ -88,7 +88,7 @@ def dashboard() -> Iterator[Served1]:
 
 
 @pytest.fixture(scope="module")
-def described(dashboard: Served1) -> dict[str, Any]:
+def described(dashboard: Running) -> dict[str, Any]:
     found = dashboard.ask("GET", "/api/openapi.json")
     assert found.status == 200
     plain: dict[str, Any] = found.plain
@@ -131,7 +131,7 @@ def test_every_route_is_described(described: dict[str, Any]) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_whatever_is_sent_is_answered_as_described(
-    dashboard: Served1, described: dict[str, Any], data: st.DataObject
+    dashboard: Running, described: dict[str, Any], data: st.DataObject
 ) -> None:
     path, method, operation = data.draw(st.sampled_from(operations(described)))
     query = {}
@@ -166,7 +166,7 @@ def test_whatever_is_sent_is_answered_as_described(
     ],
 )
 def test_a_question_is_answered_or_refused_in_words(
-    dashboard: Served1, described: dict[str, Any], query: str, status: int, said: str
+    dashboard: Running, described: dict[str, Any], query: str, status: int, said: str
 ) -> None:
     answer = dashboard.ask("GET", f"/api/clusters/1/forecast?{query}")
     assert answer.status == status, answer
@@ -175,7 +175,7 @@ def test_a_question_is_answered_or_refused_in_words(
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
-def test_other_methods_change_nothing(dashboard: Served1, method: str) -> None:
+def test_other_methods_change_nothing(dashboard: Running, method: str) -> None:
     headers = {"Content-Type": "application/json"}
     body = {"deed": "global", "on": True}
     answer = dashboard.ask(method, "/api/clusters/1/deeds", body, **headers)
@@ -183,7 +183,7 @@ def test_other_methods_change_nothing(dashboard: Served1, method: str) -> None:
     assert answer.plain["error"]
 
 
-def test_the_demo_can_not_be_changed(dashboard: Served1) -> None:
+def test_the_demo_can_not_be_changed(dashboard: Running) -> None:
     headers = {"Content-Type": "application/json"}
     body = {"deed": "global", "on": True}
     answer = dashboard.ask("POST", "/api/clusters/1/deeds", body, **headers)

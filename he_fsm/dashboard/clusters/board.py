@@ -75,14 +75,6 @@ class Board:
             key: value for key, (number, value) in self._values.items() if number > version.number
         }
 
-    def keys(self) -> list[str]:
-        """Return the keys that have a value."""
-        return [key for key, (_, value) in self._values.items() if value is not None]
-
-    def value(self, key: str) -> Any:
-        """Return the value of a key; None: it has none."""
-        return self._values.get(key, (0, None))[1]
-
     async def changed_since(self, number: int) -> None:
         """Wait until there is another version than that."""
         while self._number == number:

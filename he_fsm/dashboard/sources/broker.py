@@ -16,7 +16,7 @@ from he_fsm.runtime.config import Config
 
 # How long each answer of the broker may take (seconds).
 _ANSWERS_WITHIN_S: Final = 5.0
-# A broker of a release that tells no changes is asked so often (seconds).
+# A broker that tells no changes is asked so often (seconds).
 _ASKED_EVERY_S: Final = 1.0
 
 
@@ -38,8 +38,8 @@ class BrokerSource:
         self.config = config
         self.policy: Optional[Policy] = None if config is None else config.policy
         self.title = title or str(socket)
-        # The number of the last change that was seen; None: this broker counts none.
-        self._seen: Optional[int] = 0
+        # The number of the last change that was seen.
+        self._seen = 0
 
     def status(self) -> dict[str, Any]:
         """Ask the broker."""
@@ -51,14 +51,11 @@ class BrokerSource:
 
     def wait(self, limit_s: float) -> None:
         """Wait for the broker's word that something is new."""
-        if self._seen is not None:
-            try:
-                self._seen = self.client.watch(self._seen, limit_s)
-            except RefusedRequestError:
-                self._seen = None
-            else:
-                return
-        time.sleep(min(limit_s, _ASKED_EVERY_S))
+        try:
+            self._seen = self.client.watch(self._seen, limit_s)
+        except RefusedRequestError:
+            # A release that tells no changes, or too many wait already.
+            time.sleep(min(limit_s, _ASKED_EVERY_S))
 
     def past(self, since: float) -> Iterator[Moment]:
         """Read what the agent of this host has kept."""
