@@ -13,6 +13,7 @@ from he_fsm.cli.live.seen import read
 from he_fsm.cli.options.common import json_option, set_option, settings_of
 from he_fsm.cli.output.blocks import printable
 from he_fsm.cli.output.forecast import Forecast, forecast_of
+from he_fsm.cli.output.progress import late_bar
 from he_fsm.runtime.broker.client import BrokerClient
 from he_fsm.simulate import simulate
 from he_fsm.words import several, span_text
@@ -65,10 +66,14 @@ def what_if(  # noqa: PLR0913 - one for each option
     questions = list(losses(seen.living)) if asks_any else [_asked(faults, at)]
     overrides = settings_of(settings)
     scenarios = [seen.scenario(question.faults, overrides) for question in questions]
-    found = [
-        forecast_of(question.text, [simulate(scenario, seed=seed) for seed in range(1, seeds + 1)])
-        for question, scenario in zip(questions, scenarios)
-    ]
+    found = []
+    with late_bar("simulating") as show:
+        for number, (question, scenario) in enumerate(zip(questions, scenarios)):
+            runs = []
+            for seed in range(1, seeds + 1):
+                runs.append(simulate(scenario, seed=seed))
+                show((number * seeds + seed) / (len(questions) * seeds))
+            found.append(forecast_of(question.text, runs))
     if as_json:
         plain = {"runs": seeds, "questions": [each.as_json() for each in found]}
         click.echo(json.dumps(plain, indent=2))
