@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 COMPILED = (
     *("alarms", "effects", "liveness", "memory", "observe", "placement", "reasons"),
     *("remembered", "score", "snapshot", "step", "tick", "value", "watch"),
-    *("metadata.record", "metadata.whiteboard"),
+    *("crowd.crowd", "metadata.record", "metadata.whiteboard"),
     *("states.engine_down", "states.engine_migrating_away", "states.engine_starting"),
     *("states.engine_stopping", "states.engine_up", "states.global_maintenance"),
     *("states.guards", "states.local_maintenance", "states.names", "states.remembering"),
@@ -29,7 +29,14 @@ COMPILED = (
     *("check.numbers", "check.orders", "check.passing", "check.quiet_runs", "check.rounds"),
     *("check.suspension", "check.truth"),
     *("report.events", "report.truth", "scenario.judging.judge"),
-    *("simulate.agent", "simulate.clock", "simulate.engine", "simulate.facts", "simulate.host"),
+    *(
+        "simulate.agent",
+        "simulate.before",
+        "simulate.clock",
+        "simulate.engine",
+        "simulate.facts",
+        "simulate.host",
+    ),
     *("simulate.lockspace", "simulate.page", "simulate.publish", "simulate.rules"),
     *("simulate.run", "simulate.schedule", "simulate.showing", "simulate.start"),
     *("simulate.storage", "simulate.trace", "simulate.world"),
@@ -39,8 +46,8 @@ COMPILED = (
     *("simulate.happenings.power", "simulate.happenings.renewals"),
     *("simulate.happenings.restarts", "simulate.happenings.slots"),
     "simulate.happenings.suspension",
-    *("simulate.idle.hooks", "simulate.idle.looks", "simulate.idle.pulse"),
-    "simulate.idle.skipper",
+    *("simulate.idle.crowds", "simulate.idle.hooks", "simulate.idle.looks"),
+    *("simulate.idle.pulse", "simulate.idle.skipper"),
 )
 # mypyc is a part of mypy, which knows by attrs' own types what attrs adds to a class.
 _COMPILER = ("mypy>=1.18,<2", "attrs>=23.1")

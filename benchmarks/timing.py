@@ -16,10 +16,10 @@ def best(run: Callable[[], object], repeat: int = 5) -> float:
     return min(timeit.repeat(run, number=1, repeat=repeat))
 
 
-def command_s(*arguments: str, command: tuple[str, ...] = COMMAND) -> float:
+def command_s(*arguments: str, command: tuple[str, ...] = COMMAND, repeat: int = 5) -> float:
     """Time a whole command, the interpreter's start included: the shortest of several runs."""
 
     def run() -> None:
         subprocess.run([*command, *arguments], check=True, stdout=subprocess.DEVNULL)
 
-    return best(run)
+    return best(run, repeat)

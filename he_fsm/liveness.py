@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Optional, Union
 
+from he_fsm.crowd import CrowdSightings, CrowdSlots, unlike_the_crowd
 from he_fsm.memory import Sighting
 from he_fsm.metadata.record import HostRecord, ProblemWord, SlotProblem
 from he_fsm.value import Value
@@ -65,8 +66,9 @@ def look(  # noqa: PLR0913 - what is known, what is read, and how
         was_blind: this host could not read for a while, in which anybody may have booted.
         slack_s: by how much a timestamp may outgrow the time between two readings: two loops.
     """
+    near, known = _worth_a_look(sightings, slots)
     changed: dict[int, Sighting] = {}
-    for host_id, content in slots.items():
+    for host_id, content in near.items():
         before = sightings.get(host_id)
         if before is not None and (before.content is content or _is_same(before.content, content)):
             continue
@@ -82,13 +84,35 @@ def look(  # noqa: PLR0913 - what is known, what is read, and how
             )
         else:
             changed[host_id] = _see_growth(before, content, now, slack_s)
-    if not sightings.keys() <= slots.keys():
-        for host_id, before in sightings.items():
-            if host_id not in slots and before.content is not None:
-                changed[host_id] = before._replace(
-                    content=None, problem=ProblemWord.EMPTY, record=_keeping_nothing(before.record)
-                )
-    return {**sightings, **changed} if changed else sightings
+    if not known.keys() <= near.keys():
+        changed.update(_emptied(known, near))
+    if not changed:
+        return sightings
+    if known is not sightings and type(sightings) is CrowdSightings:
+        return sightings.with_changes(changed)
+    return {**sightings, **changed}
+
+
+def _worth_a_look(sightings: Sightings, slots: Slots) -> tuple[Slots, Sightings]:
+    """Return the slots that may have changed, and what was seen of them: not those of a crowd."""
+    if type(sightings) is CrowdSightings and type(slots) is CrowdSlots:
+        beside = slots.beside(sightings)
+        if beside is not None:
+            cleared = [i for i, each in slots.others.items() if each is None]
+            members = {i: sightings[i] for i in cleared if sightings.trusts(i)}
+            return beside, {**sightings.others, **members} if members else sightings.others
+    return slots, sightings
+
+
+def _emptied(known: Sightings, near: Slots) -> dict[int, Sighting]:
+    """Return the sightings of slots that somebody has cleared."""
+    return {
+        host_id: before._replace(
+            content=None, problem=ProblemWord.EMPTY, record=_keeping_nothing(before.record)
+        )
+        for host_id, before in known.items()
+        if host_id not in near and before.content is not None
+    }
 
 
 def _keeping_nothing(record: Optional[HostRecord]) -> Optional[HostRecord]:
@@ -211,12 +235,12 @@ def who_is_alive(
         dead_after_s: silence on this host's own clock after which a host is dead.
         dead_hosts: ids that the lease manager reports dead or free; that settles it at once.
     """
-    alive = [own_id]
+    alive: list[int] = []
     pending: list[int] = []
     longest_silent_from = NEVER
     # Fast path for recent peers; the exact sum is used near the limit.
     lives_surely_from = now - dead_after_s + 1.0
-    for host_id, seen in sightings.items():
+    for host_id, seen in unlike_the_crowd(sightings).items():
         record = seen.record
         if record is None or record.stopped or host_id in dead_hosts:
             continue
@@ -231,4 +255,8 @@ def who_is_alive(
         else:
             alive.append(host_id)
     changes_at = longest_silent_from + dead_after_s
-    return Liveness(frozenset(alive), frozenset(pending), changes_at)
+    if type(sightings) is CrowdSightings:
+        lives = sightings.alive(frozenset(alive), dead_hosts)
+    else:
+        lives = frozenset((own_id, *alive))
+    return Liveness(lives, frozenset(pending), changes_at)

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, Optional
 
+from he_fsm.crowd import CrowdSightings
 from he_fsm.liveness import NEVER, Liveness, grow_no_older, look, who_is_alive
 from he_fsm.memory import Memory, Sighting
-from he_fsm.metadata.record import RANK_GOOD, HostRecord, ProblemWord
+from he_fsm.metadata.record import RANK_GOOD, ProblemWord
 from he_fsm.metadata.whiteboard import Whiteboard
-from he_fsm.placement import placement
+from he_fsm.placement import Placement, placement
 from he_fsm.policy import Policy
 from he_fsm.remembered import FailedStarts, Moves
 from he_fsm.snapshot import Health, LeaseView, Snapshot, VmState
@@ -55,8 +56,7 @@ def observe(memory: Memory, snapshot: Snapshot, policy: Policy) -> View:
     ahead = memory.boot_ahead
     if snapshot.boot_now is not None and (ahead is None or slept_s):
         ahead = snapshot.boot_now - now
-    records = _records(sightings, snapshot)
-    plan = placement(records, liveness.alive, policy, liveness.pending)
+    plan = _plan(sightings, snapshot, liveness.alive, liveness.pending, policy)
     moves = memory.moves
     if plan.engine_on != moves.seen_on and plan.engine_on is not None and whiteboard is not None:
         moves = _moved_to(moves, plan.engine_on, now, policy)
@@ -115,7 +115,7 @@ def observe(memory: Memory, snapshot: Snapshot, policy: Policy) -> View:
     if maintenance is None and problem_since is not None:
         view.due(problem_since + _empty_for_s(policy))
     if leases.free_at is not None:
-        _look_ahead(view, records)
+        _look_ahead(view)
     return _time_passes(view)
 
 
@@ -161,15 +161,15 @@ def _later(time: Optional[float], by_s: float, now: float) -> Optional[float]:
     return None if time is None else min(time + by_s, now)
 
 
-def _look_ahead(view: View, records: Mapping[int, HostRecord]) -> None:
+def _look_ahead(view: View) -> None:
     """Say who should start the engine once an owner that renews no more is dead."""
     owner, free_at = view.leases.owner, view.leases.free_at
     alive, pending = view.liveness.alive, view.liveness.pending
     if owner is None or free_at is None or not (owner in alive or owner in pending):
         return
     view.due(free_at)
-    view.placement_after_expiry = placement(
-        records, alive - {owner}, view.policy, pending - {owner}
+    view.placement_after_expiry = _plan(
+        view.memory.sightings, view.snapshot, alive - {owner}, pending - {owner}, view.policy
     )
 
 
@@ -189,13 +189,22 @@ def _dead_hosts(leases: LeaseView, now: float) -> frozenset[int]:
     return leases.dead_hosts
 
 
-def _records(sightings: Mapping[int, Sighting], snapshot: Snapshot) -> Mapping[int, HostRecord]:
+def _plan(
+    sightings: Mapping[int, Sighting],
+    snapshot: Snapshot,
+    alive: frozenset[int],
+    pending: frozenset[int],
+    policy: Policy,
+) -> Placement:
+    """Return who should run the engine, by the records that are believed."""
+    if type(sightings) is CrowdSightings:
+        return sightings.placement(snapshot.own, alive, pending, policy)
     records = {
         host_id: seen.record for host_id, seen in sightings.items() if seen.record is not None
     }
     if snapshot.own is not None:
         records[snapshot.host_id] = snapshot.own
-    return records
+    return placement(records, alive, policy, pending)
 
 
 class Slot0(NamedTuple):
@@ -366,7 +375,7 @@ def _is_named(view: View) -> bool:
     """Whether this host should start the engine, its turn among equals aside."""
     return (
         could_start(view)
-        and view.snapshot.host_id in view.placement.hosts
+        and view.placement.names(view.snapshot.host_id)
         and view.due(view.memory.began_at + view.policy.settle_s)
         and view.lease_can_be_taken
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Mapping
 from typing import Final, Optional
 
@@ -45,6 +46,14 @@ class Placement(Value):
         self.turns: Final = turns
         self.kept_by: Final = kept_by
 
+    def names(self, host_id: int) -> bool:
+        """Return whether a host should start the engine."""
+        return _place(self.hosts, host_id) is not None
+
+    def turn_of(self, host_id: int) -> Optional[int]:
+        """Return a host's place in the order of turns, from 0 on; None: it has no turn."""
+        return _place(self.turns, host_id)
+
     @property
     def reason(self) -> str:
         """Why, in words."""
@@ -62,6 +71,11 @@ class Placement(Value):
             return f"host {self.hosts[0]} has the highest score, {self.score}"
         names = ", ".join(map(str, self.hosts[:8])) + (", ..." if len(self.hosts) > 8 else "")
         return f"hosts {names} share the highest score, {self.score}"
+
+
+def _place(ascending: tuple[int, ...], host_id: int) -> Optional[int]:
+    place = bisect_left(ascending, host_id)
+    return place if place < len(ascending) and ascending[place] == host_id else None
 
 
 def placement(

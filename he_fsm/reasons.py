@@ -30,7 +30,7 @@ def _why_down(view: View) -> str:
         return (
             f"the engine's lease is held by host {leases.owner}, which is alive: its VM runs there"
         )
-    if view.snapshot.host_id not in plan.hosts:
+    if not plan.names(view.snapshot.host_id):
         return plan.reason
     at = turn_at(view)
     if at is None:

@@ -12,6 +12,7 @@ from typing import Final, Optional
 
 import attrs
 
+from he_fsm.crowd import unlike_the_crowd
 from he_fsm.memory import Memory
 from he_fsm.metadata.codec import encode_slot
 from he_fsm.metadata.engine import engine_words
@@ -285,7 +286,9 @@ def problems_of(
     """
     memory = decision.memory
     problems = {
-        slot: seen.problem for slot, seen in memory.sightings.items() if seen.problem is not None
+        slot: seen.problem
+        for slot, seen in unlike_the_crowd(memory.sightings).items()
+        if seen.problem is not None
     }
     if memory.global_problem is not None:
         problems[0] = memory.global_problem

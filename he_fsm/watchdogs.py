@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from typing import Final, Optional
 
+from he_fsm.crowd import CrowdSightings
 from he_fsm.memory import Sighting
 from he_fsm.metadata.record import HostRecord
 from he_fsm.policy import Policy
@@ -83,6 +84,8 @@ def others_unlike(sightings: Sightings, policy: Policy) -> list[tuple[int, float
     """Return the hosts, ascending, whose records tell another watchdog's time, with that time."""
     # With hundreds of hosts this is asked with every look: the usual answer has to be quick.
     meant, unsaid = policy.watchdog_s, policy.watchdog_unsaid_s
+    if type(sightings) is CrowdSightings and sightings.crowd.watchdogs <= {meant}:
+        sightings = sightings.others
     found = [
         (host_id, unsaid if seen.record.watchdog_s is None else seen.record.watchdog_s)
         for host_id, seen in sightings.items()

@@ -7,14 +7,15 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from typing import Any, Callable, Final
+from typing import Any, Callable, Final, TypeVar
 
 import attrs
 
 from he_fsm.campaign.builds import QUESTION, build_here, why_unlike
-from he_fsm.campaign.results import RunResult
-from he_fsm.campaign.run import Batch, play_batch
+from he_fsm.campaign.run import Task, play_batch
 from he_fsm.errors import CampaignError, MissingExtraError
+
+_Result = TypeVar("_Result")
 
 _ANSWERS_WITHIN_S: Final = 10
 _LOOKS_EVERY_S: Final = 0.2
@@ -42,7 +43,7 @@ class Cluster:
         """Return whether any worker has joined; until then nothing is played."""
         return bool(self.client.nthreads())
 
-    def play(self, batches: Iterable[Batch]) -> Iterator[Sequence[RunResult]]:
+    def play(self, batches: Iterable[Task[_Result]]) -> Iterator[Sequence[_Result]]:
         """Yield the results of each batch as soon as it is done."""
         from distributed import KilledWorker, as_completed  # noqa: PLC0415 - the extra `dask`
 
@@ -53,7 +54,7 @@ class Cluster:
         running = as_completed(first, loop=self.client.loop)
         try:
             for future in running:
-                found: list[RunResult] = future.result()
+                found: Sequence[_Result] = future.result()
                 future.release()
                 self.check_workers()
                 for each in self._next(todo, self._room() - running.count()):
@@ -116,7 +117,7 @@ class Cluster:
         while not self.has_workers:
             time.sleep(_LOOKS_EVERY_S)
 
-    def _next(self, batches: Iterator[Batch], count: int) -> Iterator[Batch]:
+    def _next(self, batches: Iterator[Task[_Result]], count: int) -> Iterator[Task[_Result]]:
         return itertools.islice(batches, max(count, 0))
 
     def _room(self) -> int:
@@ -124,7 +125,7 @@ class Cluster:
         threads: dict[str, int] = self.client.nthreads()
         return max(_WAITING_MIN, _WAITING * sum(threads.values()))
 
-    def _submit(self, batch: Batch) -> Any:
+    def _submit(self, batch: Task[_Result]) -> Any:
         # Not `pure`, so that Dask does not reuse another campaign's result for an equal call.
         return self.client.submit(play_batch, batch, pure=False)
 

@@ -8,6 +8,7 @@ from typing import Final, Optional
 import attrs
 
 from he_fsm.campaign.aim import Aim
+from he_fsm.campaign.cycles.precision import AUTO
 from he_fsm.campaign.faults import Fault
 from he_fsm.campaign.results import YEAR_S, Variation
 from he_fsm.scenario.model import NOWHERE, Scenario
@@ -50,6 +51,8 @@ class Campaign:
     """
     A campaign. The runs of each variation have the seeds `seed`, `seed` + 1 and so on.
 
+    `precision`: half of the interval's width that is wanted, as a part of the unavailability; None:
+    as many runs as are said. `estimator`: how that is found (`cycles.precision`).
     `confidence`: the level of the intervals. A difference is real if its probability by chance is
     below 1 - `confidence`.
     """
@@ -60,6 +63,8 @@ class Campaign:
     horizon_s: float = YEAR_S
     seed: int = 1
     confidence: float = CONFIDENCE
+    precision: Optional[float] = None
+    estimator: str = AUTO
     designs: tuple[Design, ...]
     aim: Optional[Aim] = None
 

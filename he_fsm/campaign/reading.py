@@ -9,6 +9,7 @@ from typing import Any, Final, Optional, Union
 import attrs
 
 from he_fsm.campaign.aim import AIM_FORM, Aim
+from he_fsm.campaign.cycles.precision import AUTO, CYCLES, PLAIN, PercentForm
 from he_fsm.campaign.faults import Fault, FaultsForm
 from he_fsm.campaign.model import CONFIDENCE, NEEDLESS_WITHIN_S, RUNS, Campaign, Design
 from he_fsm.campaign.results import YEAR_S, Variation
@@ -24,7 +25,7 @@ from he_fsm.campaign.vary import (
     with_point,
 )
 from he_fsm.document.files import read_text
-from he_fsm.document.forms import Duration, Form, Integer, Number, Schema
+from he_fsm.document.forms import Choice, Duration, Form, Integer, Number, Schema
 from he_fsm.document.mappings import keys_schema, known_pairs
 from he_fsm.document.nodes import Mapping as Tree
 from he_fsm.document.nodes import (
@@ -50,6 +51,8 @@ CAMPAIGN_FORMS: Final[Mapping[str, Form]] = {
     "horizon": Duration(positive=True),
     "seed": Integer(minimum=0),
     "confidence": Number(0.5, 0.9999),
+    "precision": PercentForm(),
+    "estimator": Choice.of(AUTO, CYCLES, PLAIN),
     "needless_within": Duration(),
     "faults": FaultsForm(),
     "vary": VaryForm(),
@@ -58,7 +61,7 @@ CAMPAIGN_FORMS: Final[Mapping[str, Form]] = {
 }
 REQUIRED: Final = ("name", "hosts", "faults")
 AS_WRITTEN: Final = "as written"
-_SETTABLE: Final = ("runs", "horizon", "seed", "confidence")
+_SETTABLE: Final = ("runs", "horizon", "seed", "confidence", "precision", "estimator")
 _SEARCHED: Final = ("vary", "search")
 _WHOLE_FILE: Final = "a mapping with the key 'campaign'"
 _VARIATIONS_MAX: Final = 10_000
@@ -165,12 +168,13 @@ def _overridden(tree: Tree, key: str, text: str) -> Tree:
 
 def _campaign(document: Document) -> Campaign:
     tree = document.tree
-    plain = ("runs", "horizon", "seed", "confidence", "search", "aim")
+    plain = (*_SETTABLE, "search", "aim")
     values = {
         key: CAMPAIGN_FORMS[key].read(tree.pairs[key].value, None)
         for key in plain
         if key in tree.pairs
     }
+    _check_precision(tree)
     vary = tree.get("vary")
     chosen: list[Optional[Point]] = [None]
     if vary is not None and document.axes:
@@ -185,9 +189,20 @@ def _campaign(document: Document) -> Campaign:
         horizon_s=designs[0].horizon_s,
         seed=values.get("seed", 1),
         confidence=values.get("confidence", CONFIDENCE),
+        precision=values.get("precision"),
+        estimator=values.get("estimator", AUTO),
         designs=designs,
         aim=values.get("aim"),
     )
+
+
+def _check_precision(tree: Tree) -> None:
+    """Refuse keys that say in two ways how much is played."""
+    if "precision" in tree.pairs and "runs" in tree.pairs:
+        message = "this does not go with 'runs': so much is played as the precision takes"
+        raise refusal(tree.pairs["precision"].key, message)
+    if "estimator" in tree.pairs and "precision" not in tree.pairs:
+        raise refusal(tree.pairs["estimator"].key, "this goes with 'precision', like 5%")
 
 
 def _some(found: Any, vary: Node) -> list[Optional[Point]]:

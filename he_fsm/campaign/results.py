@@ -134,11 +134,14 @@ class Difference:
 
     `p_value`: how probable so large a difference is by chance alone, corrected for the number of
     variations that are compared. `is_real`: it is below 1 less the campaign's confidence.
+    `visible_s`: the smallest difference that so many episodes show in four of five campaigns
+    (seconds a year); None: not computed.
     """
 
     downtime_s_a_year: Estimate
     p_value: float
     is_real: bool
+    visible_s: Optional[float] = None
 
 
 @attrs.frozen(kw_only=True)
@@ -148,7 +151,8 @@ class VariationResult:
 
     `downtime_by_cause`: seconds a year, by the name of the fault, the greatest first; each cause of
     the campaign is there. `difference`: None for the best one, and where seeds can't be paired.
-    `is_tied`: it shares the least downtime with others, so that none is the best.
+    `is_tied`: it shares the least downtime with others, so that none is the best. `rules`: those
+    that were broken in episodes, where these were played in place of runs.
     """
 
     variation: Variation
@@ -164,6 +168,7 @@ class VariationResult:
     is_best: bool = False
     is_tied: bool = False
     difference: Optional[Difference] = None
+    rules: tuple[str, ...] = ()
 
     @property
     def outages(self) -> Iterator[Outage]:
@@ -178,7 +183,25 @@ class VariationResult:
     @property
     def broken_rules(self) -> tuple[str, ...]:
         """The rules that did not hold in some run."""
-        return tuple(sorted({rule for run in self.runs for rule in run.broken_rules}))
+        return tuple(
+            sorted({*self.rules, *(each for run in self.runs for each in run.broken_rules)})
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Precision:
+    """
+    How precisely the unavailability was to be known, and how it was found.
+
+    `asked`: half of the interval's width, as a part of the unavailability. `episodes`: how many of
+    each variation were played, in the order of the file; empty: plain runs were. `why_plain`: why
+    these were played although episodes would have been quicker.
+    """
+
+    asked: float
+    was_reached: bool
+    episodes: tuple[int, ...] = ()
+    why_plain: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -187,7 +210,8 @@ class CampaignResult:
     What a campaign showed; the variations are in the order of the file.
 
     `runs`: how many each variation was to have; there are fewer where the campaign was stopped.
-    `confidence`: of the intervals, like 0.95.
+    `confidence`: of the intervals, like 0.95. `precision`: where one was asked for; `runs` is 0
+    where episodes were played in place of runs.
     """
 
     name: str
@@ -196,6 +220,7 @@ class CampaignResult:
     runs: int
     confidence: float
     variations: tuple[VariationResult, ...]
+    precision: Optional[Precision] = None
 
     @property
     def best(self) -> Optional[VariationResult]:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Final, Optional, Protocol
+from typing import Final, Optional, Protocol, TypeVar
 
 import attrs
 
@@ -27,6 +27,8 @@ from he_fsm.campaign.results import RunResult
 from he_fsm.campaign.store import Results
 from he_fsm.errors import CampaignError
 
+_Result = TypeVar("_Result")
+
 
 @attrs.frozen
 class Batch:
@@ -34,6 +36,14 @@ class Batch:
 
     design: Design
     seeds: tuple[int, ...]
+
+    def play(self) -> list[RunResult]:
+        """Play them, one after the other."""
+        return [play(self.design, seed) for seed in self.seeds]
+
+    def singly(self) -> Iterator[Batch]:
+        """Return each run as a batch of its own."""
+        return (attrs.evolve(self, seeds=(seed,)) for seed in self.seeds)
 
 
 # A batch takes about a second: long enough to be worth sending to another process, and short
@@ -46,10 +56,23 @@ _GARBAGE: Final = 50_000
 _WAITING: Final = 2
 
 
+_Played_co = TypeVar("_Played_co", covariant=True)
+
+
+class Task(Protocol[_Played_co]):
+    """What one process plays: runs, or episodes."""
+
+    def play(self) -> Sequence[_Played_co]:
+        """Play all."""
+
+    def singly(self) -> Iterator[Task[_Played_co]]:
+        """Return what can be played one after the other."""
+
+
 class Player(Protocol):
     """Plays batches."""
 
-    def play(self, batches: Iterable[Batch]) -> Iterator[Sequence[RunResult]]:
+    def play(self, batches: Iterable[Task[_Result]]) -> Iterator[Sequence[_Result]]:
         """
         Yield the results of runs as soon as they are done.
 
@@ -85,20 +108,20 @@ def batches(campaign: Campaign, known: set[tuple[str, int]]) -> Iterator[Batch]:
                 yield Batch(design, seeds)
 
 
-def play_batch(batch: Batch) -> list[RunResult]:
+def play_batch(batch: Task[_Result]) -> Sequence[_Result]:
     """Play the runs of a batch, one after the other."""
-    return [play(batch.design, seed) for seed in batch.seeds]
+    return batch.play()
 
 
 @attrs.frozen
 class Here:
     """Plays in this process."""
 
-    def play(self, batches: Iterable[Batch]) -> Iterator[Sequence[RunResult]]:
+    def play(self, batches: Iterable[Task[_Result]]) -> Iterator[Sequence[_Result]]:
         """Yield each run as soon as it is done."""
         for batch in batches:
-            for seed in batch.seeds:
-                yield [play(batch.design, seed)]
+            for single in batch.singly():
+                yield single.play()
 
 
 @attrs.frozen
@@ -108,7 +131,7 @@ class Processes:
     pool: futures.Executor
     waiting: int
 
-    def play(self, batches: Iterable[Batch]) -> Iterator[Sequence[RunResult]]:
+    def play(self, batches: Iterable[Task[_Result]]) -> Iterator[Sequence[_Result]]:
         """Yield the results of each batch as soon as it is done."""
         todo = iter(batches)
         # The first submit starts the processes.
@@ -125,7 +148,7 @@ class Processes:
             raise CampaignError(msg) from error
 
 
-def _next(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
+def _next(batches: Iterator[Task[_Result]], count: int) -> Iterator[Task[_Result]]:
     return itertools.islice(batches, count)
 
 

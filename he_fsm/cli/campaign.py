@@ -29,7 +29,7 @@ from he_fsm.cli.options.playing import (
     terminated_as_stopped,
 )
 from he_fsm.cli.output.drawings import Drawings, drawing_options
-from he_fsm.cli.output.progress import progress_bar
+from he_fsm.cli.output.progress import late_bar, progress_bar
 from he_fsm.files.inputs import Inputs, check_outputs
 from he_fsm.report.files import check_place
 from he_fsm.report.pictures import write_pictures
@@ -92,9 +92,15 @@ def campaign(  # noqa: PLR0913 - one for each option
         msg = "give a campaign file (see docs/campaign.md)"
         raise click.UsageError(msg)
     inputs = Inputs.of(("the campaign file", file))
+    pages = {"--html": html, "--png": png, "--svg": svg}
+    tables = {"--results": results, "--csv": csv_file, "--parquet": parquet, "--worst": worst}
     outputs = {"--results": results, "--csv": csv_file, "--parquet": parquet, "--html": html}
     check_outputs(inputs, outputs)
     chosen = load_campaign(file, overrides_of(settings, runs))
+    if chosen.precision is not None:
+        _refuse_with_precision({**pages, **tables})
+        _precisely(chosen, scheduler, jobs, as_json=as_json)
+        return
     summarise = load("he-fsm campaign", "he_fsm.campaign.statistics", "campaign").summarise
     drawings = Drawings(html, png, svg)
     drawings.check()
@@ -127,6 +133,38 @@ def campaign(  # noqa: PLR0913 - one for each option
         sys.exit(STOPPED)
     if any(each.broken_rules for each in result.variations):
         sys.exit(1)
+
+
+def _refuse_with_precision(options: dict[str, object]) -> None:
+    """Refuse options that are about single runs: none is kept where a precision is asked for."""
+    for name, value in options.items():
+        if value is not None:
+            msg = f"{name} is about single runs: it goes with 'runs', and not with 'precision'"
+            raise click.UsageError(msg)
+
+
+def _precisely(
+    chosen: Campaign, scheduler: Optional[str], jobs: Optional[int], *, as_json: bool
+) -> None:
+    """Play until the precision is reached, and print the result."""
+    run = load("he-fsm campaign", "he_fsm.campaign.cycles.run", "campaign").run_precisely
+    with (
+        terminated_as_stopped(),
+        player_for(scheduler, jobs) as player,
+        late_bar(f"to {100 * (chosen.precision or 0):g} %") as show,
+    ):
+        result: CampaignResult = run(chosen, player, show)
+    if as_json:
+        click.echo(json.dumps({**result.to_json(), "unseen": []}, indent=2))
+    else:
+        from he_fsm.cli.output.campaign_tables import print_result  # noqa: PLC0415 - not for --json
+
+        print_result(result, {})
+    if any(each.broken_rules for each in result.variations):
+        sys.exit(1)
+    if result.precision is None or not result.precision.was_reached:
+        click.echo("he-fsm: the precision was not reached", err=True)
+        sys.exit(STOPPED)
 
 
 def report(chosen: Campaign, result: CampaignResult, drawings: Drawings) -> None:

@@ -1,19 +1,17 @@
-"""`he-fsm`: the command line. Each command is loaded when it is called."""
+"""`he-fsm`: the command line. Each command is loaded when it is called; the help needs none."""
 
 from __future__ import annotations
 
-import logging
-from typing import Optional
+import os
+import sys
+from typing import TYPE_CHECKING, Any
 
-import click
-from click.shell_completion import CompletionItem
+from he_fsm.cli.entry.usage import columns, usage
 
-from he_fsm import __version__
-from he_fsm.cli.loading import load
-from he_fsm.cli.running import HELP_NAMES, Commands, run
+if TYPE_CHECKING:
+    import click
 
-# What the package logs is for daemons, which say where it goes; commands say themselves what is so.
-logging.getLogger("he_fsm").addHandler(logging.NullHandler())
+    cli: click.Group
 
 # By name of the command: its module, and its line in the help.
 _COMMANDS = {
@@ -61,45 +59,34 @@ _COMMANDS = {
 }
 
 
-class _Commands(Commands):
-    """The commands, imported one at a time: the help waits for none of them."""
+def __getattr__(name: str) -> Any:
+    """Return `cli`, the group of all commands, which loads click."""
+    if name != "cli":
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    from he_fsm.cli.entry.group import group_of  # noqa: PLC0415 - the help does without click
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
-        found = _COMMANDS.get(cmd_name)
-        if found is None:
-            return super().get_command(ctx, cmd_name)
-        command = getattr(load(f"he-fsm {cmd_name}", found[0]), cmd_name.replace("-", "_"))
-        if not isinstance(command, click.Command):
-            msg = f"{found[0]}.{cmd_name} is no command"
-            raise TypeError(msg)
-        return command
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return what may follow; the commands' lines are known without loading them."""
-        found = click.Command.shell_complete(self, ctx, incomplete)
-        for name, (_, line) in _COMMANDS.items():
-            if name.startswith(incomplete):
-                found.append(CompletionItem(name, help=line))
-        return found
-
-    def format_commands(
-        self,
-        ctx: click.Context,  # noqa: ARG002 - click's signature
-        formatter: click.HelpFormatter,
-    ) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
-
-
-@click.group(cls=_Commands, context_settings=HELP_NAMES)
-@click.version_option(__version__, "-V", "--version", prog_name="he-fsm")
-def cli() -> None:
-    """Keep one virtual machine running on exactly one of several hosts, and see beforehand how."""
+    made = globals()["cli"] = group_of(_COMMANDS)
+    return made
 
 
 def main() -> None:
     """Run `he-fsm`."""
-    run(cli, "he-fsm")
+    if _is_printed():
+        return
+    from he_fsm.cli.running import run  # noqa: PLC0415 - as above
+
+    run(__getattr__("cli"), "he-fsm")
+
+
+def _is_printed() -> bool:
+    """Print the help, if that is asked for; where it can't be printed, the commands say so."""
+    if sys.argv[1:] not in ([], ["-h"], ["--help"]) or "_HE_FSM_COMPLETE" in os.environ:
+        return False
+    lines = {name: line for name, (_, line) in _COMMANDS.items()}
+    try:
+        sys.stdout.write(usage(lines, columns()))
+        sys.stdout.flush()
+    except OSError:
+        return False
+    return True

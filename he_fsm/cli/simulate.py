@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Optional
@@ -14,6 +14,7 @@ import click
 from he_fsm.cli.options.common import json_option, only_option, set_option, settings_of
 from he_fsm.cli.options.what_if import what_if, what_if_options
 from he_fsm.cli.output.drawings import Drawings, drawing_options
+from he_fsm.cli.output.progress import late_bar
 from he_fsm.errors import HeFsmError, ScenarioError
 from he_fsm.files.inputs import Inputs, check_outputs
 from he_fsm.live.answer import answer_of, asks_nothing
@@ -23,6 +24,8 @@ from he_fsm.simulate import Outcome
 from he_fsm.simulate import simulate as run
 
 _MANY_RUNS = 20
+# Takes how much is done, 0 to 1.
+Show = Callable[[float], None]
 
 
 @click.command()
@@ -92,8 +95,13 @@ def simulate(  # noqa: PLR0913 - one for each option
     drawings = Drawings(html, png, svg)
     drawings.check()
     added.say()
-    with _trace_to(trace) as write:
-        outcomes = [_outcome(each, seed, seeds, write) for each in _with_progress(scenarios, seeds)]
+    numbers: list[Optional[int]] = [seed] if seeds is None else list(range(1, seeds + 1))
+    is_long = len(scenarios) * len(numbers) >= _MANY_RUNS
+    with _trace_to(trace) as write, late_bar("simulating", is_long=is_long) as show:
+        outcomes = []
+        for index, each in enumerate(scenarios):
+            tell = _share(show, index, len(scenarios))
+            outcomes.append(_outcome(each, numbers, write, tell))
     drawings.write(outcomes, "he-fsm simulate")
     # A question about one's own cluster, of which the file says nothing that could pass or fail.
     asks = whiteboard is not None
@@ -130,21 +138,26 @@ def chosen(
     return [each for each in scenarios if each.name in only]
 
 
-def _with_progress(scenarios: list[Scenario], seeds: Optional[int]) -> Iterator[Scenario]:
-    """Show a progress bar for a long run, on a terminal only."""
-    if len(scenarios) * (seeds or 1) < _MANY_RUNS or not sys.stderr.isatty():
-        yield from scenarios
-        return
-    from rich.console import Console  # noqa: PLC0415 - only on a terminal
-    from rich.progress import track  # noqa: PLC0415
-
-    yield from track(scenarios, "simulating", console=Console(stderr=True), transient=True)
+def _share(show: Show, index: int, count: int) -> Show:
+    """Return what shows how much of one part of several is done, each as long as the others."""
+    return lambda done: show((index + done) / count)
 
 
-def _outcome(scenario: Scenario, seed: Optional[int], seeds: Optional[int], write: Any) -> Outcome:
+def _times(show: Show, until: float) -> Callable[[float], None]:
+    """Return what takes a time of a run in place of how much of it is done."""
+    return lambda t: show(t / until if until else 1.0)
+
+
+def _outcome(scenario: Scenario, seeds: list[Optional[int]], write: Any, show: Show) -> Outcome:
     """Run a scenario. With several seeds, return the first failed run, otherwise the last run."""
-    for each in [seed] if seeds is None else range(1, seeds + 1):
-        outcome = run(scenario, seed=each, trace=write and _named(write, scenario, each))
+    for index, seed in enumerate(seeds):
+        tell = _share(show, index, len(seeds))
+        outcome = run(
+            scenario,
+            seed=seed,
+            trace=write and _named(write, scenario, seed),
+            progress=_times(tell, scenario.until),
+        )
         if not outcome.passed:
             break
     return outcome

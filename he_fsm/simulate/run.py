@@ -25,14 +25,17 @@ Trace = Callable[[dict[str, object]], None]
 _PROGRAM: Final = "simulator"
 # Takes a host's name, who decides there, and each of its looks.
 Record = Callable[[str, Session, Look], None]
+# Takes the scenario's time to which a run has come (seconds).
+Progress = Callable[[float], None]
 
 
-def simulate(
+def simulate(  # noqa: PLR0913 - one for each option
     scenario: Scenario,
     *,
     seed: Optional[int] = None,
     trace: Optional[Trace] = None,
     record: Optional[Record] = None,
+    progress: Optional[Progress] = None,
     skips_idle_time: bool = True,
 ) -> Outcome:
     """
@@ -42,12 +45,14 @@ def simulate(
         seed: other loop and lease-renewal phases; the scenario's own where not given.
         trace: called with every look of every agent, as a plain object.
         record: called with every look of every agent, as agents keep them (`he_fsm.history`).
+        progress: called again and again with the time to which the run has come.
         skips_idle_time: False steps through quiet hours too; the events are the same.
     """
     seed = scenario.seed if seed is None else seed
     is_watched = trace is not None or record is not None
     run = Run(scenario, seed, skips_idle_time=skips_idle_time and not is_watched)
     run.world.trace = trace
+    run.progress = progress
     if record is not None:
         run.world.record = _recorder(record)
     return run.play()
@@ -79,6 +84,7 @@ class Run:
         world.idle = skipper
         world.storage.on_change = skipper.slot_changes
         world.lockspace.on_change = skipper.leases_change
+        self.progress: Optional[Progress] = None
         start.set_up(world)
 
     def play(self) -> Outcome:
@@ -133,6 +139,8 @@ class Run:
                 world.moment = (time, FIRST)
             self._happen(time)
             self._settle()
+            if self.progress is not None:
+                self.progress(time)
         world.now = until
         world.moment = (until, LAST)
         self.skipper.finish()

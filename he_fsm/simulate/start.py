@@ -5,23 +5,23 @@ from __future__ import annotations
 import random
 from typing import Optional
 
-from he_fsm.memory import Memory, Sighting
+from he_fsm.memory import Memory
 from he_fsm.metadata.record import HostRecord
 from he_fsm.remembered import FailedStarts, Moves, VmWatch
 from he_fsm.scenario.model import Host, Verb
 from he_fsm.simulate import publish
+from he_fsm.simulate.before import LONG_S, Before, LastLook, has_written
 from he_fsm.simulate.clock import WALL_AT_ZERO_S, HostClock
 from he_fsm.simulate.happenings import hypervisor, renewals
 from he_fsm.simulate.host import Agent, SimHost, readings_of
 from he_fsm.simulate.lockspace import Member
+from he_fsm.simulate.page import Page
 from he_fsm.simulate.schedule import LoopTimes
 from he_fsm.simulate.world import World
 from he_fsm.snapshot import VmState
 from he_fsm.states.names import State
-from he_fsm.tick import Facts, Identity, make_block, make_record, rate_host
+from he_fsm.tick import Facts, Identity, make_record, rate_host
 
-# "For a long time": how long warm agents have been in their state, and silent ones silent.
-_LONG_S = 3600.0
 # Hosts have been up for a day to a month, each for another time: their clocks never agree.
 _UPTIME_S = (86_400, 2_592_000)
 # The states of an agent whose VM is in the middle of something.
@@ -39,7 +39,7 @@ def set_up(world: World) -> None:
         world.hosts[config.name] = _host(world, config, place)
     world.by_id = {host.host_id: host for host in reversed(list(world.hosts.values()))}
     _wanted_views(world)
-    world.storage.write_global(-_LONG_S, maintenance=scenario.maintenance)
+    world.storage.write_global(-LONG_S, maintenance=scenario.maintenance)
     for host in world.hosts.values():
         _lockspace(world, host)
     engine = scenario.engine
@@ -48,7 +48,7 @@ def set_up(world: World) -> None:
         is_sick = engine.health == "bad"
         vm = world.engine.place(runs_on, world.now, is_sick=is_sick, is_paused=engine.paused)
         hypervisor.continue_deed(world, vm, engine.doing, engine.doing_for_s)
-        world.lockspace.set_owner(runs_on.member, -_LONG_S)
+        world.lockspace.set_owner(runs_on.member, -LONG_S)
         if engine.lease_left_s is not None:
             runs_on.member.renews = False
             runs_on.member.renewed_at = engine.lease_left_s - runs_on.policy.lease_expiry_s
@@ -56,12 +56,20 @@ def set_up(world: World) -> None:
         if engine.paused and not scenario.world.pause_keeps_lease:
             hypervisor.give_lease_away(world, vm)
     first_looks = {host.name: _first_look(world, host) for host in world.hosts.values()}
+    before, is_crowd = None, world.idle.begins_with_crowd()
+    last_looks: dict[str, LastLook] = {}
     if not scenario.world.cold:
         for host in world.hosts.values():
-            _write_before(world, host, first_looks[host.name])
+            last = _write_before(world, host, first_looks[host.name])
+            if last is not None and has_written(host):
+                last_looks[host.name] = last
+        before = Before.of(world.hosts.values(), world.storage)
     for host in world.hosts.values():
         if host.is_up and host.config.agent_running:
-            _start_agent(world, host, first_looks[host.name])
+            last = None if is_crowd else last_looks.get(host.name)
+            _start_agent(world, host, first_looks[host.name], before, last)
+    if before is not None and is_crowd:
+        world.idle.begin_crowd(before, last_looks)
 
 
 def _host(world: World, config: Host, place: int) -> SimHost:
@@ -118,8 +126,8 @@ def _lockspace(world: World, host: SimHost) -> None:
     held = lockspace.holders.get(host.host_id)
     if not host.is_up:
         # Off for a long time: its id ran out long ago.
-        member.stop_renewing(-_LONG_S)
-        member.renewed_at = -2 * _LONG_S - host.policy.lease_expiry_s
+        member.stop_renewing(-LONG_S)
+        member.renewed_at = -2 * LONG_S - host.policy.lease_expiry_s
         member.is_joined = False
         if held is None:
             lockspace.holders[host.host_id] = member
@@ -137,12 +145,12 @@ def _first_look(world: World, host: SimHost) -> float:
     return draws.random() * span
 
 
-def _write_before(world: World, host: SimHost, first_look: float) -> None:
-    """Write the record that the host's last loop before time 0 left."""
+def _write_before(world: World, host: SimHost, first_look: float) -> Optional[LastLook]:
+    """Write the record that the host's last loop before time 0 left; return that loop."""
     if not host.member.is_joined and host.is_up:
-        return
+        return None
     was_running = host.is_up and host.config.agent_running
-    time = first_look - world.times.loop_s if was_running else -_LONG_S
+    time = first_look - world.times.loop_s if was_running else -LONG_S
     facts = _facts_before(world, host, time)
     memory = _memory_before(world, host)
     score = rate_host(memory, facts, host.identity, host.policy)
@@ -156,14 +164,16 @@ def _write_before(world: World, host: SimHost, first_look: float) -> None:
         # A host that keeps the engine went down in order.
         is_stopped=is_stopped or (memory.keeps_engine and not was_running),
     )
-    block = make_block(record, memory, facts, score.why)
-    world.storage.write(host.host_id, block, min(time, -world.times.storage_latency_s))
+    page = Page(record, memory, facts, score, host.identity.version)
+    written_at = min(time, -world.times.storage_latency_s)
+    page.write(world.storage, host, written_at)
     host.written_score = record.score
     judge = world.judge
     if ("score", host.name) in judge.wanted:
         judge.observe(0.0, ("score", host.name), record.score)
     if ("record", host.name) in judge.wanted:
         judge.observe(0.0, ("record", host.name), publish.seen(record, time))
+    return LastLook(written_at, facts.now, page)
 
 
 def _facts_before(world: World, host: SimHost, time: float) -> Facts:
@@ -177,7 +187,14 @@ def _facts_before(world: World, host: SimHost, time: float) -> Facts:
     )
 
 
-def _start_agent(world: World, host: SimHost, first_look: float) -> None:
+def _start_agent(
+    world: World,
+    host: SimHost,
+    first_look: float,
+    before: Optional[Before],
+    last: Optional[LastLook],
+) -> None:
+    """Start the agent of time 0; *last*: with which look it has seen the others, if with any."""
     loops = LoopTimes(
         host.clock.monotonic(first_look),
         world.times.loop_s,
@@ -188,9 +205,8 @@ def _start_agent(world: World, host: SimHost, first_look: float) -> None:
         memory = host.saved
     else:
         memory = _memory_before(world, host)
-        if host.member.is_joined:
-            sightings = _sightings(world, host, first_look - world.times.loop_s)
-            memory = memory._replace(sightings=sightings)
+        if last is not None and before is not None:
+            memory = memory._replace(sightings=before.seen_by(host.host_id, last.now))
     agent = Agent(memory, loops)
     host.agent = agent
     if not world.times.cold:
@@ -203,12 +219,12 @@ def _start_agent(world: World, host: SimHost, first_look: float) -> None:
     judge = world.judge
     if ("state", host.name) in judge.wanted:
         judge.observe(0.0, ("state", host.name), memory.state.value)
-    alive = frozenset((host.host_id,))
-    if not world.times.cold and host.member.is_joined:
-        alive |= {
-            other.host_id for other in world.hosts.values() if _writes(other) and other is not host
-        }
-    agent.alive = alive
+    if before is None or not host.member.is_joined:
+        agent.alive = frozenset((host.host_id,))
+    elif host.host_id in before.writers:
+        agent.alive = before.writers
+    else:
+        agent.alive = before.writers | {host.host_id}
     for key in world.wanted_views.get(host.name, ()):
         judge.observe(0.0, key, _view_before(world, agent, key))
     world.look_at(host, agent, first_look)
@@ -225,10 +241,6 @@ def _view_before(world: World, agent: Agent, key: tuple[object, ...]) -> object:
         return None
     content = world.storage.read(0.0, 1).slots.get(host_id)
     return publish.seen(content, 0.0) if isinstance(content, HostRecord) else None
-
-
-def _writes(host: SimHost) -> bool:
-    return host.is_up and host.config.agent_running and host.member.is_joined
 
 
 def _keeps(world: World, config: Host) -> bool:
@@ -248,7 +260,7 @@ def _saved_before(config: Host, clock: HostClock, *, keeps_engine: bool) -> Memo
 def _memory_before(world: World, host: SimHost) -> Memory:
     """Return what an agent remembers that has been running for a long time."""
     now = host.clock.monotonic(0.0)
-    long_ago = now - _LONG_S
+    long_ago = now - LONG_S
     vm = _watch_before(world, host, now)
     maintenance = world.scenario.maintenance
     state = _state_before(world, host, vm)
@@ -282,7 +294,7 @@ def _watch_before(world: World, host: SimHost, now: float) -> Optional[VmWatch]:
         paused_since = now if engine.paused else None
         return VmWatch(since=since, started_here=True, bad_since=since, paused_since=paused_since)
     return VmWatch(
-        since=now - _LONG_S,
+        since=now - LONG_S,
         started_here=True,
         was_good=True,
         bad_since=now if engine.health == "bad" and not engine.paused else None,
@@ -304,17 +316,3 @@ def _state_before(world: World, host: SimHost, vm: Optional[VmWatch]) -> State:
     if -failed.last_s < world.policy.blocked_s(failed.count):
         return State.SCORE_BLOCKED
     return State.ENGINE_DOWN
-
-
-def _sightings(world: World, host: SimHost, last_look: float) -> dict[int, Sighting]:
-    """Return what a warm agent has seen of the others."""
-    now = host.clock.monotonic(last_look)
-    long_ago = now - _LONG_S
-    sightings = {}
-    writers = {other.host_id for other in world.hosts.values() if _writes(other)}
-    for host_id, content in world.storage.read(0.0, 1).slots.items():
-        if host_id == host.host_id or not isinstance(content, HostRecord):
-            continue
-        grew_at = now if host_id in writers else long_ago
-        sightings[host_id] = Sighting(content, content.timestamp, grew_at, long_ago, content, None)
-    return sightings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from he_fsm.crowd import CrowdSightings
 from he_fsm.effects import StartVm
 from he_fsm.memory import Memory
 from he_fsm.snapshot import VmState
@@ -31,7 +32,7 @@ def is_claiming(view: View) -> bool:
         return False
     memory, policy = view.memory, view.policy
     return (
-        view.snapshot.host_id in view.placement_after_expiry.hosts
+        view.placement_after_expiry.names(view.snapshot.host_id)
         and len(view.placement_after_expiry.turns) > 1
         and view.due(memory.began_at + policy.settle_s)
         and view.due(free_at - policy.lease_claim_s)
@@ -42,10 +43,16 @@ def is_claiming(view: View) -> bool:
 def other_claims(view: View) -> list[int]:
     """Return the other candidates whose records announce that they will acquire the lease."""
     sightings = view.memory.sightings
-    turns = view.placement_after_expiry.turns
-    others = [host_id for host_id in turns if host_id != view.snapshot.host_id]
+    plan, own_id = view.placement_after_expiry, view.snapshot.host_id
+    if type(sightings) is CrowdSightings:
+        known = sightings.others
+        claims = [i for i in sightings.crowd.claiming(plan) if i != own_id and i not in known]
+        others = [i for i in known if plan.turn_of(i) is not None]
+    else:
+        claims = []
+        others = [host_id for host_id in plan.turns if host_id != own_id]
     records = [sightings[host_id].record for host_id in others]
-    return [r.host_id for r in records if r is not None and r.engine.claims_lease]
+    return claims + [r.host_id for r in records if r is not None and r.engine.claims_lease]
 
 
 def turn_at(view: View) -> float | None:
@@ -61,11 +68,10 @@ def turn_at(view: View) -> float | None:
     memory, policy = view.memory, view.policy
     since = memory.named_since
     own_id = view.snapshot.host_id
-    if since is None or own_id not in view.placement.hosts:
+    if since is None or not view.placement.names(own_id):
         return None
-    turns = view.placement.turns
-    others = len(turns) - 1
-    if not others:
+    others, turn = len(view.placement.turns) - 1, view.placement.turn_of(own_id)
+    if not others or turn is None:
         return since
     if view.lease_runs_out:
         claimed_at = memory.claimed_at
@@ -73,7 +79,7 @@ def turn_at(view: View) -> float | None:
             return max(since, claimed_at + policy.lease_claim_s)
         since += policy.lease_sight_s
     apart = min(policy.stagger_s, policy.stagger_total_s / others)
-    return since + apart * turns.index(own_id)
+    return since + apart * turn
 
 
 def this_host_should_start(view: View) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from he_fsm.crowd import unlike_the_crowd
 from he_fsm.effects import MigrateVm
 from he_fsm.remembered import VmWatch
 from he_fsm.snapshot import Outcome, OwnerState, VmState
@@ -20,7 +21,7 @@ VM_GONE: Final = (
 def is_superseded(view: View) -> bool:
     """A newer release's record is intact, and its timestamp keeps growing."""
     # With hundreds of hosts a list takes half the time of `any`.
-    return True in [seen.is_newer for seen in view.memory.sightings.values()]
+    return True in [seen.is_newer for seen in unlike_the_crowd(view.memory.sightings).values()]
 
 
 def is_superseded_with_vm(view: View) -> bool:

@@ -25,7 +25,7 @@ OF_DOCUMENTS = {
     *("__future__", "collections", "contextlib", "difflib", "math", "operator", "pathlib", "re"),
     *("typing", "attrs", "yaml"),
 }
-PURE_FOLDERS = {"states", "metadata", "why", "history"}
+PURE_FOLDERS = {"crowd", "states", "metadata", "why", "history"}
 # Modules of the standard library in which nothing reads, writes, waits or draws lots.
 PURE = {
     *(

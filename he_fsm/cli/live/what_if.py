@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 
 import click
 
 from he_fsm.cli.broker import broker_option
 from he_fsm.cli.live.seen import read, say_assumptions
 from he_fsm.cli.options.common import json_option, set_option, settings_of
+from he_fsm.cli.output.progress import late_bar
 from he_fsm.live.forecast import Forecast
 from he_fsm.live.losses import Question, losses
 from he_fsm.live.what_if import predict
@@ -64,9 +66,11 @@ def what_if(  # noqa: PLR0913 - one for each option
     questions = list(losses(seen.living)) if asks_any else [_asked(faults, at)]
     overrides = settings_of(settings)
     scenarios = [seen.scenario(question.faults, overrides) for question in questions]
-    found = [
-        predict(question.text, scenario, seeds) for question, scenario in zip(questions, scenarios)
-    ]
+    found = []
+    with late_bar("simulating") as show:
+        for number, (question, scenario) in enumerate(zip(questions, scenarios)):
+            so_far = _share_of(show, number, len(questions))
+            found.append(predict(question.text, scenario, seeds, so_far))
     if as_json:
         plain = {"runs": seeds, "questions": [each.as_json() for each in found]}
         click.echo(json.dumps(plain, indent=2))
@@ -74,6 +78,11 @@ def what_if(  # noqa: PLR0913 - one for each option
         _show(found, seeds, scenarios[0].world.vm_boot_s)
     if not all(each.is_well for each in found):
         sys.exit(1)
+
+
+def _share_of(show: Callable[[float], None], number: int, count: int) -> Callable[[float], None]:
+    """Return what shows the progress of one question of several."""
+    return lambda done: show((number + done) / count)
 
 
 def _asked(faults: tuple[str, ...], at: str) -> Question:

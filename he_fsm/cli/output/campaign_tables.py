@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Callable, Final, Optional
 
@@ -43,12 +43,8 @@ def print_result(
     if not result.variations:
         click.echo("nothing was played")
         return
-    played = sum(len(each.runs) for each in result.variations)
-    years = sum(each.years for each in result.variations)
-    click.echo(
-        f"{several(played, 'run')} of {span(result.horizon_s)}: {years:,.4g} cluster-years, "
-        f"intervals at {100 * result.confidence:.4g} %"
-    )
+    for line in _how_played(result):
+        click.echo(line)
     click.echo()
     print_table(_HEADINGS, [_row(each, result.confidence) for each in result.variations])
     click.echo()
@@ -66,6 +62,39 @@ def print_result(
         click.secho("The worst runs, as scenarios", bold=True)
         for run in result.worst(len(written)):
             click.echo(f"  {span(run.downtime_s):>9}  {written[run.key]}")
+
+
+def _how_played(result: CampaignResult) -> Iterator[str]:
+    """Yield what was played, and how precise it is."""
+    intervals = f"intervals at {100 * result.confidence:.4g} %"
+    precision = result.precision
+    if precision is not None and precision.episodes:
+        played = several(sum(precision.episodes), "episode")
+        yield f"{played} from one quiet moment to the next, drawn by kind and weighed; {intervals}"
+    else:
+        played = several(sum(len(each.runs) for each in result.variations), "run")
+        years = sum(each.years for each in result.variations)
+        yield f"{played} of {span(result.horizon_s)}: {years:,.4g} cluster-years, {intervals}"
+    if precision is not None:
+        found = [each.downtime_s_a_year for each in result.variations]
+        widest = max((_part(each) for each in found), default=0.0)
+        word = "known" if precision.was_reached else "NOT KNOWN WELL ENOUGH"
+        yield (
+            f"unavailability {word} to {100 * widest:.2g} %, asked for:"
+            f" {100 * precision.asked:.4g} %"
+        )
+        if precision.why_plain:
+            yield f"plain runs were played: {printable(precision.why_plain)}"
+        seen = [each.difference.visible_s for each in result.variations if each.difference]
+        sizes = [each for each in seen if each is not None]
+        if sizes:
+            yield f"differences above {span(max(sizes))} a year are seen in four of five campaigns"
+
+
+def _part(found: Estimate) -> float:
+    if found.low is None or found.high is None or not found.value:
+        return 0.0
+    return (found.high - found.low) / 2 / found.value
 
 
 _HEADINGS: Final = (

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Optional
 
+from he_fsm.simulate.before import Before, LastLook
 from he_fsm.simulate.host import SimHost
 
 
@@ -18,6 +20,13 @@ class IdleHooks:
 
     def end_all(self, slot: Optional[int] = None) -> None:
         """Every host is about to be changed, or the one of a *slot*."""
+
+    def begins_with_crowd(self) -> bool:
+        """Whether hosts that have run for long are to begin as a crowd (`begin_crowd`)."""
+        return False
+
+    def begin_crowd(self, before: Before, last_looks: Mapping[str, LastLook]) -> None:
+        """Begin with what agents saw of each other with their last looks, by name."""
 
     def note_rate(self, rate: float) -> None:
         """A host's clock is to run at *rate*."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Optional
 
+from he_fsm.crowd import CrowdSightings
 from he_fsm.liveness import NEVER
 from he_fsm.memory import Sighting
+from he_fsm.metadata.record import HostRecord
 from he_fsm.scenario.model import World
 from he_fsm.simulate.host import Agent, SimHost
 from he_fsm.simulate.idle.looks import Asked, Look, first_with_timestamp_of, last_shown
@@ -103,6 +106,73 @@ class Trust:
         return -NEVER if self._last.grew_at is None else self._last.grew_at
 
 
+class Trusts:
+    """
+    In whom a pulse trusts, by id.
+
+    One of a crowd trusts in all *founders* from the beginning on. What it had seen of each with its
+    last look before is alike, and is made when somebody asks for it.
+    """
+
+    __slots__ = ("_founders", "_gone", "_known", "_own_id", "_seen_at", "_since")
+
+    def __init__(self, own_id: int) -> None:
+        """Begin with nobody."""
+        self._own_id = own_id
+        self._known: dict[int, Trust] = {}
+        self._founders: Mapping[int, Founder] = {}
+        # The founders whose trust is another by now, or none.
+        self._gone: set[int] = {own_id}
+        self._seen_at = self._since = -NEVER
+
+    def begin_with(self, founders: Mapping[int, Founder], seen_at: float, since: float) -> None:
+        """Trust in all founders: each has grown *seen_at*, and is known *since* (own clock)."""
+        self._founders = founders
+        self._seen_at = seen_at
+        self._since = since
+
+    def __contains__(self, slot: int) -> bool:
+        """Whether it trusts in a host."""
+        return slot in self._known or (slot in self._founders and slot not in self._gone)
+
+    def __len__(self) -> int:
+        """Return in how many hosts it trusts."""
+        if not self._founders:
+            return len(self._known)
+        return len(self._known) + len(self._founders) - len(self._gone)
+
+    def __setitem__(self, slot: int, trust: Trust) -> None:
+        """Trust in a host."""
+        self._known[slot] = trust
+        if slot in self._founders:
+            self._gone.add(slot)
+
+    def get(self, slot: int) -> Optional[Trust]:
+        """Return the trust in a host; None: there is none."""
+        found = self._known.get(slot)
+        if found is None and slot in self._founders and slot not in self._gone:
+            found = self._of_founder(slot)
+            self[slot] = found
+        return found
+
+    def pop(self, slot: int) -> Trust:
+        """Trust in a host no more; return the trust that there was. Raises `KeyError`."""
+        self.get(slot)
+        return self._known.pop(slot)
+
+    def items(self) -> Iterator[tuple[int, Trust]]:
+        """Return all."""
+        yield from self._known.items()
+        for slot in self._founders:
+            if slot not in self._gone:
+                yield slot, self._of_founder(slot)
+
+    def _of_founder(self, slot: int) -> Trust:
+        pulse, record = self._founders[slot]
+        seen = Sighting(record, record.timestamp, self._seen_at, self._since, record, None)
+        return Trust(seen, pulse)
+
+
 def is_healthy(seen: Sighting, grew_from: float) -> bool:
     """Whether what was seen of a host is a heartbeat as any other, and grew lately enough."""
     return (
@@ -132,6 +202,7 @@ class Pulse:
         "answered",
         "dues",
         "given_up_at",
+        "has_looked",
         "host",
         "looks",
         "owed",
@@ -151,6 +222,8 @@ class Pulse:
         self.host = host
         self.agent = agent
         self.looks: list[Look] = []
+        # Whether one of them was made, and not before the run.
+        self.has_looked = True
         # How many of the last of them wrote a heartbeat that is not on the storage yet.
         self.owed = 0
         self.since = since
@@ -159,7 +232,7 @@ class Pulse:
         self.unread: list[Moment] = []
         # In whom it trusts, by id; of those, in whose slot there is or was something else to read
         # since it last looked; and the other pulses, in which it does not trust yet.
-        self.trusts: dict[int, Trust] = {}
+        self.trusts = Trusts(host.host_id)
         self.stale: set[int] = set()
         self.strangers: set[int] = set()
         # When it would find one of them silent (its own clock), if it did not look before.
@@ -225,6 +298,31 @@ class Pulse:
         agent.heard_at = looks[-1].now
         agent.looked_at, agent.looks_now = looks[-1].time, 0
 
+    def newly_trusted(
+        self, pulses: Mapping[int, Pulse], moment: Moment, fresh_s: float
+    ) -> dict[int, Sighting]:
+        """Trust in those of whom a heartbeat has just been read; return what is seen of them."""
+        agent, grew_from = self.agent, self.looks[-1].now - fresh_s
+        sightings, trusted = agent.memory.sightings, {}
+        for slot in list(self.strangers):
+            other, seen = pulses[slot], sightings.get(slot)
+            if seen is None or other.page_since >= moment:
+                continue
+            # Its next heartbeat has to come before it would be taken for silent.
+            if slot in agent.liveness.alive and is_healthy(seen, grew_from):
+                trusted[slot] = other.sighting
+                self.trusts[slot] = Trust(seen, other)
+                self.strangers.discard(slot)
+        return trusted
+
+    def remember(self, sightings: Mapping[int, Sighting]) -> None:
+        """Leave the agent's memory as its last look left it, with these sightings."""
+        agent = self.agent
+        if self.has_looked:
+            agent.memory = agent.memory.seeing(sightings, self.looks[-1].now)
+        else:
+            agent.memory = agent.memory._replace(sightings=sightings)
+
     def holds_until(self, decision: Step, dead_after_s: float) -> float:
         """Return when an answer may be another though nothing happens (own monotonic clock)."""
         until = decision.idle_until
@@ -232,10 +330,11 @@ class Pulse:
         if len(liveness.alive) + len(liveness.pending) == 1 + len(self.trusts):
             # It is itself alive, and so are all in whom it trusts.
             return until
-        for slot in (liveness.alive | liveness.pending).difference(self.trusts):
+        strangers = sightings.others if type(sightings) is CrowdSightings else sightings
+        for slot, seen in strangers.items():
             # Who is silent will be noticed.
-            seen = sightings.get(slot)
-            if seen is not None:
+            is_watched = slot in liveness.alive or slot in liveness.pending
+            if is_watched and slot not in self.trusts:
                 silent_from = seen.since if seen.grew_at is None else seen.grew_at
                 until = min(until, silent_from + dead_after_s)
         return until
@@ -269,3 +368,13 @@ class Pulse:
         while count < last and looks[count].time < before:
             count += 1
         del looks[:count]
+
+
+# It stands below the class that it names: mypyc looks at the classes of a named tuple's parts when
+# it makes the tuple's class, and ends with a segmentation fault where one is not there yet (1.20).
+class Founder(NamedTuple):
+    """A host of a crowd that has looked and written for long when the run begins."""
+
+    pulse: Pulse
+    # What its slot shows at the beginning.
+    record: HostRecord

@@ -6,15 +6,18 @@ import heapq
 from collections.abc import Mapping
 from typing import Optional
 
+from he_fsm.crowd import CrowdSightings
 from he_fsm.liveness import NEVER
-from he_fsm.memory import Memory, Sighting
+from he_fsm.memory import Sighting
 from he_fsm.metadata.record import EngineStatus, HostRecord
 from he_fsm.metadata.whiteboard import Whiteboard
 from he_fsm.score import Score
+from he_fsm.simulate.before import Before, LastLook
 from he_fsm.simulate.host import Agent, SimHost
+from he_fsm.simulate.idle.crowds import Crowds, beats, founding_pulses, is_crowd
 from he_fsm.simulate.idle.hooks import IdleHooks
 from he_fsm.simulate.idle.looks import Asked, Look, last_shown
-from he_fsm.simulate.idle.pulse import COPIES, Pulse, Spans, Trust, is_healthy
+from he_fsm.simulate.idle.pulse import COPIES, Pulse, Spans, Trust
 from he_fsm.simulate.page import Page
 from he_fsm.simulate.schedule import FIRST, LAST, Moment
 from he_fsm.simulate.world import World
@@ -57,6 +60,9 @@ class Skipper(IdleHooks):
         self._skips = skips
         self._latency_s = world.times.storage_latency_s
         self._pulses: dict[int, Pulse] = {}
+        self._crowds = Crowds()
+        # The member of the crowd that just begins a page which all others will read.
+        self._turning: Optional[int] = None
         self._rates = (1.0, 1.0)
         self._spans = self._spans_at(1.0)
 
@@ -91,18 +97,17 @@ class Skipper(IdleHooks):
             return None
         self._catch_up(pulse)
         pulse.forget(self._world.now - self._spans.memory_s)
-        memory, last = agent.memory, pulse.looks[-1]
+        world, memory = self._world, agent.memory
         if pulse.stale:
-            sightings = dict(memory.sightings)
-            for slot in pulse.stale:
-                sightings[slot] = self._read_again(pulse, slot)
+            changed = {slot: self._read_again(pulse, slot) for slot in pulse.stale}
             pulse.stale.clear()
             pulse.given_up_at = NEVER
             pulse.answered = None
-            agent.memory = _as_of(last, memory, sightings)
-        elif memory.waits_on_evidence:
+            pulse.remember(self._crowds.changed(pulse, changed, world.moment))
+        elif memory.waits_on_evidence or self._crowds.is_older(memory.sightings, world.moment):
             # When it looked matters to nothing else.
-            agent.memory = _as_of(last, memory, memory.sightings)
+            pulse.remember(self._crowds.changed(pulse, {}, world.moment))
+        pulse.has_looked = True
         return pulse
 
     def _read_again(self, pulse: Pulse, slot: int) -> Sighting:
@@ -151,17 +156,20 @@ class Skipper(IdleHooks):
         pulse = self.pulse_of(host)
         if pulse is not None:
             self._write_owed(pulse)
+            self._turning = slot if self._crowds.has(slot) else None
         can_begin = pulse is None and self._skips and storage.is_plain(slot)
         shown_at = page.write(storage, host, world.now)
         since = max((shown_at, FIRST), world.moment)
         if pulse is not None:
+            self._turning = None
             pulse.begin_page(page, since)
+            self._crowds.take_page(pulse)
         elif (
             can_begin
             and shown_at == world.now + self._latency_s
             and not page.record.stopped
             and self._spans.fresh_s >= 0
-            and self._beats(host, agent)
+            and beats(world, host, agent)
         ):
             pulse = self._begin(Pulse(host, agent, page, since))
         else:
@@ -177,25 +185,34 @@ class Skipper(IdleHooks):
         # Of what is under way it has not been told.
         pulse.dues = sorted([(at, FIRST) for at in world.storage.shown_later(world.now, slot)])
         self._pulses[slot] = pulse
+        self._crowds.join(pulse)
         return pulse
 
     def read(self, host: SimHost, pulse: Optional[Pulse]) -> Whiteboard:
         """Read the whiteboard; heartbeats can be read of those in whom this host does not trust."""
         world, pulses = self._world, self._pulses
         board = world.storage.read(world.now, host.identity.version)
+        if pulse is not None:
+            seen = pulse.agent.memory.sightings
+            if type(seen) is CrowdSightings:
+                return self._crowds.read(board, seen, pulse.strangers, self._shown)
         if not (pulses if pulse is None else pulse.strangers):
             return board
         changed: dict[int, HostRecord] = {}
-        time, turn = world.moment
         for slot in pulses if pulse is None else pulse.strangers:
-            other = pulses[slot]
-            if other.since >= world.moment:
-                continue
-            self._catch_up(other)
-            place = last_shown(other.looks, time, turn, self._latency_s)
-            if place is not None and other.looks[place].record is not board.slots.get(slot):
-                changed[slot] = other.looks[place].record
+            record = self._shown(slot)
+            if record is not None and record is not board.slots.get(slot):
+                changed[slot] = record
         return Whiteboard(board.global_block, {**board.slots, **changed}) if changed else board
+
+    def _shown(self, slot: int) -> Optional[HostRecord]:
+        """Return the record that a pulse's slot shows now; None: what is on the storage."""
+        other, moment = self._pulses[slot], self._world.moment
+        if other.since >= moment:
+            return None
+        self._catch_up(other)
+        place = last_shown(other.looks, *moment, self._latency_s)
+        return None if place is None else other.looks[place].record
 
     def answer_holds(
         self,
@@ -216,7 +233,10 @@ class Skipper(IdleHooks):
     def after_decision(self, pulse: Pulse, decision: Step, asked: Asked) -> None:
         """Trust in those of whom a heartbeat has really been read (2), and keep the answer (4)."""
         if pulse.strangers:
-            self._trust(pulse, pulse.agent)
+            trusted = pulse.newly_trusted(self._pulses, self._world.moment, self._spans.fresh_s)
+            if trusted:
+                memory, sightings = pulse.agent.memory, self._crowds.trusting(pulse, trusted)
+                pulse.agent.memory = memory.seeing(sightings, memory.read_at)
         pulse.answered = None
         # What it has learnt with this look, it may publish or decide by with the next.
         if (
@@ -227,24 +247,6 @@ class Skipper(IdleHooks):
             pulse.answered = asked
             pulse.until = pulse.holds_until(decision, self._world.policy.dead_after_s)
 
-    def _trust(self, pulse: Pulse, agent: Agent) -> None:
-        memory = agent.memory
-        grew_from = pulse.looks[-1].now - self._spans.fresh_s
-        sightings: Optional[dict[int, Sighting]] = None
-        for slot in list(pulse.strangers):
-            other, seen = self._pulses[slot], memory.sightings.get(slot)
-            if seen is None or other.page_since >= self._world.moment:
-                continue
-            # Its next heartbeat has to come before it would be taken for silent.
-            if slot in agent.liveness.alive and is_healthy(seen, grew_from):
-                if sightings is None:
-                    sightings = dict(memory.sightings)
-                sightings[slot] = other.sighting
-                pulse.trusts[slot] = Trust(seen, other)
-                pulse.strangers.discard(slot)
-        if sightings is not None:
-            agent.memory = memory.seeing(sightings, memory.read_at)
-
     def next_look(self, pulse: Pulse) -> Optional[float]:
         """Return when an agent looks next, on its monotonic clock; None: no look is skipped."""
         if pulse.answered is None:
@@ -253,15 +255,24 @@ class Skipper(IdleHooks):
         now, dues = self._world.moment, pulse.dues
         while dues and dues[0] < now:
             heapq.heappop(dues)
-        due = dues[0] if dues else None
-        leases = self._leases_change(pulse)
-        if leases is not None and (due is None or leases < due):
-            due = leases
+        leases, page = self._leases_change(pulse), self._crowds.next_page(pulse)
+        due = min(filter(None, (dues[0] if dues else None, leases, page)), default=None)
         for slot in pulse.strangers:
             since = max(self._pulses[slot].since, now)
             if due is None or since < due:
                 due = since
         return until if due is None else min(until, pulse.agent.loops.at(pulse.first_loop(due)))
+
+    # How a large cluster begins.
+
+    def begins_with_crowd(self) -> bool:
+        """Whether the hosts are so many that what they see alike is worth being kept once."""
+        return self._skips and self._spans.fresh_s >= 0 and is_crowd(self._world)
+
+    def begin_crowd(self, before: Before, last_looks: Mapping[str, LastLook]) -> None:
+        """Begin with all hosts that look and write as pulses that trust in each other."""
+        self._pulses.update(founding_pulses(self._world, last_looks))
+        self._crowds.found(self._world, self._pulses, before, last_looks)
 
     # What makes one look that slept.
 
@@ -274,7 +285,14 @@ class Skipper(IdleHooks):
     def slot_changes(self, slot: int, shown_at: float) -> None:
         """From a time on something can be read in a slot that is no heartbeat, or is none (2)."""
         key = max((shown_at, FIRST), self._world.moment)
-        for own, pulse in self._pulses.items():
+        pulses, crowds = self._pulses, self._crowds
+        if slot == self._turning:
+            for own, pulse in crowds.sleepers.items():
+                if own != slot and pulse.agent.next_tick >= max(key[0], self._world.now):
+                    self._look_earlier(pulse, pulse.agent.loops.at(pulse.first_loop(key)))
+            crowds.sleepers.clear()
+            pulses = crowds.odd
+        for own, pulse in pulses.items():
             if own != slot:
                 if slot in pulse.trusts:
                     pulse.stale.add(slot)
@@ -303,32 +321,22 @@ class Skipper(IdleHooks):
         # something earlier looks early enough.
         is_first = not dues or key < dues[0]
         heapq.heappush(dues, key)
-        if is_first and agent.next_tick > self._world.now and agent.next_tick >= key[0]:
+        if is_first and agent.next_tick >= key[0] and agent.next_tick > self._world.now:
             self._look_earlier(pulse, agent.loops.at(pulse.first_loop(key)))
 
     def _look_earlier(self, pulse: Pulse, asked_for: float) -> None:
         world, agent = self._world, pulse.agent
         time = max(world.now, pulse.host.clock.true_time(asked_for))
-        if time < agent.next_tick:
+        # The first look of a run is planned as that of everybody else.
+        if time < agent.next_tick and pulse.has_looked:
             world.look_at(pulse.host, agent, time, asked_for)
 
     # When a host is no pulse any more.
 
-    def _beats(self, host: SimHost, agent: Agent) -> bool:
-        """Whether a host's agent looks and writes with every loop: else (1) is false."""
-        world = self._world
-        return (
-            host.agent is agent
-            and not agent.is_frozen
-            and host.is_well
-            and world.is_uniform
-            and world.lockspace.holders.get(host.host_id) is host.member
-        )
-
     def end_irregular(self) -> None:
         """Find the hosts that are no pulses any more after something has happened."""
         for pulse in list(self._pulses.values()):
-            if not self._beats(pulse.host, pulse.agent):
+            if not beats(self._world, pulse.host, pulse.agent):
                 self.end(pulse.host)
 
     def end_all(self, slot: Optional[int] = None) -> None:
@@ -351,10 +359,11 @@ class Skipper(IdleHooks):
         sightings = dict(agent.memory.sightings)
         for other_slot, trust in pulse.trusts.items():
             sightings[other_slot] = self._remembered(pulse, trust)
-        agent.memory = _as_of(pulse.looks[-1], agent.memory, sightings)
+        pulse.remember(sightings)
         agent.own = pulse.looks[-1].record
         self._write_owed(pulse)
         del self._pulses[slot]
+        self._crowds.leave(slot)
         pulse.answered = None
         for other in self._pulses.values():
             other.strangers.discard(slot)
@@ -389,8 +398,3 @@ class Skipper(IdleHooks):
             self._catch_up(pulse)
             pulse.agent.own = pulse.looks[-1].record
             self._write_owed(pulse)
-
-
-def _as_of(last: Look, memory: Memory, sightings: Mapping[int, Sighting]) -> Memory:
-    """Return a memory with all that every look sets as an agent's *last* look set it."""
-    return memory.seeing(sightings, last.now)

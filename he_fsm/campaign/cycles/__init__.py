@@ -1,0 +1,1 @@
+"""Availability from single failures: regeneration cycles, drawn by kind and weighted."""
