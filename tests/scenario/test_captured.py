@@ -407,7 +407,8 @@ def test_preferences_are_taken_over_from_what_the_hosts_wrote() -> None:
     )
     world = World(scenario, 1)
     set_up(world)
-    hosts = capture(world.storage.read(0.0, 1)).keys["hosts"]
+    written = b"".join(map(world.storage.latest, range(4)))
+    hosts = capture(Whiteboard.parse(written)).keys["hosts"]
     assert [host.get("preference") for host in hosts] == ["never", -50, 30]
     assert not any("failed_starts" in host for host in hosts)
 
