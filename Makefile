@@ -75,7 +75,7 @@ types: $(VENV)/.test ## Types
 	$(BIN)/mypy
 
 unit: $(VENV)/.test ## The tests, on this Python
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -q -m 'not processes $(UNLESS_NATIVE)'
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -q -m 'not processes and not long $(UNLESS_NATIVE)'
 
 processes: $(VENV)/.test ## The tests with real daemons and servers
 	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q \
@@ -93,16 +93,15 @@ debian13: ## The tests with real sanlock and QEMU, and one rehearsal, on Debian 
 rehearsals: $(VENV)/.test ## Every scenario on real daemons, and all tests of libvirt and vdsm (an hour or so)
 	$(FETCH_KERNEL)
 	$(BIN)/python -m pytest -n0 -q tests/project/packages tests/project/site
-	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q tests/rehearse/test_files.py \
-	  tests/cli/live/test_what_if_comes_true.py tests/benchmarks/test_against.py \
-	  tests/cli/dashboard tests/dashboard/whatif
+	$(BIN)/python -m pytest -n $(LABS) --dist worksteal -q -m 'long and not sanlock and not qemu' \
+	  --ignore tests/project/packages --ignore tests/project/site tests
 	$(BIN)/python -m pytest -n $(REAL) --dist worksteal -q \
 	  tests/rehearse/test_sanlock_files.py tests/rehearse/test_sanlock_backend.py \
 	  tests/rehearse/test_sanlock_networks.py tests/chaos/test_strike_sanlock.py \
 	  tests/rehearse/test_libvirt_files.py tests/rehearse/test_libvirt_backend.py \
 	  tests/chaos/test_strike_libvirt.py tests/runtime/hypervisors/libvirt \
 	  tests/rehearse/test_vdsm_files.py tests/rehearse/test_vdsm_backend.py tests/rehearse/test_without_root.py \
-	  tests/runtime/hypervisors/vdsm tests/runtime/leases/vdsm
+	  tests/runtime/hypervisors/vdsm tests/runtime/leases/vdsm tests/runtime/deploy
 
 others: ## The tests on the oldest and the newest Python that are there
 	@tools/on-other-pythons $(VENV) $(PYTEST_WORKERS) $(OTHER_PYTHONS)
@@ -116,7 +115,7 @@ compiled: $(VENV)/.test ## Compile what decides and explores with mypyc, into bu
 test-compiled: export HE_FSM_COMPILE_LEVEL = 0
 test-compiled: compiled ## The tests of `make unit` on the compiled build, but those marked interpreted
 	cd $(COMPILED) && HE_FSM_COMPILED=1 PYTHONPATH="$$PWD" $(abspath $(BIN))/python -m pytest \
-	  -n $(PYTEST_WORKERS) -q -m 'not processes and not interpreted $(NATIVE)'
+	  -n $(PYTEST_WORKERS) -q -m 'not processes and not long and not interpreted $(NATIVE)'
 
 # As on the other Pythons, the same examples need not come out the same once more.
 native: ## The same with fewer examples, where there is gcc

@@ -93,6 +93,8 @@ def test_a_browser_without_the_token_is_led_to_the_login() -> None:
     async def play(dashboard: Asking) -> None:
         found = await dashboard.get("/", Accept="text/html,*/*")
         assert (found.status, found.headers["Location"]) == (303, "/login")
+        found = await dashboard.get("/what-if", Accept="text/html,*/*")
+        assert (found.status, found.headers["Location"]) == (303, "/login?to=%2Fwhat-if")
         assert (await dashboard.get("/login")).status == 200
         assert (await dashboard.get("/static/shared/frame.js")).status == 200
 

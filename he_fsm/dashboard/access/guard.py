@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Callable, Final, Optional
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import attrs
 from aiohttp import web
@@ -172,7 +172,9 @@ class Guard:
             msg = f"the proxy has not said who you are ({self.access.user_header})"
             raise RequestError(msg, 403)
         if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
-            return web.Response(status=303, headers={"Location": "/login"})
+            # A browser keeps what stands behind the `#` of the address that it asked for.
+            back = "" if request.path == "/" else f"?to={quote(request.path, safe='')}"
+            return web.Response(status=303, headers={"Location": f"/login{back}"})
         answer = error_answer("log in first: this dashboard wants a token", 401)
         answer.headers["WWW-Authenticate"] = "Bearer"
         return answer

@@ -71,6 +71,11 @@ export function clock(at) {
     : `${then.toLocaleDateString()} ${time}`;
 }
 
+/** Have the reader log in, and come back to where he is. */
+export function logIn() {
+  location.assign(`/login?to=${encodeURIComponent(location.pathname)}${location.hash}`);
+}
+
 /** An error whose message is the server's own sentence. */
 export class AskError extends Error {
   constructor(message, status) {
@@ -88,7 +93,7 @@ async function answer(path, options) {
   }
   const plain = await response.json().catch(() => ({}));
   if (response.status === 401) {
-    location.assign("/login");
+    logIn();
   }
   if (!response.ok) {
     throw new AskError(plain.error || `the dashboard answers ${response.status}`, response.status);

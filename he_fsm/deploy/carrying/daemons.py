@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,21 +47,20 @@ def start(course: Course) -> None:
     if course.outline.has_systemd:
         course.journal.will("units", units=list(UNITS))
         ran(["systemctl", "start", *UNITS])
+        _await_joined(course, {})
     else:
         course.journal.will("processes", config=course.own.config)
-        for name in _NAMES:
-            _spawn(course, name)
-    _await_joined(course)
+        _await_joined(course, {name: _spawn(course, name) for name in _NAMES})
 
 
-def _spawn(course: Course, name: str) -> None:
+def _spawn(course: Course, name: str) -> subprocess.Popen[bytes]:
     path = log_path(course, name)
     if not path.exists():
         course.journal.will("file", path=str(path))
     try:
         write_whole(path, b"", mode=_LOG_MODE)
         with path.open("ab") as log:
-            subprocess.Popen(  # noqa: S603 - this interpreter and this package
+            return subprocess.Popen(  # noqa: S603 - this interpreter and this package
                 [sys.executable, "-c", _START.format(name), "--config", course.own.config],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -79,7 +78,8 @@ def log_path(course: Course, name: str) -> Path:
     return Path(course.own.state_dir) / _LOG.format(name)
 
 
-def _await_joined(course: Course) -> None:
+def _await_joined(course: Course, ours: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    """Wait until the agent reports and this host has its id; *ours*: what was started here."""
     broker = broker_of(course)
     ends_at = time.monotonic() + course.limits.join_s
     said = "nothing yet"
@@ -92,7 +92,7 @@ def _await_joined(course: Course) -> None:
             said = _why_not_joined(status)
             if not said:
                 return
-        _see_that_they_live(course)
+        _see_that_they_live(course, ours)
         time.sleep(_LOOK_S)
     limit = span_text(course.limits.join_s)
     msg = f"this host did not get its host id {course.host_id} within {limit}: {said}"
@@ -112,13 +112,14 @@ def _why_not_joined(status: dict[str, Any]) -> str:
     return ""
 
 
-def _see_that_they_live(course: Course) -> None:
-    """Raise an error where a daemon of ours has ended by itself; its log says why."""
-    if course.outline.has_systemd:
-        return
-    living = {name for name, _ in _processes(course.own.config)}
-    for name in _NAMES:
-        if name not in living:
+def _see_that_they_live(course: Course, ours: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    """
+    Raise an error where a daemon of ours has ended by itself; its log says why.
+
+    The table of processes is not asked: one that has just begun has no command line there yet.
+    """
+    for name, process in ours.items():
+        if process.poll() is not None:
             said = log_path(course, name).read_text(encoding="utf-8", errors="replace").split("\n")
             last = next((line for line in reversed(said) if line.strip()), "it says nothing")
             msg = f"the {name} has ended: {last.strip()}"

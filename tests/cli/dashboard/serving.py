@@ -74,11 +74,18 @@ def served(*words: object) -> Iterator[Dashboard]:
 @contextmanager
 def served_with_changes(folder: Path, *words: object) -> Iterator[Dashboard]:
     """Serve a dashboard that may change things, with a token."""
+    with served_with_token(folder, "--allow-changes", *words) as found:
+        yield found
+
+
+@contextmanager
+def served_with_token(folder: Path, *words: object) -> Iterator[Dashboard]:
+    """Serve a dashboard that people have to log in to."""
     token = secrets.token_urlsafe(24)
     path = folder / "token"
     path.write_text(f"{token}\n", encoding="ascii")
     path.chmod(0o600)
-    with served("--allow-changes", "--token-file", path, *words) as found:
+    with served("--token-file", path, *words) as found:
         yield attrs.evolve(found, token=token)
 
 

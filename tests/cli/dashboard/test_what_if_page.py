@@ -14,7 +14,7 @@ import yaml
 
 from he_fsm.testing.waiting import until
 from tests.cli.conftest import command_line
-from tests.cli.dashboard.serving import Dashboard, chromium, served
+from tests.cli.dashboard.serving import Dashboard, chromium, served, served_with_token
 from tests.cli.dashboard.test_demo_page import axe  # noqa: F401 - a fixture
 from tests.dashboard.whatif.files import WITH_FAULTS
 
@@ -272,6 +272,30 @@ def test_a_link_shows_the_same_scenario_to_somebody_else(
         soon(lambda: "the link is" in other.locator("#toast").inner_text())
         # What there is without a link is shown all the same.
         other.wait_for_selector("body.ready")
+
+
+@pytest.mark.long
+def test_a_link_survives_the_login(browser: Any, page: Any, tmp_path: Path) -> None:
+    page.locator("#link").click()
+    soon(lambda: "#1" in page.evaluate("location.href"))
+    link = page.evaluate("location.hash")
+    with served_with_token(tmp_path, "--demo") as locked, new_page(browser) as other:
+        other.goto(f"{locked.link}what-if{link}")
+        other.locator("#token").fill(locked.token)
+        other.get_by_role("button", name="Log in").click()
+        other.wait_for_selector("body.ready")
+        soon(lambda: other.locator("#text").input_value() == WITH_FAULTS)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("target", ["//example.com/", "https://example.com/", "http://"])
+def test_the_login_leads_to_no_other_site(browser: Any, tmp_path: Path, target: str) -> None:
+    with served_with_token(tmp_path, "--demo") as locked, new_page(browser) as other:
+        other.goto(f"{locked.link}login?to={target}")
+        other.locator("#token").fill(locked.token)
+        other.get_by_role("button", name="Log in").click()
+        other.wait_for_selector("tr[data-host]")
+        assert other.evaluate("location.href") == locked.link
 
 
 @pytest.mark.long

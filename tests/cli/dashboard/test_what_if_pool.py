@@ -20,7 +20,7 @@ scenarios:
     world: {loop: 10ms, jitter: 1ms}
     hosts: 200
     engine: {running_on: 1}
-    timeline: [{at: 0, every: 1s, host: 1, set: {gateway: 0.5}}]
+    timeline: [{at: 0, every: 20s, host: 1, set: {gateway: 0.5}}]
     until: 31d
 """
 

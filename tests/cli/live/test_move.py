@@ -66,7 +66,7 @@ def test_a_move_that_fails_says_so(cluster: Cluster) -> None:
     [
         (("--to", "1"), "the engine is on host 1 already"),
         (("--to", "9"), "host 9 can't take the engine: it has no slot on the whiteboard"),
-        (("--to", "first"), "is not a valid integer"),
+        (("--to", "first"), "expected a host id from 1 to 2000"),
         (("--wait", "soon"), "expected a time like 60s, got soon"),
     ],
 )

@@ -50,7 +50,9 @@ def test_what_it_says_of_a_score_comes_true(cluster: Cluster) -> None:
     until(lambda: cluster.engines() == [2], within_s=40.0)
 
 
-@pytest.mark.parametrize(("word", "said"), [("9", "there are 1-3"), ("first", "not a valid int")])
+@pytest.mark.parametrize(
+    ("word", "said"), [("9", "there are 1-3"), ("first", "expected a host id from 1 to 2000")]
+)
 def test_a_host_that_is_not_there_is_one_sentence(cluster: Cluster, word: str, said: str) -> None:
     done = ask(cluster, "why", word)
     assert (done.returncode, done.stdout) == (2, "")

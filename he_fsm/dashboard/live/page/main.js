@@ -1,5 +1,5 @@
 // The live page: one stream of changes for all clusters, and whether that stream lives.
-import { clock, dress, frame, say, span } from "/static/shared/frame.js";
+import { clock, dress, frame, logIn, say, span } from "/static/shared/frame.js";
 import { ClusterView } from "/static/live/cluster.js";
 
 // The server sends a beat every 5 s. Without anything for so long, the link is taken for dead (ms).
@@ -55,7 +55,7 @@ function open() {
 async function reopen() {
   try {
     const answer = await fetch("/api/clusters", { headers: { Accept: "application/json" } });
-    if (answer.status === 401) location.assign("/login");
+    if (answer.status === 401) logIn();
   } catch {
     // The dashboard itself is away; the next try says more.
   }

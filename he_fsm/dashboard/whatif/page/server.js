@@ -1,6 +1,6 @@
 // Questions to the server. An answer of 422 says what is wrong with a scenario: it is an answer.
 
-import { AskError, ask, session } from "/static/shared/frame.js";
+import { AskError, ask, logIn, session } from "/static/shared/frame.js";
 
 let sign = null;
 
@@ -27,7 +27,7 @@ export async function post(path, plain, signal = undefined) {
     await renewed();
     response = await asked();
   }
-  if (response.status === 401) location.assign("/login");
+  if (response.status === 401) logIn();
   const answer = await response.json().catch(() => ({}));
   if (response.ok || response.status === 422) return answer;
   throw new AskError(answer.error || `the dashboard answers ${response.status}`, response.status);
