@@ -64,9 +64,9 @@ def _start(wanted: Wanted, conf: Optional[Path]) -> int:
             return FAILED
         shown = status if wanted is Wanted.START else "down"
         sys.stdout.write(f"VM exists and is {shown}, cleaning up and restarting\n")
-        _end(vm, status)
+        end(vm)
     try:
-        _launch(vm, wanted, conf)
+        launch(vm, wanted, conf)
     except ConfigError:
         raise
     except HeFsmError as error:
@@ -78,9 +78,9 @@ def _start(wanted: Wanted, conf: Optional[Path]) -> int:
     return OK
 
 
-def _launch(vm: VmByHand, wanted: Wanted, conf: Optional[Path]) -> None:
+def launch(vm: VmByHand, wanted: Wanted, conf: Optional[Path]) -> None:
     """Start the VM, unless the agent has done so meanwhile, as it does without maintenance."""
-    if vm.status() is not None:
+    if vm.status() in _STARTED:
         return
     try:
         vm.start(paused=wanted is Wanted.START_PAUSED, conf=conf)
@@ -102,11 +102,15 @@ def _check_conf(config: Config, conf: Optional[Path]) -> None:
     raise HypervisorError(msg)
 
 
-def _end(vm: VmByHand, status: str) -> None:
-    """End a VM that does not execute, and wait until it is no longer what it was."""
+def end(vm: VmByHand) -> None:
+    """
+    End a VM that does not execute, and wait until it is gone, or was started anew by the agent.
+
+    A VM that is powering down is neither: who took it for started would start nothing.
+    """
     vm.power_off()
     ends = time.monotonic() + _ENDS_WITHIN_S
-    while vm.status() == status:
+    while (status := vm.status()) is not None and status not in _STARTED:
         if time.monotonic() > ends:
             msg = f"the VM is still {status} {_ENDS_WITHIN_S:g} s after it was powered off"
             raise HypervisorError(msg)

@@ -106,6 +106,9 @@ def usable(folder: Path) -> Iterator[ContainerHosts]:
         pytest.skip(f"podman can't run a container here: {done.stderr.strip()[-200:]}")
     yield hosts
     hosts.tear_down()
+    # A container whose host was taken down without it still runs.
+    for pid in hosts.inside():
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_a_container_ends_with_the_lease_whoever_is_killed(hosts: ContainerHosts) -> None:
