@@ -17,6 +17,7 @@ import pytest
 
 from he_fsm.metadata import EngineStatus, HostRecord, encode_slot
 from he_fsm.runtime.storage.whiteboard_io import WhiteboardFile, create
+from he_fsm.testing.waiting import until
 from tests.cli.dashboard.serving import Dashboard, chromium, opened, served
 
 pytestmark = pytest.mark.browser
@@ -45,7 +46,7 @@ def test_it_is_all_there_and_labelled_as_a_demo(browser: Any, demo: Dashboard) -
         ):
             assert words in text
         assert page.locator("tr[data-host]").count() == 3
-        assert page.locator("svg rect").count() > 10
+        until(lambda: page.locator("svg rect").count() > 10, within_s=60.0)
         page.wait_for_selector("text=live")
         # Nothing can be changed without being asked for on the command line.
         assert not page.locator(".deeds").is_visible()
