@@ -31,6 +31,9 @@ _TEXT = "#26313d"
 _MEANINGS: Final = {"held": "holds the lease", **{kind: m.meaning for kind, m in MARKS.items()}}
 _UNNAMED: Final = ("score in numbers",)
 _NAME_MAX: Final = 100
+# On a busy machine kaleido 1.5.0 asks its page to draw before the page has loaded its script.
+_TOO_SOON: Final = "kaleido_scopes is not defined"
+_TRIES: Final = 3
 
 
 @attrs.frozen(kw_only=True)
@@ -68,10 +71,7 @@ def write_pictures(pictures: Iterable[Picture], folders: Mapping[str, Optional[P
             folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="he-fsm-") as made:
             orders = [_order(picture, Path(made) / name) for picture, name, _ in wanted]
-            # One browser draws all of them. Without mathjax it loads nothing from outside.
-            kaleido.write_fig_from_object_sync(
-                orders, kopts={"mathjax": False}, cancel_on_error=True
-            )
+            _draw(kaleido, orders)
             for _, name, folder in wanted:
                 write_whole(folder / name, (Path(made) / name).read_bytes())
     except kaleido.errors.ChromeNotFoundError as error:
@@ -88,6 +88,22 @@ def write_pictures(pictures: Iterable[Picture], folders: Mapping[str, Optional[P
             raise
         msg = f"the browser can't draw the pictures: {_first_sentence(error)}"
         raise HeFsmError(msg) from error
+
+
+def _draw(kaleido: Any, orders: Sequence[Mapping[str, Any]]) -> None:
+    """Have one browser draw all pictures; whatever fails is raised."""
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            # Without mathjax the browser loads nothing from outside.
+            kaleido.write_fig_from_object_sync(
+                orders, kopts={"mathjax": False}, cancel_on_error=True
+            )
+        # The browser's errors have no class in common.
+        except Exception as error:
+            if not tries_left or _TOO_SOON not in _first_sentence(error):
+                raise
+        else:
+            return
 
 
 def check_pictures() -> None:

@@ -130,3 +130,24 @@ def test_a_browser_draws_pictures_for_documents(tmp_path: Path) -> None:
     texts = ["".join(each.itertext()) for each in drawn.iter("{http://www.w3.org/2000/svg}text")]
     assert "<script>alert(1)</script>" in texts
     assert not list(drawn.iter("{http://www.w3.org/2000/svg}script"))
+
+
+@pytest.mark.once
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_a_page_that_is_asked_too_soon_is_asked_again(
+    story: list[Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, draw = [], kaleido.write_fig_from_object_sync
+
+    def too_soon(*orders: Any, **options: Any) -> None:
+        asked.append(orders)
+        if len(asked) == 1:
+            msg = "ReferenceError: kaleido_scopes is not defined"
+            raise RuntimeError(msg)
+        draw(*orders, **options)
+
+    monkeypatch.setattr(kaleido, "write_fig_from_object_sync", too_soon)
+    (picture, _) = timelines(story)
+    write_pictures([picture], {"svg": tmp_path, "png": None})
+    assert len(asked) == 2
+    assert (tmp_path / "story.svg").stat().st_size
